@@ -1,0 +1,78 @@
+//! A decorator over [`Mutate`] that fails calls on purpose: for the crash harness and for rehearsing
+//! bad days. It never invents an effect: a lost answer is sent on, then forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+
+use super::{CloudError, CloudResult, EffectCertainty, ErrorKind, Mutate, Mutation, Reply};
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The change is made, the answer is lost.
+    LoseAnswer,
+    /// The request never arrives, and nobody can tell.
+    LoseRequest,
+    /// Refused with a throttling error.
+    Throttle,
+    /// Refused for want of a permission.
+    Deny,
+    /// A 5xx; the change is not made, but the error does not say so.
+    ServerError,
+}
+
+/// Decides for the n-th call (from 0) and its content whether and how it fails.
+pub type Decide = dyn Fn(usize, &Mutation) -> Option<Fault> + Send + Sync;
+
+/// Fails the calls that `decide` picks.
+pub struct Faulty {
+    inner: Arc<dyn Mutate>,
+    decide: Box<Decide>,
+    calls: AtomicUsize,
+}
+
+impl Faulty {
+    /// Wraps `inner`.
+    pub fn new(
+        inner: Arc<dyn Mutate>,
+        decide: impl Fn(usize, &Mutation) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Self {
+        Self { inner, decide: Box::new(decide), calls: AtomicUsize::new(0) }
+    }
+
+    /// How many calls came by.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Mutate for Faulty {
+    async fn send(&self, mutation: &Mutation) -> CloudResult<Reply> {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst);
+        let op = mutation.operation();
+        match (self.decide)(n, mutation) {
+            None => self.inner.send(mutation).await,
+            Some(Fault::LoseAnswer) => {
+                let _lost = self.inner.send(mutation).await;
+                Err(CloudError::new(op, ErrorKind::Timeout, "no answer (injected)")
+                    .effect(EffectCertainty::Unknown))
+            }
+            Some(Fault::LoseRequest) => Err(CloudError::new(op, ErrorKind::Timeout, "no answer (injected)")
+                .effect(EffectCertainty::Unknown)),
+            Some(Fault::Throttle) => {
+                Err(CloudError::new(op, ErrorKind::Throttled, "rate exceeded (injected)")
+                    .code("RequestLimitExceeded"))
+            }
+            Some(Fault::Deny) => Err(CloudError::new(op, ErrorKind::Denied, "not authorized (injected)")
+                .code("UnauthorizedOperation")),
+            Some(Fault::ServerError) => {
+                Err(CloudError::new(op, ErrorKind::Server, "internal error (injected)")
+                    .code("InternalError")
+                    .effect(EffectCertainty::Unknown))
+            }
+        }
+    }
+}

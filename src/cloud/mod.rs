@@ -1,0 +1,87 @@
+//! The cloud as redrill sees it: reads, one narrow trait a service, and mutations as data.
+//!
+//! Reading and changing are apart by type. [`Reads`] bundles the read traits; a change is a value
+//! of [`Mutation`] that only a [`Mutate`] can send. `check`, `plan` and `rehearse` are handed no
+//! `Mutate` to a real account, so they cannot change anything by mistake, and one decorator each is
+//! enough to journal, retry or fail every change there is.
+//!
+//! No SDK type appears here; `aws`, `sim` and `net` implement these traits. Nothing here retries:
+//! reads are retried by the implementation, changes by the engine, which journals each attempt.
+
+use std::sync::Arc;
+
+mod error;
+pub mod faulty;
+mod mutation;
+mod reads;
+mod types;
+
+pub use error::{CloudError, EffectCertainty, ErrorKind};
+pub use mutation::{
+    DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
+};
+pub use reads::{AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Local, Mutate, Net, Rds, S3, Secrets, Sts};
+pub use types::*;
+
+/// The result of a call.
+pub type CloudResult<T> = Result<T, CloudError>;
+
+/// Everything that reads. Cheap to clone.
+#[derive(Clone)]
+pub struct Reads {
+    /// Who is calling.
+    pub sts: Arc<dyn Sts>,
+    /// Instances, subnets, route tables, volumes, addresses.
+    pub ec2: Arc<dyn Ec2>,
+    /// Auto Scaling groups and their members.
+    pub autoscaling: Arc<dyn AutoScaling>,
+    /// Target groups and registrations.
+    pub elb: Arc<dyn Elb>,
+    /// Databases.
+    pub rds: Arc<dyn Rds>,
+    /// Buckets and objects.
+    pub s3: Arc<dyn S3>,
+    /// Distributions and invalidations.
+    pub cloudfront: Arc<dyn CloudFront>,
+    /// Alarms.
+    pub cloudwatch: Arc<dyn CloudWatch>,
+    /// Secrets Manager.
+    pub secrets: Arc<dyn Secrets>,
+    /// HTTP, TCP and SQL, for probes.
+    pub net: Arc<dyn Net>,
+}
+
+/// A whole world: what reads, what changes, what runs on this machine.
+#[derive(Clone)]
+pub struct Cloud {
+    /// Everything that reads.
+    pub reads: Reads,
+    /// The one way to change something.
+    pub mutate: Arc<dyn Mutate>,
+    /// Local programs.
+    pub local: Arc<dyn Local>,
+    /// Which world this is.
+    pub world: crate::model::World,
+    /// The region of every regional call.
+    pub region: String,
+}
+
+/// Reads every page of a listing.
+///
+/// # Errors
+/// The first error of any page; a partial listing is never returned.
+pub async fn all_pages<T, F>(mut page: impl FnMut(Option<String>) -> F) -> CloudResult<Vec<T>>
+where
+    F: Future<Output = CloudResult<Page<T>>>,
+{
+    let mut items = Vec::new();
+    let mut token = None;
+    loop {
+        let mut one = page(token).await?;
+        items.append(&mut one.items);
+        match one.next {
+            Some(next) => token = Some(next),
+            None => return Ok(items),
+        }
+    }
+}

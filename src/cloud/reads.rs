@@ -1,0 +1,144 @@
+//! The traits: one narrow read trait a service, and the one gate for changes.
+//!
+//! Listings return single pages; callers read them all with [`super::all_pages`]. Implementations
+//! retry reads themselves where that is safe, and never cache.
+
+use async_trait::async_trait;
+
+use super::types::*;
+use super::{CloudResult, Mutation, Reply};
+
+/// STS.
+#[async_trait]
+pub trait Sts: Send + Sync {
+    /// GetCallerIdentity.
+    async fn identity(&self) -> CloudResult<Identity>;
+}
+
+/// EC2 and VPC reads.
+#[async_trait]
+pub trait Ec2: Send + Sync {
+    /// DescribeInstances. Ids that do not exist are an error of kind `NotFound`, as on AWS.
+    async fn instances(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Instance>>;
+    /// DescribeInstanceAttribute for user data, termination and stop protection.
+    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail>;
+    /// DescribeVolumes.
+    async fn volumes(&self, ids: &[String], page: Option<String>) -> CloudResult<Page<Volume>>;
+    /// DescribeAddresses: the Elastic IPs associated with these instances (AWS does not page it).
+    async fn addresses(&self, instances: &[String]) -> CloudResult<Vec<Address>>;
+    /// DescribeSubnets.
+    async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>>;
+    /// DescribeRouteTables.
+    async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>>;
+    /// Whether a Spot request is `one-time` or `persistent` (DescribeSpotInstanceRequests).
+    async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>>;
+}
+
+/// Auto Scaling reads.
+#[async_trait]
+pub trait AutoScaling: Send + Sync {
+    /// The groups that these instances belong to, with the groups' suspended processes
+    /// (DescribeAutoScalingInstances and DescribeAutoScalingGroups, every page).
+    async fn members(&self, instances: &[String]) -> CloudResult<Vec<GroupMember>>;
+}
+
+/// Elastic Load Balancing v2 reads.
+#[async_trait]
+pub trait Elb: Send + Sync {
+    /// DescribeTargetGroups.
+    async fn target_groups(&self, page: Option<String>) -> CloudResult<Page<TargetGroup>>;
+    /// DescribeTargetHealth (AWS does not page it).
+    async fn registrations(&self, group: &str) -> CloudResult<Vec<Registration>>;
+}
+
+/// RDS reads.
+#[async_trait]
+pub trait Rds: Send + Sync {
+    /// DescribeDBInstances; with an identifier, one page with one item or `NotFound`.
+    async fn instances(
+        &self,
+        identifier: Option<&str>,
+        page: Option<String>,
+    ) -> CloudResult<Page<DbInstance>>;
+    /// DescribeAccountAttributes.
+    async fn quotas(&self) -> CloudResult<Vec<Quota>>;
+}
+
+/// S3 reads.
+#[async_trait]
+pub trait S3: Send + Sync {
+    /// ListBuckets.
+    async fn buckets(&self, page: Option<String>) -> CloudResult<Page<Bucket>>;
+    /// GetBucketTagging; no tags is an empty map, not an error.
+    async fn bucket_tags(&self, bucket: &str) -> CloudResult<crate::model::Tags>;
+    /// Versioning, replication, lifecycle, notifications, location.
+    async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo>;
+    /// ListObjectVersions under a prefix: versions and delete markers.
+    async fn versions(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        page: Option<String>,
+    ) -> CloudResult<Page<ObjectVersion>>;
+    /// HeadObject; a missing object (or one under a delete marker) is `None`.
+    async fn head(&self, bucket: &str, key: &str) -> CloudResult<Option<ObjectMeta>>;
+}
+
+/// CloudFront reads.
+#[async_trait]
+pub trait CloudFront: Send + Sync {
+    /// ListDistributions.
+    async fn distributions(&self, page: Option<String>) -> CloudResult<Page<Distribution>>;
+    /// ListTagsForResource.
+    async fn tags(&self, arn: &str) -> CloudResult<crate::model::Tags>;
+    /// ListInvalidations: id, status and time only.
+    async fn invalidations(
+        &self,
+        distribution: &str,
+        page: Option<String>,
+    ) -> CloudResult<Page<Invalidation>>;
+    /// GetInvalidation; `None` where it does not exist.
+    async fn invalidation(&self, distribution: &str, id: &str) -> CloudResult<Option<Invalidation>>;
+}
+
+/// CloudWatch reads.
+#[async_trait]
+pub trait CloudWatch: Send + Sync {
+    /// DescribeAlarms by name; `None` where it does not exist.
+    async fn alarm(&self, name: &str) -> CloudResult<Option<Alarm>>;
+}
+
+/// Secrets Manager reads.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// GetSecretValue: the secret string.
+    async fn secret(&self, id: &str) -> CloudResult<Secret>;
+}
+
+/// What probes ask of the network. The caller bounds the time.
+#[async_trait]
+pub trait Net: Send + Sync {
+    /// One HTTP request; no redirects, no retries.
+    async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse>;
+    /// Opens a TCP connection and closes it.
+    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()>;
+    /// One query on one fresh connection.
+    async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer>;
+}
+
+/// Runs local programs.
+#[async_trait]
+pub trait Local: Send + Sync {
+    /// Runs one program to its end or its time limit; `Err` where it could not be started.
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput>;
+}
+
+/// The one way to change something.
+#[async_trait]
+pub trait Mutate: Send + Sync {
+    /// Sends one change, once. Never retries.
+    ///
+    /// # Errors
+    /// Each error says in `effect` whether something may have happened all the same.
+    async fn send(&self, mutation: &Mutation) -> CloudResult<Reply>;
+}

@@ -1,0 +1,557 @@
+//! Resources as the read traits return them: only what redrill uses, in its own types. Pure data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::Tags;
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page<T> {
+    /// The items of this page.
+    pub items: Vec<T>,
+    /// The token of the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// Who is calling, as STS says, and how long the credentials live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The account, twelve digits.
+    pub account: String,
+    /// The caller's ARN.
+    pub arn: String,
+    /// When the credentials expire (UTC), where known.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The `Date` header of the answer, for the skew between the local clock and AWS's.
+    pub server_date: Option<DateTime<Utc>>,
+}
+
+/// Narrows a listing on the server; the caller checks again on its own side.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only these ids; empty for all.
+    pub ids: Vec<String>,
+    /// Each tag key with its accepted values (`*` and `?` allowed); all must match.
+    pub tags: Vec<(String, Vec<String>)>,
+}
+
+/// An EBS volume attached to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockDevice {
+    /// Device name, for example `/dev/xvda`.
+    pub device: String,
+    /// Volume id.
+    pub volume: String,
+    /// Whether terminating the instance deletes the volume.
+    pub delete_on_termination: bool,
+}
+
+/// An EC2 instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Instance id.
+    pub id: String,
+    /// `pending`, `running`, `shutting-down`, `terminated`, `stopping`, `stopped`.
+    pub state: String,
+    /// For example `t3.small`.
+    pub instance_type: String,
+    /// AMI id.
+    pub image: String,
+    /// Availability Zone.
+    pub zone: String,
+    /// Subnet; gone soon after termination.
+    pub subnet: Option<String>,
+    /// VPC; gone soon after termination.
+    pub vpc: Option<String>,
+    /// Private IPv4 address.
+    pub private_ip: Option<String>,
+    /// Public IPv4 address.
+    pub public_ip: Option<String>,
+    /// Key pair name.
+    pub key_name: Option<String>,
+    /// Instance profile ARN.
+    pub profile_arn: Option<String>,
+    /// Security group ids.
+    pub security_groups: Vec<String>,
+    /// `ebs` or `instance-store`.
+    pub root_device_type: String,
+    /// Root device name.
+    pub root_device: Option<String>,
+    /// Attached volumes.
+    pub block_devices: Vec<BlockDevice>,
+    /// `spot` where it is a Spot instance.
+    pub lifecycle: Option<String>,
+    /// The Spot request, where it is a Spot instance.
+    pub spot_request: Option<String>,
+    /// Whether it is EBS-optimised.
+    pub ebs_optimized: bool,
+    /// Whether detailed monitoring is on.
+    pub monitoring: bool,
+    /// `default`, `dedicated` or `host`.
+    pub tenancy: Option<String>,
+    /// `required` or `optional`: IMDSv2.
+    pub metadata_tokens: Option<String>,
+    /// Hop limit of the metadata service.
+    pub metadata_hop_limit: Option<i32>,
+    /// `enabled` or `disabled`.
+    pub metadata_endpoint: Option<String>,
+    /// When it was launched (UTC).
+    pub launched_at: Option<DateTime<Utc>>,
+    /// Tags, `aws:*` included.
+    pub tags: Tags,
+}
+
+/// What DescribeInstances does not return.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceDetail {
+    /// Termination protection.
+    pub disable_api_termination: bool,
+    /// Stop protection.
+    pub disable_api_stop: bool,
+    /// User data, base64 as AWS returns it.
+    pub user_data: Option<String>,
+}
+
+/// An EBS volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Volume id.
+    pub id: String,
+    /// Size in GiB.
+    pub size_gib: i32,
+    /// For example `gp3`.
+    pub volume_type: String,
+    /// Provisioned IOPS.
+    pub iops: Option<i32>,
+    /// Throughput, MiB/s.
+    pub throughput: Option<i32>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// KMS key.
+    pub kms_key: Option<String>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// An Elastic IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// Allocation id.
+    pub allocation: String,
+    /// The address.
+    pub public_ip: String,
+    /// The instance it is associated with.
+    pub instance: Option<String>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// Subnet id.
+    pub id: String,
+    /// VPC id.
+    pub vpc: String,
+    /// Availability Zone.
+    pub zone: String,
+    /// CIDR block.
+    pub cidr: String,
+    /// `available` or `pending`.
+    pub state: String,
+    /// Free addresses.
+    pub free_addresses: i32,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// An association of a route table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Association {
+    /// Association id: changes on every replacement.
+    pub id: String,
+    /// The subnet, where it is a subnet association.
+    pub subnet: Option<String>,
+    /// The gateway, where it is an edge association.
+    pub gateway: Option<String>,
+    /// Whether it is the VPC's main association.
+    pub main: bool,
+}
+
+/// A route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// Destination CIDR or prefix list.
+    pub destination: String,
+    /// `local`, or the id of the gateway, NAT, interface, peering …
+    pub via: String,
+    /// `active` or `blackhole`.
+    pub state: String,
+}
+
+/// A route table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// Route table id.
+    pub id: String,
+    /// VPC id.
+    pub vpc: String,
+    /// Associations of every kind.
+    pub associations: Vec<Association>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// An instance's membership of an Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMember {
+    /// Instance id.
+    pub instance: String,
+    /// Group name.
+    pub group: String,
+    /// The group's suspended processes.
+    pub suspended: Vec<String>,
+}
+
+/// A load balancer's target group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetGroup {
+    /// ARN.
+    pub arn: String,
+    /// Name.
+    pub name: String,
+    /// `instance`, `ip`, `lambda`, `alb`.
+    pub target_type: String,
+}
+
+/// One registration in a target group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Target group ARN.
+    pub group: String,
+    /// Instance id or address.
+    pub id: String,
+    /// Port.
+    pub port: Option<i32>,
+    /// `healthy`, `initial`, `unhealthy`, `draining`, `unused` …
+    pub state: String,
+}
+
+/// An RDS database instance with the settings that a restore has to carry over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DbInstance {
+    /// DBInstanceIdentifier.
+    pub identifier: String,
+    /// ARN.
+    pub arn: String,
+    /// `available`, `creating`, `backing-up`, `modifying`, `rebooting`, `deleting` …
+    pub status: String,
+    /// Engine, for example `postgres`.
+    pub engine: String,
+    /// Engine version.
+    pub engine_version: String,
+    /// Class, for example `db.t3.medium`.
+    pub class: String,
+    /// Availability Zone.
+    pub zone: Option<String>,
+    /// Host name, once there is one.
+    pub endpoint: Option<String>,
+    /// Port.
+    pub port: Option<i32>,
+    /// Multi-AZ.
+    pub multi_az: bool,
+    /// Publicly accessible.
+    pub publicly_accessible: bool,
+    /// Subnet group name.
+    pub subnet_group: Option<String>,
+    /// VPC of the subnet group.
+    pub vpc: Option<String>,
+    /// Subnets of the subnet group.
+    pub subnets: Vec<String>,
+    /// VPC security group ids.
+    pub security_groups: Vec<String>,
+    /// Parameter group name.
+    pub parameter_group: Option<String>,
+    /// Option group name.
+    pub option_group: Option<String>,
+    /// For example `gp3`.
+    pub storage_type: Option<String>,
+    /// Allocated storage, GiB.
+    pub storage_gib: Option<i32>,
+    /// Provisioned IOPS.
+    pub iops: Option<i32>,
+    /// Storage throughput, MiB/s.
+    pub throughput: Option<i32>,
+    /// Storage autoscaling ceiling, GiB.
+    pub max_storage_gib: Option<i32>,
+    /// IAM authentication.
+    pub iam_auth: bool,
+    /// Log types exported to CloudWatch.
+    pub log_exports: Vec<String>,
+    /// CA certificate identifier.
+    pub ca: Option<String>,
+    /// Directory domain.
+    pub domain: Option<String>,
+    /// IAM role for the directory.
+    pub domain_role: Option<String>,
+    /// CopyTagsToSnapshot.
+    pub copy_tags_to_snapshot: bool,
+    /// Licence model.
+    pub license_model: Option<String>,
+    /// Processor features.
+    pub processor_features: BTreeMap<String, String>,
+    /// ARN of the managed master password's secret.
+    pub managed_secret: Option<String>,
+    /// KMS key of that secret.
+    pub managed_secret_key: Option<String>,
+    /// Enhanced monitoring interval, seconds; 0 is off.
+    pub monitoring_interval: i32,
+    /// Role of enhanced monitoring.
+    pub monitoring_role: Option<String>,
+    /// Performance Insights.
+    pub performance_insights: bool,
+    /// Performance Insights key.
+    pub performance_insights_key: Option<String>,
+    /// Performance Insights retention, days.
+    pub performance_insights_retention: Option<i32>,
+    /// Deletion protection.
+    pub deletion_protection: bool,
+    /// Storage encryption.
+    pub encrypted: bool,
+    /// KMS key of the storage.
+    pub kms_key: Option<String>,
+    /// Days of automated backups; 0 is off.
+    pub backup_retention: i32,
+    /// Latest restorable time (UTC); absent for replicas and without backups.
+    pub latest_restorable: Option<DateTime<Utc>>,
+    /// When it was created (UTC).
+    pub created_at: Option<DateTime<Utc>>,
+    /// The Aurora or Multi-AZ cluster it belongs to.
+    pub cluster: Option<String>,
+    /// The source, where it is a read replica.
+    pub replica_of: Option<String>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// One RDS quota.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Name, for example `DBInstances`.
+    pub name: String,
+    /// In use.
+    pub used: i64,
+    /// Allowed.
+    pub max: i64,
+}
+
+/// A bucket in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Name.
+    pub name: String,
+    /// Region, where the listing says.
+    pub region: Option<String>,
+}
+
+/// What decides whether a bucket's objects can be deleted reversibly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketInfo {
+    /// Region.
+    pub region: Option<String>,
+    /// `Enabled`, `Suspended`, or empty where versioning was never on.
+    pub versioning: String,
+    /// MFA Delete.
+    pub mfa_delete: bool,
+    /// Buckets that delete markers are replicated to.
+    pub marker_replicas: Vec<String>,
+    /// Smallest NoncurrentVersionExpiration of an enabled lifecycle rule, days.
+    pub noncurrent_expiry_days: Option<i32>,
+    /// Whether event notifications are configured.
+    pub notifications: bool,
+}
+
+/// A version of an object, or a delete marker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectVersion {
+    /// Key.
+    pub key: String,
+    /// Version id.
+    pub version: String,
+    /// Whether it is the newest.
+    pub latest: bool,
+    /// Whether it is a delete marker.
+    pub marker: bool,
+    /// When it was written (UTC).
+    pub modified: Option<DateTime<Utc>>,
+}
+
+/// An object as HeadObject tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectMeta {
+    /// Bytes.
+    pub size: i64,
+    /// ETag without quotes.
+    pub etag: Option<String>,
+    /// Version id.
+    pub version: Option<String>,
+    /// When it was written (UTC).
+    pub modified: Option<DateTime<Utc>>,
+}
+
+/// A CloudFront distribution.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Id.
+    pub id: String,
+    /// ARN.
+    pub arn: String,
+    /// Domain name.
+    pub domain: String,
+    /// `Deployed` or `InProgress`.
+    pub status: String,
+    /// Whether it serves.
+    pub enabled: bool,
+    /// Alternate domain names.
+    pub aliases: Vec<String>,
+    /// Comment.
+    pub comment: String,
+}
+
+/// A CloudFront invalidation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invalidation {
+    /// Id.
+    pub id: String,
+    /// `InProgress` or `Completed`.
+    pub status: String,
+    /// CallerReference; empty in listings.
+    pub caller_reference: String,
+    /// Paths; empty in listings.
+    pub paths: Vec<String>,
+    /// When it was created (UTC).
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+/// A CloudWatch alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Name.
+    pub name: String,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    pub state: String,
+    /// When the state last changed (UTC).
+    pub changed_at: Option<DateTime<Utc>>,
+    /// CloudWatch's reason.
+    pub reason: String,
+}
+
+/// A value that never shows itself: not in `Debug`, not in JSON.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// An HTTP request of a probe.
+#[derive(Clone, Debug, Default)]
+pub struct HttpRequest {
+    /// `GET`, `HEAD`, `POST`.
+    pub method: String,
+    /// Absolute URL.
+    pub url: String,
+    /// Request headers.
+    pub headers: BTreeMap<String, String>,
+    /// Request body.
+    pub body: Option<String>,
+    /// Whether certificates go unchecked.
+    pub insecure: bool,
+    /// How many bytes of the body are read at most.
+    pub body_limit: usize,
+}
+
+/// The answer to a probe's HTTP request. Redirects are not followed.
+#[derive(Clone, Debug, Default)]
+pub struct HttpResponse {
+    /// Status code.
+    pub status: u16,
+    /// Response headers, names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Body, as text, cut at the request's limit.
+    pub body: String,
+}
+
+/// A query of a probe. The query is sent as it stands; the first column of the first row is read as text.
+#[derive(Clone, Debug)]
+pub struct SqlRequest {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database name.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: Option<Secret>,
+    /// `disable`, `prefer`, `require`, `verify-ca`, `verify-full`.
+    pub tls: String,
+    /// File with the CA certificates, for example the RDS bundle.
+    pub ca_file: Option<String>,
+    /// The query.
+    pub query: String,
+}
+
+/// The answer to a probe's query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SqlAnswer {
+    /// How many rows came back.
+    pub rows: usize,
+    /// First column of the first row as PostgreSQL prints it; `None` for NULL or no row.
+    pub first: Option<String>,
+}
+
+/// A local program to run: no shell.
+#[derive(Clone, Debug)]
+pub struct CommandRequest {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Added to a minimal environment.
+    pub env: BTreeMap<String, String>,
+    /// Working folder.
+    pub cwd: Option<String>,
+    /// Killed after this long.
+    pub timeout: std::time::Duration,
+}
+
+/// What a local program did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandOutput {
+    /// Exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// Whether the time limit ended it.
+    pub timed_out: bool,
+    /// Standard output, cut at 64 KiB.
+    pub stdout: String,
+    /// Standard error, cut at 64 KiB.
+    pub stderr: String,
+}

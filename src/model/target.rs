@@ -1,0 +1,156 @@
+//! Targets: the AWS resources a drill acts on, in redrill's own terms. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Tags of a resource, sorted by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// Set on everything a run creates; the value is the run's id.
+pub const TAG_RUN: &str = "redrill:run";
+/// Set on everything a run creates; the value is the step's id.
+pub const TAG_STEP: &str = "redrill:step";
+/// Set on every taggable target before the first change, removed by the clean-up.
+pub const TAG_HELD: &str = "redrill:held";
+/// Replaces [`TAG_RUN`] on what a run created and the drill keeps; `sweep` never touches it.
+pub const TAG_KEPT: &str = "redrill:kept";
+
+/// The kinds of resources that selectors can pick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ResourceKind {
+    /// An EC2 instance.
+    #[serde(rename = "ec2.instance")]
+    Ec2Instance,
+    /// A VPC subnet.
+    #[serde(rename = "vpc.subnet")]
+    VpcSubnet,
+    /// A VPC route table.
+    #[serde(rename = "vpc.route-table")]
+    VpcRouteTable,
+    /// An RDS database instance.
+    #[serde(rename = "rds.instance")]
+    RdsInstance,
+    /// An S3 bucket.
+    #[serde(rename = "s3.bucket")]
+    S3Bucket,
+    /// A CloudFront distribution.
+    #[serde(rename = "cloudfront.distribution")]
+    CloudfrontDistribution,
+}
+
+impl ResourceKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 6] = [
+        Self::Ec2Instance,
+        Self::VpcSubnet,
+        Self::VpcRouteTable,
+        Self::RdsInstance,
+        Self::S3Bucket,
+        Self::CloudfrontDistribution,
+    ];
+
+    /// The name used in drill files, for example `ec2.instance`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ec2Instance => "ec2.instance",
+            Self::VpcSubnet => "vpc.subnet",
+            Self::VpcRouteTable => "vpc.route-table",
+            Self::RdsInstance => "rds.instance",
+            Self::S3Bucket => "s3.bucket",
+            Self::CloudfrontDistribution => "cloudfront.distribution",
+        }
+    }
+
+    /// The attributes that `where` may name for this kind, with what they hold.
+    pub fn attributes(self) -> &'static [&'static str] {
+        match self {
+            Self::Ec2Instance => {
+                &["id", "name", "state", "zone", "vpc", "subnet", "type", "image", "private_ip", "group"]
+            }
+            Self::VpcSubnet => &["id", "name", "state", "zone", "vpc", "cidr", "route_table"],
+            Self::VpcRouteTable => &["id", "name", "vpc", "main"],
+            Self::RdsInstance => &[
+                "id",
+                "identifier",
+                "status",
+                "zone",
+                "vpc",
+                "engine",
+                "engine_version",
+                "class",
+                "multi_az",
+                "cluster",
+            ],
+            Self::S3Bucket => &["id", "name", "region", "versioning"],
+            Self::CloudfrontDistribution => &["id", "domain", "status", "enabled", "comment", "alias"],
+        }
+    }
+
+    /// Whether AWS runs this service globally, so that `limits.regions` must list `global`.
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::CloudfrontDistribution)
+    }
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One resolved resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// What kind of resource it is.
+    pub kind: ResourceKind,
+    /// The id that AWS's API takes: instance id, subnet id, database identifier, bucket name.
+    pub id: String,
+    /// The ARN where the service gives or implies one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// The `Name` tag, or the service's own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The tags as read from the owning service.
+    pub tags: Tags,
+    /// The attributes that `where` can name; see [`ResourceKind::attributes`].
+    pub attrs: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// The Availability Zone, where the kind has one.
+    pub fn zone(&self) -> Option<&str> {
+        self.attrs.get("zone").map(String::as_str)
+    }
+
+    /// The name, else the id: what people read.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+}
+
+/// Which world a run touches. Anything but `aws` leaves every control "not tested".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    /// AWS itself: no endpoint is overridden.
+    Aws,
+    /// An emulator behind an overridden endpoint.
+    Emulator,
+    /// The in-process simulator.
+    Sim,
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aws => "aws",
+            Self::Emulator => "emulator",
+            Self::Sim => "sim",
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Time: the only module that reads a clock.
+//!
+//! Every stamp holds wall time (UTC, milliseconds) and a monotonic reading. The monotonic clock
+//! goes on during a suspend (CLOCK_BOOTTIME), so that a closed laptop does not shorten a recovery.
+//! Sleeping is tokio's business: on a paused runtime [`VirtualClock`] and `tokio::time::sleep`
+//! advance together, which is what the simulator's manual clock is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Wall time, UTC, whole milliseconds.
+    pub at: DateTime<Utc>,
+    /// Milliseconds of a monotonic clock; comparable only within one process.
+    pub mono_ms: u64,
+}
+
+/// Reads wall and monotonic time.
+pub trait Clock: Send + Sync {
+    /// Reads both clocks at once.
+    fn stamp(&self) -> Stamp;
+
+    /// Wall time, UTC, whole milliseconds.
+    fn now(&self) -> DateTime<Utc> {
+        self.stamp().at
+    }
+}
+
+/// The machine's own clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn stamp(&self) -> Stamp {
+        Stamp { at: Utc::now().trunc_subsecs(3), mono_ms: monotonic_ms() }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn monotonic_ms() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic_ms() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(t.tv_sec).unwrap_or(0) * 1000 + u64::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// A clock that follows tokio's: real in a normal runtime, manual in a paused one.
+#[derive(Clone, Copy, Debug)]
+pub struct VirtualClock {
+    start: tokio::time::Instant,
+    base: DateTime<Utc>,
+}
+
+impl VirtualClock {
+    /// Starts at `base` (UTC) now. Must be called inside a runtime.
+    #[expect(clippy::disallowed_methods, reason = "the simulator's clock is tokio's")]
+    pub fn starting_at(base: DateTime<Utc>) -> Self {
+        Self { start: tokio::time::Instant::now(), base: base.trunc_subsecs(3) }
+    }
+}
+
+impl Clock for VirtualClock {
+    fn stamp(&self) -> Stamp {
+        let elapsed = self.start.elapsed();
+        let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        Stamp {
+            at: self.base + chrono::TimeDelta::milliseconds(i64::try_from(ms).unwrap_or(i64::MAX)),
+            mono_ms: ms,
+        }
+    }
+}
+
+/// A duration as drills write it: `30s`, `15m`, `4h`, `1h 30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Dur(pub Duration);
+
+impl Dur {
+    /// Whole seconds.
+    pub const fn secs(s: u64) -> Self {
+        Self(Duration::from_secs(s))
+    }
+
+    /// Whole minutes.
+    pub const fn mins(m: u64) -> Self {
+        Self(Duration::from_secs(m * 60))
+    }
+
+    /// Whole hours.
+    pub const fn hours(h: u64) -> Self {
+        Self(Duration::from_secs(h * 3600))
+    }
+
+    /// Milliseconds.
+    pub fn ms(self) -> i64 {
+        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl fmt::Display for Dur {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // humantime separates with blanks ("1h 30m"); drills read better without: "1h30m"
+        f.write_str(&humantime::format_duration(self.0).to_string().replace(' ', ""))
+    }
+}
+
+impl FromStr for Dur {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(s.trim())
+            .map(Self)
+            .map_err(|_| format!("`{s}` is not a duration; write for example 30s, 15m or 4h"))
+    }
+}
+
+impl Serialize for Dur {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dur {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Dur {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": r"^\s*(\d+\s*(ms|s|sec|secs|second|seconds|m|min|mins|minute|minutes|h|hr|hrs|hour|hours|d|day|days|w|week|weeks)\s*)+$",
+            "description": "A duration: 30s, 15m, 4h, 1h 30m.",
+            "examples": ["30s", "15m", "4h"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["30s", "15m", "4h", "1h30m", "250ms"] {
+            assert_eq!(text.parse::<Dur>().expect("parses").to_string(), text);
+        }
+        assert!("4".parse::<Dur>().is_err());
+        assert!("-4h".parse::<Dur>().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_virtual_clock_follows_the_paused_runtime() {
+        let clock = VirtualClock::starting_at(DateTime::from_timestamp(1_700_000_000, 0).expect("valid"));
+        let before = clock.stamp();
+        tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+        assert_eq!(clock.stamp().mono_ms - before.mono_ms, 4 * 3600 * 1000);
+        assert_eq!((clock.now() - before.at).num_hours(), 4);
+    }
+}
