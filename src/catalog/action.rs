@@ -1,0 +1,573 @@
+//! What an action is: do it, find it again, put it back; declared together.
+//!
+//! `prepare` reads and returns what `undo` will need; the engine has it on disk before `apply` is
+//! called. `undo` works from that record alone, whether `apply` finished, started or never ran, and
+//! may be called again. Every change goes through the [`Gate`], which journals each attempt before
+//! it is sent. Actions hold no state.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cloud::{CloudError, CloudResult, EffectCertainty, ErrorKind, Local, Mutation, Reads, Reply};
+use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, target};
+
+/// What can be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Reversibility {
+    /// Undo puts it back as it was.
+    Reversible,
+    /// Adds something that can be removed.
+    Additive,
+    /// Passes by itself; there is nothing to put back.
+    Momentary,
+    /// Cannot be put back.
+    Irreversible,
+}
+
+/// What the end of a run does with a recovery step's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum After {
+    /// Nothing to do: the result is the state from before the fault.
+    None,
+    /// What was created is removed.
+    Remove,
+    /// What was created stays, retagged `redrill:kept`.
+    Keep,
+}
+
+/// In which stage an action may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageRule {
+    /// Breaks something.
+    Fault,
+    /// The procedure being drilled.
+    Recovery,
+    /// Either.
+    Any,
+}
+
+/// How many targets one call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Batch {
+    /// Targets per call to `apply`.
+    pub size: usize,
+    /// Whether a batch must stay within one Availability Zone.
+    pub by_zone: bool,
+}
+
+/// IAM permissions per phase, as IAM names them.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Permissions {
+    /// For `inspect`, `capture` and `prepare`.
+    pub prepare: &'static [&'static str],
+    /// For `apply`.
+    pub apply: &'static [&'static str],
+    /// For `poll`.
+    pub poll: &'static [&'static str],
+    /// For `undo` and `keep`.
+    pub undo: &'static [&'static str],
+}
+
+/// An output that later steps can refer to as `${steps.ID.NAME}`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OutputSpec {
+    /// Name.
+    pub name: &'static str,
+    /// What it holds.
+    pub summary: &'static str,
+}
+
+/// Everything static about an action.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActionSpec {
+    /// For example `ec2.terminate-instances`.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The kind of target it takes; `None` for `wait`, `command`.
+    pub kind: Option<ResourceKind>,
+    /// Where it may stand.
+    pub stage: StageRule,
+    /// Whether it can be put back (may depend on parameters, see [`Action::reversibility`]).
+    pub reversibility: Reversibility,
+    /// Default fate of a recovery's result.
+    pub after: After,
+    /// How targets are batched.
+    pub batch: Batch,
+    /// Faults (by name) whose damage this recovery mends: it still runs when a run is stopped after them.
+    pub mends: &'static [&'static str],
+    /// What later steps can refer to.
+    pub outputs: &'static [OutputSpec],
+    /// How long `apply` plus polling may take, if the drill does not say.
+    pub timeout: Dur,
+    /// How long `undo` may take.
+    pub undo_timeout: Dur,
+    /// How often a pending result is polled.
+    pub poll_every: Dur,
+    /// IAM permissions per phase.
+    pub permissions: Permissions,
+    /// What undo does, in one sentence; for irreversible actions, why there is none.
+    pub undo_story: &'static str,
+    /// A few paragraphs: what AWS does, what is refused, what to watch for, and the documentation relied on.
+    pub docs: &'static str,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Think about it before running.
+    Warning,
+    /// The run is refused.
+    Refusal,
+}
+
+/// Something that plan and preflight found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What it is about: a target's id, a step, a limit.
+    pub subject: String,
+    /// What was found, a sentence.
+    pub text: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding without a hint.
+    pub fn new(severity: Severity, subject: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { severity, subject: subject.into(), text: text.into(), hint: None }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Named outputs of a step.
+pub type Outputs = std::collections::BTreeMap<String, String>;
+
+/// The context of everything that only reads.
+#[derive(Clone, Copy)]
+pub struct ReadCx<'a> {
+    /// The world.
+    pub reads: &'a Reads,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// Region of the run.
+    pub region: &'a str,
+    /// Account of the run.
+    pub account: &'a str,
+    /// The run; in `plan`, a placeholder.
+    pub run: &'a RunId,
+    /// The step.
+    pub step: &'a StepId,
+    /// T0 (UTC), once the fault began or, without a fault, the recovery stage.
+    pub t0: Option<DateTime<Utc>>,
+    /// Upper bound for looking again after a change, for eventual consistency.
+    pub settle: Dur,
+    /// How long the drill waits for recovery: what capacity errors may be retried for.
+    pub give_up: Dur,
+}
+
+impl ReadCx<'_> {
+    /// The tags of everything this step creates.
+    pub fn run_tags(&self) -> Tags {
+        Tags::from([
+            (target::TAG_RUN.to_owned(), self.run.to_string()),
+            (target::TAG_STEP.to_owned(), self.step.to_string()),
+        ])
+    }
+
+    /// A token that is the same each time this step asks for the same thing: at most 32 characters of
+    /// `[0-9a-f]`, for ClientToken, CallerReference and new identifiers.
+    pub fn token(&self, what: &str) -> String {
+        use sha2::{Digest as _, Sha256};
+        let digest = Sha256::digest(format!("{}\n{}\n{what}", self.run, self.step));
+        digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// Sends changes: journals the attempt, sends it once, journals the answer, and repeats only what was throttled.
+#[async_trait]
+pub trait Gate: Send + Sync {
+    /// Sends one change.
+    async fn send(&self, mutation: Mutation) -> CloudResult<Reply>;
+}
+
+/// The context of `apply`, `undo` and `keep`.
+#[derive(Clone, Copy)]
+pub struct WriteCx<'a> {
+    /// Everything that reads.
+    pub read: ReadCx<'a>,
+    /// The way to change something.
+    pub gate: &'a dyn Gate,
+    /// Local programs.
+    pub local: &'a dyn Local,
+}
+
+/// A target with its undo record.
+#[derive(Clone, Debug)]
+pub struct Prepared<U> {
+    /// The target; `None` for actions without one.
+    pub target: Option<Target>,
+    /// What undo needs.
+    pub undo: U,
+}
+
+/// AWS has accepted the change for one target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Outputs known already.
+    #[serde(default)]
+    pub outputs: Outputs,
+    /// Anything worth telling, for example settings that differ.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// How far a change has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// On its way; the text says where it stands (`creating`).
+    Pending(String),
+    /// Done.
+    Ready(Applied),
+    /// Surely not there: it was never applied.
+    Absent,
+}
+
+/// What undo found and did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undone {
+    /// Put back; the text is the proof (`subnet-1 is on rtb-2 again`).
+    PutBack(String),
+    /// Nothing to do: already as before.
+    Already(String),
+    /// There is no undo, by the action's nature.
+    Irreversible(String),
+}
+
+/// Why an action failed, and whether it may have had an effect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct ActionError {
+    /// What happened, a lower-case fragment.
+    pub message: String,
+    /// Whether something may have changed.
+    pub effect: EffectCertainty,
+    /// The kind of the underlying call's error, if one caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ErrorKind>,
+    /// Set where somebody else acted or a person must decide: trying again is useless.
+    #[serde(default)]
+    pub hopeless: bool,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl ActionError {
+    /// An error that surely changed nothing.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            effect: EffectCertainty::None,
+            kind: None,
+            hopeless: false,
+            hint: None,
+        }
+    }
+
+    /// Somebody else acted, or the way back is gone: a person is needed.
+    pub fn hopeless(message: impl Into<String>) -> Self {
+        Self { hopeless: true, ..Self::refused(message) }
+    }
+
+    /// With what may have happened.
+    #[must_use]
+    pub fn effect(mut self, effect: EffectCertainty) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<CloudError> for ActionError {
+    fn from(e: CloudError) -> Self {
+        Self { message: e.to_string(), effect: e.effect, kind: Some(e.kind), hopeless: false, hint: None }
+    }
+}
+
+/// An action, typed. Implement this; [`DynAction`] follows by itself.
+#[async_trait]
+pub trait Action: Send + Sync + 'static {
+    /// The parameters under `with`.
+    type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
+    /// What undo needs; journalled before `apply`.
+    type Undo: Serialize + DeserializeOwned + Clone + Send + Sync;
+
+    /// Everything static.
+    fn spec(&self) -> &'static ActionSpec;
+
+    /// Whether it can be put back, given its parameters.
+    fn reversibility(&self, _params: &Self::Params) -> Reversibility {
+        self.spec().reversibility
+    }
+
+    /// Checks of the parameters that the schema cannot express; each a message.
+    fn check(&self, _params: &Self::Params) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Reads only: what plan and preflight should say or refuse about these targets.
+    async fn inspect(
+        &self,
+        _cx: ReadCx<'_>,
+        _targets: &[Target],
+        _params: &Self::Params,
+    ) -> CloudResult<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
+    /// Reads only, in preflight, before any fault: what a recovery will need of a target that the fault may destroy.
+    async fn capture(
+        &self,
+        _cx: ReadCx<'_>,
+        _target: &Target,
+        _params: &Self::Params,
+    ) -> Result<Value, ActionError> {
+        Ok(Value::Null)
+    }
+
+    /// Reads only, right before `apply`: captures what undo will need. One outcome per target, in order.
+    /// `captured` is what [`Action::capture`] returned for the same target.
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        params: &Self::Params,
+    ) -> Vec<Result<Self::Undo, ActionError>>;
+
+    /// Does it; returns when AWS has accepted. One outcome per prepared target, in order.
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Self::Undo>],
+        params: &Self::Params,
+    ) -> Vec<Result<Applied, ActionError>>;
+
+    /// Reads only: how far it has come, from the undo record alone.
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        target: Option<&Target>,
+        undo: &Self::Undo,
+        params: &Self::Params,
+    ) -> Result<Progress, ActionError>;
+
+    /// Puts it back, from the undo record alone. May be called again at any time.
+    async fn undo(
+        &self,
+        cx: WriteCx<'_>,
+        target: Option<&Target>,
+        undo: &Self::Undo,
+    ) -> Result<Undone, ActionError>;
+
+    /// For `after: keep`: retags what was created as kept.
+    async fn keep(
+        &self,
+        _cx: WriteCx<'_>,
+        _target: Option<&Target>,
+        _undo: &Self::Undo,
+    ) -> Result<Undone, ActionError> {
+        Ok(Undone::Already("nothing to retag".to_owned()))
+    }
+}
+
+/// An action with its types erased to JSON: what the engine and the catalogue hold.
+#[async_trait]
+#[expect(missing_docs, reason = "each method is the one of `Action` with the same name")]
+pub trait DynAction: Send + Sync {
+    fn spec(&self) -> &'static ActionSpec;
+    /// The JSON Schema of the parameters.
+    fn params_schema(&self) -> schemars::Schema;
+    /// Reads the parameters and runs [`Action::check`]; the messages of everything wrong.
+    fn check(&self, params: &Value) -> Vec<String>;
+    fn reversibility(&self, params: &Value) -> Reversibility;
+    async fn inspect(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> CloudResult<Vec<Finding>>;
+    async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError>;
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        params: &Value,
+    ) -> Vec<Result<Value, ActionError>>;
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Value>],
+        params: &Value,
+    ) -> Vec<Result<Applied, ActionError>>;
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        target: Option<&Target>,
+        undo: &Value,
+        params: &Value,
+    ) -> Result<Progress, ActionError>;
+    async fn undo(
+        &self,
+        cx: WriteCx<'_>,
+        target: Option<&Target>,
+        undo: &Value,
+    ) -> Result<Undone, ActionError>;
+    async fn keep(
+        &self,
+        cx: WriteCx<'_>,
+        target: Option<&Target>,
+        undo: &Value,
+    ) -> Result<Undone, ActionError>;
+}
+
+fn read<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, ActionError> {
+    // An absent `with` is an empty mapping, so that defaults apply.
+    let value = if value.is_null() { Value::Object(serde_json::Map::new()) } else { value.clone() };
+    serde_json::from_value(value).map_err(|e| ActionError::refused(format!("{what}: {e}")))
+}
+
+fn read_undo<T: DeserializeOwned>(value: &Value) -> Result<T, ActionError> {
+    serde_json::from_value(value.clone())
+        .map_err(|e| ActionError::hopeless(format!("the undo record cannot be read: {e}")))
+}
+
+#[async_trait]
+impl<A: Action> DynAction for A {
+    fn spec(&self) -> &'static ActionSpec {
+        Action::spec(self)
+    }
+
+    fn params_schema(&self) -> schemars::Schema {
+        schemars::schema_for!(A::Params)
+    }
+
+    fn check(&self, params: &Value) -> Vec<String> {
+        match read::<A::Params>("with", params) {
+            Ok(p) => Action::check(self, &p),
+            Err(e) => vec![e.message],
+        }
+    }
+
+    fn reversibility(&self, params: &Value) -> Reversibility {
+        match read::<A::Params>("with", params) {
+            Ok(p) => Action::reversibility(self, &p),
+            Err(_) => Action::spec(self).reversibility,
+        }
+    }
+
+    async fn inspect(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> CloudResult<Vec<Finding>> {
+        match read::<A::Params>("with", params) {
+            Ok(p) => Action::inspect(self, cx, targets, &p).await,
+            Err(e) => Ok(vec![Finding::new(Severity::Refusal, cx.step.as_str(), e.message)]),
+        }
+    }
+
+    async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError> {
+        Action::capture(self, cx, target, &read::<A::Params>("with", params)?).await
+    }
+
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        params: &Value,
+    ) -> Vec<Result<Value, ActionError>> {
+        let params = match read::<A::Params>("with", params) {
+            Ok(p) => p,
+            Err(e) => return batch.iter().map(|_| Err(e.clone())).collect(),
+        };
+        let made = Action::prepare(self, cx, batch, &params).await;
+        assert_eq!(made.len(), batch.len(), "BUG: prepare must return one outcome per target");
+        made.into_iter()
+            .map(|r| {
+                r.and_then(|u| {
+                    serde_json::to_value(u).map_err(|e| ActionError::refused(format!("undo record: {e}")))
+                })
+            })
+            .collect()
+    }
+
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Value>],
+        params: &Value,
+    ) -> Vec<Result<Applied, ActionError>> {
+        let fail = |e: &ActionError| batch.iter().map(|_| Err(e.clone())).collect::<Vec<_>>();
+        let params = match read::<A::Params>("with", params) {
+            Ok(p) => p,
+            Err(e) => return fail(&e),
+        };
+        let mut typed = Vec::with_capacity(batch.len());
+        for p in batch {
+            match read_undo::<A::Undo>(&p.undo) {
+                Ok(undo) => typed.push(Prepared { target: p.target.clone(), undo }),
+                Err(e) => return fail(&e),
+            }
+        }
+        let made = Action::apply(self, cx, &typed, &params).await;
+        assert_eq!(made.len(), batch.len(), "BUG: apply must return one outcome per target");
+        made
+    }
+
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        target: Option<&Target>,
+        undo: &Value,
+        params: &Value,
+    ) -> Result<Progress, ActionError> {
+        let params = read::<A::Params>("with", params)?;
+        Action::poll(self, cx, target, &read_undo::<A::Undo>(undo)?, &params).await
+    }
+
+    async fn undo(
+        &self,
+        cx: WriteCx<'_>,
+        target: Option<&Target>,
+        undo: &Value,
+    ) -> Result<Undone, ActionError> {
+        Action::undo(self, cx, target, &read_undo::<A::Undo>(undo)?).await
+    }
+
+    async fn keep(
+        &self,
+        cx: WriteCx<'_>,
+        target: Option<&Target>,
+        undo: &Value,
+    ) -> Result<Undone, ActionError> {
+        Action::keep(self, cx, target, &read_undo::<A::Undo>(undo)?).await
+    }
+}

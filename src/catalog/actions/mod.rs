@@ -1,0 +1,6 @@
+//! Every action, one file each. To add one: write the file, add the module and the line below.
+
+use super::DynAction;
+
+/// The slice that everything is derived from, in the order of the documentation.
+pub const ACTIONS: &[&dyn DynAction] = &[];

@@ -1,0 +1,127 @@
+//! What a probe is: it reads the world once and says healthy, unhealthy or unknown.
+//!
+//! A probe that errs is unknown, never healthy. The caller bounds the time and keeps the rhythm;
+//! probes neither wait, retry nor remember.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::action::ReadCx;
+use crate::model::Dur;
+
+/// What one observation says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// As the drill wants it.
+    Healthy,
+    /// Read, and not as the drill wants it.
+    Unhealthy,
+    /// Could not be read.
+    Unknown,
+}
+
+/// One answer of a probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The judgement.
+    pub health: Health,
+    /// What was seen, short: `200 in 12 ms`, `2 of 3 running`, `connection refused`.
+    pub seen: String,
+    /// The source's own time (UTC), for instance when an alarm changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+}
+
+impl Reading {
+    /// Healthy if `ok`, else unhealthy.
+    pub fn judged(ok: bool, seen: impl Into<String>) -> Self {
+        let health = if ok { Health::Healthy } else { Health::Unhealthy };
+        Self { health, seen: seen.into(), at: None }
+    }
+
+    /// Could not be read.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { health: Health::Unknown, seen: why.into(), at: None }
+    }
+}
+
+/// Everything static about a probe.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeSpec {
+    /// For example `http`.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// IAM permissions.
+    pub permissions: &'static [&'static str],
+    /// How long one observation may take, if the drill does not say.
+    pub timeout: Dur,
+    /// A few paragraphs.
+    pub docs: &'static str,
+}
+
+/// A probe, typed. Implement this; [`DynProbe`] follows by itself.
+#[async_trait]
+pub trait Probe: Send + Sync + 'static {
+    /// The parameters under `with`.
+    type Params: DeserializeOwned + Serialize + JsonSchema + Send + Sync;
+
+    /// Everything static.
+    fn spec(&self) -> &'static ProbeSpec;
+
+    /// Checks that the schema cannot express; each a message.
+    fn check(&self, _params: &Self::Params) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Looks once.
+    async fn observe(&self, cx: ReadCx<'_>, params: &Self::Params) -> Reading;
+}
+
+/// A probe with its types erased.
+#[async_trait]
+pub trait DynProbe: Send + Sync {
+    /// Everything static.
+    fn spec(&self) -> &'static ProbeSpec;
+    /// The JSON Schema of the parameters.
+    fn params_schema(&self) -> schemars::Schema;
+    /// The messages of everything wrong with the parameters.
+    fn check(&self, params: &Value) -> Vec<String>;
+    /// Looks once.
+    async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading;
+}
+
+fn read<T: DeserializeOwned>(params: &Value) -> Result<T, String> {
+    let value = if params.is_null() { Value::Object(serde_json::Map::new()) } else { params.clone() };
+    serde_json::from_value(value).map_err(|e| format!("with: {e}"))
+}
+
+#[async_trait]
+impl<P: Probe> DynProbe for P {
+    fn spec(&self) -> &'static ProbeSpec {
+        Probe::spec(self)
+    }
+
+    fn params_schema(&self) -> schemars::Schema {
+        schemars::schema_for!(P::Params)
+    }
+
+    fn check(&self, params: &Value) -> Vec<String> {
+        match read::<P::Params>(params) {
+            Ok(p) => Probe::check(self, &p),
+            Err(e) => vec![e],
+        }
+    }
+
+    async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading {
+        match read::<P::Params>(params) {
+            Ok(p) => Probe::observe(self, cx, &p).await,
+            Err(e) => Reading::unknown(e),
+        }
+    }
+}
