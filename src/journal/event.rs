@@ -318,6 +318,10 @@ pub enum Event {
     },
     /// The steady state was met and held: T7 is the start of this stretch.
     Steady { since: DateTime<Utc> },
+    /// Preflight has passed: nothing was refused, recoveries have what they need.
+    PreflightPassed {},
+    /// A signal: 1 roll back, 2 only undo, 3 leave now.
+    Signal { count: u8 },
     /// The run stops before its end.
     StopRequested { cause: StopCause, detail: String },
     /// An undo begins.
@@ -332,6 +336,10 @@ pub enum Event {
     Stuck { step: Option<StepId>, target: Option<String>, error: String, hint: String },
     /// What the run left behind on purpose.
     LeftInPlace { step: StepId, target: Option<String>, why: String },
+    /// Undo and clean-up are over.
+    Cleaned {},
+    /// Whether the steady state held again after the clean-up.
+    SteadyAfter { healthy: bool },
     /// The end: the verdict, why, and what was measured.
     Finished { verdict: Verdict, exit_code: u8, reasons: Vec<String>, measured: Box<Measured> },
     /// A kind that this version does not know; kept as it stands.
