@@ -24,3 +24,5 @@ pub mod engine;
 pub mod journal;
 pub mod model;
 pub mod plan;
+pub mod report;
+pub mod view;
