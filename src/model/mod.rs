@@ -1,9 +1,11 @@
 //! The words everything else is made of: identifiers, targets, time. Pure; depends on nothing.
 
 pub mod ids;
+pub mod pattern;
 pub mod target;
 pub mod time;
 
 pub use ids::{RunId, StepId};
+pub use pattern::OneOrMany;
 pub use target::{ResourceKind, Tags, Target, World};
 pub use time::{Clock, Dur, Stamp};
