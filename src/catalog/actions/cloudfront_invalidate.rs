@@ -42,7 +42,8 @@ pub struct Undo {
     pub began: DateTime<Utc>,
 }
 
-const TIMEOUT: Dur = Dur::mins(30);
+/// How long to go on asking while too many invalidations are in progress.
+const PATIENCE: Dur = Dur::mins(15);
 
 static SPEC: ActionSpec = ActionSpec {
     name: "cloudfront.invalidate",
@@ -54,7 +55,7 @@ static SPEC: ActionSpec = ActionSpec {
     batch: Batch { size: 1, by_zone: false },
     mends: &[],
     outputs: &[OutputSpec { name: "invalidation_id", summary: "Id of the invalidation." }],
-    timeout: TIMEOUT,
+    timeout: Dur::mins(30),
     undo_timeout: Dur::mins(1),
     poll_every: Dur::secs(5),
     permissions: Permissions {
@@ -72,7 +73,7 @@ that sending the same request again returns the same invalidation instead of mak
 to say `allow_irreversible: true`.
 
 CloudFront takes 3,000 single files, or 15 paths with a wildcard, in progress per distribution. Above that it \
-answers TooManyInvalidationsInProgress; the step then waits and asks again within its time.
+answers TooManyInvalidationsInProgress; the step then waits and asks again for up to 15 minutes.
 
 Completed says nothing about browsers and other caches in between. Prove it with an `http` probe on the \
 distribution's address: the body, or the headers `age` and `x-cache`.
@@ -123,7 +124,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
                     _ => Applied::default(),
                 });
             }
-            Err(e) if e.kind == ErrorKind::Limit && !over(cx.read, since, TIMEOUT) => {
+            Err(e) if e.kind == ErrorKind::Limit && !over(cx.read, since, PATIENCE) => {
                 pause(&mut turn).await;
             }
             Err(e) => return Err(e.into()),

@@ -1,9 +1,11 @@
 //! `command`: runs a local program as a step, and another one to undo it.
 //!
 //! Left to others: what the program does. Invariant: no shell, and a resumed run never starts the
-//! program a second time.
+//! program a second time. That a program has ended well is remembered in this process alone, since
+//! nothing else could tell a later look; another process knows nothing and says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -90,8 +92,7 @@ static SPEC: ActionSpec = ActionSpec {
     outputs: &[],
     timeout: Dur::hours(1),
     undo_timeout: Dur::hours(1),
-    // zero: the program has ended when `apply` returns, and nothing could be polled
-    poll_every: Dur::secs(0),
+    poll_every: Dur::secs(1),
     permissions: Permissions { prepare: &[], apply: &[], poll: &[], undo: &[] },
     undo_story: "Runs the program under `undo`; without one there is nothing to run, and the step counts as one \
                  that passes by itself.",
@@ -108,6 +109,13 @@ step counts as momentary: what it does must pass by itself.
 A run that was cut off while the program ran cannot tell whether it did its work. Such a step is never started \
 again; it counts as failed with an unknown effect, and is undone.",
 };
+
+/// The steps of this process whose program ended well: by run and step.
+static ENDED_WELL: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn remembered<T>(look: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+    look(&mut ENDED_WELL.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 fn cut(text: &str) -> &str {
     const LIMIT: usize = 4096;
@@ -207,10 +215,11 @@ impl Action for Command {
 
     async fn prepare(
         &self,
-        _: ReadCx<'_>,
+        cx: ReadCx<'_>,
         batch: &[(Option<Target>, Value)],
         params: &Params,
     ) -> Vec<Result<Undo, ActionError>> {
+        remembered(|ended| ended.remove(&cx.token("command")));
         batch.iter().map(|_| Ok(Undo { undo: params.undo.clone() })).collect()
     }
 
@@ -222,26 +231,33 @@ impl Action for Command {
     ) -> Vec<Result<Applied, ActionError>> {
         let mut out = Vec::with_capacity(batch.len());
         for _ in batch {
-            out.push(
-                run(cx, &params.program())
-                    .await
-                    .map(|output| Applied { outputs: BTreeMap::new(), notes: notes(&output) }),
-            );
+            out.push(match run(cx, &params.program()).await {
+                Ok(output) => {
+                    remembered(|ended| ended.insert(cx.read.token("command")));
+                    Ok(Applied { outputs: BTreeMap::new(), notes: notes(&output) })
+                }
+                // its end is the answer: looking again would not find another
+                Err(e) => Err(ActionError { hopeless: true, ..e }),
+            });
         }
         out
     }
 
-    /// Asked only where the answer of `apply` is not known; see `poll_every`.
     async fn poll(
         &self,
-        _: ReadCx<'_>,
+        cx: ReadCx<'_>,
         _: Option<&Target>,
         _: &Undo,
         params: &Params,
     ) -> Result<Progress, ActionError> {
+        if remembered(|ended| ended.contains(&cx.token("command"))) {
+            return Ok(Progress::Ready(Applied::default()));
+        }
         let name = params.argv.first().map_or("the program", String::as_str);
-        Err(ActionError::refused(format!("cannot tell whether `{name}` ran; it is not started again"))
-            .effect(EffectCertainty::Unknown))
+        Err(ActionError::hopeless(format!(
+            "cannot tell whether `{name}` did its work; it is not started again"
+        ))
+        .effect(EffectCertainty::Unknown))
     }
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {

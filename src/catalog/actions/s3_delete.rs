@@ -56,8 +56,6 @@ pub struct Undo {
     replicas: Vec<(String, Vec<Recorded>)>,
 }
 
-const UNDO_TIMEOUT: Dur = Dur::mins(30);
-
 static SPEC: ActionSpec = ActionSpec {
     name: "s3.delete-objects",
     summary: "Deletes objects of a versioned bucket, so that their versions stay and undo brings them back.",
@@ -69,7 +67,7 @@ static SPEC: ActionSpec = ActionSpec {
     mends: &[],
     outputs: &[OutputSpec { name: "objects", summary: "How many objects were deleted." }],
     timeout: Dur::mins(10),
-    undo_timeout: UNDO_TIMEOUT,
+    undo_timeout: Dur::mins(30),
     poll_every: Dur::secs(1),
     permissions: Permissions {
         prepare: &[
@@ -251,7 +249,8 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
         }
     }
     match delete(cx, &undo.bucket, objects).await.error() {
-        Some(error) => Err(error),
+        // refused for single objects: that is the answer, and polling would not find another
+        Some(error) => Err(ActionError { hopeless: error.kind.is_none(), ..error }),
         None => Ok(Applied { outputs: outputs(undo), notes: Vec::new() }),
     }
 }
@@ -363,7 +362,8 @@ impl Action for S3Delete {
         if states.iter().all(|(_, s)| *s == State::AsBefore) {
             return Ok(Progress::Absent);
         }
-        Err(ActionError::refused(format!("{marked} of {} objects are deleted", states.len()))
+        // a fault is not sent twice, so looking again is useless
+        Err(ActionError::hopeless(format!("{marked} of {} objects are deleted", states.len()))
             .effect(EffectCertainty::Partial))
     }
 
@@ -394,10 +394,6 @@ impl Action for S3Delete {
             let may_come = removed == 0 || (!undo.replicas.is_empty() && there == 0);
             if round == 0 && (!may_come || over(cx.read, since, cx.read.settle)) {
                 break mended.overwritten;
-            }
-            if over(cx.read, since, UNDO_TIMEOUT) {
-                return Err(ActionError::refused(format!("delete markers in {} come back", undo.bucket))
-                    .effect(EffectCertainty::Unknown));
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };

@@ -110,8 +110,6 @@ pub struct Undo {
     pub tags: Tags,
 }
 
-const UNDO_TIMEOUT: Dur = Dur::hours(2);
-
 static SPEC: ActionSpec = ActionSpec {
     name: "rds.restore-to-point-in-time",
     summary: "Restores a database to a point in time, as a new database beside the source.",
@@ -129,7 +127,7 @@ static SPEC: ActionSpec = ActionSpec {
         OutputSpec { name: "source", summary: "Identifier of the database restored from." },
     ],
     timeout: Dur::hours(4),
-    undo_timeout: UNDO_TIMEOUT,
+    undo_timeout: Dur::hours(2),
     poll_every: Dur::secs(5),
     permissions: Permissions {
         prepare: &[
@@ -561,7 +559,8 @@ impl Action for RdsRestore {
     ) -> Result<Progress, ActionError> {
         let Some(db) = own_copy(cx, undo).await? else { return Ok(Progress::Absent) };
         if is_failed(&db.status) {
-            return Err(ActionError::refused(format!("the restored database is {}", db.status))
+            // it does not leave that state by itself: looking again is useless
+            return Err(ActionError::hopeless(format!("the restored database is {}", db.status))
                 .effect(EffectCertainty::Unknown));
         }
         if !is_usable(&db.status) {
@@ -578,15 +577,15 @@ impl Action for RdsRestore {
         let since = cx.read.clock.now();
         let (mut turn, mut seen) = (0, false);
         loop {
-            let state = match find(cx.read, id).await? {
+            match find(cx.read, id).await? {
                 None if seen => {
                     return Ok(Undone::PutBack(format!("{id} deleted, DescribeDBInstances says not found")));
                 }
+                // a restore whose answer was lost may show up late
                 None if over(cx.read, since, cx.read.settle) => {
                     return Ok(Undone::Already(format!("no {id}: DescribeDBInstances says not found")));
                 }
-                // a restore whose answer was lost may show up late
-                None => "not found yet".to_owned(),
+                None => {}
                 Some(db) => {
                     if !of_this_run(cx.read, &db) {
                         return Err(ActionError::hopeless(format!(
@@ -598,13 +597,9 @@ impl Action for RdsRestore {
                     if db.status != "deleting" && !is_busy(&db.status) {
                         remove(cx, &db).await?;
                     }
-                    db.status
                 }
-            };
-            if over(cx.read, since, UNDO_TIMEOUT) {
-                return Err(ActionError::refused(format!("{id} is still {state} after {UNDO_TIMEOUT}"))
-                    .effect(EffectCertainty::Unknown));
             }
+            // how long this may go on is the caller's to limit: a copy can be `creating` for hours
             pause(&mut turn).await;
         }
     }
