@@ -397,19 +397,17 @@ impl Action for S3Delete {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
-        let mut text = match removed {
+        let mut proof = vec![match removed {
             0 => format!("every object in {} is as it was", undo.bucket),
-            n => format!(
-                "{n} delete markers removed in {}, the recorded versions are current again",
-                undo.bucket
-            ),
-        };
+            n => format!("{n} delete markers removed in {}, the recorded versions are current", undo.bucket),
+        }];
         if !undo.replicas.is_empty() {
-            text.push_str(&format!("; {there} markers removed in its replicas"));
+            proof.push(format!("{there} markers removed in its replicas"));
         }
         if !last.is_empty() {
-            text.push_str(&format!("; written anew by somebody else: {}", last.join(", ")));
+            proof.push(format!("written anew by somebody else: {}", last.join(", ")));
         }
+        let text = proof.join("; ");
         Ok(if removed + there > 0 { Undone::PutBack(text) } else { Undone::Already(text) })
     }
 }
