@@ -23,3 +23,4 @@ pub mod drill;
 pub mod journal;
 pub mod model;
 pub mod plan;
+pub mod sim;
