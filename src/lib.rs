@@ -20,6 +20,8 @@
 pub mod catalog;
 pub mod cloud;
 pub mod drill;
+pub mod engine;
 pub mod journal;
 pub mod model;
 pub mod plan;
+pub mod sim;

@@ -299,7 +299,14 @@ pub enum Event {
     /// A person confirmed it (or, off AWS, was simulated).
     Confirmed { step: StepId, by: String, note: String, simulated: bool },
     /// A person set a mark.
-    Marked { mark: Mark, at: DateTime<Utc>, by: String, note: String },
+    Marked {
+        mark: Mark,
+        // a line's own `at` is when it was recorded; this one is what the person says
+        #[serde(rename = "marked_at")]
+        at: DateTime<Utc>,
+        by: String,
+        note: String,
+    },
     /// A probe's answer changed (or is its first).
     Observed {
         probe: String,
