@@ -2,5 +2,10 @@
 
 use super::DynAction;
 
+mod batch;
+pub mod ec2_stop;
+pub mod ec2_terminate;
+mod look;
+
 /// The slice that everything is derived from, in the order of the documentation.
-pub const ACTIONS: &[&dyn DynAction] = &[];
+pub const ACTIONS: &[&dyn DynAction] = &[&ec2_terminate::TerminateInstances, &ec2_stop::StopInstances];
