@@ -6,6 +6,14 @@ mod batch;
 pub mod ec2_stop;
 pub mod ec2_terminate;
 mod look;
+mod routing;
+pub mod vpc_attach_route_table;
+pub mod vpc_detach_route_table;
 
 /// The slice that everything is derived from, in the order of the documentation.
-pub const ACTIONS: &[&dyn DynAction] = &[&ec2_terminate::TerminateInstances, &ec2_stop::StopInstances];
+pub const ACTIONS: &[&dyn DynAction] = &[
+    &ec2_terminate::TerminateInstances,
+    &ec2_stop::StopInstances,
+    &vpc_detach_route_table::DetachRouteTable,
+    &vpc_attach_route_table::AttachRouteTable,
+];
