@@ -22,3 +22,4 @@ pub mod cloud;
 pub mod drill;
 pub mod journal;
 pub mod model;
+pub mod plan;

@@ -12,18 +12,7 @@ use serde_json::Value;
 
 use super::action::ReadCx;
 use crate::model::Dur;
-
-/// What one observation says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Health {
-    /// As the drill wants it.
-    Healthy,
-    /// Read, and not as the drill wants it.
-    Unhealthy,
-    /// Could not be read.
-    Unknown,
-}
+pub use crate::model::Health;
 
 /// One answer of a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,17 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether a failed call may have changed something. Only `None` means that there is nothing to undo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EffectCertainty {
-    /// AWS refused the call: surely nothing happened.
-    None,
-    /// Some of the named resources may have changed, others not.
-    Partial,
-    /// A timeout, a lost answer, a 5xx: it may have happened.
-    Unknown,
-}
+pub use crate::model::EffectCertainty;
 
 /// The kinds of failure that redrill treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,9 +1,12 @@
 //! The words everything else is made of: identifiers, targets, time. Pure; depends on nothing.
 
+pub mod effect;
 pub mod ids;
+pub mod pattern;
 pub mod target;
 pub mod time;
 
+pub use effect::{CallError, EffectCertainty, Health, Stage};
 pub use ids::{RunId, StepId};
 pub use target::{ResourceKind, Tags, Target, World};
 pub use time::{Clock, Dur, Stamp};

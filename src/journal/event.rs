@@ -1,0 +1,348 @@
+//! What a journal records. Pure data; the public, versioned form of a run.
+//!
+//! Events carry what happened, never what to do next: state is a fold over them. No field holds a
+//! secret; the recorder redacts before it writes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::{RunId, Stamp, StepId, World};
+
+/// The journal's format version.
+pub const FORMAT: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Number, from 0.
+    pub seq: u64,
+    /// SHA-256 (hex) of the previous line's bytes without the newline; 64 zeros on the first.
+    pub prev: String,
+    /// When it was recorded.
+    #[serde(flatten)]
+    pub stamp: Stamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Why a process attached itself to a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The first process.
+    Run,
+    /// Goes on after a crash.
+    Resume,
+    /// Puts everything back.
+    Rollback,
+}
+
+/// The phase that a call belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Setting the `redrill:held` tag.
+    Hold,
+    /// Doing the step.
+    Apply,
+    /// Putting it back.
+    Undo,
+    /// Retagging what is kept.
+    Keep,
+    /// Removing the `redrill:held` tag.
+    Release,
+}
+
+/// Why a run was stopped before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopCause {
+    /// No probe saw the fault in time.
+    NoImpact,
+    /// Not recovered by `give_up`.
+    GaveUp,
+    /// A step failed.
+    StepFailed,
+    /// A stop condition was breached.
+    StopCondition,
+    /// A signal or `redrill abort`.
+    Signal,
+    /// `redrill rollback`.
+    Rollback,
+    /// The steady state did not hold before the fault.
+    NotSteady,
+    /// Preflight refused.
+    Refused,
+}
+
+/// Marks that people set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// T1: detected.
+    Detected,
+    /// T2: acknowledged.
+    Ack,
+    /// T3: declared.
+    Declare,
+    /// Anything else worth a time.
+    Note,
+}
+
+/// How a run ended; each has its own exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All objectives met, everything clean.
+    Passed,
+    /// Limits, no targets, drift, lock: nothing changed.
+    Refused,
+    /// The steady state did not hold before the fault: nothing changed.
+    NotSteady,
+    /// Recovered, later than the RTO or with more loss than the RPO.
+    ObjectiveMissed,
+    /// Not recovered by `give_up`.
+    NotRecovered,
+    /// No probe saw the fault.
+    NoImpact,
+    /// A stop condition, a signal or the kill switch; rolled back.
+    Stopped,
+    /// A step failed; rolled back.
+    Failed,
+    /// A probe that decides could not be read.
+    Inconclusive,
+    /// An undo failed for good: a person is needed.
+    Stuck,
+}
+
+impl Verdict {
+    /// The exit code, part of the interface.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Refused => 3,
+            Self::NotSteady => 4,
+            Self::ObjectiveMissed => 10,
+            Self::NotRecovered => 11,
+            Self::NoImpact => 12,
+            Self::Stopped => 13,
+            Self::Failed => 14,
+            Self::Inconclusive => 15,
+            Self::Stuck => 20,
+        }
+    }
+
+    /// The name as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Refused => "refused",
+            Self::NotSteady => "not-steady",
+            Self::ObjectiveMissed => "objective-missed",
+            Self::NotRecovered => "not-recovered",
+            Self::NoImpact => "no-impact",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Inconclusive => "inconclusive",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+/// What the recovery clock measured. Times are UTC; durations are milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The marks that exist, `t0` … `t8`.
+    pub marks: BTreeMap<String, DateTime<Utc>>,
+    /// T7 − T0.
+    pub rta_ms: Option<i64>,
+    /// Lower bound of the RTA.
+    pub rta_low_ms: Option<i64>,
+    /// Upper bound of the RTA.
+    pub rta_high_ms: Option<i64>,
+    /// The objective.
+    pub rto_ms: i64,
+    /// T7 − T3, where declared.
+    pub from_declaration_ms: Option<i64>,
+    /// The figure that the verdict compares: RTA or `from_declaration_ms`.
+    pub judged_ms: Option<i64>,
+    /// Consecutive phases between the marks that exist; they sum to the RTA exactly.
+    pub phases: Vec<PhaseTime>,
+    /// Healthy, then unhealthy inside the hold.
+    pub flaps: u32,
+    /// Stretches in which nothing was observed.
+    pub gaps: Vec<Gap>,
+    /// Whether any client probe was unhealthy between T0 and T7.
+    pub outage: bool,
+    /// The resolution of the client probes: the largest `every`.
+    pub resolution_ms: i64,
+    /// Time until the `capacity` probes were back, where there are any.
+    pub capacity_ms: Option<i64>,
+    /// T0 − the restore point, where a step restored to a point in time. Not an RPO.
+    pub restore_point_age_ms: Option<i64>,
+    /// Sentences that a reader must know: what T0 stands for, late or missing marks.
+    pub notes: Vec<String>,
+}
+
+/// One phase of the recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseTime {
+    /// From this mark …
+    pub from: String,
+    /// … to this one.
+    pub to: String,
+    /// How long.
+    pub ms: i64,
+}
+
+/// A stretch in which nothing was observed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Sending of the last observation before (UTC).
+    pub from: DateTime<Utc>,
+    /// Answer of the first after (UTC).
+    pub to: DateTime<Utc>,
+    /// Why, where known: `no process was running`, `probe late`.
+    pub why: String,
+}
+
+/// What can happen in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "fields are named for what they hold; the variants say when")]
+pub enum Event {
+    /// Line 1: what this run is.
+    Header {
+        format: u32,
+        redrill: String,
+        run: RunId,
+        drill: String,
+        title: String,
+        plan_sha256: String,
+        world: World,
+        account: String,
+        caller: String,
+        region: String,
+        rto_ms: i64,
+        give_up_ms: i64,
+    },
+    /// A process took the run over; its monotonic clock starts here.
+    Attached { mode: Mode, pid: u32, host: String, user: String, redrill: String },
+    /// The skew between the local clock and AWS's `Date` header, local minus AWS.
+    Skew { ms: i64 },
+    /// A stage began.
+    Stage { stage: crate::model::Stage },
+    /// Preflight or drift check found something.
+    Found { finding: Value },
+    /// What a recovery will need of a target, captured before any fault.
+    Captured { step: StepId, target: String, data: Value },
+    /// The targets about to be tagged `redrill:held`.
+    Holding { targets: Vec<String> },
+    /// They are tagged.
+    Held { targets: Vec<String> },
+    /// The tag is removed again.
+    Released { targets: Vec<String> },
+    /// Undo is known; on disk before the call.
+    StepPrepared { step: StepId, target: Option<String>, undo: Value },
+    /// About to be applied to these targets.
+    StepStarted { step: StepId, targets: Vec<Option<String>> },
+    /// A change is about to be sent.
+    CallSent { call: u64, step: Option<StepId>, phase: Phase, operation: String, params: Value, attempt: u32 },
+    /// It was answered, or not.
+    CallAnswered {
+        call: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<Value>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<crate::model::CallError>,
+    },
+    /// AWS accepted it for this target.
+    StepApplied {
+        step: StepId,
+        target: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// It failed for this target. `effect` tells whether it may have happened all the same.
+    StepFailed {
+        step: StepId,
+        target: Option<String>,
+        error: String,
+        effect: crate::model::EffectCertainty,
+        hint: Option<String>,
+    },
+    /// Where a pending result stands; recorded when it changes.
+    StepProgress { step: StepId, target: Option<String>, note: String },
+    /// Done, with its outputs.
+    StepReady {
+        step: StepId,
+        target: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        outputs: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
+    /// A step that will not run, and why.
+    StepSkipped { step: StepId, why: String },
+    /// A manual step waits for a person.
+    Waiting { step: StepId, text: String },
+    /// A person confirmed it (or, off AWS, was simulated).
+    Confirmed { step: StepId, by: String, note: String, simulated: bool },
+    /// A person set a mark.
+    Marked { mark: Mark, at: DateTime<Utc>, by: String, note: String },
+    /// A probe's answer changed (or is its first).
+    Observed {
+        probe: String,
+        health: crate::model::Health,
+        seen: String,
+        sent: Stamp,
+        answered: Stamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_at: Option<DateTime<Utc>>,
+    },
+    /// A probe's answer stayed the same; `count` observations since the last line about it.
+    Unchanged {
+        probe: String,
+        health: crate::model::Health,
+        count: u64,
+        last_sent: Stamp,
+        last_answered: Stamp,
+    },
+    /// The steady state was met and held: T7 is the start of this stretch.
+    Steady { since: DateTime<Utc> },
+    /// Preflight has passed: nothing was refused, recoveries have what they need.
+    PreflightPassed {},
+    /// A signal: 1 roll back, 2 only undo, 3 leave now.
+    Signal { count: u8 },
+    /// The run stops before its end.
+    StopRequested { cause: StopCause, detail: String },
+    /// An undo begins.
+    UndoStarted { step: StepId, target: Option<String> },
+    /// An undo failed; it is tried again.
+    UndoFailed { step: StepId, target: Option<String>, error: String, attempt: u32 },
+    /// It is put back, or was already.
+    UndoDone { step: StepId, target: Option<String>, how: String, proof: String },
+    /// A recovery's result stays.
+    Kept { step: StepId, target: Option<String>, proof: String },
+    /// An undo failed for good: a person is needed.
+    Stuck { step: Option<StepId>, target: Option<String>, error: String, hint: String },
+    /// What the run left behind on purpose.
+    LeftInPlace { step: StepId, target: Option<String>, why: String },
+    /// Undo and clean-up are over.
+    Cleaned {},
+    /// Whether the steady state held again after the clean-up.
+    SteadyAfter { healthy: bool },
+    /// The end: the verdict, why, and what was measured.
+    Finished { verdict: Verdict, exit_code: u8, reasons: Vec<String>, measured: Box<Measured> },
+    /// A kind that this version does not know; kept as it stands.
+    #[serde(untagged)]
+    Unknown(Value),
+}

@@ -1,0 +1,148 @@
+//! A plan: the resolved, immutable, hashed list of steps on named targets.
+//!
+//! Everything is decided here; nothing is left to choose while running. `build` resolves and reads
+//! (it is handed [`crate::cloud::Reads`] only); `limits`, `lint` and `drift` are pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::catalog::action::{After, Finding, Reversibility, Severity};
+use crate::drill::Drill;
+use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
+
+/// The plan format's version.
+pub const FORMAT: u32 = 1;
+
+/// A plan with its hash, as it stands in `plan.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFile {
+    /// The plan.
+    pub plan: Plan,
+    /// SHA-256 (hex) of the plan's RFC 8785 bytes.
+    pub sha256: String,
+}
+
+/// What will be done, where, to what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Format version.
+    pub format: u32,
+    /// The redrill version that made it.
+    pub redrill: String,
+    /// When it was made (UTC).
+    pub created_at: DateTime<Utc>,
+    /// Which world.
+    pub world: World,
+    /// Account.
+    pub account: String,
+    /// ARN of the caller who planned.
+    pub caller: String,
+    /// Region.
+    pub region: String,
+    /// The endpoint, where one is overridden.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The seed that targets were drawn with.
+    pub seed: u32,
+    /// The drill, environment and parameters applied, secret parameters still as `${params.NAME}`.
+    pub drill: Drill,
+    /// The drill file as it was read.
+    pub source: String,
+    /// SHA-256 (hex) of the drill file's bytes.
+    pub source_sha256: String,
+    /// The environment chosen with `--env`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// The names of parameters whose values must be given again when the plan is run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_params: Vec<String>,
+    /// Per selector, what was drawn.
+    pub targets: BTreeMap<String, PlannedTargets>,
+    /// Faults, then recoveries, in order.
+    pub steps: Vec<PlannedStep>,
+    /// What was found; a refusal among them means that the plan cannot be run.
+    pub findings: Vec<Finding>,
+    /// Every IAM permission the run needs, sorted.
+    pub permissions: Vec<String>,
+}
+
+/// What a selector drew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedTargets {
+    /// Kind.
+    pub resource: ResourceKind,
+    /// How many of that kind exist.
+    pub population: usize,
+    /// How many matched.
+    pub matched: usize,
+    /// What was drawn, sorted by id.
+    pub drawn: Vec<Target>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedStep {
+    /// Id.
+    pub id: StepId,
+    /// `fault` or `recovery`.
+    pub stage: Stage,
+    /// Steps of one stage with the same group run together; groups run in order.
+    pub group: usize,
+    /// The action; `None` for a manual step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What a person has to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manual: Option<String>,
+    /// The selector that names its targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Parameters; `${steps…}`, `${run.id}` and secret `${params…}` still in place.
+    pub params: Value,
+    /// How long it may take.
+    pub timeout: Dur,
+    /// How long its undo may take.
+    pub undo_timeout: Dur,
+    /// Whether it can be put back.
+    pub reversibility: Reversibility,
+    /// What the end of the run does with it (recoveries).
+    pub after: After,
+    /// What undo does.
+    pub undo_story: String,
+    /// Its IAM permissions, sorted.
+    pub permissions: Vec<String>,
+}
+
+impl Plan {
+    /// The findings that refuse the run.
+    pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|f| f.severity == Severity::Refusal)
+    }
+
+    /// The step of that id.
+    pub fn step(&self, id: &StepId) -> Option<&PlannedStep> {
+        self.steps.iter().find(|s| &s.id == id)
+    }
+
+    /// The targets a step acts on; empty for steps without any.
+    pub fn targets_of(&self, step: &PlannedStep) -> &[Target] {
+        step.target.as_ref().and_then(|n| self.targets.get(n)).map_or(&[], |t| t.drawn.as_slice())
+    }
+
+    /// SHA-256 (hex) of the RFC 8785 bytes.
+    ///
+    /// # Panics
+    /// Never: a plan always serialises.
+    pub fn sha256(&self) -> String {
+        use sha2::{Digest as _, Sha256};
+        let bytes = serde_json_canonicalizer::to_vec(self).expect("BUG: a plan serialises");
+        Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
