@@ -3,9 +3,11 @@
 use super::DynAction;
 
 mod batch;
+pub mod ec2_launch_replacement;
 pub mod ec2_stop;
 pub mod ec2_terminate;
 mod look;
+pub mod original;
 mod routing;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
@@ -14,6 +16,7 @@ pub mod vpc_detach_route_table;
 pub const ACTIONS: &[&dyn DynAction] = &[
     &ec2_terminate::TerminateInstances,
     &ec2_stop::StopInstances,
+    &ec2_launch_replacement::LaunchReplacement,
     &vpc_detach_route_table::DetachRouteTable,
     &vpc_attach_route_table::AttachRouteTable,
 ];
