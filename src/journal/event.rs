@@ -77,6 +77,8 @@ pub enum StopCause {
     NotSteady,
     /// Preflight refused.
     Refused,
+    /// AWS could not be reached, or denied, before anything changed.
+    Aws,
 }
 
 /// Marks that people set.
