@@ -8,6 +8,7 @@ pub mod ec2_stop;
 pub mod ec2_terminate;
 mod look;
 pub mod original;
+mod replacement;
 mod routing;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
