@@ -11,9 +11,11 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+warnings.simplefilter("ignore")  # moto warns where a corrected error code is not in its service model
 # moto lets real AWS settings of the caller leak in; none of them has business here
 for _name in [n for n in os.environ if n.startswith("AWS_")]:
     del os.environ[_name]

@@ -1,8 +1,9 @@
 """RDS: lifecycle views, restore windows and defaults, and calls that AWS refuses in a given state."""
 
 import time
-from datetime import timedelta
+from datetime import timedelta, timezone
 
+from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.moto_api._internal import mock_random
@@ -18,7 +19,7 @@ INHERITED = (
     "engine", "engine_version", "allocated_storage", "storage_type", "iops", "storage_throughput", "port",
     "license_model", "storage_encrypted", "kms_key_id", "db_name", "db_instance_class", "backup_retention_period",
     "preferred_backup_window", "preferred_maintenance_window", "auto_minor_version_upgrade", "character_set_name",
-    "master_username", "master_user_password",
+    "master_username",
 )
 REQUEST_ONLY = (
     "source_db_instance_identifier", "target_db_instance_identifier", "restore_time", "use_latest_restorable_time",
@@ -46,13 +47,8 @@ def restorable(database):
 
 
 def _naive(moment):
-    return moment.replace(tzinfo=None) if moment.tzinfo is None else moment.astimezone(_utc()).replace(tzinfo=None)
-
-
-def _utc():
-    from datetime import timezone
-
-    return timezone.utc
+    """UTC without a zone, as moto keeps its times."""
+    return moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def _other_zone(database, zone):
@@ -136,6 +132,7 @@ def restore(backend, source_id, target_id, asked):
     props = {key: getattr(source, key, None) for key in INHERITED}
     props = {key: value for key, value in props.items() if value is not None}
     props["publicly_accessible"] = False
+    props["master_user_password"] = source.__dict__.get("_master_user_password")
     for key, value in asked.items():
         if key not in REQUEST_ONLY and value is not None:
             props[key] = value
@@ -244,8 +241,6 @@ def patch_backend(pace):
         if force:
             database.availability_zone = _other_zone(database, database.availability_zone)
         begin(database, ("rebooting", pace["failover" if force else "reboot"]))
-        from moto.core.responses import ActionResult
-
         return ActionResult({"DBInstance": database})
 
     RDSResponse.reboot_db_instance = reboot_db_instance
