@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import warnings
+from datetime import datetime, timezone
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -84,8 +85,9 @@ def arguments(argv=None):
     p.add_argument("--delays", default="", metavar="NAME=S,…", help="override single delays, in seconds")
     p.add_argument("--plain", action="store_true", help="moto as it is: no delays, no corrections, no CBOR")
     p.add_argument("--exit-with-stdin", action="store_true", help="exit when standard input closes")
-    p.add_argument("--exit-with-path", metavar="PATH", help="exit when PATH is gone")
+    p.add_argument("--record", metavar="FILE", help="write where we are to FILE, and exit when it is gone")
     p.add_argument("--idle-exit", type=float, metavar="S", help="exit after S seconds without a call")
+    p.add_argument("--new-session", action="store_true", help="leave the terminal: its signals no longer reach us")
     options = p.parse_args(argv)
     if options.host != "127.0.0.1":
         p.error("the emulator has no authentication: it binds to 127.0.0.1 only")
@@ -113,10 +115,26 @@ def watch(emulator, options):
     """Ends the process when nobody needs it any more."""
     while True:
         time.sleep(1.0)
-        if options.exit_with_path and not os.path.exists(options.exit_with_path):
+        if options.record and not recorded(options.record):
             os._exit(0)
         if options.idle_exit and time.monotonic() - emulator.last_call > options.idle_exit:
             os._exit(0)
+
+
+def record(path, line):
+    """Writes the record in one step, so that a reader never sees half of it."""
+    started = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    draft = f"{path}.{os.getpid()}"
+    Path(draft).write_text(json.dumps({**line, "started": started}, separators=(",", ":")) + "\n", encoding="utf-8")
+    os.replace(draft, path)
+
+
+def recorded(path):
+    """Whether the record is still there, and ours."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8")).get("pid") == os.getpid()
+    except (OSError, ValueError):
+        return False
 
 
 def watch_stdin():
@@ -129,6 +147,8 @@ def watch_stdin():
 def main():
     """Starts both ports and waits."""
     options = arguments()
+    if options.new_session:
+        os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     if options.exit_with_stdin:
@@ -149,13 +169,15 @@ def main():
     emulator.health = f"http://127.0.0.1:{health.port}"
     if options.seed:
         emulator.seed()
+    line = {"endpoint": emulator.endpoint, "health": emulator.health, "pid": os.getpid()}
+    if options.record:
+        record(options.record, line)
     threads = [threading.Thread(target=s.serve_forever, daemon=True) for s in (aws, health)]
-    if options.exit_with_path or options.idle_exit:
+    if options.record or options.idle_exit:
         threads.append(threading.Thread(target=watch, args=(emulator, options), daemon=True))
     for thread in threads:
         thread.start()
-    line = {"ready": True, "endpoint": emulator.endpoint, "health": emulator.health, "pid": os.getpid()}
-    ready.write(json.dumps(line, separators=(",", ":")) + "\n")
+    ready.write(json.dumps({"ready": True, **line}, separators=(",", ":")) + "\n")
     ready.flush()
     while True:
         signal.pause()
