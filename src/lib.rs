@@ -27,4 +27,5 @@ pub mod journal;
 pub mod model;
 pub mod net;
 pub mod plan;
+pub mod sandbox;
 pub mod sim;
