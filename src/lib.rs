@@ -20,6 +20,7 @@
 pub mod catalog;
 pub mod cloud;
 pub mod drill;
+pub mod inventory;
 pub mod journal;
 pub mod model;
 pub mod plan;
