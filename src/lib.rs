@@ -24,3 +24,4 @@ pub mod inventory;
 pub mod journal;
 pub mod model;
 pub mod plan;
+pub mod report;
