@@ -155,6 +155,8 @@ pub(super) async fn a_new_instance_becomes_a_healthy_target(w: &TestWorld) {
     let spec = Box::new(model(w, "shop-web-2").await);
     let id = w.created(Mutation::RunInstances { token: "target".to_owned(), spec }).await;
     w.reaches(&id, "running").await;
+    let before = elb.registrations(&group).await.expect("registrations");
+    assert!(before.iter().all(|r| r.id != id), "nothing is registered by itself: {before:?}");
     let register = Mutation::RegisterTargets { group: group.clone(), id: id.clone(), port: Some(80) };
     w.done(register.clone()).await;
     w.done(register).await;

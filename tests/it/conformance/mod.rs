@@ -18,6 +18,7 @@ use redrill::model::{Clock, Tags};
 mod databases;
 mod distributions;
 mod instances;
+mod liar;
 mod listings;
 mod objects;
 mod on_sim;

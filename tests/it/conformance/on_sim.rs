@@ -12,7 +12,7 @@ use super::{CASES, Case, TestWorld};
 
 const ESTATE: &str = include_str!("../../../localstack/estate.json");
 
-fn world() -> TestWorld {
+pub(super) fn world() -> TestWorld {
     let start = chrono::DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
     let clock = Arc::new(VirtualClock::starting_at(start));
     let sim = Sim::from_estate(ESTATE, clock.clone()).expect("the estate is sound");
