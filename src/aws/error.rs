@@ -260,12 +260,17 @@ fn is_clock_skew(message: &str) -> bool {
 /// Failures to get credentials: nothing was sent.
 fn credentials(operation: &str, error: &(dyn StdError + 'static)) -> Option<CloudError> {
     let found = find::<CredentialsError>(error)?;
-    let message = chain(Some(found));
-    let kind = match found {
+    let message = chain(Some(found)).split_whitespace().collect::<Vec<_>>().join(" ");
+    let (kind, message) = match found {
+        // the SDK lists every place it looked at, on many lines
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorKind::NoCredentials,
+            "no AWS credentials in the environment, the profile or the metadata service".to_owned(),
+        ),
         CredentialsError::ProviderError(_) if message.to_lowercase().contains("expired") => {
-            ErrorKind::Expired
+            (ErrorKind::Expired, message)
         }
-        _ => ErrorKind::NoCredentials,
+        _ => (ErrorKind::NoCredentials, message),
     };
     Some(CloudError::new(operation, kind, message))
 }
