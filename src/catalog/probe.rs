@@ -70,6 +70,11 @@ pub trait Probe: Send + Sync + 'static {
 
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Self::Params) -> Reading;
+
+    /// What no answer in time means. Unknown, unless the silence is what a client of the service feels.
+    fn timed_out(&self, after: std::time::Duration) -> Reading {
+        Reading::unknown(format!("no answer within {} ms", after.as_millis()))
+    }
 }
 
 /// A probe with its types erased.
@@ -83,6 +88,8 @@ pub trait DynProbe: Send + Sync {
     fn check(&self, params: &Value) -> Vec<String>;
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading;
+    /// What no answer in time means.
+    fn timed_out(&self, after: std::time::Duration) -> Reading;
 }
 
 fn read<T: DeserializeOwned>(params: &Value) -> Result<T, String> {
@@ -112,5 +119,9 @@ impl<P: Probe> DynProbe for P {
             Ok(p) => Probe::observe(self, cx, &p).await,
             Err(e) => Reading::unknown(e),
         }
+    }
+
+    fn timed_out(&self, after: std::time::Duration) -> Reading {
+        Probe::timed_out(self, after)
     }
 }

@@ -77,6 +77,8 @@ pub enum StopCause {
     NotSteady,
     /// Preflight refused.
     Refused,
+    /// AWS could not be reached, or denied, before anything changed.
+    Aws,
 }
 
 /// Marks that people set.
@@ -297,7 +299,14 @@ pub enum Event {
     /// A person confirmed it (or, off AWS, was simulated).
     Confirmed { step: StepId, by: String, note: String, simulated: bool },
     /// A person set a mark.
-    Marked { mark: Mark, at: DateTime<Utc>, by: String, note: String },
+    Marked {
+        mark: Mark,
+        // a line's own `at` is when it was recorded; this one is what the person says
+        #[serde(rename = "marked_at")]
+        at: DateTime<Utc>,
+        by: String,
+        note: String,
+    },
     /// A probe's answer changed (or is its first).
     Observed {
         probe: String,
@@ -318,6 +327,10 @@ pub enum Event {
     },
     /// The steady state was met and held: T7 is the start of this stretch.
     Steady { since: DateTime<Utc> },
+    /// Preflight has passed: nothing was refused, recoveries have what they need.
+    PreflightPassed {},
+    /// A signal: 1 roll back, 2 only undo, 3 leave now.
+    Signal { count: u8 },
     /// The run stops before its end.
     StopRequested { cause: StopCause, detail: String },
     /// An undo begins.
@@ -332,6 +345,10 @@ pub enum Event {
     Stuck { step: Option<StepId>, target: Option<String>, error: String, hint: String },
     /// What the run left behind on purpose.
     LeftInPlace { step: StepId, target: Option<String>, why: String },
+    /// Undo and clean-up are over.
+    Cleaned {},
+    /// Whether the steady state held again after the clean-up.
+    SteadyAfter { healthy: bool },
     /// The end: the verdict, why, and what was measured.
     Finished { verdict: Verdict, exit_code: u8, reasons: Vec<String>, measured: Box<Measured> },
     /// A kind that this version does not know; kept as it stands.

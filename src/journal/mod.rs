@@ -5,5 +5,18 @@
 //! and refuses a broken chain; `runs` finds runs on disk. Nothing but the store assumes a local disk.
 
 pub mod event;
+pub mod reader;
+pub mod writer;
 
-pub use event::{Event, Line, Mark, Measured, Mode, Phase, StopCause, Verdict};
+pub use event::{Event, Gap, Line, Mark, Measured, Mode, Phase, PhaseTime, StopCause, Verdict};
+pub use reader::{Read, ReadError, read};
+pub use writer::{FileJournal, Journal, JournalError, MemoryJournal};
+
+/// What stands for the hash of the line before the first.
+pub const NO_PREVIOUS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// SHA-256 (hex) of a line's bytes, without its newline.
+pub fn line_hash(line: &[u8]) -> String {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(line).iter().map(|b| format!("{b:02x}")).collect()
+}

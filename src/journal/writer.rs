@@ -1,0 +1,441 @@
+//! Appends to a journal. I/O: the only module that writes one.
+//!
+//! A line that is `durable` is on disk when `append` returns; other lines are handed to the
+//! operating system at once and reach the disk with the next durable one. After the first failure
+//! nothing is appended any more: a caller that cannot record must not change anything either.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::reader::{self, Read, ReadError};
+use super::{Event, Line, NO_PREVIOUS, line_hash};
+use crate::model::Stamp;
+
+/// Why a journal could not be written or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system refused.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was tried: `write`, `create`, `open`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its answer.
+        #[source]
+        source: io::Error,
+    },
+    /// An earlier write failed.
+    #[error("the journal could not be written earlier, so nothing more is recorded")]
+    Poisoned,
+    /// What stands in the file is not what was written.
+    #[error("{} cannot be trusted", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: ReadError,
+    },
+    /// An event cannot be written as JSON.
+    #[error("cannot write an event as JSON")]
+    Encode(#[source] serde_json::Error),
+}
+
+/// An append-only store of lines.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends one line for each event, all or none in order. `durable` lines are on disk, with
+    /// everything before them, when this returns.
+    ///
+    /// # Errors
+    /// When the lines could not be written; from then on every call fails.
+    async fn append(&self, stamp: Stamp, events: &[Event], durable: bool) -> Result<Vec<Line>, JournalError>;
+}
+
+/// The bytes of the lines, the lines, and the hash of the last.
+pub(crate) type Encoded = (Vec<u8>, Vec<Line>, String);
+
+/// Turns events into the lines that follow `prev`.
+pub(crate) fn encode(seq: u64, prev: &str, stamp: Stamp, events: &[Event]) -> Result<Encoded, JournalError> {
+    let mut bytes = Vec::new();
+    let mut lines = Vec::with_capacity(events.len());
+    let mut prev = prev.to_owned();
+    for (seq, event) in (seq..).zip(events) {
+        let line = Line { seq, prev, stamp, event: event.clone() };
+        let raw = serde_json::to_vec(&line).map_err(JournalError::Encode)?;
+        prev = line_hash(&raw);
+        bytes.extend_from_slice(&raw);
+        bytes.push(b'\n');
+        lines.push(line);
+    }
+    Ok((bytes, lines, prev))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Tail {
+    seq: u64,
+    last_hash: String,
+    failed: bool,
+}
+
+/// A journal in a local file.
+pub struct FileJournal {
+    path: PathBuf,
+    file: Arc<File>,
+    tail: Mutex<Tail>,
+}
+
+impl FileJournal {
+    /// Makes a new journal (mode 0600) and, where it is missing, its folder (0700).
+    ///
+    /// # Errors
+    /// When the file exists, is a link, or cannot be made durable.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
+        let path = path.into();
+        let failed = |source| JournalError::Io { what: "create", path: path.clone(), source };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let file =
+            OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+        let tail = Tail { seq: 0, last_hash: NO_PREVIOUS.to_owned(), failed: false };
+        Ok(Self { path, file: Arc::new(file), tail: Mutex::new(tail) })
+    }
+
+    /// Opens a journal to go on with it, and returns what it holds. An unfinished last line is
+    /// moved to `<path>.torn-N` first. The caller holds the run's lock.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, is a link, or its chain is broken.
+    pub fn open_for_append(path: impl Into<PathBuf>) -> Result<(Self, Read), JournalError> {
+        let path = path.into();
+        let failed = |what| {
+            let path = path.clone();
+            move |source| JournalError::Io { what, path, source }
+        };
+        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .custom_flags(no_follow)
+            .open(&path)
+            .map_err(failed("open"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed("read"))?;
+        let read =
+            reader::read(&bytes).map_err(|source| JournalError::Changed { path: path.clone(), source })?;
+        if read.torn > 0 {
+            let whole = bytes.len() - read.torn;
+            keep_torn(&path, &bytes[whole..])?;
+            file.set_len(whole as u64).map_err(failed("cut the unfinished line off"))?;
+            file.seek(io::SeekFrom::End(0)).map_err(failed("open"))?;
+            file.sync_all().map_err(failed("write"))?;
+        }
+        let tail = Tail { seq: read.lines.len() as u64, last_hash: read.last_hash.clone(), failed: false };
+        Ok((Self { path, file: Arc::new(file), tail: Mutex::new(tail) }, read))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn write(&self, stamp: Stamp, events: &[Event]) -> Result<Vec<Line>, JournalError> {
+        let mut tail = lock(&self.tail);
+        if tail.failed {
+            return Err(JournalError::Poisoned);
+        }
+        let (bytes, lines, hash) = encode(tail.seq, &tail.last_hash, stamp, events)?;
+        if let Err(source) = (&*self.file).write_all(&bytes) {
+            tail.failed = true;
+            return Err(JournalError::Io { what: "write", path: self.path.clone(), source });
+        }
+        tail.seq += lines.len() as u64;
+        tail.last_hash = hash;
+        Ok(lines)
+    }
+}
+
+/// Writes the torn bytes beside the journal, under the first free number.
+fn keep_torn(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+    for n in 1.. {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".torn-{n}"));
+        let torn = PathBuf::from(name);
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&torn);
+        let written = match made {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(e) => Err(e),
+            Ok(mut file) => file.write_all(bytes).and_then(|()| file.sync_all()),
+        };
+        return written.map_err(|source| JournalError::Io { what: "write", path: torn, source });
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Journal for FileJournal {
+    async fn append(&self, stamp: Stamp, events: &[Event], durable: bool) -> Result<Vec<Line>, JournalError> {
+        let lines = self.write(stamp, events)?;
+        if durable {
+            // off the runtime's threads: a slow disk must not delay the probes, and a paused
+            // runtime must not let time pass while it waits
+            let file = Arc::clone(&self.file);
+            let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            if let Err(source) = synced.map_err(io::Error::other).flatten() {
+                lock(&self.tail).failed = true;
+                return Err(JournalError::Io { what: "write", path: self.path.clone(), source });
+            }
+        }
+        Ok(lines)
+    }
+}
+
+struct Memory {
+    bytes: Vec<u8>,
+    tail: Tail,
+    appends: u64,
+    lines_of_appends: Vec<(u64, bool)>,
+}
+
+/// A journal in memory, for tests and rehearsals. Can be told to fail.
+pub struct MemoryJournal {
+    inner: Mutex<Memory>,
+    fail_from: Option<u64>,
+    crash_after: Option<u64>,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    pub fn new() -> Self {
+        let tail = Tail { seq: 0, last_hash: NO_PREVIOUS.to_owned(), failed: false };
+        let inner = Memory { bytes: Vec::new(), tail, appends: 0, lines_of_appends: Vec::new() };
+        Self { inner: Mutex::new(inner), fail_from: None, crash_after: None }
+    }
+
+    /// Goes on with these bytes, an unfinished last line left out, and returns what they hold.
+    ///
+    /// # Errors
+    /// When the chain is broken.
+    pub fn resume(bytes: &[u8]) -> Result<(Self, Read), ReadError> {
+        let read = reader::read(bytes)?;
+        let journal = Self::new();
+        {
+            let mut inner = lock(&journal.inner);
+            inner.bytes = bytes[..bytes.len() - read.torn].to_vec();
+            inner.tail.seq = read.lines.len() as u64;
+            inner.tail.last_hash.clone_from(&read.last_hash);
+        }
+        Ok((journal, read))
+    }
+
+    /// Fails from the `n`-th append on (counted from 0), which then writes nothing: what came
+    /// before it, for instance a call, has happened and is not recorded.
+    #[must_use]
+    pub fn failing_from(mut self, n: u64) -> Self {
+        self.fail_from = Some(n);
+        self
+    }
+
+    /// Fails for good as soon as it holds `n` lines: the line is on disk, and what was to follow
+    /// it never happened.
+    #[must_use]
+    pub fn crashing_after(mut self, n: u64) -> Self {
+        self.crash_after = Some(n);
+        self
+    }
+
+    /// The journal's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        lock(&self.inner).bytes.clone()
+    }
+
+    /// How many appends were asked for.
+    pub fn appends(&self) -> u64 {
+        lock(&self.inner).appends
+    }
+
+    /// For each append that was written: the number of lines after it, and whether it was durable.
+    pub fn boundaries(&self) -> Vec<(u64, bool)> {
+        lock(&self.inner).lines_of_appends.clone()
+    }
+
+    /// The journal's lines.
+    ///
+    /// # Panics
+    /// Never: only whole, chained lines are kept.
+    pub fn lines(&self) -> Vec<Line> {
+        reader::read(&self.bytes()).expect("BUG: lines kept in memory are whole").lines
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, stamp: Stamp, events: &[Event], durable: bool) -> Result<Vec<Line>, JournalError> {
+        let full = || JournalError::Io {
+            what: "write",
+            path: "memory".into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        let mut inner = lock(&self.inner);
+        let nth = inner.appends;
+        inner.appends += 1;
+        if inner.tail.failed {
+            return Err(JournalError::Poisoned);
+        }
+        if self.fail_from.is_some_and(|n| nth >= n) {
+            inner.tail.failed = true;
+            return Err(full());
+        }
+        let room = self.crash_after.map(|n| n.saturating_sub(inner.tail.seq));
+        let fits = room.map_or(events.len(), |r| events.len().min(usize::try_from(r).unwrap_or(usize::MAX)));
+        let (bytes, lines, hash) = encode(inner.tail.seq, &inner.tail.last_hash, stamp, &events[..fits])?;
+        inner.bytes.extend(bytes);
+        inner.tail.seq += lines.len() as u64;
+        inner.tail.last_hash = hash;
+        if self.crash_after.is_some_and(|n| inner.tail.seq >= n) {
+            inner.tail.failed = true;
+            return Err(full());
+        }
+        let at = inner.tail.seq;
+        inner.lines_of_appends.push((at, durable));
+        Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn stamp() -> Stamp {
+        Stamp { at: DateTime::from_timestamp_millis(1_700_000_000_123).unwrap(), mono_ms: 9 }
+    }
+
+    fn skew(ms: i64) -> Event {
+        Event::Skew { ms }
+    }
+
+    #[tokio::test]
+    async fn what_is_appended_is_read_back_and_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/journal.jsonl");
+        let journal = FileJournal::create(&path).unwrap();
+        let first = journal.append(stamp(), &[skew(1), skew(2)], true).await.unwrap();
+        assert_eq!(first.iter().map(|l| l.seq).collect::<Vec<_>>(), [0, 1]);
+        drop(journal);
+        assert!(FileJournal::create(&path).is_err(), "a journal is never overwritten");
+
+        let (journal, read) = FileJournal::open_for_append(&path).unwrap();
+        assert_eq!(read.lines, first);
+        journal.append(stamp(), &[skew(3)], false).await.unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let all = reader::read(&bytes).unwrap();
+        assert_eq!(all.lines.len(), 3);
+        let second = bytes.split(|b| *b == b'\n').nth(1).unwrap();
+        assert_eq!(all.lines[2].prev, line_hash(second));
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[tokio::test]
+    async fn a_torn_tail_is_kept_beside_and_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        FileJournal::create(&path).unwrap().append(stamp(), &[skew(1)], true).await.unwrap();
+        for (n, torn) in ["{\"seq\":1,\"pr", "\0\0\n"].into_iter().enumerate() {
+            OpenOptions::new().append(true).open(&path).unwrap().write_all(torn.as_bytes()).unwrap();
+            let (journal, read) = FileJournal::open_for_append(&path).unwrap();
+            assert_eq!((read.lines.len(), read.torn), (n + 1, torn.len()));
+            let kept = folder.path().join(format!("journal.jsonl.torn-{}", n + 1));
+            assert_eq!(std::fs::read_to_string(kept).unwrap(), torn);
+            journal.append(stamp(), &[skew(2)], true).await.unwrap();
+        }
+        assert_eq!(reader::read(&std::fs::read(&path).unwrap()).unwrap().lines.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_changed_journal_and_a_link_are_not_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        FileJournal::create(&path).unwrap().append(stamp(), &[skew(1), skew(2)], true).await.unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(FileJournal::open_for_append(&link), Err(JournalError::Io { .. })));
+        assert!(FileJournal::create(&link).is_err());
+        let changed = std::fs::read_to_string(&path).unwrap().replacen("\"ms\":1", "\"ms\":7", 1);
+        std::fs::write(&path, changed).unwrap();
+        assert!(matches!(
+            FileJournal::open_for_append(&path),
+            Err(JournalError::Changed { source: ReadError::Broken { line: 2 }, .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_write_nothing_more_is_recorded() {
+        // a file opened for reading only: every write fails
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut journal = FileJournal::create(&path).unwrap();
+        let writable = Arc::clone(&journal.file);
+        journal.file = Arc::new(File::open(&path).unwrap());
+        assert!(matches!(journal.append(stamp(), &[skew(1)], false).await, Err(JournalError::Io { .. })));
+        journal.file = writable;
+        assert!(matches!(journal.append(stamp(), &[skew(1)], false).await, Err(JournalError::Poisoned)));
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_runtime_does_not_skip_time_while_it_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = FileJournal::create(folder.path().join("journal.jsonl")).unwrap();
+        let sleep = tokio::time::sleep(std::time::Duration::from_secs(3600));
+        tokio::pin!(sleep);
+        let events = [skew(1)];
+        tokio::select! {
+            biased;
+            () = &mut sleep => panic!("time passed while the journal was written"),
+            lines = journal.append(stamp(), &events, true) => assert_eq!(lines.unwrap().len(), 1),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_memory_journal_fails_where_it_is_told_to() {
+        let journal = MemoryJournal::new().failing_from(1);
+        assert!(journal.append(stamp(), &[skew(1)], true).await.is_ok());
+        assert!(journal.append(stamp(), &[skew(2)], true).await.is_err());
+        assert!(journal.append(stamp(), &[skew(3)], true).await.is_err());
+        assert_eq!(journal.lines().len(), 1);
+
+        let journal = MemoryJournal::new().crashing_after(2);
+        assert!(journal.append(stamp(), &[skew(1)], true).await.is_ok());
+        assert!(journal.append(stamp(), &[skew(2), skew(3)], true).await.is_err());
+        assert!(journal.append(stamp(), &[skew(4)], true).await.is_err());
+        assert_eq!(journal.lines().len(), 2, "the second line is there, the third is not");
+
+        let (journal, read) = MemoryJournal::resume(&journal.bytes()).unwrap();
+        assert_eq!(read.lines.len(), 2);
+        journal.append(stamp(), &[skew(5)], true).await.unwrap();
+        assert_eq!(journal.lines().len(), 3);
+        assert_eq!(journal.boundaries(), [(3, true)]);
+    }
+}
