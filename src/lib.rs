@@ -29,4 +29,5 @@ pub mod model;
 pub mod net;
 pub mod plan;
 pub mod report;
+pub mod sandbox;
 pub mod sim;
