@@ -9,6 +9,8 @@ mod rds_restore;
 mod s3_delete;
 mod s3_objects;
 mod s3_restore;
+#[cfg(test)]
+pub(in crate::catalog) mod trial;
 mod wait;
 
 /// The slice that everything is derived from, in the order of the documentation.

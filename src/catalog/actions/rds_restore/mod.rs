@@ -575,7 +575,7 @@ impl Action for RdsRestore {
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let id = &undo.identifier;
         let since = cx.read.clock.now();
-        let (mut turn, mut seen) = (0, false);
+        let (mut turn, mut seen, mut sent) = (0, false, None);
         loop {
             match find(cx.read, id).await? {
                 None if seen => {
@@ -595,7 +595,15 @@ impl Action for RdsRestore {
                     }
                     seen = true;
                     if db.status != "deleting" && !is_busy(&db.status) {
-                        remove(cx, &db).await?;
+                        // what was asked for may not show at once: the same is not asked twice in a minute
+                        let asked = (db.deletion_protection, cx.read.clock.now());
+                        let again = sent.is_none_or(|(protected, at)| {
+                            protected != db.deletion_protection || over(cx.read, at, Dur::mins(1))
+                        });
+                        if again {
+                            remove(cx, &db).await?;
+                            sent = Some(asked);
+                        }
                     }
                 }
             }
