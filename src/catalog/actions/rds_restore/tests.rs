@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::params::{identifier, is_identifier};
 use super::*;
 use crate::catalog::Severity;
 use crate::catalog::actions::trial::{Trial, params, puts_everything_back, target};
