@@ -50,6 +50,9 @@ fn hundred() -> usize {
 pub struct Undo {
     /// Bucket.
     pub bucket: String,
+    /// The prefix, where the drill names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// Each object with the versions that it had.
     objects: Vec<Recorded>,
     /// The same for each replica.
@@ -215,9 +218,11 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
     let names = keys(&objects);
     let mut replicas = Vec::new();
     for replica in &params.replicas {
-        let there = stacks(cx, replica, Which::Keys(&names)).await?;
+        let there =
+            stacks(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix)).await?;
         let recorded = there
             .into_iter()
+            .filter(|(key, _)| names.contains(key))
             .filter_map(|(key, stack)| {
                 let current = stack.iter().find(|v| v.latest && !v.marker)?.version.clone();
                 Some(Recorded { key, current, known: stack.into_iter().map(|v| v.version).collect() })
@@ -225,7 +230,7 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
             .collect();
         replicas.push((replica.clone(), recorded));
     }
-    Ok(Undo { bucket: bucket.clone(), objects, replicas })
+    Ok(Undo { bucket: bucket.clone(), prefix: params.prefix.clone(), objects, replicas })
 }
 
 fn outputs(undo: &Undo) -> Outputs {
@@ -235,9 +240,9 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     // what carries a marker already must not get a second one, which undo could not tell apart
     let mut objects = Vec::new();
-    for (recorded, state) in states(cx.read, &undo.bucket, &undo.objects).await? {
+    for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
-            State::AsBefore => objects.push(ObjectRef { key: recorded.key, version: None }),
+            State::AsBefore => objects.push(ObjectRef { key: recorded.key.clone(), version: None }),
             State::Marked(markers) if markers.len() == 1 => {}
             State::Marked(_) | State::Overwritten => {
                 return Err(ActionError::refused(format!(
@@ -264,15 +269,20 @@ struct Mended {
     overwritten: Vec<String>,
 }
 
-async fn mend(cx: WriteCx<'_>, bucket: &str, recorded: &[Recorded]) -> Result<Mended, ActionError> {
+async fn mend(
+    cx: WriteCx<'_>,
+    bucket: &str,
+    prefix: Option<&str>,
+    recorded: &[Recorded],
+) -> Result<Mended, ActionError> {
     let mut markers = Vec::new();
     let mut out = Mended { removed: 0, unclear: Vec::new(), overwritten: Vec::new() };
-    for (recorded, state) in states(cx.read, bucket, recorded).await? {
+    for (recorded, state) in states(cx.read, bucket, prefix, recorded).await? {
         match state {
             State::AsBefore => {}
-            State::Overwritten => out.overwritten.push(recorded.key),
+            State::Overwritten => out.overwritten.push(recorded.key.clone()),
             State::Marked(mut ids) if ids.len() == 1 => {
-                markers.push(ObjectRef { key: recorded.key, version: ids.pop() });
+                markers.push(ObjectRef { key: recorded.key.clone(), version: ids.pop() });
             }
             State::Marked(ids) => out.unclear.push(format!(
                 "{}: {} new delete markers since the step began, of which only one can be its own",
@@ -354,7 +364,7 @@ impl Action for S3Delete {
         undo: &Undo,
         _: &Params,
     ) -> Result<Progress, ActionError> {
-        let states = states(cx, &undo.bucket, &undo.objects).await?;
+        let states = states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await?;
         let marked = states.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
         if marked == states.len() {
             return Ok(Progress::Ready(Applied { outputs: outputs(undo), notes: Vec::new() }));
@@ -369,14 +379,15 @@ impl Action for S3Delete {
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let since = cx.read.clock.now();
+        let prefix = undo.prefix.as_deref();
         let (mut removed, mut there) = (0, 0);
         let last = loop {
-            let mended = mend(cx, &undo.bucket, &undo.objects).await?;
+            let mended = mend(cx, &undo.bucket, prefix, &undo.objects).await?;
             let mut round = mended.removed;
             removed += mended.removed;
             let mut unclear = mended.unclear;
             for (replica, recorded) in &undo.replicas {
-                let mended = mend(cx, replica, recorded).await?;
+                let mended = mend(cx, replica, prefix, recorded).await?;
                 round += mended.removed;
                 there += mended.removed;
                 unclear.extend(mended.unclear.into_iter().map(|why| format!("{replica}: {why}")));

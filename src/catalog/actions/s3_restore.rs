@@ -44,6 +44,9 @@ fn thousand() -> usize {
 pub struct Undo {
     /// Bucket.
     pub bucket: String,
+    /// The prefix, where the drill names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// The objects as they were before the fault.
     objects: Vec<Recorded>,
 }
@@ -87,7 +90,7 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     let mut markers = Vec::new();
     let mut wrong = Vec::new();
-    for (recorded, state) in states(cx.read, &undo.bucket, &undo.objects).await? {
+    for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
             State::AsBefore => {}
             State::Marked(ids) => markers
@@ -164,7 +167,7 @@ impl Action for S3Restore {
         &self,
         _: ReadCx<'_>,
         batch: &[(Option<Target>, Value)],
-        _: &Params,
+        params: &Params,
     ) -> Vec<Result<Undo, ActionError>> {
         batch
             .iter()
@@ -177,7 +180,7 @@ impl Action for S3Restore {
                         "the versions captured before the fault cannot be read: {e}"
                     ))
                 })?;
-                Ok(Undo { bucket: target.id.clone(), objects })
+                Ok(Undo { bucket: target.id.clone(), prefix: params.prefix.clone(), objects })
             })
             .collect()
     }
@@ -203,7 +206,7 @@ impl Action for S3Restore {
         _: &Params,
     ) -> Result<Progress, ActionError> {
         let mut absent = false;
-        for (recorded, state) in states(cx, &undo.bucket, &undo.objects).await? {
+        for (recorded, state) in states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
             match state {
                 State::AsBefore => {}
                 State::Marked(_) => absent = true,

@@ -14,7 +14,7 @@ use crate::catalog::action::{
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::{Cloud, CloudResult, EffectCertainty, Mutate, Mutation, Reply};
 use crate::model::time::VirtualClock;
-use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target};
+use crate::model::{Clock as _, Dur, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::Sim;
 
 pub(in crate::catalog) const BUCKET: &str = "shop-assets-123456789012";
