@@ -21,6 +21,8 @@ mod s3_restore;
 mod testing;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
+#[cfg(test)]
+pub(in crate::catalog) mod trial;
 mod wait;
 
 /// The slice that everything is derived from, in the order of the documentation.
