@@ -74,6 +74,15 @@ class Instances(Case):
         self.assertTrue(poll(lambda: self.state(new["InstanceId"]) == "running"))
         self.elbv2.register_targets(TargetGroupArn=group, Targets=target)
 
+    def test_termination_frees_the_elastic_address(self):
+        address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
+        for i in (self.ids["shop-web-1"], self.ids["shop-web-2"]):
+            self.ec2.associate_address(AllocationId=address, InstanceId=i, AllowReassociation=False)
+            found = self.ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": [i]}])["Addresses"]
+            self.assertEqual([a["AllocationId"] for a in found], [address])
+            self.ec2.terminate_instances(InstanceIds=[i])
+            self.assertFalse(self.ec2.describe_addresses(AllocationIds=[address])["Addresses"][0].get("InstanceId"))
+
     def test_one_protected_instance_spares_its_zone_only(self):
         a, b, c = (self.ids[f"shop-web-{n}"] for n in (1, 2, 3))  # zones a, b, a
         self.ec2.modify_instance_attribute(InstanceId=a, DisableApiTermination={"Value": True})
