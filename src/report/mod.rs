@@ -1,0 +1,3 @@
+//! Texts and pages made of plans and journals. Writes nothing itself.
+
+pub mod plan_text;
