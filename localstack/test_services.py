@@ -300,6 +300,11 @@ class Databases(Case):
         self.assertTrue(poll(lambda: self.status("shop-orders") == "available"))
         self.assertIs(self.database("shop-orders")["DeletionProtection"], False)
 
+    def test_quotas(self):
+        quotas = self.rds.describe_account_attributes()["AccountQuotas"]
+        self.assertEqual({q["AccountQuotaName"]: (q["Used"], q["Max"]) for q in quotas}, {
+            "DBInstances": (3, 40), "AllocatedStorage": (220, 100_000), "ManualSnapshots": (0, 100)})
+
     def test_tags_of_replica_and_source_are_their_own(self):
         arn = self.database("shop-orders-replica")["DBInstanceArn"]
         self.rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "x", "Value": "y"}])

@@ -50,7 +50,11 @@ fn head(drill: &Node, report: &mut Report<'_>) {
         && let Data::Number(n) = &version.data
         && n.as_u64() != Some(1)
     {
-        report.hint(version.span, format!("version {n} of the drill format is not known"), "this redrill reads version 1");
+        report.hint(
+            version.span,
+            format!("version {n} of the drill format is not known"),
+            "this redrill reads version 1",
+        );
     }
     let name_rule = "lower-case letters, digits and hyphens, at most 63";
     if let Some(name) = drill.get("name")
@@ -73,7 +77,11 @@ fn head(drill: &Node, report: &mut Report<'_>) {
     }
     for item in drill.get("controls").map(Node::items).unwrap_or_default() {
         if item.text().is_some_and(|t| !t.contains('/') || t.starts_with('/') || t.ends_with('/')) {
-            report.hint(item.span, "a control is FRAMEWORK/CONTROL", "for example soc2/A1.3 or iso27001/A.8.13");
+            report.hint(
+                item.span,
+                "a control is FRAMEWORK/CONTROL",
+                "for example soc2/A1.3 or iso27001/A.8.13",
+            );
         }
     }
     if let Some(n) = drill.get("concurrency")
@@ -133,7 +141,11 @@ fn limits(drill: &Node, report: &mut Report<'_>) {
         if let Some(text) = item.text()
             && !is_region(text)
         {
-            report.hint(item.span, format!("`{text}` is no region"), "for example us-east-1; `global` for CloudFront");
+            report.hint(
+                item.span,
+                format!("`{text}` is no region"),
+                "for example us-east-1; `global` for CloudFront",
+            );
         }
     }
     let texts: Vec<&str> = regions.iter().filter_map(Node::text).collect();
@@ -185,7 +197,9 @@ fn is_region(text: &str) -> bool {
     let word = |s: &&str| !s.is_empty() && s.chars().all(|c| c.is_ascii_lowercase());
     let digit = |s: &&str| !s.is_empty() && s.chars().all(|c| c.is_ascii_digit());
     match parts.split_last() {
-        Some((last, rest)) => text == "global" || (rest.len() >= 2 && digit(last) && rest.iter().all(|s| word(s))),
+        Some((last, rest)) => {
+            text == "global" || (rest.len() >= 2 && digit(last) && rest.iter().all(|s| word(s)))
+        }
         None => false,
     }
 }
@@ -207,11 +221,19 @@ pub(super) fn kind(node: &Node) -> Option<ResourceKind> {
 fn selectors(drill: &Node, report: &mut Report<'_>) {
     for (name, spec) in drill.get("targets").map(Node::entries).unwrap_or_default() {
         if !is_name(&name.text.replace('_', "-")) {
-            report.hint(name.span, format!("`{}` is no name for a selector", name.text), "lower-case letters, digits, `-` and `_`");
+            report.hint(
+                name.span,
+                format!("`{}` is no name for a selector", name.text),
+                "lower-case letters, digits, `-` and `_`",
+            );
         }
         let some = |key| spec.get(key).is_some_and(|n| !n.entries().is_empty());
         if matches!(spec.data, Data::Map(_)) && !some("tags") && !some("where") {
-            report.hint(name.span, format!("`{}` would match everything", name.text), "say which with `tags` or `where`");
+            report.hint(
+                name.span,
+                format!("`{}` would match everything", name.text),
+                "say which with `tags` or `where`",
+            );
         }
         for (key, value) in spec.get("tags").into_iter().chain(spec.get("where")).flat_map(Node::entries) {
             if matches!(&value.data, Data::List(items) if items.is_empty()) {

@@ -35,11 +35,16 @@ pub(super) fn check<'n>(drill: &'n Node, known: &Known, report: &mut Report<'_>)
             match item.entry("parallel") {
                 None => step(drill, item, stage, group, known, &mut seen, report),
                 Some((key, inner)) => {
-                    for (other, _) in item.entries().iter().filter(|(k, v)| k.text != "parallel" && !v.is_null()) {
+                    for (other, _) in
+                        item.entries().iter().filter(|(k, v)| k.text != "parallel" && !v.is_null())
+                    {
                         if ["action", "manual"].contains(&other.text.as_str()) {
                             report.at(other.span, "a step is one of `action`, `manual` and `parallel`");
                         } else {
-                            report.at(other.span, format!("`{}` belongs to the steps under `parallel`", other.text));
+                            report.at(
+                                other.span,
+                                format!("`{}` belongs to the steps under `parallel`", other.text),
+                            );
                         }
                     }
                     if inner.items().is_empty() && matches!(inner.data, super::nodes::Data::List(_)) {
@@ -47,7 +52,9 @@ pub(super) fn check<'n>(drill: &'n Node, known: &Known, report: &mut Report<'_>)
                     }
                     for item in inner.items() {
                         match item.entry("parallel") {
-                            Some((key, _)) => report.at(key.span, "`parallel` cannot stand within `parallel`"),
+                            Some((key, _)) => {
+                                report.at(key.span, "`parallel` cannot stand within `parallel`")
+                            }
                             None => step(drill, item, stage, group, known, &mut seen, report),
                         }
                     }
@@ -86,15 +93,18 @@ fn step<'n>(
         }
         (None, None) => {
             // a misspelt key is reported already; a step without any is not
-            let typo = item.entries().iter().any(|(k, _)| {
-                super::problem::nearest(&k.text, &["action", "manual", "parallel"]).is_some()
-            });
+            let typo = item
+                .entries()
+                .iter()
+                .any(|(k, _)| super::problem::nearest(&k.text, &["action", "manual", "parallel"]).is_some());
             if !typo {
                 report.at(item.span, "a step needs `action`, `manual` or `parallel`");
             }
             return;
         }
-        (Some((key, value)), None) => (action_step(drill, item, key, value, stage, known, report), value.span),
+        (Some((key, value)), None) => {
+            (action_step(drill, item, key, value, stage, known, report), value.span)
+        }
         (None, Some((key, value))) => {
             manual_step(item, value, report);
             (None, key.span)
@@ -106,7 +116,11 @@ fn step<'n>(
         None => (name, span),
     };
     if item.get("id").is_some() && !is_id(id) {
-        report.hint(span, format!("`{id}` is no id for a step"), "lower-case letters, digits, `.`, `_` and `-`, at most 64");
+        report.hint(
+            span,
+            format!("`{id}` is no id for a step"),
+            "lower-case letters, digits, `.`, `_` and `-`, at most 64",
+        );
     }
     if let Some(other) = seen.iter().find(|s| s.id == id) {
         let line = other.node.span.start.line;
@@ -117,7 +131,14 @@ fn step<'n>(
         );
     }
     let single = item.get("target").and_then(Node::text).is_none_or(|name| draws_one(drill, name));
-    seen.push(Seen { id: id.to_owned(), node: item, group, spec: found.map(DynAction::spec), manual: manual.is_some(), single });
+    seen.push(Seen {
+        id: id.to_owned(),
+        node: item,
+        group,
+        spec: found.map(DynAction::spec),
+        manual: manual.is_some(),
+        single,
+    });
 }
 
 fn manual_step(item: &Node, text: &Node, report: &mut Report<'_>) {
@@ -126,7 +147,8 @@ fn manual_step(item: &Node, text: &Node, report: &mut Report<'_>) {
     }
     for key in ["target", "with", "after"] {
         if let Some((key, _)) = item.entry(key) {
-            report.at(key.span, format!("`{}` is for actions; a person reads the text of `manual`", key.text));
+            report
+                .at(key.span, format!("`{}` is for actions; a person reads the text of `manual`", key.text));
         }
     }
 }
@@ -166,7 +188,8 @@ fn action_step(
     with(item, key, name, &schema, &|v| action.check(v), report);
     let params = item.get("with").map_or(Value::Null, Node::to_value);
     let reversibility = action.reversibility(&params);
-    let allowed = drill.get("allow_irreversible").is_some_and(|n| matches!(n.data, super::nodes::Data::Bool(true)));
+    let allowed =
+        drill.get("allow_irreversible").is_some_and(|n| matches!(n.data, super::nodes::Data::Bool(true)));
     if reversibility == Reversibility::Irreversible && !allowed {
         report.hint(
             value.span,
@@ -178,7 +201,13 @@ fn action_step(
     Some(action)
 }
 
-fn after(item: &Node, stage: Stage, spec: &ActionSpec, reversibility: Reversibility, report: &mut Report<'_>) {
+fn after(
+    item: &Node,
+    stage: Stage,
+    spec: &ActionSpec,
+    reversibility: Reversibility,
+    report: &mut Report<'_>,
+) {
     let Some((key, value)) = item.entry("after") else { return };
     if stage == Stage::Fault {
         report.at(key.span, "`after` is for recovery steps; a fault is always put back");
@@ -186,10 +215,9 @@ fn after(item: &Node, stage: Stage, spec: &ActionSpec, reversibility: Reversibil
     }
     let creates = reversibility == Reversibility::Additive || spec.after != After::None;
     match value.text() {
-        Some("remove" | "keep") if !creates => report.at(
-            value.span,
-            format!("`{}` creates nothing that could be removed or kept", spec.name),
-        ),
+        Some("remove" | "keep") if !creates => {
+            report.at(value.span, format!("`{}` creates nothing that could be removed or kept", spec.name))
+        }
         Some("none") if creates => {
             report.hint(value.span, format!("`{}` creates something", spec.name), "say `remove` or `keep`");
         }

@@ -17,11 +17,18 @@ pub(super) fn plain() -> Value {
 
 pub(super) fn of(known: &Known) -> Value {
     let mut root = plain();
-    let mut defs = root.get_mut("$defs").and_then(Value::as_object_mut).map(std::mem::take).unwrap_or_default();
-    let actions: Vec<_> =
-        known.actions.iter().map(|a| (a.spec().name, a.spec().summary, a.params_schema().to_value())).collect();
-    let probes: Vec<_> =
-        known.probes.iter().map(|p| (p.spec().name, p.spec().summary, p.params_schema().to_value())).collect();
+    let mut defs =
+        root.get_mut("$defs").and_then(Value::as_object_mut).map(std::mem::take).unwrap_or_default();
+    let actions: Vec<_> = known
+        .actions
+        .iter()
+        .map(|a| (a.spec().name, a.spec().summary, a.params_schema().to_value()))
+        .collect();
+    let probes: Vec<_> = known
+        .probes
+        .iter()
+        .map(|p| (p.spec().name, p.spec().summary, p.params_schema().to_value()))
+        .collect();
     dispatch(&mut defs, "Step", "action", &actions);
     dispatch(&mut defs, "ProbeUse", "probe", &probes);
     dispatch(&mut defs, "StopUse", "probe", &probes);
@@ -137,7 +144,8 @@ fn attributes(defs: &mut Map<String, Value>) {
 fn allow_references(schema: &mut Value) {
     match schema {
         Value::Object(entries) => {
-            let typed = matches!(entries.get("type").and_then(Value::as_str), Some("integer" | "number" | "boolean"));
+            let typed =
+                matches!(entries.get("type").and_then(Value::as_str), Some("integer" | "number" | "boolean"));
             let patterned = entries.contains_key("pattern");
             if typed || patterned {
                 let mut outer = Map::new();

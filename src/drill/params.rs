@@ -21,12 +21,7 @@ pub(super) struct Values {
 }
 
 /// Reads the specs under `params` and the values given. `partial` tolerates missing ones.
-pub(super) fn read(
-    drill: &Node,
-    set: &[(String, String)],
-    partial: bool,
-    report: &mut Report<'_>,
-) -> Values {
+pub(super) fn read(drill: &Node, set: &[(String, String)], partial: bool, report: &mut Report<'_>) -> Values {
     let mut values = Values::default();
     let none = Node::new(Span::default(), Data::Map(Vec::new()));
     let specs = drill.get("params").unwrap_or(&none);
@@ -35,7 +30,11 @@ pub(super) fn read(
         let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
         if !(first && rest) {
-            report.hint(key.span, format!("`{name}` is no name for a parameter"), "letters, digits, `_` and `-`");
+            report.hint(
+                key.span,
+                format!("`{name}` is no name for a parameter"),
+                "letters, digits, `_` and `-`",
+            );
         }
         let secret = spec.get("secret").is_some_and(|n| matches!(n.data, Data::Bool(true)));
         values.known.insert(name.to_owned(), secret);
@@ -190,7 +189,8 @@ fn replaced(node: &Node, text: &str, live: bool, values: &Values, report: &mut R
                             match values.known.get(name) {
                                 None => report.unknown(at, format!("no parameter `{name}`"), name, known),
                                 Some(true) if !live => {
-                                    report.at(at, format!("the secret `{name}` can only be used under `with`"));
+                                    report
+                                        .at(at, format!("the secret `{name}` can only be used under `with`"));
                                 }
                                 // given later, or reported as missing already
                                 Some(_) => {}
@@ -208,7 +208,9 @@ fn replaced(node: &Node, text: &str, live: bool, values: &Values, report: &mut R
                         let known = ["params", "steps", "run.id"];
                         let head = inner.split('.').next().unwrap_or(inner);
                         let hint = match super::problem::nearest(head, &known) {
-                            Some("run.id") | None => "references are `params.NAME`, `steps.ID.OUTPUT` and `run.id`".to_owned(),
+                            Some("run.id") | None => {
+                                "references are `params.NAME`, `steps.ID.OUTPUT` and `run.id`".to_owned()
+                            }
                             Some(near) => format!("did you mean `{near}{}`?", &inner[head.len()..]),
                         };
                         report.hint(at, format!("`${{{inner}}}` refers to nothing"), hint);
@@ -234,7 +236,8 @@ pub(super) fn place(node: &Node, inner: &str, report: &Report<'_>) -> Span {
         let from = text.char_indices().nth(skip).map_or(text.len(), |(i, _)| i);
         if let Some(found) = text[from..].find(&needle) {
             let column = text[..from + found].chars().count() + 1;
-            let whole = needle.chars().count() + usize::from(text[from + found + needle.len()..].starts_with('}'));
+            let whole =
+                needle.chars().count() + usize::from(text[from + found + needle.len()..].starts_with('}'));
             return Span { start: Pos { line, column }, end: Pos { line, column: column + whole } };
         }
     }

@@ -202,7 +202,8 @@ fn number(text: &str) -> Option<Option<Number>> {
     }
     if digits(unsigned, 10) {
         let plain = text.strip_prefix('+').unwrap_or(text);
-        let whole = plain.parse::<u64>().map(Number::from).or_else(|_| plain.parse::<i64>().map(Number::from));
+        let whole =
+            plain.parse::<u64>().map(Number::from).or_else(|_| plain.parse::<i64>().map(Number::from));
         return Some(whole.ok());
     }
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -261,7 +262,10 @@ mod tests {
     #[test]
     fn what_could_hide_something_is_refused() {
         for (text, want) in [
-            ("a: 1\na: 2\n", "error: `a` stands here twice\n --> f.yaml:2:1\n  |\n2 | a: 2\n  | ^ first in line 1"),
+            (
+                "a: 1\na: 2\n",
+                "error: `a` stands here twice\n --> f.yaml:2:1\n  |\n2 | a: 2\n  | ^ first in line 1",
+            ),
             ("a: &x 1\nb: *x\n", "error: aliases are not read\n --> f.yaml:2:4\n"),
             ("a: &x 1\n", "error: anchors are not read\n"),
             ("<<: {a: 1}\n", "error: merge keys are not read\n --> f.yaml:1:1\n"),

@@ -195,10 +195,16 @@ mod tests {
     #[test]
     fn everything_is_put_in_and_unescaped() {
         let known = |r: Reference<'_>| (r == Reference::RunId).then(|| "R1".to_owned());
-        assert_eq!(resolve("run ${run.id}, literal $${run.id}", &known).unwrap(), "run R1, literal ${run.id}");
+        assert_eq!(
+            resolve("run ${run.id}, literal $${run.id}", &known).unwrap(),
+            "run R1, literal ${run.id}"
+        );
         assert_eq!(resolve("${params.x}", &known).unwrap_err(), "params.x");
         let value = serde_json::json!({"a": ["${run.id}", 1], "b": {"c": "x"}});
-        assert_eq!(resolve_value(&value, &known).unwrap(), serde_json::json!({"a": ["R1", 1], "b": {"c": "x"}}));
+        assert_eq!(
+            resolve_value(&value, &known).unwrap(),
+            serde_json::json!({"a": ["R1", 1], "b": {"c": "x"}})
+        );
         assert_eq!(references(&value), ["run.id"]);
     }
 

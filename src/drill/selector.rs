@@ -37,7 +37,8 @@ pub fn matches(spec: &TargetSpec, target: &Target) -> bool {
     let tags = spec.tags.iter().all(|(k, want)| target.tags.get(k).is_some_and(|v| want.matches(v)));
     tags && spec.attrs.iter().all(|(k, want)| {
         // a distribution has several aliases; one that matches will do
-        let values = target.attrs.get(k).map(|v| if k == "alias" { v.split(',').collect() } else { vec![v.as_str()] });
+        let values =
+            target.attrs.get(k).map(|v| if k == "alias" { v.split(',').collect() } else { vec![v.as_str()] });
         values.is_some_and(|values: Vec<&str>| values.into_iter().any(|v| want.matches(v)))
     })
 }
@@ -98,7 +99,9 @@ mod tests {
 
     #[test]
     fn tags_and_attributes_must_all_match() {
-        let web = spec(serde_json::json!({"resource": "ec2.instance", "tags": {"service": "shop", "env": ["staging", "test-*"]}}));
+        let web = spec(
+            serde_json::json!({"resource": "ec2.instance", "tags": {"service": "shop", "env": ["staging", "test-*"]}}),
+        );
         let shop = ("service", "shop");
         assert!(matches(&web, &instance("i-1", &[shop, ("env", "test-7")], "running")));
         assert!(!matches(&web, &instance("i-1", &[shop, ("env", "production")], "running")));

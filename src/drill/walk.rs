@@ -47,7 +47,8 @@ impl<'a> Walker<'a, '_, '_> {
                 self.node(node, at, what, one, depth + 1);
             }
         }
-        if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array) {
+        if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
+        {
             self.branches(node, at, what, branches, depth);
             return;
         }
@@ -210,7 +211,8 @@ impl<'a> Walker<'a, '_, '_> {
         match nearest {
             Some(branch) => {
                 // positions and lines come from this walk; pass the un-resolved branch for its name
-                let whole = branches.iter().find(|b| std::ptr::eq(self.resolve(b).0, branch)).unwrap_or(branch);
+                let whole =
+                    branches.iter().find(|b| std::ptr::eq(self.resolve(b).0, branch)).unwrap_or(branch);
                 let alternatives = fitting.len() > 1 && shared_keys(node, branch) == 0;
                 if alternatives && let Data::Map(_) = node.data {
                     self.alternatives(node, at, what, &fitting);

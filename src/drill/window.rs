@@ -39,9 +39,8 @@ pub fn open_at(windows: &[Window], at: DateTime<Utc>) -> Result<(), Option<DateT
         return Ok(());
     }
     let Some(minute) = at.with_second(0).and_then(|t| t.with_nanosecond(0)) else { return Err(None) };
-    let next = (1..=AHEAD)
-        .map(|n| minute + TimeDelta::minutes(n))
-        .find(|at| windows.iter().any(|w| w.is_open(*at)));
+    let next =
+        (1..=AHEAD).map(|n| minute + TimeDelta::minutes(n)).find(|at| windows.iter().any(|w| w.is_open(*at)));
     Err(next)
 }
 

@@ -133,7 +133,8 @@ async fn list(reads: &Reads, region: &str, kind: ResourceKind, wanted: &Wanted<'
     match kind {
         ResourceKind::Ec2Instance => {
             let found = all_pages(|page| reads.ec2.instances(&all, page)).await?;
-            let exist = found.iter().filter(|i| i.state != "terminated" && i.state != "shutting-down").count();
+            let exist =
+                found.iter().filter(|i| i.state != "terminated" && i.state != "shutting-down").count();
             let targets = found.into_iter().map(targets::instance).collect();
             Ok(Listing { population: exist, targets, unreadable: Vec::new() })
         }

@@ -66,9 +66,9 @@ pub(super) fn subnet(s: Subnet, tables: &BTreeMap<String, String>) -> Target {
 
 /// Per subnet, the route table it is explicitly associated with.
 pub(super) fn explicit(tables: &[RouteTable]) -> BTreeMap<String, String> {
-    let pairs = tables.iter().flat_map(|t| {
-        t.associations.iter().filter_map(|a| Some((a.subnet.clone()?, t.id.clone())))
-    });
+    let pairs = tables
+        .iter()
+        .flat_map(|t| t.associations.iter().filter_map(|a| Some((a.subnet.clone()?, t.id.clone()))));
     pairs.collect()
 }
 

@@ -80,7 +80,8 @@ pub async fn build(
     for (name, spec) in &drill.targets {
         let found = inventory::resolve(reads, &options.region, spec).await?;
         if !found.unreadable.is_empty() {
-            let text = format!("the tags of {} cannot be read, so it was left out", found.unreadable.join(", "));
+            let text =
+                format!("the tags of {} cannot be read, so it was left out", found.unreadable.join(", "));
             findings.push(Finding::new(Severity::Warning, name, text));
         }
         let planned = draw(name, spec, found, seed, &options.region, &mut findings);
@@ -151,7 +152,9 @@ fn draw(
             0 => format!("no target: there is no {} in {region}", spec.resource),
             n => format!("no target: none of the {n} {} in {region} matches", spec.resource),
         };
-        findings.push(Finding::new(Severity::Refusal, name, text).hint("check `tags` and `where` of the selector"));
+        findings.push(
+            Finding::new(Severity::Refusal, name, text).hint("check `tags` and `where` of the selector"),
+        );
     } else {
         match selector::draw(spec.select, seed, found.matched) {
             Ok(d) => drawn = d,

@@ -57,7 +57,8 @@ pub fn read(text: &str) -> Result<Plan, FileError> {
     let not = |e: String| FileError::NotAPlan(e);
     let whole: Value = serde_json::from_str(text).map_err(|e| not(e.to_string()))?;
     let plan = whole.get("plan").ok_or_else(|| not("it has no `plan`".to_owned()))?;
-    let stated = whole.get("sha256").and_then(Value::as_str).ok_or_else(|| not("it has no `sha256`".to_owned()))?;
+    let stated =
+        whole.get("sha256").and_then(Value::as_str).ok_or_else(|| not("it has no `sha256`".to_owned()))?;
     let format = plan.get("format").cloned().unwrap_or_default();
     if format.as_u64() != Some(u64::from(FORMAT)) {
         return Err(FileError::Format { found: format.to_string() });

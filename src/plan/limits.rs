@@ -109,7 +109,8 @@ pub fn window(limits: &Limits, now: DateTime<Utc>, severity: Severity) -> Option
 
 /// How long a run may need its credentials: until it gives up, and then for every undo.
 pub fn longest(drill: &Drill, steps: &[PlannedStep]) -> Dur {
-    let undo = steps.iter().map(|s| s.undo_timeout.0).fold(std::time::Duration::ZERO, |a, b| a.saturating_add(b));
+    let undo =
+        steps.iter().map(|s| s.undo_timeout.0).fold(std::time::Duration::ZERO, |a, b| a.saturating_add(b));
     Dur(drill.objectives.give_up().0.saturating_add(drill.impact_timeout.0).saturating_add(undo))
 }
 

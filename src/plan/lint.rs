@@ -64,8 +64,11 @@ fn impact_unseen(plan: &Plan, out: &mut Vec<Finding>) {
     let client = plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
     if plan.drill.impact == Impact::Expected && !plan.drill.fault.is_empty() && !client {
         out.push(
-            warning("steady_state", "no client probe can see the fault: the verdict will be no-impact".to_owned())
-                .hint("add a probe to `steady_state`, or say `impact: none-expected`"),
+            warning(
+                "steady_state",
+                "no client probe can see the fault: the verdict will be no-impact".to_owned(),
+            )
+            .hint("add a probe to `steady_state`, or say `impact: none-expected`"),
         );
     }
 }
@@ -78,7 +81,11 @@ fn rhythm(plan: &Plan, out: &mut Vec<Finding>) {
             out.push(warning(&probe.name, text).hint("look more often: `every`"));
         }
         if probe.hold > objectives.give_up() {
-            let text = format!("it must hold for {}, and the run gives up after {}", probe.hold, objectives.give_up());
+            let text = format!(
+                "it must hold for {}, and the run gives up after {}",
+                probe.hold,
+                objectives.give_up()
+            );
             out.push(warning(&probe.name, text));
         }
     }
@@ -122,8 +129,15 @@ fn not_mended(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
                 .filter(|a| a.spec().mends.contains(&action))
                 .map(|a| a.spec().name)
                 .collect();
-            let finding = warning(step.id.as_str(), "nothing under `recovery` mends what this breaks for good".to_owned());
-            out.push(if by.is_empty() { finding } else { finding.hint(format!("for example {}", by.join(" or "))) });
+            let finding = warning(
+                step.id.as_str(),
+                "nothing under `recovery` mends what this breaks for good".to_owned(),
+            );
+            out.push(if by.is_empty() {
+                finding
+            } else {
+                finding.hint(format!("for example {}", by.join(" or ")))
+            });
         }
     }
 }

@@ -18,9 +18,11 @@ mod s3_delete;
 mod s3_objects;
 mod s3_restore;
 #[cfg(test)]
-pub(in crate::catalog) mod trial;
+mod testing;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
+#[cfg(test)]
+pub(in crate::catalog) mod trial;
 mod wait;
 
 /// The slice that everything is derived from, in the order of the documentation.
