@@ -61,9 +61,9 @@ static SPEC: ActionSpec = ActionSpec {
     undo_timeout: Dur::mins(1),
     poll_every: Dur::secs(2),
     permissions: Permissions {
-        prepare: &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
-        apply: &["rds:RebootDBInstance", "rds:DescribeDBInstances", "rds:ListTagsForResource"],
-        poll: &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
+        prepare: &["rds:DescribeDBInstances"],
+        apply: &["rds:RebootDBInstance", "rds:DescribeDBInstances"],
+        poll: &["rds:DescribeDBInstances"],
         undo: &[],
     },
     undo_story: "None needed: a reboot passes by itself. A failover leaves the database in the other zone, where \

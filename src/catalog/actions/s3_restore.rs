@@ -56,7 +56,7 @@ static SPEC: ActionSpec = ActionSpec {
     summary: "Brings deleted objects of a versioned bucket back, by removing the delete markers over them.",
     kind: Some(ResourceKind::S3Bucket),
     stage: StageRule::Recovery,
-    reversibility: Reversibility::Momentary,
+    reversibility: Reversibility::Reversible,
     after: After::None,
     batch: Batch { size: 1, by_zone: false },
     mends: &["s3.delete-objects"],

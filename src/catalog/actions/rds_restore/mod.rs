@@ -55,13 +55,11 @@ static SPEC: ActionSpec = ActionSpec {
     permissions: Permissions {
         prepare: &[
             "rds:DescribeDBInstances",
-            "rds:ListTagsForResource",
             "rds:DescribeAccountAttributes",
             "ec2:DescribeSubnets",
         ],
         apply: &[
             "rds:DescribeDBInstances",
-            "rds:ListTagsForResource",
             "rds:RestoreDBInstanceToPointInTime",
             "rds:AddTagsToResource",
             "rds:ModifyDBInstance",
@@ -71,10 +69,9 @@ static SPEC: ActionSpec = ActionSpec {
             "secretsmanager:CreateSecret",
             "secretsmanager:TagResource",
         ],
-        poll: &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
+        poll: &["rds:DescribeDBInstances"],
         undo: &[
             "rds:DescribeDBInstances",
-            "rds:ListTagsForResource",
             "rds:ModifyDBInstance",
             "rds:DeleteDBInstance",
             "rds:AddTagsToResource",
