@@ -17,12 +17,18 @@
 //! `view` are synchronous and do no I/O. Only `aws` names an SDK type; only `cli` and `report`
 //! write output; only `model::time` reads a clock. `tests/it/architecture.rs` keeps this true.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod catalog;
 pub mod cloud;
 pub mod drill;
 pub mod engine;
+pub mod inventory;
 pub mod journal;
 pub mod model;
+pub mod net;
 pub mod plan;
 pub mod report;
+pub mod sandbox;
+pub mod sim;
 pub mod view;

@@ -246,6 +246,9 @@ pub struct Applied {
 pub enum Progress {
     /// On its way; the text says where it stands (`creating`).
     Pending(String),
+    /// Begun, and not going on by itself: `apply`, which is repeatable here, must be called again;
+    /// the text says what is missing.
+    Incomplete(String),
     /// Done.
     Ready(Applied),
     /// Surely not there: it was never applied.

@@ -8,5 +8,6 @@ pub mod time;
 
 pub use effect::{CallError, EffectCertainty, Health, Stage};
 pub use ids::{RunId, StepId};
+pub use pattern::OneOrMany;
 pub use target::{ResourceKind, Tags, Target, World};
 pub use time::{Clock, Dur, Stamp};

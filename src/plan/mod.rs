@@ -3,6 +3,12 @@
 //! Everything is decided here; nothing is left to choose while running. `build` resolves and reads
 //! (it is handed [`crate::cloud::Reads`] only); `limits`, `lint` and `drift` are pure.
 
+pub mod build;
+pub mod drift;
+pub mod file;
+pub mod limits;
+pub mod lint;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +18,9 @@ use serde_json::Value;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::drill::Drill;
 use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
+
+pub use build::{BuildOptions, PlanError, build, check_drift};
+pub use file::FileError;
 
 /// The plan format's version.
 pub const FORMAT: u32 = 1;

@@ -1,11 +1,12 @@
-//! A run written out: for the terminal, for machines, for people who were not there. Pure.
+//! Plans and runs written out: for the terminal, for machines, for people who were not there. Pure.
 //!
-//! Every report is made from the [`crate::view`] alone, so it says the same whenever it is made.
+//! Every report of a run is made from the [`crate::view`] alone, so it says the same whenever it is made.
 //! Functions return text; the caller decides where it goes. What comes from elsewhere (names, tags,
 //! AWS's messages) is cleaned before it is written. Times are UTC and say so.
 
 pub mod json;
 pub mod markdown;
+pub mod plan_text;
 pub mod text;
 pub mod timeline;
 

@@ -1,0 +1,88 @@
+"""CloudFront and Auto Scaling: the rest of the corrections."""
+
+from moto.autoscaling import models as asg
+from moto.cloudfront import models as cf
+from moto.cloudfront.exceptions import CloudFrontException
+
+from .ec2 import state_of
+from .pace import begin, view
+
+HOLDS_BACK = {"Launch", "Terminate", "HealthCheck", "ReplaceUnhealthy"}
+
+
+def patch_cloudfront(pace):
+    """Invalidations and distributions take time, and a CallerReference counts once."""
+    # AWS spells it "Completed"; moto's "COMPLETED" never matches a waiter
+    cf.Invalidation.status = property(lambda self: view(self, "Completed"), lambda self, _: None)
+    cf.Distribution.status = property(lambda self: view(self, "Deployed"), lambda self, _: None)
+    cls = cf.CloudFrontBackend
+    create, update, new = cls.create_invalidation, cls.update_distribution, cls.create_distribution
+
+    def create_invalidation(self, dist_id, paths, caller_ref):
+        self.get_distribution(dist_id)
+        for earlier in self.invalidations.get(dist_id, []):
+            if earlier.caller_ref == caller_ref:
+                if sorted(earlier.paths) == sorted(paths):
+                    return earlier
+                raise CloudFrontException(
+                    "InvalidationBatchAlreadyExists",
+                    "The caller reference was used before, for other paths.",
+                )
+        invalidation = create(self, dist_id, paths, caller_ref)
+        begin(invalidation, ("InProgress", pace["invalidation"]))
+        return invalidation
+
+    def update_distribution(self, *args, **kwargs):
+        result = update(self, *args, **kwargs)
+        begin(result[0], ("InProgress", pace["distribution"]))
+        return result
+
+    def create_distribution(self, *args, **kwargs):
+        result = new(self, *args, **kwargs)
+        begin(result[0], ("InProgress", pace["distribution"]))
+        return result
+
+    cls.create_invalidation, cls.update_distribution = create_invalidation, update_distribution
+    cls.create_distribution = create_distribution
+
+
+def patch_autoscaling():
+    """Suspended processes hold back replacements; resuming them makes up for it. A stopped member is replaced."""
+    group_cls, cls = asg.FakeAutoScalingGroup, asg.AutoScalingBackend
+    replace, resume = group_cls.replace_autoscaling_group_instances, cls.resume_processes
+
+    def replace_instances(self, count_needed, propagated_tags):
+        # the constructor sets the capacity before it sets the list of suspended processes
+        if HOLDS_BACK & set(self.__dict__.get("_suspended_processes", ())):
+            return
+        replace(self, count_needed, propagated_tags)
+
+    def resume_processes(self, group_name, scaling_processes):
+        resume(self, group_name, scaling_processes)
+        self.set_desired_capacity(group_name, self.autoscaling_groups[group_name].desired_capacity)
+
+    group_cls.replace_autoscaling_group_instances, cls.resume_processes = replace_instances, resume_processes
+    from moto.ec2.models.instances import InstanceBackend
+
+    stop = InstanceBackend.stop_instances
+
+    def stop_instances(self, instance_ids):
+        result = stop(self, instance_ids)
+        groups = asg.autoscaling_backends[self.account_id][self.region_name]
+        for group in groups.autoscaling_groups.values():
+            held = {"Terminate", "HealthCheck", "ReplaceUnhealthy"} & set(group.__dict__.get("_suspended_processes", ()))
+            members = [s.instance for s in group.instance_states if s.instance.id in instance_ids]
+            if members and not held:
+                for instance in members:
+                    if state_of(instance) != "terminated":
+                        instance.terminate()
+                groups.notify_terminate_instances([i.id for i in members])
+        return result
+
+    InstanceBackend.stop_instances = stop_instances
+
+
+def patch(pace):
+    """Applies all of it."""
+    patch_cloudfront(pace)
+    patch_autoscaling()

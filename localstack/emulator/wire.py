@@ -1,0 +1,251 @@
+"""The wire: every AWS call passes here on its way to moto. Log, faults, request ids, CBOR, and the control pages."""
+
+import io
+import json
+import re
+import socket
+import threading
+import time
+import traceback
+import uuid
+from datetime import datetime, timezone
+from http import HTTPStatus
+
+from . import cbor, protocol
+
+FAULTS = ("throttle", "error500", "error503", "reset", "lose_answer", "latency", "deny", "expired")
+REQUEST_ID = re.compile(rb"<(RequestId|requestId|RequestID)>[^<]*</")
+ERROR_CODE = re.compile(rb"<Code>([^<]*)</Code>")
+ID_HEADERS = ("x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "x-amzn-request-id")
+
+
+class Dropped(ConnectionResetError):
+    """The connection is broken on purpose; the server takes it for a client that left."""
+
+
+class Rules:
+    """The fault rules in force. Safe to use from several threads."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.rules = []
+
+    def add(self, rules):
+        """Checks and appends rules; raises ValueError with what is wrong."""
+        checked = []
+        for rule in rules if isinstance(rules, list) else [rules]:
+            if not isinstance(rule, dict) or rule.get("fault") not in FAULTS:
+                raise ValueError(f"`fault` must be one of {', '.join(FAULTS)}")
+            unknown = set(rule) - {"service", "action", "fault", "times", "skip", "seconds"}
+            if unknown:
+                raise ValueError(f"unknown field `{sorted(unknown)[0]}`")
+            checked.append({
+                "service": rule.get("service", "*"), "action": rule.get("action", "*"), "fault": rule["fault"],
+                "times": rule.get("times", 1), "skip": int(rule.get("skip") or 0),
+                "seconds": float(rule.get("seconds") or 0), "hits": 0,
+            })
+        with self.lock:
+            self.rules += checked
+
+    def clear(self):
+        """Forgets all rules."""
+        with self.lock:
+            self.rules = []
+
+    def take(self, call):
+        """Seconds to wait, and the fault that strikes this call, if any."""
+        wait = 0.0
+        with self.lock:
+            for rule in self.rules:
+                if rule["service"] not in ("*", call.service) or rule["action"] not in ("*", call.action):
+                    continue
+                if rule["times"] is not None and rule["times"] <= 0:
+                    continue
+                if rule["skip"] > 0:
+                    rule["skip"] -= 1
+                    continue
+                if rule["times"] is not None:
+                    rule["times"] -= 1
+                rule["hits"] += 1
+                if rule["fault"] != "latency":
+                    return wait, rule["fault"]
+                wait += rule["seconds"]
+        return wait, None
+
+
+class Log:
+    """One line a call, in memory and on request in a file."""
+
+    def __init__(self, path=None):
+        self.lock = threading.Lock()
+        self.lines = []
+        self.file = open(path, "a", encoding="utf-8") if path else None
+
+    def add(self, entry):
+        """Appends an entry."""
+        with self.lock:
+            self.lines.append(entry)
+            if self.file:
+                self.file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+                self.file.flush()
+
+    def all(self):
+        """Every entry so far."""
+        with self.lock:
+            return list(self.lines)
+
+    def clear(self):
+        """Empties the memory; the file keeps its lines."""
+        with self.lock:
+            self.lines = []
+
+
+def read_body(environ):
+    """The whole request body, put back for whoever reads it next."""
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        body = stream.read()
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    else:
+        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    put_body(environ, body)
+    return body
+
+
+def put_body(environ, body):
+    """Gives the request another body."""
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+
+
+def drop(environ):
+    """Breaks the connection without an answer."""
+    sock = environ.get("werkzeug.socket")
+    if sock is not None:
+        # the server would go on to read a next request from a connection that it takes for kept alive
+        sock.shutdown(socket.SHUT_RDWR)
+    raise Dropped("broken on purpose")
+
+
+def run(app, environ):
+    """(status, headers, body) of a WSGI application."""
+    kept = {}
+
+    def start_response(status, headers, exc_info=None):
+        kept["status"], kept["headers"] = int(status.split()[0]), list(headers)
+
+    parts = app(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    return kept["status"], kept["headers"], body
+
+
+class Wire:
+    """The WSGI application of the AWS port."""
+
+    def __init__(self, emulator, moto):
+        self.emulator, self.moto = emulator, moto
+
+    def __call__(self, environ, start_response):
+        self.emulator.last_call = time.monotonic()
+        if environ.get("PATH_INFO", "").startswith("/_redrill/"):
+            from .control import control
+
+            status, headers, body = control(self.emulator, environ)
+        else:
+            status, headers, body = self.aws(environ)
+        if environ["REQUEST_METHOD"] != "HEAD" and status not in (204, 304):
+            headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
+            headers.append(("Content-Length", str(len(body))))
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [body]
+
+    def aws(self, environ):
+        """One AWS call: log it, fault it, answer it."""
+        body = read_body(environ)
+        call = protocol.Call(environ, body)
+        request_id = str(uuid.uuid4())
+        entry = {
+            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "service": call.service, "action": call.action, "region": call.region, "parameters": call.parameters,
+            "resources": call.resources, "mutating": call.mutating, "request_id": request_id,
+            "access_key": call.key_id, "user_agent": call.user_agent, "status": None, "error": None, "fault": None,
+        }
+        began = time.monotonic()
+        wait, fault = self.emulator.rules.take(call)
+        if wait:
+            time.sleep(wait)
+        entry["fault"] = fault or ("latency" if wait else None)
+        try:
+            if fault == "reset":
+                drop(environ)
+            if fault and fault != "lose_answer":
+                status, headers, answer, entry["error"] = protocol.fault_error(call, fault, request_id)
+            else:
+                status, headers, answer = self.real(environ, body, call, request_id)
+                if status >= 400:
+                    code = ERROR_CODE.search(answer)
+                    entry["error"] = code.group(1).decode() if code else call.__dict__.get("error")
+            entry["status"] = status
+            if fault == "lose_answer":
+                drop(environ)
+        finally:
+            entry["ms"] = round((time.monotonic() - began) * 1000)
+            self.emulator.log.add(entry)
+        headers = [(k, v) for k, v in headers if k.lower() not in ID_HEADERS]
+        headers += [("x-amzn-RequestId", request_id), ("x-amz-request-id", request_id)]
+        if b"<" in answer[:200] and (call.service != "s3" or status >= 400):
+            answer = REQUEST_ID.sub(rb"<\1>" + request_id.encode() + b"</", answer)
+        return status, headers, answer
+
+    def real(self, environ, body, call, request_id):
+        """Lets moto answer, one call at a time."""
+        if call.protocol == "cbor" and not self.emulator.plain:
+            return self.translated(environ, body, call, request_id)
+        try:
+            with self.emulator.lock:
+                self.emulator.settle()
+                status, headers, answer = run(self.moto, environ)
+        except NotImplementedError as error:
+            return protocol.error(call, "NotImplemented", str(error), 501, request_id)
+        except Exception as error:
+            self.emulator.complain(traceback.format_exc())
+            return protocol.error(call, "InternalFailure", f"{type(error).__name__}: {error}", 500, request_id)
+        return status, headers, answer
+
+    def translated(self, environ, body, call, request_id):
+        """CloudWatch: CBOR in, JSON to moto, CBOR out."""
+        try:
+            asked = cbor.decode(body) if body else {}
+            cbor.model().operation_model(call.action)
+        except Exception as error:
+            return protocol.error(call, "SerializationException", str(error), 400, request_id)
+        call.parameters = sorted(asked)
+        put_body(environ, json.dumps(asked).encode())
+        environ["PATH_INFO"] = environ["RAW_URI"] = environ["REQUEST_URI"] = "/"
+        environ["CONTENT_TYPE"] = "application/x-amz-json-1.0"
+        environ["HTTP_X_AMZ_TARGET"] = "GraniteServiceVersion20100801." + call.action
+        for name in ("HTTP_ACCEPT", "HTTP_SMITHY_PROTOCOL"):
+            environ.pop(name, None)
+        status, headers, answer = self.real_json(environ, call)
+        parsed = json.loads(answer or b"{}")
+        if status >= 400:
+            call.error = str(parsed.get("__type", "InternalFailure")).split("#")[-1]
+            extra = [("x-amzn-query-error", f"{call.error};Sender")]
+        else:
+            extra = []
+        return status, [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor"), *extra], \
+            cbor.answer(call.action, status, parsed)
+
+    def real_json(self, environ, call):
+        """As `real`, with failures as JSON."""
+        try:
+            with self.emulator.lock:
+                self.emulator.settle()
+                return run(self.moto, environ)
+        except Exception as error:
+            self.emulator.complain(traceback.format_exc())
+            kind = "NotImplemented" if isinstance(error, NotImplementedError) else "InternalFailure"
+            return 501 if kind == "NotImplemented" else 500, [], json.dumps({"__type": kind, "message": str(error)}).encode()

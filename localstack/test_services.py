@@ -1,0 +1,450 @@
+"""Delays and corrections, over the wire with boto3: each has a test.
+
+Run all of them with a Python that has the packages of requirements.txt: python -m unittest discover
+"""
+
+import unittest
+import urllib.request
+from datetime import datetime, timedelta, timezone
+
+from test_support import Case, poll
+
+from botocore.exceptions import ClientError
+
+
+class Instances(Case):
+    """EC2 instances."""
+
+    def test_stop_and_start_pass_through_states(self):
+        i = self.ids["shop-web-1"]
+        self.assertEqual(self.ec2.stop_instances(InstanceIds=[i])["StoppingInstances"][0]["CurrentState"]["Name"], "stopping")
+        self.assertEqual(self.state(i), "stopping")
+        self.refused("IncorrectInstanceState", self.ec2.start_instances, InstanceIds=[i])
+        self.assertTrue(poll(lambda: self.state(i) == "stopped"))
+        self.ec2.start_instances(InstanceIds=[i])
+        self.assertEqual(self.state(i), "pending")
+        self.assertTrue(poll(lambda: self.state(i) == "running"))
+
+    def test_filter_by_state_sees_the_transition(self):
+        i = self.ids["shop-web-1"]
+        self.ec2.stop_instances(InstanceIds=[i])
+        ask = lambda s: [x["InstanceId"] for r in self.ec2.describe_instances(  # noqa: E731
+            Filters=[{"Name": "instance-state-name", "Values": [s]}])["Reservations"] for x in r["Instances"]]
+        self.assertEqual(ask("stopping"), [i])
+        self.assertNotIn(i, ask("running"))
+
+    def test_terminated_instance_loses_its_network(self):
+        i = self.ids["shop-web-1"]
+        self.ec2.terminate_instances(InstanceIds=[i])
+        going = self.instance(i)
+        self.assertEqual(going["State"]["Name"], "shutting-down")
+        self.assertEqual(going["SubnetId"], self.ids["shop-private-a"])
+        self.assertTrue(poll(lambda: self.state(i) == "terminated"))
+        gone = self.instance(i)
+        for key in ("SubnetId", "VpcId", "PrivateIpAddress"):
+            self.assertNotIn(key, gone)
+        self.assertEqual((gone.get("SecurityGroups", []), gone.get("NetworkInterfaces", [])), ([], []))
+        self.assertEqual({t["Key"] for t in gone["Tags"]}, {"Name", "service", "role", "env"})
+
+    def test_terminated_instance_refuses_everything(self):
+        i = self.ids["shop-web-1"]
+        self.ec2.terminate_instances(InstanceIds=[i])
+        for call in (self.ec2.stop_instances, self.ec2.start_instances, self.ec2.reboot_instances):
+            self.refused("IncorrectInstanceState", call, InstanceIds=[i])
+        self.ec2.terminate_instances(InstanceIds=[i])
+        self.assertIn(self.state(i), ("shutting-down", "terminated"))
+
+    def test_replacement_may_take_the_same_address(self):
+        old = self.instance(self.ids["shop-web-1"])
+        self.ec2.terminate_instances(InstanceIds=[old["InstanceId"]])
+        new = self.ec2.run_instances(
+            ImageId=old["ImageId"], InstanceType=old["InstanceType"], MinCount=1, MaxCount=1, SubnetId=old["SubnetId"],
+            PrivateIpAddress=old["PrivateIpAddress"], SecurityGroupIds=[g["GroupId"] for g in old["SecurityGroups"]],
+            DisableApiTermination=True,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "redrill:run", "Value": "r1"}]}],
+        )["Instances"][0]
+        self.assertEqual(new["PrivateIpAddress"], old["PrivateIpAddress"])
+        self.assertEqual(self.state(new["InstanceId"]), "pending")
+        told = self.ec2.describe_instance_attribute(InstanceId=new["InstanceId"], Attribute="disableApiTermination")
+        self.assertTrue(told["DisableApiTermination"]["Value"])
+        self.assertEqual(self.emulator.page("/_redrill/state")[1]["run_made"], 1)
+        group = self.ids["target-group:shop-web"]
+        target = [{"Id": new["InstanceId"]}]
+        self.refused("InvalidTarget", self.elbv2.register_targets, TargetGroupArn=group, Targets=target)
+        self.assertTrue(poll(lambda: self.state(new["InstanceId"]) == "running"))
+        self.elbv2.register_targets(TargetGroupArn=group, Targets=target)
+
+    def test_termination_frees_the_elastic_address(self):
+        address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
+        for i in (self.ids["shop-web-1"], self.ids["shop-web-2"]):
+            self.ec2.associate_address(AllocationId=address, InstanceId=i, AllowReassociation=False)
+            found = self.ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": [i]}])["Addresses"]
+            self.assertEqual([a["AllocationId"] for a in found], [address])
+            self.ec2.terminate_instances(InstanceIds=[i])
+            self.assertFalse(self.ec2.describe_addresses(AllocationIds=[address])["Addresses"][0].get("InstanceId"))
+
+    def test_one_protected_instance_spares_its_zone_only(self):
+        a, b, c = (self.ids[f"shop-web-{n}"] for n in (1, 2, 3))  # zones a, b, a
+        self.ec2.modify_instance_attribute(InstanceId=a, DisableApiTermination={"Value": True})
+        self.refused("OperationNotPermitted", self.ec2.terminate_instances, InstanceIds=[a, b, c])
+        self.assertEqual([self.state(a), self.state(c)], ["running", "running"])
+        self.assertIn(self.state(b), ("shutting-down", "terminated"))
+
+    def test_an_unknown_id_fails_the_whole_batch(self):
+        b = self.ids["shop-web-2"]
+        self.refused("InvalidInstanceID.NotFound", self.ec2.terminate_instances, InstanceIds=[b, "i-0123456789abcdef0"])
+        self.assertEqual(self.state(b), "running")
+
+    def test_client_token_launches_once(self):
+        ask = {"ImageId": "ami-1e749f67", "MinCount": 1, "MaxCount": 1, "ClientToken": "t-1",
+               "SubnetId": self.ids["shop-private-a"]}
+        first = self.ec2.run_instances(**ask)["Instances"][0]["InstanceId"]
+        self.assertEqual(self.ec2.run_instances(**ask)["Instances"][0]["InstanceId"], first)
+        self.refused("IdempotentParameterMismatch", self.ec2.run_instances, **{**ask, "InstanceType": "t3.large"})
+        ask["ClientToken"] = "t-2"
+        self.assertNotEqual(self.ec2.run_instances(**ask)["Instances"][0]["InstanceId"], first)
+
+    def test_unknown_filter_is_an_error_that_parses(self):
+        for call in (self.ec2.describe_instances, self.ec2.describe_route_tables, self.ec2.describe_subnets):
+            self.refused("InvalidParameterValue", call, Filters=[{"Name": "no-such", "Values": ["x"]}])
+
+    def test_bad_token_is_an_error_that_parses(self):
+        self.refused("InvalidNextToken", self.ec2.describe_instances, NextToken="nonsense", MaxResults=5)
+
+    def test_pages(self):
+        first = self.ec2.describe_instances(MaxResults=3)
+        rest = self.ec2.describe_instances(MaxResults=3, NextToken=first["NextToken"])
+        self.assertEqual(sum(len(r["Instances"]) for r in first["Reservations"] + rest["Reservations"]), 4)
+
+
+class DryRun(Case):
+    """DryRun changes nothing, also where moto would."""
+
+    def test_nothing_happens(self):
+        before = self.emulator.page("/_redrill/state")[1]
+        association = next(iter(self.tables().values()))
+        table = self.ids["table:shop-public"]
+        for call, ask in (
+            (self.ec2.terminate_instances, {"InstanceIds": [self.ids["shop-web-1"]]}),
+            (self.ec2.disassociate_route_table, {"AssociationId": association}),
+            (self.ec2.replace_route_table_association, {"AssociationId": association, "RouteTableId": table}),
+            (self.ec2.delete_route, {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0"}),
+            (self.ec2.create_route_table, {"VpcId": self.ids["shop"]}),
+            (self.ec2.create_tags, {"Resources": [table], "Tags": [{"Key": "a", "Value": "b"}]}),
+        ):
+            self.refused("DryRunOperation", call, DryRun=True, **ask)
+        self.assertEqual(self.emulator.page("/_redrill/state")[1], before)
+
+
+class Routes(Case):
+    """Route tables."""
+
+    def test_detached_subnet_follows_the_main_table(self):
+        before = self.emulator.page("/_redrill/state")[1]
+        subnet, association = sorted(self.tables().items())[0]
+        self.ec2.disassociate_route_table(AssociationId=association)
+        now = self.emulator.page("/_redrill/state")[1]
+        self.assertFalse(now["subnets"][subnet]["explicit"])
+        self.assertEqual(self.healthy("/network")[0], 503)
+        self.ec2.associate_route_table(SubnetId=subnet, RouteTableId=self.ids["table:shop-private"])
+        self.assertEqual(self.emulator.page("/_redrill/state")[1], before)
+        self.assertEqual(self.healthy("/network")[0], 200)
+
+    def test_main_association_cannot_be_taken_away(self):
+        found = self.ec2.describe_route_tables(Filters=[{"Name": "association.main", "Values": ["true"]},
+                                                        {"Name": "vpc-id", "Values": [self.ids["shop"]]}])
+        main = found["RouteTables"][0]["Associations"][0]["RouteTableAssociationId"]
+        self.refused("InvalidParameterValue", self.ec2.disassociate_route_table, AssociationId=main)
+
+    def test_a_subnet_has_one_table(self):
+        self.refused("Resource.AlreadyAssociated", self.ec2.associate_route_table,
+                     SubnetId=self.ids["shop-private-a"], RouteTableId=self.ids["table:shop-public"])
+
+    def test_detached_gateway_leaves_a_blackhole(self):
+        self.ec2.detach_internet_gateway(InternetGatewayId=self.ids["igw"], VpcId=self.ids["shop"])
+        table = self.ec2.describe_route_tables(RouteTableIds=[self.ids["table:shop-public"]])["RouteTables"][0]
+        self.assertEqual({r["DestinationCidrBlock"]: r["State"] for r in table["Routes"]},
+                         {"0.0.0.0/0": "blackhole", "10.20.0.0/16": "active"})
+
+    def test_deleted_nat_gateway_leaves_a_blackhole(self):
+        self.ec2.delete_nat_gateway(NatGatewayId=self.ids["nat"])
+        self.assertEqual(self.healthy("/network")[0], 503)
+
+    def test_local_route_stays(self):
+        self.refused("InvalidParameterValue", self.ec2.delete_route, RouteTableId=self.ids["table:shop-private"],
+                     DestinationCidrBlock="10.20.0.0/16")
+
+    def test_create_route_table_once_per_token(self):
+        ask = {"VpcId": self.ids["shop"], "ClientToken": "t-1"}
+        first = self.ec2.create_route_table(**ask)["RouteTable"]["RouteTableId"]
+        self.assertEqual(self.ec2.create_route_table(**ask)["RouteTable"]["RouteTableId"], first)
+
+
+class Databases(Case):
+    """RDS."""
+
+    def restore(self, target="copy", **ask):
+        """A restore of shop-orders."""
+        if "RestoreTime" not in ask and "UseLatestRestorableTime" not in ask:
+            ask["UseLatestRestorableTime"] = True
+        return self.rds.restore_db_instance_to_point_in_time(
+            SourceDBInstanceIdentifier="shop-orders", TargetDBInstanceIdentifier=target, **ask)["DBInstance"]
+
+    def test_latest_restorable_time_lags_and_may_be_absent(self):
+        latest = self.database("shop-orders")["LatestRestorableTime"]
+        lag = datetime.now(timezone.utc) - latest
+        self.assertTrue(timedelta(minutes=4, seconds=55) < lag < timedelta(minutes=5, seconds=30), lag)
+        for other in ("shop-orders-replica", "batch-scratch"):
+            self.assertNotIn("LatestRestorableTime", self.database(other))
+
+    def test_restore_takes_time_and_gets_the_defaults(self):
+        made = self.restore(RestoreTime=datetime.now(timezone.utc) - timedelta(minutes=15))
+        self.assertEqual(made["DBInstanceStatus"], "creating")
+        self.assertNotIn("Endpoint", made)
+        self.refused("InvalidDBInstanceState", self.rds.delete_db_instance, DBInstanceIdentifier="copy",
+                     SkipFinalSnapshot=True)
+        self.refused("InvalidDBInstanceState", self.rds.modify_db_instance, DBInstanceIdentifier="copy",
+                     DeletionProtection=True)
+        self.assertTrue(poll(lambda: self.status("copy") == "backing-up"))
+        self.assertTrue(poll(lambda: self.status("copy") == "available"))
+        copy, source = self.database("copy"), self.database("shop-orders")
+        self.assertIn("Address", copy["Endpoint"])
+        for same in ("Engine", "EngineVersion", "DBInstanceClass", "AllocatedStorage", "StorageType", "MasterUsername"):
+            self.assertEqual(copy[same], source[same], same)
+        self.assertEqual(copy["DBSubnetGroup"]["DBSubnetGroupName"], "default")
+        self.assertEqual(copy["DBParameterGroups"][0]["DBParameterGroupName"], "default.postgres15")
+        self.assertNotEqual(copy["VpcSecurityGroups"], source["VpcSecurityGroups"])
+        for off in ("MultiAZ", "DeletionProtection", "IAMDatabaseAuthenticationEnabled", "CopyTagsToSnapshot"):
+            self.assertIs(copy[off], False, off)
+            self.assertIs(source[off], True, off)
+        self.assertEqual((copy["TagList"], copy.get("EnabledCloudwatchLogsExports", [])), ([], []))
+        self.assertNotIn("ReadReplicaSourceDBInstanceIdentifier", copy)
+        self.assertNotIn("LatestRestorableTime", copy)
+        self.assertNotEqual(copy["DbiResourceId"], source["DbiResourceId"])
+
+    def test_restore_takes_what_it_is_told(self):
+        source = self.database("shop-orders")
+        self.restore(
+            MultiAZ=True, DBSubnetGroupName="shop-db", DBParameterGroupName="shop-orders-pg15", CopyTagsToSnapshot=True,
+            VpcSecurityGroupIds=[g["VpcSecurityGroupId"] for g in source["VpcSecurityGroups"]],
+            EnableIAMDatabaseAuthentication=True, EnableCloudwatchLogsExports=["postgresql"], DeletionProtection=False,
+            DBInstanceClass="db.t3.large", Tags=[{"Key": "redrill:run", "Value": "r1"}])
+        copy = self.database("copy")
+        for same in ("MultiAZ", "VpcSecurityGroups", "IAMDatabaseAuthenticationEnabled", "EnabledCloudwatchLogsExports",
+                     "CopyTagsToSnapshot"):
+            self.assertEqual(copy[same], source[same], same)
+        self.assertEqual(copy["DBSubnetGroup"]["DBSubnetGroupName"], "shop-db")
+        self.assertEqual(copy["DBParameterGroups"][0]["DBParameterGroupName"], "shop-orders-pg15")
+        self.assertEqual((copy["DBInstanceClass"], copy["DeletionProtection"]), ("db.t3.large", False))
+        self.assertEqual(copy["TagList"], [{"Key": "redrill:run", "Value": "r1"}])
+
+    def test_default_security_group_is_that_of_the_subnet_groups_vpc(self):
+        self.restore(DBSubnetGroupName="shop-db")
+        group = self.database("copy")["VpcSecurityGroups"][0]["VpcSecurityGroupId"]
+        found = self.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
+        self.assertEqual((found["GroupName"], found["VpcId"]), ("default", self.ids["shop"]))
+
+    def test_restore_refuses_times_outside_the_window(self):
+        now = datetime.now(timezone.utc)
+        for wrong in (now + timedelta(hours=1), now - timedelta(minutes=1), now - timedelta(days=3),
+                      datetime(2001, 1, 1, tzinfo=timezone.utc)):
+            with self.assertRaises(ClientError) as caught:
+                self.restore(RestoreTime=wrong)
+            self.assertEqual(caught.exception.response["Error"]["Code"], "InvalidRestoreFault", wrong)
+        self.assertIsNone(self.database("copy"))
+
+    def test_restore_needs_exactly_one_time(self):
+        ask = {"SourceDBInstanceIdentifier": "shop-orders", "TargetDBInstanceIdentifier": "copy"}
+        call = self.rds.restore_db_instance_to_point_in_time
+        self.refused("InvalidParameterCombination", call, **ask)
+        self.refused("InvalidParameterCombination", call, **ask, UseLatestRestorableTime=True,
+                     RestoreTime=datetime.now(timezone.utc) - timedelta(minutes=15))
+
+    def test_restore_needs_backups(self):
+        for source in ("batch-scratch", "shop-orders-replica"):
+            self.refused("PointInTimeRestoreNotEnabled", self.rds.restore_db_instance_to_point_in_time,
+                         SourceDBInstanceIdentifier=source, TargetDBInstanceIdentifier="copy",
+                         UseLatestRestorableTime=True)
+        self.refused("DBInstanceNotFound", self.rds.restore_db_instance_to_point_in_time,
+                     SourceDBInstanceIdentifier="nobody", TargetDBInstanceIdentifier="copy", UseLatestRestorableTime=True)
+        self.refused("DBInstanceAlreadyExists", self.rds.restore_db_instance_to_point_in_time,
+                     SourceDBInstanceIdentifier="shop-orders", TargetDBInstanceIdentifier="batch-scratch",
+                     UseLatestRestorableTime=True)
+
+    def test_delete_says_what_becomes_of_the_data(self):
+        self.refused("InvalidParameterCombination", self.rds.delete_db_instance, DBInstanceIdentifier="batch-scratch")
+        self.refused("InvalidParameterCombination", self.rds.delete_db_instance, DBInstanceIdentifier="batch-scratch",
+                     SkipFinalSnapshot=True, FinalDBSnapshotIdentifier="last")
+        self.refused("InvalidParameterCombination", self.rds.delete_db_instance, DBInstanceIdentifier="shop-orders",
+                     SkipFinalSnapshot=True)  # deletion protection
+        self.rds.delete_db_instance(DBInstanceIdentifier="batch-scratch", SkipFinalSnapshot=True)
+        self.assertEqual(self.status("batch-scratch"), "deleting")
+        self.refused("InvalidDBInstanceState", self.rds.delete_db_instance, DBInstanceIdentifier="batch-scratch",
+                     SkipFinalSnapshot=True)
+        self.assertTrue(poll(lambda: self.database("batch-scratch") is None))
+
+    def test_force_failover_swaps_the_zones(self):
+        before = self.database("shop-orders")
+        self.assertEqual({before["AvailabilityZone"], before["SecondaryAvailabilityZone"]}, {"us-east-1a", "us-east-1b"})
+        self.rds.reboot_db_instance(DBInstanceIdentifier="shop-orders", ForceFailover=True)
+        self.assertEqual(self.status("shop-orders"), "rebooting")
+        self.assertEqual(self.healthy("/database")[0], 503)
+        self.refused("InvalidDBInstanceState", self.rds.reboot_db_instance, DBInstanceIdentifier="shop-orders")
+        self.assertTrue(poll(lambda: self.status("shop-orders") == "available"))
+        after = self.database("shop-orders")
+        self.assertEqual((after["AvailabilityZone"], after["SecondaryAvailabilityZone"]),
+                         (before["SecondaryAvailabilityZone"], before["AvailabilityZone"]))
+
+    def test_force_failover_needs_a_standby(self):
+        self.refused("InvalidParameterCombination", self.rds.reboot_db_instance, DBInstanceIdentifier="batch-scratch",
+                     ForceFailover=True)
+        self.rds.reboot_db_instance(DBInstanceIdentifier="batch-scratch")
+        self.assertEqual(self.status("batch-scratch"), "rebooting")
+
+    def test_modify_is_seen_and_shown(self):
+        self.rds.modify_db_instance(DBInstanceIdentifier="shop-orders", EnablePerformanceInsights=True,
+                                    DeletionProtection=False, ApplyImmediately=True)
+        found = self.database("shop-orders")
+        self.assertEqual((found["DBInstanceStatus"], found["PerformanceInsightsEnabled"]), ("modifying", True))
+        self.assertTrue(poll(lambda: self.status("shop-orders") == "available"))
+        self.assertIs(self.database("shop-orders")["DeletionProtection"], False)
+
+    def test_quotas(self):
+        quotas = self.rds.describe_account_attributes()["AccountQuotas"]
+        self.assertEqual({q["AccountQuotaName"]: (q["Used"], q["Max"]) for q in quotas}, {
+            "DBInstances": (3, 40), "AllocatedStorage": (220, 100_000), "ManualSnapshots": (0, 100)})
+
+    def test_tags_of_replica_and_source_are_their_own(self):
+        arn = self.database("shop-orders-replica")["DBInstanceArn"]
+        self.rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "x", "Value": "y"}])
+        self.assertNotIn("x", {t["Key"] for t in self.database("shop-orders")["TagList"]})
+
+
+class Distributions(Case):
+    """CloudFront."""
+
+    def invalidate(self, reference, *paths):
+        """CreateInvalidation."""
+        return self.cloudfront.create_invalidation(
+            DistributionId=self.ids["shop storefront"],
+            InvalidationBatch={"CallerReference": reference, "Paths": {"Quantity": len(paths), "Items": list(paths)}},
+        )["Invalidation"]
+
+    def test_invalidation_completes_in_time(self):
+        made = self.invalidate("r-1", "/index.html")
+        self.assertEqual(made["Status"], "InProgress")
+        ask = lambda: self.cloudfront.get_invalidation(  # noqa: E731
+            DistributionId=self.ids["shop storefront"], Id=made["Id"])["Invalidation"]["Status"]
+        self.assertEqual(ask(), "InProgress")
+        self.assertTrue(poll(lambda: ask() == "Completed"))
+
+    def test_caller_reference_counts_once(self):
+        first = self.invalidate("r-1", "/a", "/b")
+        self.assertEqual(self.invalidate("r-1", "/b", "/a")["Id"], first["Id"])
+        with self.assertRaises(ClientError) as caught:
+            self.invalidate("r-1", "/c")
+        self.assertEqual(caught.exception.response["Error"]["Code"], "InvalidationBatchAlreadyExists")
+        self.assertNotEqual(self.invalidate("r-2", "/a", "/b")["Id"], first["Id"])
+        listed = self.cloudfront.list_invalidations(DistributionId=self.ids["shop storefront"])
+        self.assertEqual(listed["InvalidationList"]["Quantity"], 2)
+
+    def test_seeded_distribution_is_deployed_and_tagged(self):
+        found = self.cloudfront.list_distributions()["DistributionList"]["Items"][0]
+        self.assertEqual((found["Status"], found["Comment"]), ("Deployed", "shop storefront"))
+        tags = self.cloudfront.list_tags_for_resource(Resource=found["ARN"])["Tags"]["Items"]
+        self.assertIn({"Key": "service", "Value": "shop"}, tags)
+
+
+class Alarms(Case):
+    """CloudWatch in CBOR and in the query protocol."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloudwatch = self.emulator.cbor()
+
+    def test_alarms_over_cbor(self):
+        self.assertEqual(self.cloudwatch.meta.service_model.resolved_protocol, "smithy-rpc-v2-cbor")
+        found = self.cloudwatch.describe_alarms(AlarmNames=["shop-availability"])["MetricAlarms"]
+        self.assertEqual([(a["AlarmName"], a["StateValue"]) for a in found], [("shop-availability", "OK")])
+        self.assertIsInstance(found[0]["StateUpdatedTimestamp"], datetime)
+        self.cloudwatch.set_alarm_state(AlarmName="shop-availability", StateValue="ALARM", StateReason="test")
+        found = self.cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]
+        self.assertEqual([a["AlarmName"] for a in found], ["shop-availability"])
+        self.assertEqual(self.cloudwatch.describe_alarms(AlarmNames=["nobody"])["MetricAlarms"], [])
+
+    def test_alarm_is_put_and_errors_have_codes(self):
+        self.cloudwatch.put_metric_alarm(
+            AlarmName="new", Namespace="N", MetricName="M", ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1, Period=60, Threshold=1.5, Statistic="Sum")
+        found = self.cloudwatch.describe_alarms(AlarmNames=["new"])["MetricAlarms"][0]
+        self.assertEqual(found["Threshold"], 1.5)
+        self.refused("ResourceNotFound", self.cloudwatch.set_alarm_state, AlarmName="nobody", StateValue="OK",
+                     StateReason="x")
+
+    def test_metric_data_over_cbor(self):
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        self.cloudwatch.put_metric_data(Namespace="Shop", MetricData=[
+            {"MetricName": "errors", "Value": 3.0, "Timestamp": now - timedelta(minutes=2)}])
+        query = {"Id": "q", "MetricStat": {"Metric": {"Namespace": "Shop", "MetricName": "errors"}, "Period": 60,
+                                           "Stat": "Sum"}}
+        found = self.cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=now - timedelta(minutes=10),
+                                                EndTime=now)["MetricDataResults"][0]
+        self.assertEqual(found["Values"], [3.0])
+        self.assertIsInstance(found["Timestamps"][0], datetime)
+
+    def test_query_protocol_works_too(self):
+        body = b"Action=SetAlarmState&Version=2010-08-01&AlarmName=shop-availability&StateValue=ALARM&StateReason=x"
+        request = urllib.request.Request(self.emulator.endpoint + "/", data=body, headers={
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/monitoring/aws4_request, "
+                             "SignedHeaders=host, Signature=0"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            self.assertIn(b"SetAlarmStateResponse", answer.read())
+        self.assertEqual(self.emulator.page("/_redrill/state")[1]["alarms"]["shop-availability"], "ALARM")
+
+
+class Groups(Case):
+    """Auto Scaling."""
+
+    def group(self):
+        """A group of two; its members."""
+        self.autoscaling.create_launch_configuration(
+            LaunchConfigurationName="lc", ImageId="ami-1e749f67", InstanceType="t3.small")
+        self.autoscaling.create_auto_scaling_group(
+            AutoScalingGroupName="g", LaunchConfigurationName="lc", MinSize=2, MaxSize=2, DesiredCapacity=2,
+            VPCZoneIdentifier=self.ids["shop-private-a"])
+        return self.members()
+
+    def members(self):
+        """Ids of the members."""
+        found = self.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["g"])["AutoScalingGroups"][0]
+        return {i["InstanceId"] for i in found["Instances"]}
+
+    def test_terminated_member_is_replaced(self):
+        old = self.group()
+        self.ec2.terminate_instances(InstanceIds=[sorted(old)[0]])
+        self.assertEqual(len(self.members()), 2)
+        self.assertNotEqual(self.members(), old)
+
+    def test_suspended_processes_hold_back_the_replacement(self):
+        old = self.group()
+        self.autoscaling.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=["Launch"])
+        self.ec2.terminate_instances(InstanceIds=[sorted(old)[0]])
+        self.assertEqual(self.members(), old - {sorted(old)[0]})
+        self.autoscaling.resume_processes(AutoScalingGroupName="g", ScalingProcesses=["Launch"])
+        self.assertEqual(len(self.members()), 2)
+
+    def test_stopped_member_is_replaced_unless_suspended(self):
+        old = sorted(self.group())
+        self.autoscaling.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=["ReplaceUnhealthy", "Terminate"])
+        self.assertTrue(poll(lambda: self.state(old[0]) == "running" == self.state(old[1])))
+        self.ec2.stop_instances(InstanceIds=[old[0]])
+        self.assertEqual(self.members(), set(old))
+        self.autoscaling.resume_processes(AutoScalingGroupName="g", ScalingProcesses=[])
+        self.ec2.stop_instances(InstanceIds=[old[1]])
+        self.assertNotIn(old[1], self.members())
+        self.assertIn(self.state(old[1]), ("shutting-down", "terminated"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,540 @@
+//! Builds the clients: settings, world, retries and time limits.
+//!
+//! For: one [`connect`] that yields a whole [`Cloud`]. Not for: calls; the first one happens when a
+//! trait method is used. Invariants: clients that change things send a request once; an isolated
+//! connection reads nothing of the environment and speaks plain HTTP to loopback only. I/O.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::origin::Origin;
+use aws_types::sdk_config::TimeSource;
+use aws_types::service_config::ServiceConfigKey;
+
+use super::mutate::Changes;
+use super::{cloudfront, ec2, others, rds, s3};
+use crate::cloud::{Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
+use crate::model::{Clock, World};
+
+const CONNECT: &str = "aws:connect";
+/// Used by isolated connections where no region is given.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// The services that redrill calls, as the SDK spells them when it looks for an endpoint.
+const SERVICES: [&str; 9] = [
+    "Auto Scaling",
+    "CloudFront",
+    "CloudWatch",
+    "EC2",
+    "Elastic Load Balancing v2",
+    "RDS",
+    "S3",
+    "STS",
+    "Secrets Manager",
+];
+
+/// A key pair given directly, for emulators.
+#[derive(Clone, Debug)]
+pub struct StaticCredentials {
+    /// Access key id.
+    pub access_key: String,
+    /// Secret access key.
+    pub secret: Secret,
+}
+
+/// Where to connect, and as whom. What is `None` follows the SDK's own chain.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// Profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Region of every regional call.
+    pub region: Option<String>,
+    /// Endpoint of every service.
+    pub endpoint_url: Option<String>,
+    /// Credentials to use instead of the chain's.
+    pub credentials: Option<StaticCredentials>,
+    /// Goes into the user agent, so that CloudTrail shows the run.
+    pub app_name: Option<String>,
+    /// Loopback endpoint and throw-away credentials only; nothing is read from the environment.
+    pub isolated: bool,
+}
+
+/// Connects to AWS or to an emulator. Sends nothing yet.
+///
+/// # Errors
+/// `NoRegion` where no region is set, `Invalid` where an option makes no sense or an isolated
+/// connection is asked to leave this machine.
+pub async fn connect(
+    options: ConnectOptions,
+    clock: Arc<dyn Clock>,
+    net: Arc<dyn Net>,
+    local: Arc<dyn Local>,
+) -> Result<Cloud, CloudError> {
+    let base = if options.isolated { isolated(&options)? } else { from_chain(&options).await? };
+    let region =
+        base.region().map(ToString::to_string).filter(|region| !region.is_empty()).ok_or_else(|| {
+            CloudError::new(CONNECT, ErrorKind::NoRegion, "no AWS region is set; use --region or AWS_REGION")
+        })?;
+    let expiry = Expiry::default();
+    let base = finish(base, &options, clock, &expiry)?;
+    let overridden = overridden(&base);
+    let clients = Clients { read: reading(&base), change: changing(&base), overridden };
+    Ok(Cloud {
+        reads: Reads {
+            sts: Arc::new(others::StsReads { client: clients.sts(), expiry }),
+            ec2: Arc::new(ec2::Ec2Reads { client: clients.ec2(&clients.read) }),
+            autoscaling: Arc::new(others::AutoScalingReads {
+                client: aws_sdk_autoscaling::Client::new(&clients.read),
+            }),
+            elb: Arc::new(others::ElbReads {
+                client: aws_sdk_elasticloadbalancingv2::Client::new(&clients.read),
+            }),
+            rds: Arc::new(rds::RdsReads { client: aws_sdk_rds::Client::new(&clients.read) }),
+            s3: Arc::new(s3::S3Reads { client: clients.s3(&clients.read) }),
+            cloudfront: Arc::new(cloudfront::CloudFrontReads { client: clients.cloudfront(&clients.read) }),
+            cloudwatch: Arc::new(others::CloudWatchReads {
+                client: aws_sdk_cloudwatch::Client::new(&clients.read),
+            }),
+            secrets: Arc::new(others::SecretsReads {
+                client: aws_sdk_secretsmanager::Client::new(&clients.read),
+            }),
+            net,
+        },
+        mutate: Arc::new(Changes {
+            ec2: clients.ec2(&clients.change),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(&clients.change),
+            rds: aws_sdk_rds::Client::new(&clients.change),
+            s3: clients.s3(&clients.change),
+            cloudfront: clients.cloudfront(&clients.change),
+        }),
+        local,
+        world: if overridden { World::Emulator } else { World::Aws },
+        region,
+    })
+}
+
+/// The two configurations that the clients are made of.
+struct Clients {
+    read: SdkConfig,
+    change: SdkConfig,
+    overridden: bool,
+}
+
+impl Clients {
+    fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::new(&self.read)
+    }
+
+    fn ec2(&self, config: &SdkConfig) -> aws_sdk_ec2::Client {
+        aws_sdk_ec2::Client::new(config)
+    }
+
+    /// A bucket cannot be a host name below an endpoint that is an address.
+    fn s3(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(self.overridden).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    /// CloudFront is global. Its own rules pick the partition's signing region, but not behind an
+    /// overridden endpoint.
+    fn cloudfront(&self, config: &SdkConfig) -> aws_sdk_cloudfront::Client {
+        let mut builder = aws_sdk_cloudfront::config::Builder::from(config);
+        if self.overridden {
+            builder = builder.region(Region::from_static(DEFAULT_REGION));
+        }
+        aws_sdk_cloudfront::Client::from_conf(builder.build())
+    }
+}
+
+/// Reads: the SDK's standard three attempts.
+fn reading(base: &SdkConfig) -> SdkConfig {
+    base.clone()
+        .into_builder()
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .operation_timeout(Duration::from_secs(120))
+                .build(),
+        )
+        .build()
+}
+
+/// Changes: once. A repeated DeleteObjects adds a second delete marker, and only the last request
+/// id would be seen; the engine retries and journals every attempt.
+fn changing(base: &SdkConfig) -> SdkConfig {
+    base.clone()
+        .into_builder()
+        .retry_config(RetryConfig::disabled().with_max_attempts(1))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_timeout(Duration::from_secs(60))
+                .build(),
+        )
+        .build()
+}
+
+/// A configuration that cannot reach a real account: no loader, so no variable, file or metadata
+/// service is read; a client without TLS or proxy; a loopback address; keys that open nothing.
+fn isolated(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
+    let invalid = |message: &str| CloudError::new(CONNECT, ErrorKind::Invalid, message);
+    let endpoint = options
+        .endpoint_url
+        .as_deref()
+        .ok_or_else(|| invalid("an isolated connection needs the address of a local emulator"))?;
+    let url = endpoint_url(endpoint)?;
+    if url.scheme() != "http" || !is_loopback(&url) {
+        return Err(invalid("an isolated connection goes to http on a loopback address only"));
+    }
+    if options.profile.is_some() || options.credentials.is_some() {
+        return Err(invalid("an isolated connection takes neither a profile nor credentials"));
+    }
+    let region = options.region.clone().unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    let mut builder = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region))
+        .endpoint_url(url.as_str().trim_end_matches('/'))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(
+            "testing", "testing", None,
+        )))
+        .use_fips(false)
+        .use_dual_stack(false);
+    // as a value given in code: it wins over everything, whatever a later SDK may read
+    builder.insert_origin("endpoint_url", Origin::shared_config());
+    Ok(builder.build())
+}
+
+/// The SDK's own chain: flags, environment, profile, metadata service.
+async fn from_chain(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(region) = &options.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &options.endpoint_url {
+        loader = loader.endpoint_url(endpoint_url(endpoint)?.as_str().trim_end_matches('/'));
+    }
+    if let Some(keys) = &options.credentials {
+        loader =
+            loader.credentials_provider(Credentials::from_keys(&keys.access_key, keys.secret.expose(), None));
+    }
+    let config = loader.load().await;
+    // The SDK drops an endpoint that it cannot parse and then calls AWS itself.
+    if let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL")
+        && !endpoint.is_empty()
+    {
+        endpoint_url(&endpoint)?;
+    }
+    Ok(config)
+}
+
+/// What both ways share: the application's name, the program's clock, and a note of when the
+/// credentials expire.
+fn finish(
+    base: SdkConfig,
+    options: &ConnectOptions,
+    clock: Arc<dyn Clock>,
+    expiry: &Expiry,
+) -> Result<SdkConfig, CloudError> {
+    let provider = base.credentials_provider();
+    let mut builder = base.into_builder().time_source(ProgramClock(clock));
+    if let Some(name) = &options.app_name {
+        let name = AppName::new(name.clone()).map_err(|error| {
+            CloudError::new(
+                CONNECT,
+                ErrorKind::Invalid,
+                format!("the user agent cannot carry `{name}`: {error}"),
+            )
+        })?;
+        builder = builder.app_name(name);
+    }
+    if let Some(inner) = provider {
+        builder = builder
+            .credentials_provider(SharedCredentialsProvider::new(Watched { inner, expiry: expiry.clone() }));
+    }
+    Ok(builder.build())
+}
+
+/// Whether any service goes anywhere but to AWS's own endpoint, asked the way the clients ask.
+fn overridden(config: &SdkConfig) -> bool {
+    config.endpoint_url().is_some()
+        || config.service_config().is_some_and(|settings| {
+            SERVICES.iter().any(|service| {
+                ServiceConfigKey::builder()
+                    .service_id(service)
+                    .env("AWS_ENDPOINT_URL")
+                    .profile("endpoint_url")
+                    .build()
+                    .ok()
+                    .and_then(|key| settings.load_config(key))
+                    .is_some()
+            })
+        })
+}
+
+fn endpoint_url(text: &str) -> Result<reqwest::Url, CloudError> {
+    let invalid = |why: &str| CloudError::new(CONNECT, ErrorKind::Invalid, format!("the endpoint URL {why}"));
+    let url = reqwest::Url::parse(text).map_err(|_| invalid("is not a URL like http://127.0.0.1:5000"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(invalid("is not a URL like http://127.0.0.1:5000"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("holds a user name or password"));
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The SDK signs with the time that the rest of the program sees.
+struct ProgramClock(Arc<dyn Clock>);
+
+impl std::fmt::Debug for ProgramClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProgramClock")
+    }
+}
+
+impl TimeSource for ProgramClock {
+    fn now(&self) -> SystemTime {
+        self.0.now().into()
+    }
+}
+
+/// When the newest credentials expire, noted whenever the SDK fetches some.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expiry(Arc<Mutex<Option<SystemTime>>>);
+
+impl Expiry {
+    /// The expiry of the newest credentials, where they have one.
+    pub(super) fn get(&self) -> Option<SystemTime> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, at: Option<SystemTime>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+}
+
+/// Passes credentials on and notes their expiry. Asking the chain a second time could run a
+/// credential process, or ask for a token, twice.
+#[derive(Debug)]
+struct Watched {
+    inner: SharedCredentialsProvider,
+    expiry: Expiry,
+}
+
+impl ProvideCredentials for Watched {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let credentials = self.inner.provide_credentials().await?;
+            self.expiry.set(credentials.expiry());
+            Ok(credentials)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_types::service_config::LoadServiceConfig;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cloud::{EffectCertainty, Filter, Mutation};
+    use crate::model::time::SystemClock;
+    use crate::net::{RealLocal, RealNet};
+
+    fn isolated_at(endpoint: &str) -> ConnectOptions {
+        ConnectOptions {
+            endpoint_url: Some(endpoint.to_owned()),
+            isolated: true,
+            ..ConnectOptions::default()
+        }
+    }
+
+    async fn cloud(port: u16) -> Cloud {
+        let options = isolated_at(&format!("http://127.0.0.1:{port}"));
+        connect(options, Arc::new(SystemClock), Arc::new(RealNet::new().unwrap()), Arc::new(RealLocal))
+            .await
+            .unwrap()
+    }
+
+    #[test]
+    fn an_isolated_connection_stays_on_this_machine() {
+        for elsewhere in [
+            "http://192.0.2.1:5000",
+            "http://ec2.us-east-1.amazonaws.com",
+            "http://127.0.0.1@192.0.2.1:5000",
+            "http://127.0.0.1.example.com:5000",
+            "http://localhost.example.com:5000",
+            "http://[2001:db8::1]:5000",
+            "https://127.0.0.1:5000",
+            "127.0.0.1:5000",
+            "ftp://127.0.0.1",
+            "",
+        ] {
+            let error = isolated(&isolated_at(elsewhere)).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Invalid, "{elsewhere}");
+        }
+        assert!(isolated(&ConnectOptions { isolated: true, ..ConnectOptions::default() }).is_err());
+        let profile = ConnectOptions { profile: Some("prod".into()), ..isolated_at("http://127.0.0.1:1") };
+        assert!(isolated(&profile).is_err());
+        for here in ["http://127.0.0.1:5000", "http://[::1]:5000", "http://localhost:5000/"] {
+            assert!(isolated(&isolated_at(here)).is_ok(), "{here}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_isolated_connection_has_nothing_left_to_look_up() {
+        let config = isolated(&isolated_at("http://127.0.0.1:5000/")).unwrap();
+        assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:5000"));
+        assert!(config.get_origin("endpoint_url").is_client_config());
+        // this is where AWS_ENDPOINT_URL_<SERVICE> and profiles would come from
+        assert!(config.service_config().is_none());
+        assert_eq!(config.region().map(AsRef::as_ref), Some("us-east-1"));
+        assert!(config.http_client().is_some());
+        assert!(config.token_provider().is_none());
+        let keys = config.credentials_provider().unwrap().provide_credentials().await.unwrap();
+        assert_eq!((keys.access_key_id(), keys.session_token()), ("testing", None));
+        let clients =
+            Clients { read: reading(&config), change: changing(&config), overridden: overridden(&config) };
+        assert!(clients.overridden);
+    }
+
+    #[derive(Debug)]
+    struct Only(&'static str);
+
+    impl LoadServiceConfig for Only {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            (key.service_id() == self.0 && key.env() == "AWS_ENDPOINT_URL" && key.profile() == "endpoint_url")
+                .then(|| "http://127.0.0.1:5000".to_owned())
+        }
+    }
+
+    #[test]
+    fn one_overridden_service_makes_it_an_emulator() {
+        let plain = SdkConfig::builder;
+        assert!(!overridden(&plain().build()));
+        assert!(overridden(&plain().endpoint_url("http://127.0.0.1:1").build()));
+        for service in SERVICES {
+            assert!(overridden(&plain().service_config(Only(service)).build()), "{service}");
+        }
+        assert!(!overridden(&plain().service_config(Only("DynamoDB")).build()));
+    }
+
+    #[test]
+    fn an_endpoint_holds_no_password() {
+        let error = endpoint_url("http://user:hunter2@127.0.0.1:5000").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_unreachable_and_nothing_happened() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let cloud = cloud(port).await;
+        assert_eq!(cloud.world, World::Emulator);
+        let change = Mutation::TerminateInstances { ids: vec!["i-1".into(), "i-2".into()] };
+        let error = cloud.mutate.send(&change).await.unwrap_err();
+        assert_eq!((error.kind, error.effect), (ErrorKind::Unreachable, EffectCertainty::None), "{error}");
+        let error = cloud.reads.sts.identity().await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+    }
+
+    /// Counts requests and answers each with the same bytes; none closes the connection.
+    async fn answering(answer: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut buffer = vec![0; 16384];
+                let n = socket.read(&mut buffer).await.unwrap();
+                log.lock().unwrap().push(String::from_utf8_lossy(&buffer[..n]).into_owned());
+                socket.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (port, seen)
+    }
+
+    const THROTTLED: &str = "HTTP/1.1 503 Slow\r\nContent-Type: text/xml\r\nx-amzn-RequestId: r-1\r\nConnection: close\r\n\r\n\
+        <Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>slow</Message></Error></Errors></Response>";
+
+    #[tokio::test]
+    async fn a_change_is_sent_once_and_a_read_three_times() {
+        let stop = Mutation::StopInstances { ids: vec!["i-1".into()] };
+        let (port, seen) = answering(THROTTLED).await;
+        let cloud_ = cloud(port).await;
+        let error = cloud_.mutate.send(&stop).await.unwrap_err();
+        assert_eq!((error.kind, error.effect), (ErrorKind::Throttled, EffectCertainty::None), "{error}");
+        assert_eq!(error.request_id.as_deref(), Some("r-1"));
+        assert_eq!(seen.lock().unwrap().len(), 1);
+        let error = cloud_.reads.ec2.instances(&Filter::default(), None).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Throttled);
+        assert_eq!(seen.lock().unwrap().len(), 1 + 3);
+
+        let (port, seen) = answering("").await;
+        let error = cloud(port).await.mutate.send(&stop).await.unwrap_err();
+        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown), "{error}");
+        assert_eq!(seen.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn identity_knows_the_servers_time_and_the_user_agent_the_run() {
+        let (port, seen) = answering(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nDate: Fri, 20 Nov 2026 10:00:00 GMT\r\n\
+             Connection: close\r\n\r\n<GetCallerIdentityResponse><GetCallerIdentityResult>\
+             <Arn>arn:aws:iam::123456789012:user/a</Arn><Account>123456789012</Account>\
+             </GetCallerIdentityResult></GetCallerIdentityResponse>",
+        )
+        .await;
+        let run = "20261120T100000Z-drill-abcdef";
+        let options = ConnectOptions {
+            app_name: Some(run.to_owned()),
+            ..isolated_at(&format!("http://127.0.0.1:{port}"))
+        };
+        let cloud =
+            connect(options, Arc::new(SystemClock), Arc::new(RealNet::new().unwrap()), Arc::new(RealLocal))
+                .await
+                .unwrap();
+        let identity = cloud.reads.sts.identity().await.unwrap();
+        assert_eq!(identity.account, "123456789012");
+        assert_eq!(identity.server_date.unwrap().to_rfc3339(), "2026-11-20T10:00:00+00:00");
+        assert_eq!(identity.expires_at, None);
+        let request = seen.lock().unwrap().remove(0);
+        assert!(
+            request.contains(&format!("app/{run}")) && request.contains("Credential=testing/"),
+            "{request}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_expiry_of_credentials_is_noted() {
+        let expiry = Expiry::default();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let inner = SharedCredentialsProvider::new(Credentials::new("a", "b", None, Some(at), "test"));
+        let watched = Watched { inner, expiry: expiry.clone() };
+        assert_eq!(expiry.get(), None);
+        watched.provide_credentials().await.unwrap();
+        assert_eq!(expiry.get(), Some(at));
+    }
+}

@@ -1,0 +1,291 @@
+//! EC2 and VPC reads over the SDK. I/O; see the module above for what holds everywhere.
+
+use async_trait::async_trait;
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types as sdk;
+
+use super::error::failed_read;
+use super::{non_empty, time};
+use crate::cloud::{
+    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Instance, InstanceDetail, Page, Route,
+    RouteTable, Subnet, Volume,
+};
+use crate::model::Tags;
+
+/// The largest page that EC2 gives.
+const PAGE: i32 = 1000;
+
+/// Reads of EC2.
+pub(super) struct Ec2Reads {
+    pub(super) client: Client,
+}
+
+#[async_trait]
+impl Ec2 for Ec2Reads {
+    async fn instances(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Instance>> {
+        let out = self
+            .client
+            .describe_instances()
+            .set_instance_ids(ids(&filter.ids))
+            .set_filters(tag_filters(filter))
+            .set_max_results(page_size(&filter.ids))
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeInstances"))?;
+        let items = out.reservations().iter().flat_map(sdk::Reservation::instances).map(instance).collect();
+        Ok(Page { items, next: non_empty(out.next_token()) })
+    }
+
+    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
+        let ask = |attribute| self.client.describe_instance_attribute().instance_id(id).attribute(attribute);
+        let failed = || failed_read("ec2:DescribeInstanceAttribute");
+        let terminate =
+            ask(sdk::InstanceAttributeName::DisableApiTermination).send().await.map_err(failed())?;
+        let stop = ask(sdk::InstanceAttributeName::DisableApiStop).send().await.map_err(failed())?;
+        let data = ask(sdk::InstanceAttributeName::UserData).send().await.map_err(failed())?;
+        let on = |value: Option<&sdk::AttributeBooleanValue>| value.and_then(|v| v.value()).unwrap_or(false);
+        Ok(InstanceDetail {
+            disable_api_termination: on(terminate.disable_api_termination()),
+            disable_api_stop: on(stop.disable_api_stop()),
+            user_data: non_empty(data.user_data().and_then(|v| v.value())),
+        })
+    }
+
+    async fn volumes(&self, wanted: &[String], page: Option<String>) -> CloudResult<Page<Volume>> {
+        let out = self
+            .client
+            .describe_volumes()
+            .set_volume_ids(ids(wanted))
+            .set_max_results(page_size(wanted))
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeVolumes"))?;
+        Ok(Page { items: out.volumes().iter().map(volume).collect(), next: non_empty(out.next_token()) })
+    }
+
+    async fn addresses(&self, instances: &[String]) -> CloudResult<Vec<Address>> {
+        if instances.is_empty() {
+            return Ok(Vec::new());
+        }
+        let out = self
+            .client
+            .describe_addresses()
+            .filters(sdk::Filter::builder().name("instance-id").set_values(Some(instances.to_vec())).build())
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeAddresses"))?;
+        Ok(out
+            .addresses()
+            .iter()
+            .map(|a| Address {
+                allocation: a.allocation_id().unwrap_or_default().to_owned(),
+                public_ip: a.public_ip().unwrap_or_default().to_owned(),
+                instance: non_empty(a.instance_id()),
+            })
+            .collect())
+    }
+
+    async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>> {
+        let out = self
+            .client
+            .describe_subnets()
+            .set_subnet_ids(ids(&filter.ids))
+            .set_filters(tag_filters(filter))
+            .set_max_results(page_size(&filter.ids))
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeSubnets"))?;
+        Ok(Page { items: out.subnets().iter().map(subnet).collect(), next: non_empty(out.next_token()) })
+    }
+
+    async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>> {
+        // route tables come at most a hundred to a page
+        let size = page_size(&filter.ids).map(|_| 100);
+        let out = self
+            .client
+            .describe_route_tables()
+            .set_route_table_ids(ids(&filter.ids))
+            .set_filters(tag_filters(filter))
+            .set_max_results(size)
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeRouteTables"))?;
+        Ok(Page {
+            items: out.route_tables().iter().map(route_table).collect(),
+            next: non_empty(out.next_token()),
+        })
+    }
+
+    async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
+        let out = self
+            .client
+            .describe_spot_instance_requests()
+            .spot_instance_request_ids(request)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeSpotInstanceRequests"))?;
+        Ok(out.spot_instance_requests().first().and_then(|r| r.r#type()).map(|t| t.as_str().to_owned()))
+    }
+}
+
+fn ids(wanted: &[String]) -> Option<Vec<String>> {
+    (!wanted.is_empty()).then(|| wanted.to_vec())
+}
+
+/// AWS refuses a page size together with ids.
+fn page_size(ids: &[String]) -> Option<i32> {
+    ids.is_empty().then_some(PAGE)
+}
+
+fn tag_filters(filter: &Filter) -> Option<Vec<sdk::Filter>> {
+    let filters: Vec<sdk::Filter> = filter
+        .tags
+        .iter()
+        .map(|(key, values)| {
+            if values.is_empty() {
+                sdk::Filter::builder().name("tag-key").values(key).build()
+            } else {
+                sdk::Filter::builder().name(format!("tag:{key}")).set_values(Some(values.clone())).build()
+            }
+        })
+        .collect();
+    (!filters.is_empty()).then_some(filters)
+}
+
+fn tags(list: &[sdk::Tag]) -> Tags {
+    super::tags(list, sdk::Tag::key, sdk::Tag::value)
+}
+
+fn text<T: ToString>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+fn instance(i: &sdk::Instance) -> Instance {
+    let metadata = i.metadata_options();
+    Instance {
+        id: i.instance_id().unwrap_or_default().to_owned(),
+        state: text(i.state().and_then(|s| s.name())),
+        instance_type: text(i.instance_type()),
+        image: i.image_id().unwrap_or_default().to_owned(),
+        zone: i.placement().and_then(|p| p.availability_zone()).unwrap_or_default().to_owned(),
+        subnet: non_empty(i.subnet_id()),
+        vpc: non_empty(i.vpc_id()),
+        private_ip: non_empty(i.private_ip_address()),
+        public_ip: non_empty(i.public_ip_address()),
+        key_name: non_empty(i.key_name()),
+        profile_arn: non_empty(i.iam_instance_profile().and_then(|p| p.arn())),
+        security_groups: i.security_groups().iter().filter_map(|g| non_empty(g.group_id())).collect(),
+        root_device_type: text(i.root_device_type()),
+        root_device: non_empty(i.root_device_name()),
+        block_devices: i.block_device_mappings().iter().filter_map(block_device).collect(),
+        lifecycle: i.instance_lifecycle().map(ToString::to_string),
+        spot_request: non_empty(i.spot_instance_request_id()),
+        ebs_optimized: i.ebs_optimized().unwrap_or(false),
+        monitoring: matches!(
+            i.monitoring().and_then(|m| m.state()),
+            Some(sdk::MonitoringState::Enabled | sdk::MonitoringState::Pending)
+        ),
+        tenancy: i.placement().and_then(|p| p.tenancy()).map(ToString::to_string),
+        metadata_tokens: metadata.and_then(|m| m.http_tokens()).map(ToString::to_string),
+        metadata_hop_limit: metadata.and_then(|m| m.http_put_response_hop_limit()),
+        metadata_endpoint: metadata.and_then(|m| m.http_endpoint()).map(ToString::to_string),
+        launched_at: i.launch_time().and_then(time),
+        tags: tags(i.tags()),
+    }
+}
+
+fn block_device(mapping: &sdk::InstanceBlockDeviceMapping) -> Option<BlockDevice> {
+    let ebs = mapping.ebs()?;
+    Some(BlockDevice {
+        device: mapping.device_name().unwrap_or_default().to_owned(),
+        volume: ebs.volume_id().unwrap_or_default().to_owned(),
+        delete_on_termination: ebs.delete_on_termination().unwrap_or(false),
+    })
+}
+
+fn volume(v: &sdk::Volume) -> Volume {
+    Volume {
+        id: v.volume_id().unwrap_or_default().to_owned(),
+        size_gib: v.size().unwrap_or_default(),
+        volume_type: text(v.volume_type()),
+        iops: v.iops(),
+        throughput: v.throughput(),
+        encrypted: v.encrypted().unwrap_or(false),
+        kms_key: non_empty(v.kms_key_id()),
+        tags: tags(v.tags()),
+    }
+}
+
+fn subnet(s: &sdk::Subnet) -> Subnet {
+    Subnet {
+        id: s.subnet_id().unwrap_or_default().to_owned(),
+        vpc: s.vpc_id().unwrap_or_default().to_owned(),
+        zone: s.availability_zone().unwrap_or_default().to_owned(),
+        cidr: s.cidr_block().unwrap_or_default().to_owned(),
+        state: text(s.state()),
+        free_addresses: s.available_ip_address_count().unwrap_or_default(),
+        tags: tags(s.tags()),
+    }
+}
+
+fn route_table(t: &sdk::RouteTable) -> RouteTable {
+    RouteTable {
+        id: t.route_table_id().unwrap_or_default().to_owned(),
+        vpc: t.vpc_id().unwrap_or_default().to_owned(),
+        associations: t.associations().iter().filter(|a| is_standing(a)).map(association).collect(),
+        routes: t.routes().iter().map(route).collect(),
+        tags: tags(t.tags()),
+    }
+}
+
+/// A removed association may be listed for a while.
+fn is_standing(a: &sdk::RouteTableAssociation) -> bool {
+    !matches!(
+        a.association_state().and_then(|s| s.state()),
+        Some(
+            sdk::RouteTableAssociationStateCode::Disassociated
+                | sdk::RouteTableAssociationStateCode::Disassociating
+                | sdk::RouteTableAssociationStateCode::Failed
+        )
+    )
+}
+
+fn association(a: &sdk::RouteTableAssociation) -> Association {
+    Association {
+        id: a.route_table_association_id().unwrap_or_default().to_owned(),
+        subnet: non_empty(a.subnet_id()),
+        gateway: non_empty(a.gateway_id()),
+        main: a.main().unwrap_or(false),
+    }
+}
+
+fn route(r: &sdk::Route) -> Route {
+    let destination = r
+        .destination_cidr_block()
+        .or(r.destination_ipv6_cidr_block())
+        .or(r.destination_prefix_list_id())
+        .unwrap_or_default();
+    // an instance's route names its interface too; the interface is what the route goes by
+    let via = [
+        r.gateway_id(),
+        r.nat_gateway_id(),
+        r.transit_gateway_id(),
+        r.vpc_peering_connection_id(),
+        r.egress_only_internet_gateway_id(),
+        r.local_gateway_id(),
+        r.carrier_gateway_id(),
+        r.core_network_arn(),
+        r.odb_network_arn(),
+        r.network_interface_id(),
+        r.instance_id(),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|id| !id.is_empty())
+    .unwrap_or_default();
+    Route { destination: destination.to_owned(), via: via.to_owned(), state: text(r.state()) }
+}

@@ -1,0 +1,485 @@
+//! From the SDK's failures to [`CloudError`]: what went wrong, and whether it may have had an effect.
+//!
+//! For: [`failed_read`] and [`failed_change`], to be used in `map_err`. Not for: retries. Invariant:
+//! a failure is `EffectCertainty::None` only where AWS surely refused the call or never got it. Pure.
+
+use std::error::Error as StdError;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::request_id::RequestId as _;
+
+use crate::cloud::{CloudError, EffectCertainty, ErrorKind};
+
+/// Turns the failure of a read into a [`CloudError`]; a read never has an effect.
+pub(super) fn failed_read<E>(operation: &str) -> impl FnOnce(SdkError<E, HttpResponse>) -> CloudError + '_
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    move |error| from_sdk(operation, &error, false).effect(EffectCertainty::None)
+}
+
+/// Turns the failure of a change into a [`CloudError`]; `many` says that it named several resources.
+pub(super) fn failed_change<E>(
+    operation: &str,
+    many: bool,
+) -> impl FnOnce(SdkError<E, HttpResponse>) -> CloudError + '_
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    move |error| from_sdk(operation, &error, many)
+}
+
+fn from_sdk<E>(operation: &str, error: &SdkError<E, HttpResponse>, many: bool) -> CloudError
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) if service.err().meta().code().is_some() => {
+            let meta = service.err().meta();
+            let status = service.raw().status().as_u16();
+            let (mut kind, effect) = classify(operation, meta.code(), Some(status), many);
+            let message = match meta.message() {
+                Some(message) if !message.is_empty() => message.to_owned(),
+                _ => format!("HTTP {status}"),
+            };
+            if kind == ErrorKind::Expired && is_clock_skew(&message) {
+                kind = ErrorKind::ClockSkew;
+            }
+            CloudError {
+                operation: operation.to_owned(),
+                kind,
+                code: meta.code().map(str::to_owned),
+                message,
+                request_id: error.request_id().or_else(|| meta.request_id()).map(str::to_owned),
+                effect,
+            }
+        }
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+            let status = error.raw_response().map(|response| response.status().as_u16());
+            let (kind, effect) = match status {
+                // accepted, and nobody can tell what came of it
+                None | Some(..=399) => (ErrorKind::Timeout, EffectCertainty::Unknown),
+                _ => classify(operation, None, status, many),
+            };
+            let why = chain(error.source());
+            let message = match status {
+                Some(status) => format!("HTTP {status}, not an answer in AWS's format: {why}"),
+                None => why,
+            };
+            let mut failed = CloudError::new(operation, kind, message).effect(effect);
+            failed.request_id = error.request_id().map(str::to_owned);
+            failed
+        }
+        SdkError::TimeoutError(_) => CloudError::new(operation, ErrorKind::Timeout, "no answer in time")
+            .effect(EffectCertainty::Unknown),
+        SdkError::ConstructionFailure(_) => {
+            let source: &(dyn StdError + 'static) = error;
+            credentials(operation, source)
+                .unwrap_or_else(|| CloudError::new(operation, ErrorKind::Invalid, chain(Some(source))))
+        }
+        SdkError::DispatchFailure(dispatch) => {
+            let source: &(dyn StdError + 'static) = error;
+            if let Some(error) = credentials(operation, source) {
+                return error;
+            }
+            let message = chain(Some(source));
+            if never_connected(source) {
+                CloudError::new(operation, ErrorKind::Unreachable, message)
+            } else if dispatch.is_user() {
+                CloudError::new(operation, ErrorKind::Invalid, message).effect(EffectCertainty::Unknown)
+            } else {
+                CloudError::new(operation, ErrorKind::Timeout, message).effect(EffectCertainty::Unknown)
+            }
+        }
+        _ => {
+            CloudError::new(operation, ErrorKind::Other, chain(Some(error))).effect(EffectCertainty::Unknown)
+        }
+    }
+}
+
+/// What kind of failure an AWS code and HTTP status mean, and whether something may have changed.
+pub(super) fn classify(
+    operation: &str,
+    code: Option<&str>,
+    status: Option<u16>,
+    many: bool,
+) -> (ErrorKind, EffectCertainty) {
+    let kind = code.and_then(kind_of_code).unwrap_or_else(|| kind_of_status(code, status));
+    let effect = match kind {
+        ErrorKind::Server | ErrorKind::Timeout => EffectCertainty::Unknown,
+        // A code that names the refusal decides; an unknown one only with a status that refuses.
+        ErrorKind::Other if !matches!(status, Some(400..=499)) => EffectCertainty::Unknown,
+        _ if many && may_be_partial(operation, code, kind) => EffectCertainty::Partial,
+        _ => EffectCertainty::None,
+    };
+    (kind, effect)
+}
+
+/// TerminateInstances acts zone by zone: unprotected instances of one zone may be gone although a
+/// protected one in another zone fails the call. Only refusals of the whole call are exempt.
+/// StartInstances may meet the end of the capacity half-way through.
+fn may_be_partial(operation: &str, code: Option<&str>, kind: ErrorKind) -> bool {
+    let refused_as_a_whole = matches!(
+        kind,
+        ErrorKind::NotFound
+            | ErrorKind::Throttled
+            | ErrorKind::Denied
+            | ErrorKind::Expired
+            | ErrorKind::NoCredentials
+            | ErrorKind::ClockSkew
+    ) || code == Some("InvalidInstanceID.Malformed");
+    match operation {
+        "ec2:TerminateInstances" => !refused_as_a_whole,
+        "ec2:StartInstances" => matches!(kind, ErrorKind::Capacity | ErrorKind::Limit),
+        _ => false,
+    }
+}
+
+fn kind_of_code(code: &str) -> Option<ErrorKind> {
+    // Query services name the fault, REST ones the exception; some prefix the guilty side.
+    let code = code.strip_prefix("Client.").or_else(|| code.strip_prefix("Server.")).unwrap_or(code);
+    let bare = code.strip_suffix("Exception").or_else(|| code.strip_suffix("Fault")).unwrap_or(code);
+    Some(match bare {
+        "RequestLimitExceeded"
+        | "Throttling"
+        | "Throttled"
+        | "ThrottledException"
+        | "EC2Throttled"
+        | "RequestThrottled"
+        | "TooManyRequests"
+        | "SlowDown"
+        | "BandwidthLimitExceeded"
+        | "PriorRequestNotComplete"
+        | "ProvisionedThroughputExceeded"
+        | "TransactionInProgress" => ErrorKind::Throttled,
+
+        "RequestTimeTooSkewed" | "RequestInTheFuture" => ErrorKind::ClockSkew,
+        "ExpiredToken"
+        | "RequestExpired"
+        | "InvalidClientTokenId"
+        | "AuthFailure"
+        | "UnrecognizedClient"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "InvalidSignature"
+        | "InvalidToken"
+        | "InvalidSecurityToken"
+        | "TokenRefreshRequired"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken" => ErrorKind::Expired,
+        "AccessDenied"
+        | "UnauthorizedOperation"
+        | "Unauthorized"
+        | "UnauthorizedAccess"
+        | "NotAuthorized"
+        | "AuthorizationNotFound"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "Blocked"
+        | "PendingVerification"
+        | "OptInRequired"
+        | "KMSKeyNotAccessible" => ErrorKind::Denied,
+
+        "OperationNotPermitted"
+        | "DependencyViolation"
+        | "IncorrectState"
+        | "IncorrectInstanceState"
+        | "IncorrectSpotRequestState"
+        | "Resource.AlreadyAssociated"
+        | "InvalidState"
+        | "InvalidStateTransition"
+        | "PointInTimeRestoreNotEnabled"
+        | "UnsupportedOperation"
+        | "OperationAborted"
+        | "PreconditionFailed"
+        | "VolumeInUse"
+        | "ResourceInUse"
+        | "Conflict"
+        | "InvalidObjectState" => ErrorKind::State,
+
+        "InsufficientFreeAddressesInSubnet" | "MaxSpotInstanceCountExceeded" => ErrorKind::Limit,
+        "InternalError"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "Unavailable"
+        | "InternalServerError"
+        | "InternalService" => ErrorKind::Server,
+        "RequestTimeout" => ErrorKind::Timeout,
+        "NotImplemented"
+        | "ValidationError"
+        | "Validation"
+        | "IdempotentParameterMismatch"
+        | "Unsupported"
+        | "UnknownParameter"
+        | "UnknownAction" => ErrorKind::Invalid,
+        _ if bare.ends_with("NotFound") || bare.ends_with("NotFoundError") || bare.starts_with("NoSuch") => {
+            ErrorKind::NotFound
+        }
+        _ if bare.contains("AlreadyExists")
+            || bare.contains("AlreadyOwnedByYou")
+            || bare.ends_with("Duplicate") =>
+        {
+            ErrorKind::AlreadyExists
+        }
+        _ if bare.starts_with("Insufficient") && bare.ends_with("Capacity") => ErrorKind::Capacity,
+        _ if bare.contains("LimitExceeded")
+            || bare.contains("QuotaExceeded")
+            || bare.starts_with("TooMany") =>
+        {
+            ErrorKind::Limit
+        }
+        _ if bare.starts_with("Invalid") && bare.ends_with("State") => ErrorKind::State,
+        _ if ["Invalid", "Missing", "Malformed", "BadRequest"].iter().any(|p| bare.starts_with(p)) => {
+            ErrorKind::Invalid
+        }
+        _ => return None,
+    })
+}
+
+/// A status without a code says little: a bare 404 is an unknown path, not a missing resource.
+fn kind_of_status(code: Option<&str>, status: Option<u16>) -> ErrorKind {
+    match status {
+        Some(401 | 403) => ErrorKind::Denied,
+        Some(404) if code.is_some() => ErrorKind::NotFound,
+        Some(409 | 412) => ErrorKind::State,
+        Some(429) => ErrorKind::Throttled,
+        Some(408) => ErrorKind::Timeout,
+        Some(500..=599) => ErrorKind::Server,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// Query services report a skewed clock as a bad signature; only the message tells.
+fn is_clock_skew(message: &str) -> bool {
+    message.contains("Signature expired") || message.contains("Signature not yet current")
+}
+
+/// Failures to get credentials: nothing was sent.
+fn credentials(operation: &str, error: &(dyn StdError + 'static)) -> Option<CloudError> {
+    let found = find::<CredentialsError>(error)?;
+    let message = chain(Some(found)).split_whitespace().collect::<Vec<_>>().join(" ");
+    let (kind, message) = match found {
+        // the SDK lists every place it looked at, on many lines
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorKind::NoCredentials,
+            "no AWS credentials in the environment, the profile or the metadata service".to_owned(),
+        ),
+        CredentialsError::ProviderError(_) if message.to_lowercase().contains("expired") => {
+            (ErrorKind::Expired, message)
+        }
+        _ => (ErrorKind::NoCredentials, message),
+    };
+    Some(CloudError::new(operation, kind, message))
+}
+
+/// Whether the failure happened while connecting, so that no byte of the request was sent.
+fn never_connected(error: &(dyn StdError + 'static)) -> bool {
+    find::<hyper_util::client::legacy::Error>(error)
+        .is_some_and(hyper_util::client::legacy::Error::is_connect)
+        || find::<aws_smithy_runtime_api::client::dns::ResolveDnsError>(error).is_some()
+        || find::<std::io::Error>(error).is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The causes of an error in one line, each part once.
+fn chain(error: Option<&(dyn StdError + 'static)>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = error;
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    if parts.is_empty() { "no reason given".to_owned() } else { parts.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    #[test]
+    fn codes_have_kinds_and_effects() {
+        use EffectCertainty::{None as Nothing, Unknown};
+        use ErrorKind as K;
+        let table = [
+            ("InvalidInstanceID.NotFound", 400, K::NotFound, Nothing),
+            ("InvalidInstanceID.Malformed", 400, K::Invalid, Nothing),
+            ("InvalidRouteTableID.NotFound", 400, K::NotFound, Nothing),
+            ("InvalidAssociationID.NotFound", 400, K::NotFound, Nothing),
+            ("DBInstanceNotFound", 404, K::NotFound, Nothing),
+            ("DBInstanceNotFoundFault", 404, K::NotFound, Nothing),
+            ("ReplicationConfigurationNotFoundError", 404, K::NotFound, Nothing),
+            ("ResourceNotFoundException", 400, K::NotFound, Nothing),
+            ("NoSuchBucket", 404, K::NotFound, Nothing),
+            ("NoSuchKey", 404, K::NotFound, Nothing),
+            ("NoSuchDistribution", 404, K::NotFound, Nothing),
+            ("NoSuchInvalidation", 404, K::NotFound, Nothing),
+            ("DBInstanceAlreadyExists", 400, K::AlreadyExists, Nothing),
+            ("AccessDenied", 403, K::Denied, Nothing),
+            ("AccessDeniedException", 400, K::Denied, Nothing),
+            ("UnauthorizedOperation", 403, K::Denied, Nothing),
+            ("ExpiredToken", 400, K::Expired, Nothing),
+            ("ExpiredTokenException", 400, K::Expired, Nothing),
+            ("RequestExpired", 400, K::Expired, Nothing),
+            ("InvalidClientTokenId", 403, K::Expired, Nothing),
+            ("AuthFailure", 401, K::Expired, Nothing),
+            ("UnrecognizedClientException", 400, K::Expired, Nothing),
+            ("InvalidAccessKeyId", 403, K::Expired, Nothing),
+            ("SignatureDoesNotMatch", 403, K::Expired, Nothing),
+            ("RequestTimeTooSkewed", 403, K::ClockSkew, Nothing),
+            ("RequestLimitExceeded", 503, K::Throttled, Nothing),
+            ("SlowDown", 503, K::Throttled, Nothing),
+            ("Throttling", 400, K::Throttled, Nothing),
+            ("ThrottlingException", 400, K::Throttled, Nothing),
+            ("TooManyRequestsException", 429, K::Throttled, Nothing),
+            ("TooManyInvalidationsInProgress", 400, K::Limit, Nothing),
+            ("InstanceLimitExceeded", 400, K::Limit, Nothing),
+            ("InstanceQuotaExceeded", 400, K::Limit, Nothing),
+            ("StorageQuotaExceededFault", 400, K::Limit, Nothing),
+            ("InsufficientInstanceCapacity", 500, K::Capacity, Nothing),
+            ("InsufficientDBInstanceCapacityFault", 400, K::Capacity, Nothing),
+            ("IncorrectInstanceState", 400, K::State, Nothing),
+            ("InvalidDBInstanceState", 400, K::State, Nothing),
+            ("InvalidDBInstanceStateFault", 400, K::State, Nothing),
+            ("InvalidDBClusterStateFault", 400, K::State, Nothing),
+            ("OperationNotPermitted", 400, K::State, Nothing),
+            ("DependencyViolation", 400, K::State, Nothing),
+            ("Resource.AlreadyAssociated", 400, K::State, Nothing),
+            ("InvalidParameterCombination", 400, K::Invalid, Nothing),
+            ("MissingParameter", 400, K::Invalid, Nothing),
+            ("MalformedXML", 400, K::Invalid, Nothing),
+            ("SomethingNew", 400, K::Other, Nothing),
+            ("SomethingNew", 200, K::Other, Unknown),
+            ("InternalError", 500, K::Server, Unknown),
+            ("ServiceUnavailable", 503, K::Server, Unknown),
+            ("SomethingNew", 500, K::Server, Unknown),
+            ("RequestTimeout", 400, K::Timeout, Unknown),
+        ];
+        for (code, status, kind, effect) in table {
+            let seen = classify("ec2:RunInstances", Some(code), Some(status), false);
+            assert_eq!(seen, (kind, effect), "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_code_never_means_not_found() {
+        let kind = |status| classify("cloudwatch:DescribeAlarms", None, Some(status), false);
+        assert_eq!(kind(404), (ErrorKind::Other, EffectCertainty::None));
+        assert_eq!(kind(403), (ErrorKind::Denied, EffectCertainty::None));
+        assert_eq!(kind(502), (ErrorKind::Server, EffectCertainty::Unknown));
+        // HEAD has no body; the SDK supplies the code
+        assert_eq!(classify("s3:HeadObject", Some("NotFound"), Some(404), false).0, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_refused_batch_may_have_gone_through_in_part() {
+        let effect = |operation: &str, code: &str, status: u16, many: bool| {
+            classify(operation, Some(code), Some(status), many).1
+        };
+        let terminate = "ec2:TerminateInstances";
+        use EffectCertainty::{None as Nothing, Partial, Unknown};
+        assert_eq!(effect(terminate, "OperationNotPermitted", 400, true), Partial);
+        assert_eq!(effect(terminate, "OperationNotPermitted", 400, false), Nothing);
+        assert_eq!(effect(terminate, "SomethingNew", 400, true), Partial);
+        assert_eq!(effect(terminate, "InternalError", 500, true), Unknown);
+        for whole in [
+            "InvalidInstanceID.NotFound",
+            "InvalidInstanceID.Malformed",
+            "UnauthorizedOperation",
+            "RequestLimitExceeded",
+            "ExpiredToken",
+        ] {
+            assert_eq!(effect(terminate, whole, 400, true), Nothing, "{whole}");
+        }
+        assert_eq!(effect("ec2:StartInstances", "InsufficientInstanceCapacity", 500, true), Partial);
+        assert_eq!(effect("ec2:StopInstances", "IncorrectInstanceState", 400, true), Nothing);
+    }
+
+    fn answer(status: u16) -> HttpResponse {
+        let mut response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+        response.headers_mut().insert("x-amzn-requestid", "req-1");
+        response
+    }
+
+    fn service(code: Option<&str>, message: &str, status: u16) -> SdkError<ErrorMetadata, HttpResponse> {
+        let mut meta = ErrorMetadata::builder().message(message);
+        if let Some(code) = code {
+            meta = meta.code(code);
+        }
+        SdkError::service_error(meta.build(), answer(status))
+    }
+
+    #[test]
+    fn an_answer_keeps_its_request_id() {
+        let error = failed_change("ec2:StopInstances", false)(service(
+            Some("IncorrectInstanceState"),
+            "not now",
+            400,
+        ));
+        assert_eq!(error.request_id.as_deref(), Some("req-1"));
+        assert_eq!(error.to_string(), "ec2:StopInstances: IncorrectInstanceState: not now");
+    }
+
+    #[test]
+    fn an_unreadable_answer_to_a_change_leaves_everything_open() {
+        let change = failed_change("ec2:StopInstances", false);
+        let error = change(service(None, "", 200));
+        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        let broken: SdkError<ErrorMetadata, _> = SdkError::response_error("cut short", answer(200));
+        let error = failed_change("ec2:StopInstances", false)(broken);
+        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        assert!(error.message.contains("cut short"), "{error}");
+        let read = failed_read("ec2:DescribeInstances")(service(None, "", 200));
+        assert_eq!(read.effect, EffectCertainty::None);
+    }
+
+    #[test]
+    fn a_signature_from_the_past_is_a_skewed_clock() {
+        let error =
+            service(Some("SignatureDoesNotMatch"), "Signature expired: 2026 is now earlier than", 403);
+        assert_eq!(failed_read("sts:GetCallerIdentity")(error).kind, ErrorKind::ClockSkew);
+    }
+
+    #[test]
+    fn what_was_never_sent_is_told_from_what_was_lost() {
+        use std::io::{Error as IoError, ErrorKind as Io};
+        let change = |source: ConnectorError| {
+            let error: SdkError<ErrorMetadata, HttpResponse> = SdkError::dispatch_failure(source);
+            let error = failed_change("ec2:TerminateInstances", true)(error);
+            (error.kind, error.effect)
+        };
+        let refused = ConnectorError::io(IoError::from(Io::ConnectionRefused).into());
+        assert_eq!(change(refused), (ErrorKind::Unreachable, EffectCertainty::None));
+        let reset = ConnectorError::io(IoError::from(Io::ConnectionReset).into());
+        assert_eq!(change(reset), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        let slow = ConnectorError::timeout("too slow".into());
+        assert_eq!(change(slow), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        let nobody = ConnectorError::other(CredentialsError::not_loaded("no providers").into(), None);
+        assert_eq!(change(nobody), (ErrorKind::NoCredentials, EffectCertainty::None));
+        let stale = CredentialsError::provider_error("the SSO session has expired");
+        assert_eq!(
+            change(ConnectorError::other(stale.into(), None)),
+            (ErrorKind::Expired, EffectCertainty::None)
+        );
+    }
+}

@@ -1,0 +1,133 @@
+//! What RunInstances is asked for, from a [`LaunchSpec`]. Pure.
+//!
+//! For: launching one instance like another. Not for: guessing; what the record of the old instance
+//! does not say is left to the image, the subnet and the account's defaults. Invariant: a parameter
+//! that AWS reports but does not take back (the IOPS of a gp2 volume) is never sent.
+
+use aws_sdk_ec2::types as sdk;
+
+use super::{non_empty, settable};
+use crate::cloud::{BlockDevice, LaunchSpec, Volume};
+use crate::model::Tags;
+
+/// Block device mappings for the volumes, the root device among them.
+pub(super) fn block_devices(spec: &LaunchSpec) -> Option<Vec<sdk::BlockDeviceMapping>> {
+    let mappings: Vec<_> = spec.volumes.iter().map(|(device, volume)| mapping(device, volume)).collect();
+    (!mappings.is_empty()).then_some(mappings)
+}
+
+fn mapping(device: &BlockDevice, volume: &Volume) -> sdk::BlockDeviceMapping {
+    let kind = volume.volume_type.as_str();
+    let iops = volume.iops.filter(|_| matches!(kind, "gp3" | "io1" | "io2"));
+    let throughput = volume.throughput.filter(|_| kind == "gp3");
+    let ebs = sdk::EbsBlockDevice::builder()
+        .set_volume_size((volume.size_gib > 0).then_some(volume.size_gib))
+        .set_volume_type(non_empty(Some(kind)).map(|kind| sdk::VolumeType::from(kind.as_str())))
+        .set_iops(iops)
+        .set_throughput(throughput)
+        .delete_on_termination(device.delete_on_termination)
+        // `false` is refused where the snapshot is encrypted, and means nothing elsewhere
+        .set_encrypted(volume.encrypted.then_some(true))
+        .set_kms_key_id(volume.kms_key.clone().filter(|_| volume.encrypted))
+        .build();
+    sdk::BlockDeviceMapping::builder().device_name(&device.device).ebs(ebs).build()
+}
+
+/// Tags at launch for the instance, its volumes and its interfaces.
+pub(super) fn tag_specifications(spec: &LaunchSpec) -> Option<Vec<sdk::TagSpecification>> {
+    let mut kinds = vec![sdk::ResourceType::Instance, sdk::ResourceType::NetworkInterface];
+    if spec.like.root_device_type != "instance-store" || !spec.volumes.is_empty() {
+        kinds.push(sdk::ResourceType::Volume);
+    }
+    let specs: Vec<_> = kinds.into_iter().filter_map(|kind| tagged(kind, &spec.tags)).collect();
+    (!specs.is_empty()).then_some(specs)
+}
+
+/// Tags for one kind of resource at its creation.
+pub(super) fn tagged(kind: sdk::ResourceType, tags: &Tags) -> Option<sdk::TagSpecification> {
+    let tags: Vec<_> = settable(tags).map(|(k, v)| sdk::Tag::builder().key(k).value(v).build()).collect();
+    (!tags.is_empty())
+        .then(|| sdk::TagSpecification::builder().resource_type(kind).set_tags(Some(tags)).build())
+}
+
+/// Options of the metadata service, where anything is known of the old ones.
+pub(super) fn metadata(spec: &LaunchSpec) -> Option<sdk::InstanceMetadataOptionsRequest> {
+    let like = &spec.like;
+    (like.metadata_tokens.is_some() || like.metadata_hop_limit.is_some() || like.metadata_endpoint.is_some())
+        .then(|| {
+            sdk::InstanceMetadataOptionsRequest::builder()
+                .set_http_tokens(like.metadata_tokens.as_deref().map(sdk::HttpTokensState::from))
+                .set_http_put_response_hop_limit(like.metadata_hop_limit)
+                .set_http_endpoint(
+                    like.metadata_endpoint.as_deref().map(sdk::InstanceMetadataEndpointState::from),
+                )
+                .build()
+        })
+}
+
+/// Tenancy, and the zone where no subnet implies it.
+pub(super) fn placement(spec: &LaunchSpec) -> Option<sdk::Placement> {
+    let tenancy = spec.like.tenancy.as_deref().filter(|tenancy| *tenancy != "default");
+    let zone = non_empty(Some(&spec.like.zone)).filter(|_| spec.like.subnet.is_none());
+    (tenancy.is_some() || zone.is_some()).then(|| {
+        sdk::Placement::builder()
+            .set_tenancy(tenancy.map(sdk::Tenancy::from))
+            .set_availability_zone(zone)
+            .build()
+    })
+}
+
+/// A Spot instance is replaced by a Spot instance.
+pub(super) fn market(spec: &LaunchSpec) -> Option<sdk::InstanceMarketOptionsRequest> {
+    (spec.like.lifecycle.as_deref() == Some("spot"))
+        .then(|| sdk::InstanceMarketOptionsRequest::builder().market_type(sdk::MarketType::Spot).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(kind: &str) -> Volume {
+        Volume {
+            volume_type: kind.to_owned(),
+            size_gib: 20,
+            iops: Some(3000),
+            throughput: Some(125),
+            kms_key: Some("key".to_owned()),
+            ..Volume::default()
+        }
+    }
+
+    fn device() -> BlockDevice {
+        BlockDevice {
+            device: "/dev/xvda".to_owned(),
+            volume: "vol-1".to_owned(),
+            delete_on_termination: true,
+        }
+    }
+
+    #[test]
+    fn only_what_a_volume_type_takes_is_sent() {
+        let sent = |kind: &str| {
+            let mapping = mapping(&device(), &volume(kind));
+            let ebs = mapping.ebs().unwrap();
+            (ebs.iops(), ebs.throughput(), ebs.encrypted(), ebs.kms_key_id().is_some())
+        };
+        assert_eq!(sent("gp2"), (None, None, None, false));
+        assert_eq!(sent("io2"), (Some(3000), None, None, false));
+        assert_eq!(sent("gp3"), (Some(3000), Some(125), None, false));
+        let encrypted = mapping(&device(), &Volume { encrypted: true, ..volume("gp2") });
+        assert_eq!(encrypted.ebs().and_then(|e| e.kms_key_id()), Some("key"));
+    }
+
+    #[test]
+    fn tags_of_aws_are_left_out() {
+        let mut spec = LaunchSpec::default();
+        spec.tags.insert("aws:cloudformation:stack-name".to_owned(), "shop".to_owned());
+        assert!(tag_specifications(&spec).is_none());
+        spec.tags.insert("Name".to_owned(), "web".to_owned());
+        let specs = tag_specifications(&spec).unwrap();
+        assert_eq!(specs.len(), 3);
+        assert!(specs.iter().all(|s| s.tags().len() == 1));
+    }
+}

@@ -1,0 +1,553 @@
+//! `ec2.launch-replacement`: starts an instance like one that is gone, and puts it in its place.
+//!
+//! `apply` launches, waits until the instance runs, then moves the Elastic IP and registers it with
+//! the target groups. A crash in between is healed: the instance is found by its tags, `poll` says
+//! [`Progress::Incomplete`] when one of those is missing, and `apply` is repeatable (the same
+//! ClientToken gives the same instance; what is done already is not done again).
+//!
+//! Invariant: at most one replacement an instance and step; nothing without the step's tags is ever
+//! terminated; user data never reaches a record.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::look::{self, Patience};
+use super::original::{self, Original};
+use super::replacement::{Missing, differences, missing, outputs, put_in_place};
+use crate::catalog::action::{
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Permissions, Prepared,
+    Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
+};
+use crate::cloud::{
+    CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Outcome, all_pages,
+};
+use crate::model::{Dur, ResourceKind, Tags, Target, target};
+
+/// `ec2.launch-replacement`.
+pub struct LaunchReplacement;
+
+/// On a replacement: the id of the instance that it replaces. Stays when the replacement is kept.
+pub const TAG_REPLACES: &str = "redrill:replaces";
+
+/// AWS's limit of tags on a resource.
+const TAG_LIMIT: usize = 50;
+/// How long the old instance may take to end, and the new one to run.
+const MOVING: Duration = Duration::from_secs(20 * 60);
+
+/// Which private address the replacement gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PrivateIp {
+    /// Any free address of the subnet.
+    #[default]
+    New,
+    /// That of the original: free only once its termination has ended, which is waited for.
+    Keep,
+}
+
+/// The parameters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// `new` (default): any free address; `keep`: the original's, once it is free.
+    #[serde(default)]
+    pub private_ip: PrivateIp,
+    /// Another instance type than the original's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    /// Tags in addition to those of the original; they win over them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: Tags,
+}
+
+/// What undo, and a resumed run, need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The instance as it was before the fault.
+    pub original: Original,
+    /// ClientToken of the launch.
+    pub token: String,
+    /// The tags by which the replacement is found.
+    pub marks: Tags,
+    /// All tags that it is launched with.
+    pub tags: Tags,
+    /// Instance type to launch.
+    pub instance_type: String,
+    /// The private address to ask for.
+    pub private_ip: Option<String>,
+}
+
+static SPEC: ActionSpec = ActionSpec {
+    name: "ec2.launch-replacement",
+    summary: "Launches an instance like one that the drill terminated, and puts it in its place.",
+    kind: Some(ResourceKind::Ec2Instance),
+    stage: StageRule::Recovery,
+    reversibility: Reversibility::Additive,
+    after: After::Keep,
+    batch: Batch { size: 1, by_zone: false },
+    mends: &["ec2.terminate-instances"],
+    outputs: &[
+        OutputSpec { name: "instance_id", summary: "Id of the replacement." },
+        OutputSpec { name: "private_ip", summary: "Private address of the replacement." },
+    ],
+    timeout: Dur::mins(30),
+    undo_timeout: Dur::mins(20),
+    poll_every: Dur::secs(5),
+    permissions: Permissions {
+        prepare: &[
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceAttribute",
+            "ec2:DescribeVolumes",
+            "ec2:DescribeAddresses",
+            "elasticloadbalancing:DescribeTargetGroups",
+            "elasticloadbalancing:DescribeTargetHealth",
+            "autoscaling:DescribeAutoScalingInstances",
+            "autoscaling:DescribeAutoScalingGroups",
+        ],
+        apply: &[
+            "ec2:RunInstances",
+            "ec2:CreateTags",
+            "iam:PassRole",
+            "ec2:AssociateAddress",
+            "elasticloadbalancing:RegisterTargets",
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceAttribute",
+            "ec2:DescribeAddresses",
+            "elasticloadbalancing:DescribeTargetHealth",
+        ],
+        poll: &["ec2:DescribeInstances", "ec2:DescribeAddresses", "elasticloadbalancing:DescribeTargetHealth"],
+        undo: &["ec2:DescribeInstances", "ec2:TerminateInstances", "ec2:CreateTags", "ec2:DeleteTags"],
+    },
+    undo_story: "By default the replacement is kept and retagged `redrill:kept`; with `after: remove` it is terminated.",
+    docs: "\
+Soon after a termination EC2 forgets an instance's subnet, security groups and addresses. So preflight captures, \
+before the fault, all that a replacement needs: image, type, subnet, groups, key pair, instance profile, metadata \
+options, user data, volumes with their keys, tags, Elastic IP, and the registrations in target groups of type \
+`instance` and `ip`, every page of them. Without a registration a service behind a load balancer never recovers.
+
+The launch has a ClientToken made from run, step and instance, so that repeating it cannot launch twice, and the tags \
+`redrill:run`, `redrill:step` and `redrill:replaces`, by which the instance is found again when an answer is lost. The \
+original's tags go on at launch; tags in AWS's own namespace (`aws:`) and redrill's cannot be copied. Once the \
+replacement runs, the Elastic IP is moved to it and it is registered with the target groups. While the original still \
+exists, its Elastic IP stays with it. When there is no capacity, the launch is repeated with growing waits, at \
+most until the step's timeout.
+
+Not carried over, and reported where it differs: the private address (unless `private_ip: keep`, which waits until \
+the old instance has released it), a public address without Elastic IP, the data on volumes (the replacement's \
+come from its image or are empty), termination and stop protection, Spot. Secondary network interfaces and addresses, \
+placement groups and capacity reservations are not captured. In groups of type `ip` the original's address stays \
+registered until somebody removes it, and so does the replacement's after `after: remove`.
+
+User data may hold secrets, so the journal has only its digest. A process that resumes a run reads it again from the \
+terminated instance, which AWS answers only for a while; where that fails the step fails and says so, rather than \
+launching without it.
+
+Refused: members of an Auto Scaling group (the group replaces them itself). Volumes with a customer managed key also \
+need permission to use that key.
+
+Documentation: \"Launch an Amazon EC2 instance\", \"Terminate Amazon EC2 instances\" (Amazon EC2 User Guide), \
+\"Ensuring idempotency in Amazon EC2 API requests\" (Amazon EC2 Developer Guide), \"RunInstances\", \"AssociateAddress\" \
+(Amazon EC2 API Reference), \"Register targets with your target group\" (Elastic Load Balancing User Guide).",
+};
+
+#[async_trait]
+impl Action for LaunchReplacement {
+    type Params = Params;
+    type Undo = Undo;
+
+    fn spec(&self) -> &'static ActionSpec {
+        &SPEC
+    }
+
+    fn check(&self, params: &Params) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for key in params.tags.keys() {
+            if key.starts_with("aws:") || key.starts_with("redrill:") {
+                wrong.push(format!("`tags`: the key `{key}` is reserved"));
+            }
+        }
+        if params.instance_type.as_ref().is_some_and(|t| t.trim().is_empty()) {
+            wrong.push("`instance_type` is empty: name a type, or leave it out".to_owned());
+        }
+        wrong
+    }
+
+    async fn inspect(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        params: &Params,
+    ) -> CloudResult<Vec<Finding>> {
+        let instances = look::instances(cx, &look::ids(targets)).await?;
+        let groups = look::groups(cx, &instances).await?;
+        let mut findings = Vec::new();
+        for (id, instance) in &instances {
+            let mut add = |severity, text: String| findings.push(Finding::new(severity, id, text));
+            if let Some(group) = groups.get(id) {
+                let text = format!("the Auto Scaling group {} replaces the instance itself", group.name);
+                add(Severity::Refusal, text);
+            }
+            if instance.lifecycle.as_deref() == Some("spot") {
+                add(
+                    Severity::Warning,
+                    "the original is a Spot instance, its replacement is On-Demand".to_owned(),
+                );
+            }
+            if let Some(profile) = &instance.profile_arn {
+                let text = format!("launching needs iam:PassRole for the role of {profile}");
+                add(Severity::Info, text);
+            }
+            if params.private_ip == PrivateIp::Keep {
+                let text = "the launch waits until the old instance has released its address";
+                add(Severity::Info, text.to_owned());
+            }
+        }
+        Ok(findings)
+    }
+
+    async fn capture(&self, cx: ReadCx<'_>, target: &Target, _params: &Params) -> Result<Value, ActionError> {
+        let original = original::capture(cx, &target.id).await?;
+        serde_json::to_value(original).map_err(|e| ActionError::refused(format!("cannot be recorded: {e}")))
+    }
+
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        params: &Params,
+    ) -> Vec<Result<Undo, ActionError>> {
+        let mut records = Vec::with_capacity(batch.len());
+        for (target, captured) in batch {
+            records.push(record(cx, target.as_ref(), captured, params).await);
+        }
+        records
+    }
+
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Undo>],
+        _params: &Params,
+    ) -> Vec<Result<Applied, ActionError>> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for Prepared { undo, .. } in batch {
+            outcomes.push(replace(cx, undo).await);
+        }
+        outcomes
+    }
+
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+        _params: &Params,
+    ) -> Result<Progress, ActionError> {
+        let mut patience = Patience::settle(cx);
+        loop {
+            let Some(instance) = standing(cx, undo).await? else {
+                if patience.wait().await {
+                    continue;
+                }
+                return Ok(Progress::Absent);
+            };
+            match instance.state.as_str() {
+                "running" => {}
+                "pending" => return Ok(Progress::Pending(instance.state)),
+                state => return Err(not_running(&instance.id, state)),
+            }
+            let missing = missing(cx, undo, &instance).await?;
+            if missing.is_empty() {
+                let notes = differences(undo, &instance, is_alive(cx, &undo.original).await?);
+                return Ok(Progress::Ready(Applied { outputs: outputs(&instance), notes }));
+            }
+            if !patience.wait().await {
+                let what: Vec<String> = missing.iter().map(Missing::describe).collect();
+                return Ok(Progress::Incomplete(format!("{} runs without {}", instance.id, what.join(", "))));
+            }
+        }
+    }
+
+    async fn undo(
+        &self,
+        cx: WriteCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+    ) -> Result<Undone, ActionError> {
+        terminate(cx, undo).await
+    }
+
+    async fn keep(
+        &self,
+        cx: WriteCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+    ) -> Result<Undone, ActionError> {
+        keep(cx, undo).await
+    }
+}
+
+async fn record(
+    cx: ReadCx<'_>,
+    target: Option<&Target>,
+    captured: &Value,
+    params: &Params,
+) -> Result<Undo, ActionError> {
+    let id = &look::required(target)?.id;
+    let original: Original = if captured.is_null() {
+        original::capture(cx, id).await?
+    } else {
+        serde_json::from_value(captured.clone())
+            .map_err(|e| ActionError::refused(format!("what preflight captured cannot be read: {e}")))?
+    };
+    let private_ip = match params.private_ip {
+        PrivateIp::New => None,
+        PrivateIp::Keep if is_alive(cx, &original).await? => {
+            return Err(ActionError::refused(format!("{id} still has its private address"))
+                .hint("`private_ip: keep` works only after the instance is terminated; use `new`"));
+        }
+        PrivateIp::Keep => original.instance.private_ip.clone(),
+    };
+    let mut marks = cx.run_tags();
+    marks.insert(TAG_REPLACES.to_owned(), id.clone());
+    let mut tags: Tags = original
+        .instance
+        .tags
+        .iter()
+        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with("redrill:"))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    tags.extend(params.tags.clone());
+    tags.extend(marks.clone());
+    if tags.len() > TAG_LIMIT {
+        return Err(ActionError::refused(format!(
+            "{} tags are more than the {TAG_LIMIT} that AWS allows",
+            tags.len()
+        ))
+        .hint("the replacement needs room for three tags of redrill's own"));
+    }
+    let instance_type =
+        params.instance_type.clone().unwrap_or_else(|| original.instance.instance_type.clone());
+    Ok(Undo { token: cx.token(&format!("replace {id}")), original, marks, tags, instance_type, private_ip })
+}
+
+/// Everything that carries the step's tags for this original, every page, ended instances included.
+async fn found(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
+    let filter = Filter {
+        ids: Vec::new(),
+        tags: marks.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
+    };
+    let mut all = all_pages(|page| cx.reads.ec2.instances(&filter, page)).await?;
+    all.retain(|i| marks.iter().all(|(key, value)| i.tags.get(key) == Some(value)));
+    Ok(all)
+}
+
+/// The replacement that stands; an error where there was one and somebody ended it.
+async fn standing(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<Instance>, ActionError> {
+    let (ended, mut standing): (Vec<Instance>, Vec<Instance>) =
+        found(cx, &undo.marks).await?.into_iter().partition(|i| look::is_ending(&i.state));
+    match (standing.pop(), ended.first()) {
+        (Some(instance), _) => Ok(Some(instance)),
+        (None, Some(instance)) => Err(not_running(&instance.id, &instance.state)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn not_running(id: &str, state: &str) -> ActionError {
+    ActionError::hopeless(format!("the replacement {id} is {state}"))
+        .effect(EffectCertainty::Partial)
+        .hint(format!("`aws ec2 describe-instances --instance-ids {id}` tells the reason for the state"))
+}
+
+/// Whether the original still exists (then it keeps its addresses).
+pub(super) async fn is_alive(cx: ReadCx<'_>, original: &Original) -> CloudResult<bool> {
+    Ok(look::instance(cx, &original.instance.id).await?.is_some_and(|i| !look::is_ending(&i.state)))
+}
+
+async fn replace(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
+    let id = match standing(cx.read, undo).await? {
+        Some(instance) => instance.id,
+        None => launch(cx, undo).await?,
+    };
+    // From here on there is something to undo.
+    let partial = |e: ActionError| {
+        let effect = e.effect.max(EffectCertainty::Partial);
+        e.effect(effect)
+    };
+    let instance = until_running(cx.read, &id).await.map_err(partial)?;
+    if !undo.original.addresses.is_empty()
+        && !is_alive(cx.read, &undo.original).await.map_err(|e| partial(e.into()))?
+    {
+        // An instance on its way out still holds its Elastic IP, which is never taken by force.
+        until_released(cx.read, &undo.original.instance.id).await.map_err(partial)?;
+    }
+    put_in_place(cx, undo, &instance).await.map_err(partial)?;
+    Ok(Applied { outputs: outputs(&instance), notes: Vec::new() })
+}
+
+async fn launch(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError> {
+    let original = &undo.original;
+    if undo.private_ip.is_some() {
+        until_released(cx.read, &original.instance.id).await?;
+    }
+    let spec = LaunchSpec {
+        like: Instance {
+            instance_type: undo.instance_type.clone(),
+            lifecycle: None,
+            spot_request: None,
+            ..original.instance.clone()
+        },
+        user_data: original::user_data(cx.read, original).await?,
+        volumes: original.volumes.clone(),
+        // Protected, it could not be removed again; reported as a difference.
+        disable_api_termination: false,
+        private_ip: undo.private_ip.clone(),
+        tags: undo.tags.clone(),
+    };
+    let second = Duration::from_secs(1);
+    let mut capacity = Patience::of(cx.read.give_up.0, 5 * second, 60 * second);
+    let mut address = Patience::of(300 * second, second, 10 * second);
+    loop {
+        let run = Mutation::RunInstances { token: undo.token.clone(), spec: Box::new(spec.clone()) };
+        let e = match cx.gate.send(run).await {
+            Ok(reply) => match reply.outcome {
+                Outcome::Created { id } => return Ok(id),
+                _ => {
+                    return Err(unknown(ActionError::refused("RunInstances did not tell the instance's id")));
+                }
+            },
+            Err(e) => e,
+        };
+        if e.effect != EffectCertainty::None {
+            let mut patience = Patience::settle(cx.read);
+            loop {
+                if let Some(instance) = standing(cx.read, undo).await.map_err(unknown)? {
+                    return Ok(instance.id);
+                }
+                if !patience.wait().await {
+                    return Err(e.into());
+                }
+            }
+        }
+        let again = if e.kind == ErrorKind::Capacity {
+            capacity.wait().await
+        } else if undo.private_ip.is_some() && e.code.as_deref() == Some("InvalidIPAddress.InUse") {
+            address.wait().await
+        } else {
+            false
+        };
+        if !again {
+            return Err(e.into());
+        }
+    }
+}
+
+fn unknown(e: ActionError) -> ActionError {
+    e.effect(EffectCertainty::Unknown)
+}
+
+/// Waits until the old instance has ended and released its address.
+async fn until_released(cx: ReadCx<'_>, id: &str) -> Result<(), ActionError> {
+    let mut patience = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
+    loop {
+        match look::instance(cx, id).await? {
+            None => return Ok(()),
+            Some(i) if i.state == "terminated" => return Ok(()),
+            Some(_) if patience.wait().await => {}
+            Some(i) => {
+                return Err(ActionError::refused(format!("{id} is {} and still has its address", i.state)));
+            }
+        }
+    }
+}
+
+async fn until_running(cx: ReadCx<'_>, id: &str) -> Result<Instance, ActionError> {
+    let mut settle = Patience::settle(cx);
+    let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
+    loop {
+        match look::instance(cx, id).await? {
+            Some(i) if i.state == "running" => return Ok(i),
+            Some(i) if i.state == "pending" => {
+                if !moving.wait().await {
+                    return Err(ActionError::refused(format!("the replacement {id} is still pending")));
+                }
+            }
+            Some(i) => return Err(not_running(id, &i.state)),
+            None if settle.wait().await => {}
+            None => return Err(ActionError::refused(format!("the replacement {id} is not listed"))),
+        }
+    }
+}
+
+/// Terminates what carries the step's tags, and waits until it is gone.
+async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+    let mut settle = Patience::settle(cx.read);
+    let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
+    let mut ours = Vec::new();
+    loop {
+        let all = found(cx.read, &undo.marks).await?;
+        let standing: Vec<String> =
+            all.iter().filter(|i| !look::is_ending(&i.state)).map(|i| i.id.clone()).collect();
+        if !standing.is_empty() {
+            match cx.gate.send(Mutation::TerminateInstances { ids: standing.clone() }).await {
+                Ok(_) => {}
+                Err(e) if e.effect != EffectCertainty::None => {} // what shows decides
+                Err(e) => return Err(e.into()),
+            }
+            ours.extend(standing);
+        } else if all.iter().all(|i| i.state == "terminated") {
+            ours.sort();
+            ours.dedup();
+            if !ours.is_empty() {
+                return Ok(Undone::PutBack(format!("{} is terminated", ours.join(", "))));
+            }
+            // A launch that was sent just before a crash may not show yet.
+            if !all.is_empty() || !settle.wait().await {
+                let what = format!("no replacement of {} stands", undo.original.instance.id);
+                return Ok(Undone::Already(what));
+            }
+            continue;
+        }
+        if !moving.wait().await {
+            return Err(ActionError::refused(format!("{} is not terminated yet", ours.join(", ")))
+                .effect(EffectCertainty::Unknown));
+        }
+    }
+}
+
+/// Retags the replacement and its volumes as kept. The new tag is there before the old ones go, so
+/// that there is no moment in which `sweep` would take it.
+async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+    let run = undo.marks.get(target::TAG_RUN).cloned().unwrap_or_else(|| cx.read.run.to_string());
+    let replaces = undo.original.instance.id.clone();
+    let kept = Tags::from([(target::TAG_KEPT.to_owned(), run), (TAG_REPLACES.to_owned(), replaces)]);
+    let mut settle = Patience::settle(cx.read);
+    loop {
+        if let Some(instance) = standing(cx.read, undo).await? {
+            let mut ids = vec![instance.id.clone()];
+            ids.extend(instance.block_devices.iter().map(|b| b.volume.clone()));
+            let tags = Tags::from([(target::TAG_KEPT.to_owned(), kept[target::TAG_KEPT].clone())]);
+            cx.gate.send(Mutation::CreateTags { ids: ids.clone(), tags }).await?;
+            let keys = [target::TAG_RUN, target::TAG_STEP, target::TAG_HELD].map(str::to_owned).to_vec();
+            cx.gate.send(Mutation::DeleteTags { ids, keys }).await?;
+            return Ok(Undone::PutBack(format!("{} is kept", instance.id)));
+        }
+        if let Some(instance) = found(cx.read, &kept).await?.first() {
+            return Ok(Undone::Already(format!("{} is kept", instance.id)));
+        }
+        if !settle.wait().await {
+            return Ok(Undone::Already(format!(
+                "no replacement of {} was launched",
+                undo.original.instance.id
+            )));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

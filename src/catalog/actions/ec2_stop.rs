@@ -1,0 +1,318 @@
+//! `ec2.stop-instances`: stops instances, and starts again those that ran.
+//!
+//! Invariant: an instance that was stopped before the drill stays stopped, and nothing is stopped
+//! that would not come back: group members, instance-store roots, one-time Spot.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::batch::{self, Bulk};
+use super::ec2_terminate::elastic_ips;
+use super::look::{self, Group, Patience};
+use crate::catalog::action::{
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
+    Reversibility, Severity, StageRule, Undone, WriteCx,
+};
+use crate::cloud::{Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceDetail, Mutation};
+use crate::model::{Dur, ResourceKind, Target};
+
+/// `ec2.stop-instances`.
+pub struct StopInstances;
+
+/// Stopping takes no parameters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {}
+
+/// What undo needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// Instance id.
+    pub id: String,
+    /// State before: only what was `running` is started again.
+    pub state: String,
+}
+
+/// How long `stopping` and `pending` may last before undo gives up.
+const MOVING: Duration = Duration::from_secs(20 * 60);
+
+static SPEC: ActionSpec = ActionSpec {
+    name: "ec2.stop-instances",
+    summary: "Stops EC2 instances; undo starts those that ran.",
+    kind: Some(ResourceKind::Ec2Instance),
+    stage: StageRule::Fault,
+    reversibility: Reversibility::Reversible,
+    after: After::None,
+    batch: Batch { size: 1000, by_zone: false },
+    mends: &[],
+    outputs: &[],
+    timeout: Dur::mins(15),
+    // missing capacity is waited for as long as the drill gives it, which may be hours
+    undo_timeout: Dur::hours(12),
+    poll_every: Dur::secs(5),
+    permissions: Permissions {
+        prepare: &[
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceAttribute",
+            "ec2:DescribeAddresses",
+            "ec2:DescribeSpotInstanceRequests",
+            "autoscaling:DescribeAutoScalingInstances",
+            "autoscaling:DescribeAutoScalingGroups",
+        ],
+        apply: &["ec2:StopInstances", "ec2:DescribeInstances"],
+        poll: &["ec2:DescribeInstances"],
+        undo: &["ec2:StartInstances", "ec2:DescribeInstances"],
+    },
+    undo_story: "Starts each instance that was running and waits until it runs again; one that was stopped stays stopped.",
+    docs: "\
+Stops all targets of a batch with one StopInstances call. When AWS refuses the call because of one member, every \
+instance is looked at and the rest is divided until that one stands alone.
+
+Undo starts what was running, waiting first where an instance is still `stopping`. A start can meet \
+InsufficientInstanceCapacity: it is repeated, with growing waits, until the drill gives up; then a person is needed. \
+An instance that somebody terminated meanwhile cannot be started: a person is needed at once.
+
+Refused: members of an Auto Scaling group, unless both its processes ReplaceUnhealthy and Terminate are suspended (a \
+group terminates a stopped member as unhealthy); instances with an instance-store root (they cannot be stopped); \
+one-time Spot instances (they cannot be started by their owner again); instances with stop protection. A public \
+address that is not an Elastic IP is lost, and so is the data on instance-store volumes: see the plan's findings.
+
+Documentation: \"Stop and start Amazon EC2 instances\", \"Enable stop protection for your EC2 instances\", \"Spot \
+Instance interruptions\" (Amazon EC2 User Guide), \"Suspend and resume Amazon EC2 Auto Scaling processes\" (Amazon \
+EC2 Auto Scaling User Guide), \"StopInstances\" and \"StartInstances\" (Amazon EC2 API Reference).",
+};
+
+const BULK: Bulk = Bulk {
+    build: |ids| Mutation::StopInstances { ids },
+    shows: |i| matches!(i.state.as_str(), "stopping" | "stopped"),
+};
+
+#[async_trait]
+impl Action for StopInstances {
+    type Params = Params;
+    type Undo = Undo;
+
+    fn spec(&self) -> &'static ActionSpec {
+        &SPEC
+    }
+
+    async fn inspect(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        _params: &Params,
+    ) -> CloudResult<Vec<Finding>> {
+        let ids = look::ids(targets);
+        let instances = look::instances(cx, &ids).await?;
+        let known: Vec<String> = instances.keys().cloned().collect();
+        let groups = look::groups(cx, &instances).await?;
+        let details = look::details(cx, &known).await?;
+        let addresses = elastic_ips(cx, &known).await?;
+        let mut findings = Vec::new();
+        for id in &ids {
+            let Some(instance) = instances.get(id).filter(|i| !look::is_ending(&i.state)) else {
+                findings.push(Finding::new(
+                    Severity::Refusal,
+                    id,
+                    "the instance is terminated or does not exist",
+                ));
+                continue;
+            };
+            findings.extend(refusals(instance, groups.get(id), details.get(id)));
+            findings.extend(losses(instance, &addresses));
+            if instance.lifecycle.as_deref() == Some("spot") || instance.spot_request.is_some() {
+                let kind = match &instance.spot_request {
+                    Some(request) => cx.reads.ec2.spot_request_type(request).await?,
+                    None => None,
+                };
+                if kind.as_deref() != Some("persistent") {
+                    findings.push(Finding::new(
+                        Severity::Refusal,
+                        id,
+                        "a one-time Spot instance cannot be stopped and started again",
+                    ));
+                }
+            }
+        }
+        Ok(findings)
+    }
+
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        _params: &Params,
+    ) -> Vec<Result<Undo, ActionError>> {
+        let ids: Vec<String> = batch.iter().filter_map(|(t, _)| t.as_ref()).map(|t| t.id.clone()).collect();
+        let instances = match look::instances(cx, &ids).await {
+            Ok(found) => found,
+            Err(e) => return batch.iter().map(|_| Err(e.clone().into())).collect(),
+        };
+        batch.iter().map(|(target, _)| before(target.as_ref(), &instances)).collect()
+    }
+
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Undo>],
+        _params: &Params,
+    ) -> Vec<Result<Applied, ActionError>> {
+        let ids: Vec<String> = batch.iter().map(|p| p.undo.id.clone()).collect();
+        let outcomes = batch::send(cx, &ids, &BULK).await;
+        batch::in_order(&ids, &outcomes)
+    }
+
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+        _params: &Params,
+    ) -> Result<Progress, ActionError> {
+        let mut patience = Patience::settle(cx);
+        loop {
+            match look::instance(cx, &undo.id).await? {
+                None => return Err(gone(&undo.id)),
+                Some(i) if look::is_ending(&i.state) => return Err(gone(&undo.id)),
+                Some(i) if i.state == "stopped" => {
+                    let notes = vec![format!("{} is stopped; it was {}", undo.id, undo.state)];
+                    return Ok(Progress::Ready(Applied { notes, ..Applied::default() }));
+                }
+                Some(i) if i.state == "stopping" => return Ok(Progress::Pending(i.state)),
+                Some(_) if patience.wait().await => {}
+                Some(_) => return Ok(Progress::Absent),
+            }
+        }
+    }
+
+    async fn undo(
+        &self,
+        cx: WriteCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+    ) -> Result<Undone, ActionError> {
+        if undo.state != "running" {
+            return Ok(Undone::Already(format!("{} was {} before and stays so", undo.id, undo.state)));
+        }
+        start(cx, &undo.id).await
+    }
+}
+
+fn before(target: Option<&Target>, instances: &BTreeMap<String, Instance>) -> Result<Undo, ActionError> {
+    let id = &look::required(target)?.id;
+    let instance = instances.get(id).ok_or_else(|| ActionError::refused(format!("{id} does not exist")))?;
+    match instance.state.as_str() {
+        "running" | "stopping" | "stopped" => Ok(Undo { id: id.clone(), state: instance.state.clone() }),
+        "pending" => Err(ActionError::refused(format!("{id} is still starting"))
+            .hint("run the drill when it is running: EC2 does not stop a pending instance")),
+        state => Err(ActionError::refused(format!("{id} is {state}"))),
+    }
+}
+
+fn gone(id: &str) -> ActionError {
+    ActionError::hopeless(format!("{id} was terminated by somebody else and cannot be started again"))
+        .hint("launch a replacement, and find out who terminated it")
+}
+
+/// Starts one instance and waits until it runs. `running` at first sight is looked at again for the
+/// settling time: a stop that is still on its way would not show yet.
+async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
+    let second = Duration::from_secs(1);
+    let mut settle = Patience::settle(cx.read);
+    let mut moving = Patience::of(MOVING, second, 5 * second);
+    let mut capacity = Patience::of(cx.read.give_up.0, 5 * second, 60 * second);
+    let mut sent = false;
+    loop {
+        let state = match look::instance(cx.read, id).await? {
+            None => return Err(gone(id)),
+            Some(i) if look::is_ending(&i.state) => return Err(gone(id)),
+            Some(i) => i.state,
+        };
+        match state.as_str() {
+            "running" if sent => return Ok(Undone::PutBack(format!("{id} is running again"))),
+            "running" => {
+                if !settle.wait().await {
+                    return Ok(Undone::Already(format!("{id} is running")));
+                }
+                continue;
+            }
+            "stopped" => match cx.gate.send(Mutation::StartInstances { ids: vec![id.to_owned()] }).await {
+                Ok(_) => sent = true,
+                Err(e) if e.kind == ErrorKind::Capacity => {
+                    if !capacity.wait().await {
+                        return Err(ActionError::from(e).hint(format!(
+                            "there is no capacity for {id} in its zone: start it later, or change its type"
+                        )));
+                    }
+                    continue;
+                }
+                // The state moved between the look and the call: look again.
+                Err(e) if e.kind == ErrorKind::State => {}
+                Err(e) if e.effect != EffectCertainty::None => sent = true,
+                Err(e) => return Err(e.into()),
+            },
+            // Undo saw it on its way back up or down, so there is something to put back.
+            _ => sent = true,
+        }
+        if !moving.wait().await {
+            return Err(ActionError::refused(format!(
+                "{id} is still {state} after {} minutes",
+                MOVING.as_secs() / 60
+            ))
+            .effect(EffectCertainty::Unknown));
+        }
+    }
+}
+
+fn refusals(instance: &Instance, group: Option<&Group>, detail: Option<&InstanceDetail>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut refuse = |text: String, hint: &str| {
+        findings.push(Finding::new(Severity::Refusal, &instance.id, text).hint(hint));
+    };
+    if let Some(group) = group {
+        let missing: Vec<&str> = ["ReplaceUnhealthy", "Terminate"]
+            .into_iter()
+            .filter(|p| !group.suspended.iter().any(|s| s == p))
+            .collect();
+        if !missing.is_empty() {
+            refuse(
+                format!(
+                    "the Auto Scaling group {} terminates a stopped member: {} not suspended",
+                    group.name,
+                    missing.join(" and ")
+                ),
+                "suspend ReplaceUnhealthy and Terminate for the time of the drill, or pick other instances",
+            );
+        }
+    }
+    if instance.root_device_type == "instance-store" {
+        refuse(
+            "an instance with an instance-store root cannot be stopped".to_owned(),
+            "pick instances with an EBS root",
+        );
+    }
+    if detail.is_some_and(|d| d.disable_api_stop) {
+        refuse("stop protection is on".to_owned(), "turn it off for the drill, or pick another instance");
+    }
+    findings
+}
+
+fn losses(instance: &Instance, addresses: &BTreeMap<String, Vec<Address>>) -> Option<Finding> {
+    let ip = instance.public_ip.as_ref()?;
+    (!addresses.contains_key(&instance.id)).then(|| {
+        Finding::new(
+            Severity::Warning,
+            &instance.id,
+            format!("the public address {ip} is not an Elastic IP: the instance comes back with another"),
+        )
+        .hint("what refers to the address directly does not recover by itself")
+    })
+}
+
+#[cfg(test)]
+mod tests;

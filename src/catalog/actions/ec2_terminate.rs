@@ -1,0 +1,281 @@
+//! `ec2.terminate-instances`: ends instances for good.
+//!
+//! One call a batch, one outcome a target. Replacing them is another action's business
+//! (`ec2.launch-replacement`). Invariant: nothing that an Auto Scaling group looks after and nothing
+//! protected is named in a plan, and an id that shows the effect is never reported as failed.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::batch::{self, Bulk};
+use super::look::{self, Patience};
+use crate::catalog::action::{
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
+    Reversibility, Severity, StageRule, Undone, WriteCx,
+};
+use crate::cloud::{Address, BlockDevice, CloudResult, ErrorKind, Instance, Mutation};
+use crate::model::{Dur, ResourceKind, Target};
+
+/// `ec2.terminate-instances`.
+pub struct TerminateInstances;
+
+/// Terminating takes no parameters.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {}
+
+/// What was there before: evidence only, since a terminated instance cannot be put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// Instance id.
+    pub id: String,
+    /// State before.
+    pub state: String,
+    /// Volumes that were attached, and whether they go with the instance.
+    pub volumes: Vec<BlockDevice>,
+}
+
+static SPEC: ActionSpec = ActionSpec {
+    name: "ec2.terminate-instances",
+    summary: "Terminates EC2 instances.",
+    kind: Some(ResourceKind::Ec2Instance),
+    stage: StageRule::Fault,
+    reversibility: Reversibility::Irreversible,
+    after: After::None,
+    batch: Batch { size: 1000, by_zone: true },
+    mends: &[],
+    outputs: &[],
+    timeout: Dur::mins(15),
+    undo_timeout: Dur::mins(1),
+    poll_every: Dur::secs(5),
+    permissions: Permissions {
+        prepare: &[
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceAttribute",
+            "ec2:DescribeAddresses",
+            "ec2:DescribeSpotInstanceRequests",
+            "autoscaling:DescribeAutoScalingInstances",
+            "autoscaling:DescribeAutoScalingGroups",
+        ],
+        apply: &["ec2:TerminateInstances", "ec2:DescribeInstances"],
+        poll: &["ec2:DescribeInstances"],
+        undo: &[],
+    },
+    undo_story: "There is none: a terminated instance is gone; `ec2.launch-replacement` starts another like it.",
+    docs: "\
+Terminates all targets of a batch with one TerminateInstances call, at most 1,000 ids of one Availability Zone. \
+AWS may refuse the whole call because of one member, and across zones may err and still terminate some: after an \
+error every instance is looked at before the rest is divided, until the one at fault stands alone. Each target has \
+its own outcome.
+
+Refused: members of an Auto Scaling group (the group replaces them itself; suspend or scale it instead), instances \
+with termination protection, and instances that are already terminated. Termination protection is not part of \
+DescribeInstances and is read for each instance.
+
+The plan lists what goes with the instance: volumes with DeleteOnTermination, everything on instance-store volumes, \
+and a public address that is not an Elastic IP. An Elastic IP stays allocated but is disassociated. A persistent \
+Spot request launches an instance of its own. Instance-store data volumes of an EBS-backed instance are not visible \
+in DescribeInstances; check the instance type.
+
+Documentation: \"Terminate Amazon EC2 instances\" (Amazon EC2 User Guide), \"TerminateInstances\" (Amazon EC2 API \
+Reference), \"Change instance termination protection\" (Amazon EC2 User Guide).",
+};
+
+const BULK: Bulk =
+    Bulk { build: |ids| Mutation::TerminateInstances { ids }, shows: |i| look::is_ending(&i.state) };
+
+#[async_trait]
+impl Action for TerminateInstances {
+    type Params = Params;
+    type Undo = Undo;
+
+    fn spec(&self) -> &'static ActionSpec {
+        &SPEC
+    }
+
+    async fn inspect(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        _params: &Params,
+    ) -> CloudResult<Vec<Finding>> {
+        let ids = look::ids(targets);
+        let instances = look::instances(cx, &ids).await?;
+        let known: Vec<String> = instances.keys().cloned().collect();
+        let groups = look::groups(cx, &instances).await?;
+        let details = look::details(cx, &known).await?;
+        let addresses = elastic_ips(cx, &known).await?;
+        let mut findings = Vec::new();
+        for id in &ids {
+            let Some(instance) = instances.get(id).filter(|i| !look::is_ending(&i.state)) else {
+                findings.push(Finding::new(
+                    Severity::Refusal,
+                    id,
+                    "the instance is terminated or does not exist",
+                ));
+                continue;
+            };
+            if let Some(group) = groups.get(id) {
+                findings.push(
+                    Finding::new(
+                        Severity::Refusal,
+                        id,
+                        format!(
+                            "the instance belongs to the Auto Scaling group {}, which replaces it",
+                            group.name
+                        ),
+                    )
+                    .hint("pick instances outside Auto Scaling groups"),
+                );
+            }
+            if details.get(id).is_some_and(|d| d.disable_api_termination) {
+                findings.push(
+                    Finding::new(Severity::Refusal, id, "termination protection is on")
+                        .hint("turn it off for the drill, or pick another instance"),
+                );
+            }
+            findings.extend(losses(instance, addresses.get(id)));
+            if let Some(request) = &instance.spot_request
+                && cx.reads.ec2.spot_request_type(request).await?.as_deref() == Some("persistent")
+            {
+                findings.push(Finding::new(
+                    Severity::Warning,
+                    id,
+                    format!("the persistent Spot request {request} launches another instance"),
+                ));
+            }
+        }
+        Ok(findings)
+    }
+
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        _params: &Params,
+    ) -> Vec<Result<Undo, ActionError>> {
+        let ids: Vec<String> = batch.iter().filter_map(|(t, _)| t.as_ref()).map(|t| t.id.clone()).collect();
+        let instances = match look::instances(cx, &ids).await {
+            Ok(found) => found,
+            Err(e) => return batch.iter().map(|_| Err(e.clone().into())).collect(),
+        };
+        batch
+            .iter()
+            .map(|(target, _)| {
+                let id = &look::required(target.as_ref())?.id;
+                match instances.get(id) {
+                    None => Err(ActionError::refused(format!("{id} does not exist"))),
+                    Some(i) if look::is_ending(&i.state) => {
+                        Err(ActionError::refused(format!("{id} is already {}", i.state)))
+                    }
+                    Some(i) => {
+                        Ok(Undo { id: id.clone(), state: i.state.clone(), volumes: i.block_devices.clone() })
+                    }
+                }
+            })
+            .collect()
+    }
+
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Undo>],
+        _params: &Params,
+    ) -> Vec<Result<Applied, ActionError>> {
+        let ids: Vec<String> = batch.iter().map(|p| p.undo.id.clone()).collect();
+        let outcomes = batch::send(cx, &ids, &BULK).await;
+        batch::in_order(&ids, &outcomes)
+    }
+
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+        _params: &Params,
+    ) -> Result<Progress, ActionError> {
+        let mut patience = Patience::settle(cx);
+        loop {
+            match look::instance(cx, &undo.id).await? {
+                None => return Ok(ready(undo, "no longer listed")),
+                Some(i) if i.state == "terminated" => return Ok(ready(undo, "terminated")),
+                Some(i) if i.state == "shutting-down" => return Ok(Progress::Pending(i.state)),
+                Some(_) if patience.wait().await => {}
+                Some(_) => return Ok(Progress::Absent),
+            }
+        }
+    }
+
+    async fn undo(
+        &self,
+        _cx: WriteCx<'_>,
+        _target: Option<&Target>,
+        undo: &Undo,
+    ) -> Result<Undone, ActionError> {
+        Ok(Undone::Irreversible(format!("{} cannot be brought back once it is terminated", undo.id)))
+    }
+}
+
+fn ready(undo: &Undo, how: &str) -> Progress {
+    let gone: Vec<&str> =
+        undo.volumes.iter().filter(|v| v.delete_on_termination).map(|v| v.volume.as_str()).collect();
+    let mut notes = vec![format!("{} is {how}", undo.id)];
+    if !gone.is_empty() {
+        notes.push(format!("destroyed with it: {}", gone.join(", ")));
+    }
+    Progress::Ready(Applied { notes, ..Applied::default() })
+}
+
+/// The Elastic IPs of these instances.
+pub(super) async fn elastic_ips(
+    cx: ReadCx<'_>,
+    ids: &[String],
+) -> CloudResult<BTreeMap<String, Vec<Address>>> {
+    let mut found: BTreeMap<String, Vec<Address>> = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(found); // without a filter it would list everyone's
+    }
+    let addresses = match cx.reads.ec2.addresses(ids).await {
+        Err(e) if e.kind == ErrorKind::NotFound => Vec::new(),
+        answer => answer?,
+    };
+    for a in addresses {
+        if let Some(id) = &a.instance {
+            found.entry(id.clone()).or_default().push(a);
+        }
+    }
+    Ok(found)
+}
+
+fn losses(instance: &Instance, addresses: Option<&Vec<Address>>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut warn = |text: String| findings.push(Finding::new(Severity::Warning, &instance.id, text));
+    let gone: Vec<String> = instance
+        .block_devices
+        .iter()
+        .filter(|v| v.delete_on_termination)
+        .map(|v| format!("{} ({})", v.volume, v.device))
+        .collect();
+    if !gone.is_empty() {
+        warn(format!("destroyed with the instance (DeleteOnTermination): {}", gone.join(", ")));
+    }
+    if instance.root_device_type == "instance-store" {
+        warn("the root device is an instance store: its data is destroyed".to_owned());
+    }
+    match (addresses, &instance.public_ip) {
+        (Some(own), _) => {
+            let list: Vec<&str> = own.iter().map(|a| a.public_ip.as_str()).collect();
+            warn(format!("Elastic IP {} is disassociated; it stays allocated", list.join(", ")));
+        }
+        (None, Some(ip)) => warn(format!("the public address {ip} is not an Elastic IP and is lost")),
+        (None, None) => {}
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests;

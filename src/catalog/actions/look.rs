@@ -1,0 +1,188 @@
+//! Looking at instances: reads that tolerate what has vanished, and how long to go on looking.
+//!
+//! EC2 is eventually consistent: a change that was accepted may not show for a moment. So "nothing
+//! happened" is never concluded from one look; [`Patience`] bounds how long to look again. Reads only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+
+use crate::catalog::action::{ActionError, ReadCx};
+use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, all_pages};
+use crate::model::Target;
+
+/// Ids in one DescribeInstances call.
+const DESCRIBE: usize = 1000;
+/// Reads of single instances under way at once.
+const ABREAST: usize = 8;
+/// Set by EC2 Auto Scaling on the members of a group.
+pub(super) const TAG_GROUP: &str = "aws:autoscaling:groupName";
+
+/// Waits that grow up to a limit, until their sum is used up. It adds up its own waits rather than
+/// reading a clock, so that it ends even where time stands still.
+pub(super) struct Patience {
+    left: Duration,
+    next: Duration,
+    longest: Duration,
+}
+
+impl Patience {
+    /// For eventual consistency: as long as the run looks again after a change.
+    pub(super) fn settle(cx: ReadCx<'_>) -> Self {
+        Self::of(cx.settle.0, Duration::from_millis(250), Duration::from_secs(2))
+    }
+
+    /// `total` in all, the first wait `first`, none longer than `longest`.
+    pub(super) fn of(total: Duration, first: Duration, longest: Duration) -> Self {
+        Self { left: total, next: first, longest }
+    }
+
+    /// Waits once; `false`, at once, when nothing is left.
+    pub(super) async fn wait(&mut self) -> bool {
+        if self.left.is_zero() {
+            return false;
+        }
+        let now = self.next.min(self.left);
+        tokio::time::sleep(now).await;
+        self.left -= now;
+        self.next = (self.next * 2).min(self.longest);
+        true
+    }
+}
+
+/// Divides ids of which at least one spoils a call, into strictly smaller parts: those that the
+/// message names stand alone, else halves. Nothing is left of a single id.
+pub(super) fn divide(ids: &[String], message: &str) -> Vec<Vec<String>> {
+    if ids.len() < 2 {
+        return Vec::new();
+    }
+    let (named, others): (Vec<&String>, Vec<&String>) =
+        ids.iter().partition(|id| message.contains(id.as_str()));
+    if named.is_empty() || others.is_empty() {
+        let (a, b) = ids.split_at(ids.len() / 2);
+        return vec![a.to_vec(), b.to_vec()];
+    }
+    let mut parts = vec![others.into_iter().cloned().collect()];
+    parts.extend(named.into_iter().map(|id| vec![id.clone()]));
+    parts
+}
+
+/// These instances, every page; what does not exist is left out. (DescribeInstances fails as a whole
+/// when one id is unknown, so the unknown ones are singled out.)
+pub(super) async fn instances(cx: ReadCx<'_>, ids: &[String]) -> CloudResult<BTreeMap<String, Instance>> {
+    let mut found = BTreeMap::new();
+    let mut work: Vec<Vec<String>> = ids.chunks(DESCRIBE).map(<[String]>::to_vec).collect();
+    while let Some(part) = work.pop() {
+        let filter = Filter { ids: part, ..Filter::default() };
+        match all_pages(|page| cx.reads.ec2.instances(&filter, page)).await {
+            Ok(some) => found.extend(some.into_iter().map(|i| (i.id.clone(), i))),
+            Err(e) if e.is_not_found() => work.extend(divide(&filter.ids, &e.message)),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
+}
+
+/// One instance; `None` where it does not exist (any more).
+pub(super) async fn instance(cx: ReadCx<'_>, id: &str) -> CloudResult<Option<Instance>> {
+    Ok(instances(cx, &[id.to_owned()]).await?.remove(id))
+}
+
+/// Protection and user data, read per instance because DescribeInstances does not return them.
+pub(super) async fn details(cx: ReadCx<'_>, ids: &[String]) -> CloudResult<BTreeMap<String, InstanceDetail>> {
+    let mut reads = Vec::with_capacity(ids.len());
+    for id in ids {
+        reads.push(async move { (id.clone(), cx.reads.ec2.instance_detail(id).await) });
+    }
+    let mut found = BTreeMap::new();
+    let mut answers = futures::stream::iter(reads).buffered(ABREAST);
+    while let Some((id, detail)) = answers.next().await {
+        found.insert(id, detail?);
+    }
+    Ok(found)
+}
+
+/// An instance's Auto Scaling group, and whether it leaves a stopped member alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) name: String,
+    /// Suspended processes; empty where only the tag tells of the group.
+    pub(super) suspended: Vec<String>,
+}
+
+/// The groups that these instances belong to, by instance id: as Auto Scaling says, else as the tag says.
+pub(super) async fn groups(
+    cx: ReadCx<'_>,
+    instances: &BTreeMap<String, Instance>,
+) -> CloudResult<BTreeMap<String, Group>> {
+    let ids: Vec<String> = instances.keys().cloned().collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut groups: BTreeMap<String, Group> = instances
+        .values()
+        .filter_map(|i| {
+            let name = i.tags.get(TAG_GROUP)?.clone();
+            Some((i.id.clone(), Group { name, suspended: Vec::new() }))
+        })
+        .collect();
+    for m in cx.reads.autoscaling.members(&ids).await? {
+        groups.insert(m.instance, Group { name: m.group, suspended: m.suspended });
+    }
+    Ok(groups)
+}
+
+/// The ids of these targets.
+pub(super) fn ids(targets: &[Target]) -> Vec<String> {
+    targets.iter().map(|t| t.id.clone()).collect()
+}
+
+/// The target, or the error that this action needs one.
+pub(super) fn required(target: Option<&Target>) -> Result<&Target, ActionError> {
+    target.ok_or_else(|| ActionError::refused("this action needs a target"))
+}
+
+/// Whether the instance is gone or going for good.
+pub(super) fn is_ending(state: &str) -> bool {
+    matches!(state, "shutting-down" | "terminated")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("i-{i:03}")).collect()
+    }
+
+    #[test]
+    fn a_named_culprit_stands_alone_at_once() {
+        let parts = divide(&ids(1000), "The instance 'i-417' may not be terminated.");
+        assert_eq!(parts.len(), 2);
+        assert_eq!(parts[0].len(), 999);
+        assert_eq!(parts[1], ["i-417"]);
+    }
+
+    #[test]
+    fn an_unnamed_culprit_is_found_by_halves_and_every_part_is_smaller() {
+        let mut work = vec![ids(9)];
+        let mut singles = 0;
+        while let Some(part) = work.pop() {
+            let parts = divide(&part, "something is wrong");
+            assert!(parts.iter().all(|p| !p.is_empty() && p.len() < part.len()));
+            singles += usize::from(part.len() == 1);
+            work.extend(parts);
+        }
+        assert_eq!(singles, 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_when_its_sum_is_used_up() {
+        let start = crate::model::time::VirtualClock::starting_at(chrono::DateTime::UNIX_EPOCH);
+        let mut patience =
+            Patience::of(Duration::from_secs(10), Duration::from_millis(250), Duration::from_secs(2));
+        while patience.wait().await {}
+        assert_eq!(crate::model::Clock::stamp(&start).mono_ms, 10_000);
+    }
+}

@@ -1,0 +1,238 @@
+//! What plan and preflight say about a restore before anything is changed. Reads only.
+
+use chrono::TimeDelta;
+
+use super::params::identifier;
+use super::{CopyTags, CopyWord, Params, RestorePoint, find, rfc3339};
+use crate::catalog::action::{Finding, ReadCx, Severity};
+use crate::cloud::{CloudResult, DbInstance, Filter, all_pages};
+use crate::model::Target;
+
+/// Everything found about these targets.
+pub(super) async fn inspect(
+    cx: ReadCx<'_>,
+    targets: &[Target],
+    params: &Params,
+) -> CloudResult<Vec<Finding>> {
+    let mut out = Vec::new();
+    if targets.len() > 1 && params.identifier.is_some() {
+        out.push(
+            Finding::new(
+                Severity::Refusal,
+                cx.step.as_str(),
+                format!("one `identifier` cannot serve {} targets", targets.len()),
+            )
+            .hint("leave `identifier` out: each copy then gets its own"),
+        );
+    }
+    if params.to == RestorePoint::Latest {
+        out.push(
+            Finding::new(
+                Severity::Info,
+                cx.step.as_str(),
+                "`to: latest` restores the newest data, a bad migration or a deletion included",
+            )
+            .hint("give a time before the damage, such as `to: -15m`"),
+        );
+    }
+    if params.tags == CopyTags::Word(CopyWord::Copy) {
+        out.push(Finding::new(
+            Severity::Warning,
+            cx.step.as_str(),
+            "`tags: copy` makes the copy look like the source to everything that selects by tag",
+        ));
+    }
+    let mut sources = Vec::new();
+    for target in targets {
+        match find(cx, &target.id).await? {
+            Some(db) => {
+                one(cx, &db, params, &mut out).await?;
+                sources.push(db);
+            }
+            None => out.push(Finding::new(Severity::Refusal, &target.id, "the database does not exist")),
+        }
+    }
+    quotas(cx, &sources, &mut out).await;
+    Ok(out)
+}
+
+async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Finding>) -> CloudResult<()> {
+    let id = db.identifier.as_str();
+    let refuse = |text: String, hint: &str| Finding::new(Severity::Refusal, id, text).hint(hint);
+    if let Some(cluster) = &db.cluster {
+        out.push(refuse(
+            format!("it is a member of the cluster {cluster}, which this action cannot restore"),
+            "restore the cluster (RestoreDBClusterToPointInTime), then add one instance per member",
+        ));
+    } else if let Some(primary) = &db.replica_of {
+        out.push(refuse(
+            format!("it is a read replica of {primary} and has no restorable time"),
+            "choose the primary as the target",
+        ));
+    } else if db.backup_retention == 0 {
+        out.push(refuse(
+            "its automated backups are off, so there is nothing to restore from".to_owned(),
+            "turn on automated backups (a retention of at least one day) and wait for the first one",
+        ));
+    } else if db.latest_restorable.is_none() {
+        out.push(refuse(
+            "it has no latest restorable time".to_owned(),
+            "wait for its first automated backup",
+        ));
+    } else {
+        window(cx, db, params, out);
+    }
+    let copy = identifier(cx, id, params);
+    if find(cx, &copy).await?.is_some_and(|found| !super::of_this_step(cx, &found)) {
+        out.push(refuse(
+            format!("a database {copy} exists already"),
+            "give another `identifier`, or delete that database if it is not needed",
+        ));
+    }
+    addresses(cx, db, params, out).await;
+    if db.encrypted {
+        out.push(Finding::new(
+            Severity::Info,
+            id,
+            format!(
+                "its storage is encrypted with {}: the key must be enabled and usable by the caller (not checked)",
+                db.kms_key.as_deref().unwrap_or("a KMS key")
+            ),
+        ));
+    }
+    out.push(Finding::new(
+        Severity::Info,
+        id,
+        format!(
+            "the copy costs like a {}{} with {} GiB of {} while it exists",
+            params.class.as_deref().unwrap_or(&db.class),
+            if params.multi_az.unwrap_or(db.multi_az) { " in two zones" } else { "" },
+            db.storage_gib.map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
+            db.storage_type.as_deref().unwrap_or("storage"),
+        ),
+    ));
+    Ok(())
+}
+
+fn window(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Finding>) {
+    let now = cx.clock.now();
+    let Some(at) = params.to.at(cx.t0.unwrap_or(now)) else { return };
+    let oldest_backup = now - TimeDelta::days(i64::from(db.backup_retention));
+    let oldest = db.created_at.map_or(oldest_backup, |created| created.max(oldest_backup));
+    let give_up = TimeDelta::milliseconds(cx.give_up.ms());
+    if at < oldest {
+        out.push(
+            Finding::new(
+                Severity::Refusal,
+                &db.identifier,
+                format!(
+                    "{} lies before its backups, which begin {} at the earliest",
+                    rfc3339(at),
+                    rfc3339(oldest)
+                ),
+            )
+            .hint("choose a later time"),
+        );
+    } else if at > now + give_up {
+        out.push(
+            Finding::new(
+                Severity::Refusal,
+                &db.identifier,
+                format!("{} lies in the future, later than the drill would wait", rfc3339(at)),
+            )
+            .hint("choose an earlier time"),
+        );
+    } else if let Some(latest) = db.latest_restorable
+        && at > latest
+    {
+        out.push(Finding::new(
+            Severity::Info,
+            &db.identifier,
+            format!(
+                "{} is later than its latest restorable time {}: the step will wait, and the wait counts",
+                rfc3339(at),
+                rfc3339(latest)
+            ),
+        ));
+    }
+}
+
+async fn addresses(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Finding>) {
+    let not_checked = |why: String| {
+        Finding::new(Severity::Info, &db.identifier, format!("free addresses were not checked: {why}"))
+    };
+    if params.subnet_group.is_some() && params.subnet_group != db.subnet_group {
+        out.push(not_checked("the drill names another subnet group".to_owned()));
+        return;
+    }
+    if db.subnets.is_empty() {
+        out.push(not_checked("its subnet group lists no subnets".to_owned()));
+        return;
+    }
+    let filter = &Filter { ids: db.subnets.clone(), tags: Vec::new() };
+    let subnets = match all_pages(|page| cx.reads.ec2.subnets(filter, page)).await {
+        Ok(subnets) => subnets,
+        Err(e) => {
+            out.push(not_checked(e.to_string()));
+            return;
+        }
+    };
+    let zones: std::collections::BTreeSet<&str> =
+        subnets.iter().filter(|s| s.free_addresses > 0).map(|s| s.zone.as_str()).collect();
+    let wanted = if params.multi_az.unwrap_or(db.multi_az) { 2 } else { 1 };
+    if zones.len() < wanted {
+        out.push(
+            Finding::new(
+                Severity::Refusal,
+                &db.identifier,
+                format!(
+                    "its subnet group has free addresses in {} of the {wanted} zones that the copy needs",
+                    zones.len()
+                ),
+            )
+            .hint("free addresses there, or name another `subnet_group`"),
+        );
+    }
+}
+
+async fn quotas(cx: ReadCx<'_>, sources: &[DbInstance], out: &mut Vec<Finding>) {
+    if sources.is_empty() {
+        return;
+    }
+    let quotas = match cx.reads.rds.quotas().await {
+        Ok(quotas) => quotas,
+        Err(e) => {
+            out.push(Finding::new(
+                Severity::Info,
+                cx.step.as_str(),
+                format!("RDS quotas were not checked: {e}"),
+            ));
+            return;
+        }
+    };
+    let storage: i64 = sources.iter().filter_map(|db| db.storage_gib).map(i64::from).sum();
+    let count = i64::try_from(sources.len()).unwrap_or(i64::MAX);
+    for (name, more) in [("DBInstances", count), ("AllocatedStorage", storage)] {
+        let Some(quota) = quotas.iter().find(|q| q.name == name) else {
+            out.push(Finding::new(
+                Severity::Info,
+                cx.step.as_str(),
+                format!("the RDS quota {name} was not checked: the account does not list it"),
+            ));
+            continue;
+        };
+        if quota.used.saturating_add(more) > quota.max {
+            out.push(
+                Finding::new(
+                    Severity::Refusal,
+                    cx.step.as_str(),
+                    format!(
+                        "the RDS quota {name} is {} with {} in use; this step needs {more} more",
+                        quota.max, quota.used
+                    ),
+                )
+                .hint("raise the quota, or remove what is not needed"),
+            );
+        }
+    }
+}

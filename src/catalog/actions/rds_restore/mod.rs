@@ -1,0 +1,497 @@
+//! `rds.restore-to-point-in-time`: a new database beside the source, as it was at a point in time.
+//!
+//! Left to others: proving that the data is right (a verify probe reads from the copy) and cutting
+//! over to it. Invariant: every setting is sent explicitly, everything that differs is told, and
+//! nothing is deleted that does not carry this run's tag.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::catalog::action::{
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Prepared, Progress, ReadCx, Reversibility, StageRule, Undone, WriteCx,
+};
+use crate::cloud::{
+    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, RestoreSpec,
+};
+use crate::model::target::{TAG_KEPT, TAG_RUN, TAG_STEP};
+use crate::model::{Dur, ResourceKind, Tags, Target};
+
+mod inspect;
+mod params;
+mod point;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use params::{CopyTags, CopyWord, Params, Undo};
+pub use point::{RestorePoint, rfc3339};
+
+/// `rds.restore-to-point-in-time`.
+pub struct RdsRestore;
+
+static SPEC: ActionSpec = ActionSpec {
+    name: "rds.restore-to-point-in-time",
+    summary: "Restores a database to a point in time, as a new database beside the source.",
+    kind: Some(ResourceKind::RdsInstance),
+    stage: StageRule::Recovery,
+    reversibility: Reversibility::Additive,
+    after: After::Remove,
+    batch: Batch { size: 1, by_zone: false },
+    mends: &[],
+    outputs: &[
+        OutputSpec { name: "identifier", summary: "Identifier of the new database." },
+        OutputSpec { name: "endpoint", summary: "Host name of the new database." },
+        OutputSpec { name: "port", summary: "Port of the new database." },
+        OutputSpec { name: "restored_to", summary: "The point in time that was sent, RFC 3339, UTC." },
+        OutputSpec { name: "source", summary: "Identifier of the database restored from." },
+    ],
+    timeout: Dur::hours(4),
+    undo_timeout: Dur::hours(2),
+    poll_every: Dur::secs(5),
+    permissions: Permissions {
+        prepare: &[
+            "rds:DescribeDBInstances",
+            "rds:DescribeAccountAttributes",
+            "ec2:DescribeSubnets",
+        ],
+        apply: &[
+            "rds:DescribeDBInstances",
+            "rds:RestoreDBInstanceToPointInTime",
+            "rds:AddTagsToResource",
+            "rds:ModifyDBInstance",
+            "iam:PassRole",
+            "kms:CreateGrant",
+            "kms:DescribeKey",
+            "secretsmanager:CreateSecret",
+            "secretsmanager:TagResource",
+        ],
+        poll: &["rds:DescribeDBInstances"],
+        undo: &[
+            "rds:DescribeDBInstances",
+            "rds:ModifyDBInstance",
+            "rds:DeleteDBInstance",
+            "rds:AddTagsToResource",
+            "rds:RemoveTagsFromResource",
+        ],
+    },
+    undo_story: "Waits until the new database can be deleted, deletes it without a final snapshot and with its \
+                 automated backups, and waits until it is gone. Only a database that carries this run's tag is \
+                 ever deleted.",
+    docs: "Creates a new database from the automated backups of the source; the source is not touched. Left to \
+itself AWS gives the new database the default security group, subnet group and parameter group and a single \
+zone (\"RestoreDBInstanceToPointInTime\", API reference), so every setting of the source is sent explicitly, \
+as it was in preflight, before any fault. Enhanced monitoring and Performance Insights cannot be given in that \
+call: the step waits until the database is available and sends one ModifyDBInstance. Whatever still differs \
+from the source is told, setting by setting. Deletion protection stays off on the copy.
+
+`to: -15m` counts back from T0, not from the moment of the call. `to: latest` reads LatestRestorableTime when \
+the step begins and sends it as RestoreTime, because AWS's answer does not say which time was used; after a bad \
+migration it restores the bad migration. A time later than LatestRestorableTime is waited for, and the wait \
+counts towards the recovery time. The time that was sent is the output `restored_to`.
+
+`available` is not the end: storage blocks load lazily, and the first reads are slow. A verify step should read \
+from the RESTORED database, through `${steps.ID.endpoint}`.
+
+Refused: members of Aurora and Multi-AZ clusters (restore the cluster, then add instances), read replicas and \
+databases without automated backups (they have no LatestRestorableTime), and times outside the backups. Quotas, \
+free addresses of the subnet group and cost are looked at beforehand. `iam:PassRole` is used for the roles of \
+enhanced monitoring and of a directory, `kms:*` for encrypted storage, `secretsmanager:*` where the source's \
+master password is managed by RDS.
+
+The copy carries `redrill:run` and `redrill:step`; with `tags: copy` it also looks like the source to everything \
+that selects by tag, so the default is `none`. Relied on: \"Restoring a DB instance to a specified time for \
+Amazon RDS\" and \"Deleting a DB instance\" (RDS User Guide).",
+};
+
+/// States in which AWS refuses to delete, or to change anything.
+fn is_busy(status: &str) -> bool {
+    matches!(
+        status,
+        "creating"
+            | "backing-up"
+            | "modifying"
+            | "rebooting"
+            | "renaming"
+            | "resetting-master-credentials"
+            | "starting"
+            | "stopping"
+            | "upgrading"
+            | "maintenance"
+            | "converting-to-vpc"
+            | "moving-to-vpc"
+            | "storage-config-upgrade"
+            | "storage-initialization"
+    ) || status.starts_with("configuring-")
+}
+
+/// States that a restore does not leave by itself.
+fn is_failed(status: &str) -> bool {
+    matches!(status, "failed" | "restore-error" | "storage-full" | "insufficient-capacity")
+        || status.starts_with("incompatible-")
+        || status.starts_with("inaccessible-encryption-credentials")
+}
+
+fn is_usable(status: &str) -> bool {
+    matches!(status, "available" | "storage-optimization")
+}
+
+/// The database of that identifier, if there is one.
+pub(super) async fn find(cx: ReadCx<'_>, identifier: &str) -> CloudResult<Option<DbInstance>> {
+    match cx.reads.rds.instances(Some(identifier), None).await {
+        Ok(page) => Ok(page.items.into_iter().find(|d| d.identifier.eq_ignore_ascii_case(identifier))),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Waits 1, 2, 4, 8 and then always 15 seconds.
+pub(super) async fn pause(turn: &mut u32) {
+    let seconds = if *turn < 4 { 1 << *turn } else { 15 };
+    *turn += 1;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+/// Whether the time span has passed since `since`.
+pub(super) fn over(cx: ReadCx<'_>, since: DateTime<Utc>, span: Dur) -> bool {
+    cx.clock.now() - since >= TimeDelta::milliseconds(span.ms())
+}
+
+fn of_this_run(cx: ReadCx<'_>, db: &DbInstance) -> bool {
+    db.tags.get(TAG_RUN).is_some_and(|run| run == cx.run.as_str())
+}
+
+fn of_this_step(cx: ReadCx<'_>, db: &DbInstance) -> bool {
+    of_this_run(cx, db) && db.tags.get(TAG_STEP).is_some_and(|step| step == cx.step.as_str())
+}
+
+fn outputs(undo: &Undo, db: Option<&DbInstance>) -> Outputs {
+    let mut out = Outputs::from([
+        ("identifier".to_owned(), undo.identifier.clone()),
+        ("source".to_owned(), undo.source.clone()),
+        ("restored_to".to_owned(), rfc3339(undo.at)),
+    ]);
+    if let Some(endpoint) = db.and_then(|d| d.endpoint.clone()) {
+        out.insert("endpoint".to_owned(), endpoint);
+    }
+    if let Some(port) = db.and_then(|d| d.port) {
+        out.insert("port".to_owned(), port.to_string());
+    }
+    out
+}
+
+async fn prepare_one(
+    cx: ReadCx<'_>,
+    target: Option<&Target>,
+    captured: &Value,
+    params: &Params,
+) -> Result<Undo, ActionError> {
+    let target = target.ok_or_else(|| ActionError::refused("a restore needs a target"))?;
+    let now = find(cx, &target.id).await?;
+    let original = match captured {
+        Value::Null => now.clone(),
+        captured => serde_json::from_value(captured.clone())
+            .map_err(|e| ActionError::refused(format!("the captured settings cannot be read: {e}")))?,
+    }
+    .ok_or_else(|| ActionError::refused(format!("there is no database {}", target.id)))?;
+    let at = match &params.to {
+        RestorePoint::Latest => now.as_ref().and_then(|db| db.latest_restorable).ok_or_else(|| {
+            ActionError::refused(format!("{} has no latest restorable time", target.id))
+                .hint("turn on automated backups, or choose the primary if this is a replica")
+        })?,
+        RestorePoint::Reference(text) => {
+            return Err(ActionError::refused(format!("`{text}` in `to` was not resolved")));
+        }
+        point => cx
+            .t0
+            .or(matches!(point, RestorePoint::At(_)).then(|| cx.clock.now()))
+            .and_then(|t0| point.at(t0))
+            .ok_or_else(|| {
+                ActionError::refused(format!("`to: {point}` counts from T0, which is not known"))
+            })?,
+    };
+    let mut like = settings::to_ask_for(&original);
+    let asked = params::overridden(&mut like, params);
+    Ok(Undo {
+        identifier: params::identifier(cx, &target.id, params),
+        source: target.id.clone(),
+        tags: params::tags(cx, &original, params),
+        original,
+        like,
+        asked,
+        requested: params.to.to_string(),
+        at,
+    })
+}
+
+/// The copy, if it exists and this step made it.
+async fn own_copy(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<DbInstance>, ActionError> {
+    match find(cx, &undo.identifier).await? {
+        Some(db) if !of_this_step(cx, &db) => Err(ActionError::hopeless(format!(
+            "a database {} exists that this step did not make",
+            undo.identifier
+        ))
+        .hint("choose another `identifier`")),
+        found => Ok(found),
+    }
+}
+
+async fn wait_until_restorable(cx: ReadCx<'_>, undo: &Undo) -> Result<(), ActionError> {
+    let mut turn = 0;
+    loop {
+        let source = find(cx, &undo.source)
+            .await?
+            .ok_or_else(|| ActionError::refused(format!("the source {} does not exist", undo.source)))?;
+        match source.latest_restorable {
+            None => {
+                return Err(ActionError::refused(format!("{} has no latest restorable time", undo.source)));
+            }
+            Some(latest) if latest >= undo.at => return Ok(()),
+            Some(_) => pause(&mut turn).await,
+        }
+    }
+}
+
+/// Monitoring and Performance Insights, once the copy is available. What fails is told, since the
+/// data is restored all the same.
+async fn follow_up(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
+    let original = &undo.original;
+    let mut turn = 0;
+    loop {
+        let db =
+            find(cx.read, &undo.identifier).await?.ok_or_else(|| ActionError::refused("the copy is gone"))?;
+        if is_failed(&db.status) {
+            return Err(ActionError::refused(format!("the copy is {}", db.status)));
+        }
+        if is_usable(&db.status) {
+            if settings::follow_up_done(original, &db) {
+                return Ok(());
+            }
+            break;
+        }
+        pause(&mut turn).await;
+    }
+    let change = ModifyDb {
+        monitoring: (original.monitoring_interval > 0)
+            .then(|| (original.monitoring_interval, original.monitoring_role.clone())),
+        performance_insights: original
+            .performance_insights
+            .then(|| (original.performance_insights_retention, original.performance_insights_key.clone())),
+        ..ModifyDb::default()
+    };
+    cx.gate.send(Mutation::ModifyDb { identifier: undo.identifier.clone(), change }).await?;
+    // it is `available` for a moment longer before it says `modifying`
+    let since = cx.read.clock.now();
+    while !over(cx.read, since, cx.read.settle) {
+        match find(cx.read, &undo.identifier).await? {
+            Some(db) if is_usable(&db.status) && !settings::follow_up_done(original, &db) => {}
+            _ => break,
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
+    let mut notes = Vec::new();
+    if own_copy(cx.read, undo).await?.is_none() {
+        wait_until_restorable(cx.read, undo).await?;
+        let spec = RestoreSpec {
+            source: undo.source.clone(),
+            target: undo.identifier.clone(),
+            at: undo.at,
+            like: undo.like.clone(),
+            tags: undo.tags.clone(),
+        };
+        match cx.gate.send(Mutation::RestoreDb { spec: Box::new(spec) }).await {
+            Ok(_) => {}
+            Err(e) if e.kind == ErrorKind::AlreadyExists => {
+                // it was us, in an attempt whose answer was lost, or it was somebody else
+                if own_copy(cx.read, undo).await?.is_none() {
+                    return Err(e.into());
+                }
+            }
+            Err(e) => return Err(restore_error(e)),
+        }
+    }
+    if settings::needs_follow_up(&undo.original)
+        && let Err(e) = follow_up(cx, undo).await
+    {
+        notes.push(format!("monitoring and Performance Insights were not carried over: {}", e.message));
+    }
+    Ok(Applied { outputs: outputs(undo, None), notes })
+}
+
+fn restore_error(e: CloudError) -> ActionError {
+    let hint = match e.kind {
+        ErrorKind::Limit => Some("raise the RDS quota, or remove databases that are not needed"),
+        ErrorKind::Capacity => Some("try another `class` or `subnet_group`"),
+        _ => None,
+    };
+    let error = ActionError::from(e);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+#[async_trait]
+impl Action for RdsRestore {
+    type Params = Params;
+    type Undo = Undo;
+
+    fn spec(&self) -> &'static ActionSpec {
+        &SPEC
+    }
+
+    fn check(&self, params: &Params) -> Vec<String> {
+        params.wrong()
+    }
+
+    async fn inspect(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        params: &Params,
+    ) -> CloudResult<Vec<Finding>> {
+        inspect::inspect(cx, targets, params).await
+    }
+
+    async fn capture(&self, cx: ReadCx<'_>, target: &Target, _: &Params) -> Result<Value, ActionError> {
+        let db = find(cx, &target.id)
+            .await?
+            .ok_or_else(|| ActionError::refused(format!("there is no database {}", target.id)))?;
+        serde_json::to_value(db).map_err(|e| ActionError::refused(format!("captured settings: {e}")))
+    }
+
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        params: &Params,
+    ) -> Vec<Result<Undo, ActionError>> {
+        let mut out = Vec::with_capacity(batch.len());
+        for (target, captured) in batch {
+            out.push(prepare_one(cx, target.as_ref(), captured, params).await);
+        }
+        out
+    }
+
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Undo>],
+        _: &Params,
+    ) -> Vec<Result<Applied, ActionError>> {
+        let mut out = Vec::with_capacity(batch.len());
+        for p in batch {
+            out.push(apply_one(cx, &p.undo).await);
+        }
+        out
+    }
+
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        _: Option<&Target>,
+        undo: &Undo,
+        _: &Params,
+    ) -> Result<Progress, ActionError> {
+        let Some(db) = own_copy(cx, undo).await? else { return Ok(Progress::Absent) };
+        if is_failed(&db.status) {
+            // it does not leave that state by itself: looking again is useless
+            return Err(ActionError::hopeless(format!("the restored database is {}", db.status))
+                .effect(EffectCertainty::Unknown));
+        }
+        if !is_usable(&db.status) {
+            return Ok(Progress::Pending(db.status));
+        }
+        Ok(Progress::Ready(Applied {
+            outputs: outputs(undo, Some(&db)),
+            notes: settings::differences(&undo.original, &db, &undo.asked),
+        }))
+    }
+
+    async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
+        let id = &undo.identifier;
+        let since = cx.read.clock.now();
+        let (mut turn, mut seen, mut sent) = (0, false, None);
+        loop {
+            match find(cx.read, id).await? {
+                None if seen => {
+                    return Ok(Undone::PutBack(format!("{id} deleted, DescribeDBInstances says not found")));
+                }
+                // a restore whose answer was lost may show up late
+                None if over(cx.read, since, cx.read.settle) => {
+                    return Ok(Undone::Already(format!("no {id}: DescribeDBInstances says not found")));
+                }
+                None => {}
+                Some(db) => {
+                    if !of_this_run(cx.read, &db) {
+                        return Err(ActionError::hopeless(format!(
+                            "{id} does not carry this run's {TAG_RUN} tag, so it is not deleted"
+                        ))
+                        .hint(format!("look at {id} and delete it by hand if it is not needed")));
+                    }
+                    seen = true;
+                    if db.status != "deleting" && !is_busy(&db.status) {
+                        // what was asked for may not show at once: the same is not asked twice in a minute
+                        let asked = (db.deletion_protection, cx.read.clock.now());
+                        let again = sent.is_none_or(|(protected, at)| {
+                            protected != db.deletion_protection || over(cx.read, at, Dur::mins(1))
+                        });
+                        if again {
+                            remove(cx, &db).await?;
+                            sent = Some(asked);
+                        }
+                    }
+                }
+            }
+            // how long this may go on is the caller's to limit: a copy can be `creating` for hours
+            pause(&mut turn).await;
+        }
+    }
+
+    async fn keep(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
+        let id = &undo.identifier;
+        let db = find(cx.read, id)
+            .await?
+            .ok_or_else(|| ActionError::hopeless(format!("{id} should be kept, but does not exist")))?;
+        let run = cx.read.run.to_string();
+        let kept = db.tags.get(TAG_KEPT) == Some(&run);
+        if !of_this_run(cx.read, &db) {
+            return if kept {
+                Ok(Undone::Already(format!("{id} is tagged {TAG_KEPT}")))
+            } else {
+                Err(ActionError::hopeless(format!("{id} does not carry this run's {TAG_RUN} tag")))
+            };
+        }
+        if !kept {
+            let tags = Tags::from([(TAG_KEPT.to_owned(), run)]);
+            cx.gate.send(Mutation::TagDb { arn: db.arn.clone(), tags }).await?;
+        }
+        let keys = vec![TAG_RUN.to_owned(), TAG_STEP.to_owned()];
+        cx.gate.send(Mutation::UntagDb { arn: db.arn, keys }).await?;
+        Ok(Undone::PutBack(format!("{id} is kept: tagged {TAG_KEPT}")))
+    }
+}
+
+/// One step towards the deletion of a database that can be changed: first its protection, then itself.
+async fn remove(cx: WriteCx<'_>, db: &DbInstance) -> Result<(), ActionError> {
+    let identifier = db.identifier.clone();
+    let mutation = if db.deletion_protection {
+        let change = ModifyDb { deletion_protection: Some(false), ..ModifyDb::default() };
+        Mutation::ModifyDb { identifier, change }
+    } else {
+        Mutation::DeleteDb { identifier }
+    };
+    match cx.gate.send(mutation).await {
+        Ok(_) => Ok(()),
+        // its state has changed in between, or it is gone: the next look tells
+        Err(e) if matches!(e.kind, ErrorKind::State | ErrorKind::NotFound) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,162 @@
+//! What of a database's settings a restore carries over, and what came out different. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::cloud::DbInstance;
+
+/// The settings to ask for: the source's, without what AWS would refuse to be told.
+///
+/// gp3 volumes below the striping threshold have a baseline of 3,000 IOPS and 125 MiB/s that
+/// DescribeDBInstances reports and a restore must not name; gp2 and magnetic storage take no IOPS
+/// at all. Leaving these out gives the same volume. The zone is AWS's to select: the source's may be
+/// the one that fails, and naming one contradicts Multi-AZ. Deletion protection stays off, or the
+/// copy could not be taken away.
+pub fn to_ask_for(source: &DbInstance) -> DbInstance {
+    let mut like = source.clone();
+    like.deletion_protection = false;
+    like.zone = None;
+    match source.storage_type.as_deref() {
+        Some("gp3") => {
+            like.iops = source.iops.filter(|n| *n != 3000);
+            like.throughput = source.throughput.filter(|n| *n != 125);
+        }
+        Some("io1" | "io2") => like.throughput = None,
+        _ => {
+            like.iops = None;
+            like.throughput = None;
+        }
+    }
+    like
+}
+
+/// Whether the source has what only a later ModifyDBInstance can bring: monitoring, Performance Insights.
+pub fn needs_follow_up(source: &DbInstance) -> bool {
+    source.monitoring_interval > 0 || source.performance_insights
+}
+
+/// Whether the copy has them.
+pub fn follow_up_done(source: &DbInstance, copy: &DbInstance) -> bool {
+    (source.monitoring_interval == copy.monitoring_interval)
+        && (!source.performance_insights || copy.performance_insights)
+}
+
+/// Every setting that differs between source and copy, one sentence each. `asked` names the
+/// settings that the drill overrides.
+pub fn differences(source: &DbInstance, copy: &DbInstance, asked: &BTreeSet<String>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut compare = |name: &str, was: String, is: String| {
+        if was != is {
+            let why = match name {
+                _ if asked.contains(name) => " (as the drill asks)",
+                "deletion_protection" => " (left off so that the copy can be removed)",
+                "zone" => " (AWS selects it)",
+                _ => "",
+            };
+            notes.push(format!("{name}: {was} at the source, {is} in the copy{why}"));
+        }
+    };
+    let text = |v: &Option<String>| v.clone().unwrap_or_else(|| "none".to_owned());
+    let number = |v: Option<i32>| v.map_or_else(|| "none".to_owned(), |n| n.to_string());
+    let switch = |v: bool| if v { "on" } else { "off" }.to_owned();
+    let list = |v: &[String]| {
+        let sorted: BTreeSet<&str> = v.iter().map(String::as_str).collect();
+        if sorted.is_empty() { "none".to_owned() } else { sorted.into_iter().collect::<Vec<_>>().join(", ") }
+    };
+    let features = |db: &DbInstance| {
+        list(&db.processor_features.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>())
+    };
+    let (s, c) = (source, copy);
+    compare("engine", s.engine.clone(), c.engine.clone());
+    compare("engine_version", s.engine_version.clone(), c.engine_version.clone());
+    compare("class", s.class.clone(), c.class.clone());
+    compare("multi_az", switch(s.multi_az), switch(c.multi_az));
+    compare("zone", text(&s.zone), text(&c.zone));
+    compare("port", number(s.port), number(c.port));
+    compare("publicly_accessible", switch(s.publicly_accessible), switch(c.publicly_accessible));
+    compare("subnet_group", text(&s.subnet_group), text(&c.subnet_group));
+    compare("vpc", text(&s.vpc), text(&c.vpc));
+    compare("security_groups", list(&s.security_groups), list(&c.security_groups));
+    compare("parameter_group", text(&s.parameter_group), text(&c.parameter_group));
+    compare("option_group", text(&s.option_group), text(&c.option_group));
+    compare("storage_type", text(&s.storage_type), text(&c.storage_type));
+    compare("storage_gib", number(s.storage_gib), number(c.storage_gib));
+    compare("iops", number(s.iops), number(c.iops));
+    compare("throughput", number(s.throughput), number(c.throughput));
+    compare("max_storage_gib", number(s.max_storage_gib), number(c.max_storage_gib));
+    compare("iam_auth", switch(s.iam_auth), switch(c.iam_auth));
+    compare("log_exports", list(&s.log_exports), list(&c.log_exports));
+    compare("ca", text(&s.ca), text(&c.ca));
+    compare("domain", text(&s.domain), text(&c.domain));
+    compare("domain_role", text(&s.domain_role), text(&c.domain_role));
+    compare("copy_tags_to_snapshot", switch(s.copy_tags_to_snapshot), switch(c.copy_tags_to_snapshot));
+    compare("license_model", text(&s.license_model), text(&c.license_model));
+    compare("processor_features", features(s), features(c));
+    // each database has its own secret: what counts is whether there is one, and its key
+    compare("managed_password", switch(s.managed_secret.is_some()), switch(c.managed_secret.is_some()));
+    compare("managed_password_key", text(&s.managed_secret_key), text(&c.managed_secret_key));
+    compare("monitoring_interval", s.monitoring_interval.to_string(), c.monitoring_interval.to_string());
+    compare("monitoring_role", text(&s.monitoring_role), text(&c.monitoring_role));
+    compare("performance_insights", switch(s.performance_insights), switch(c.performance_insights));
+    compare("performance_insights_key", text(&s.performance_insights_key), text(&c.performance_insights_key));
+    compare(
+        "performance_insights_retention",
+        number(s.performance_insights_retention),
+        number(c.performance_insights_retention),
+    );
+    compare("encrypted", switch(s.encrypted), switch(c.encrypted));
+    compare("kms_key", text(&s.kms_key), text(&c.kms_key));
+    compare("backup_retention", s.backup_retention.to_string(), c.backup_retention.to_string());
+    compare("deletion_protection", switch(s.deletion_protection), switch(c.deletion_protection));
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> DbInstance {
+        DbInstance {
+            class: "db.t3.medium".to_owned(),
+            storage_type: Some("gp3".to_owned()),
+            iops: Some(3000),
+            throughput: Some(125),
+            security_groups: vec!["sg-2".to_owned(), "sg-1".to_owned()],
+            parameter_group: Some("orders".to_owned()),
+            deletion_protection: true,
+            ..DbInstance::default()
+        }
+    }
+
+    #[test]
+    fn the_gp3_baseline_is_not_asked_for() {
+        let like = to_ask_for(&source());
+        assert_eq!((like.iops, like.throughput, like.deletion_protection), (None, None, false));
+        let big = DbInstance { iops: Some(12_000), throughput: Some(500), ..source() };
+        assert_eq!((to_ask_for(&big).iops, to_ask_for(&big).throughput), (Some(12_000), Some(500)));
+        let gp2 = DbInstance { storage_type: Some("gp2".to_owned()), ..source() };
+        assert_eq!(to_ask_for(&gp2).iops, None);
+        let io1 = DbInstance { storage_type: Some("io1".to_owned()), ..source() };
+        assert_eq!(to_ask_for(&io1).iops, Some(3000));
+    }
+
+    #[test]
+    fn every_difference_is_told_and_nothing_else() {
+        let same = DbInstance { security_groups: vec!["sg-1".to_owned(), "sg-2".to_owned()], ..source() };
+        assert_eq!(differences(&source(), &same, &BTreeSet::new()), Vec::<String>::new());
+
+        let copy = DbInstance {
+            class: "db.t3.small".to_owned(),
+            parameter_group: None,
+            deletion_protection: false,
+            ..source()
+        };
+        assert_eq!(
+            differences(&source(), &copy, &BTreeSet::from(["class".to_owned()])),
+            [
+                "class: db.t3.medium at the source, db.t3.small in the copy (as the drill asks)",
+                "parameter_group: orders at the source, none in the copy",
+                "deletion_protection: on at the source, off in the copy (left off so that the copy can be removed)",
+            ]
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! Which route table a subnet uses, and the table that a run makes.
+//!
+//! Association ids change on every replacement, so everything is keyed by the subnet and looked up
+//! freshly. Gateway (edge) associations carry no subnet and are never considered. Reads only.
+
+use std::collections::BTreeSet;
+
+use super::look::Patience;
+use crate::catalog::action::ReadCx;
+use crate::cloud::{CloudResult, Filter, Route, RouteTable, all_pages};
+use crate::model::{Tags, target};
+
+/// Where a subnet's route table comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// It is associated with this table, by this association.
+    On {
+        /// The table.
+        table: &'a RouteTable,
+        /// The association's id at this moment.
+        association: &'a str,
+    },
+    /// No association of its own: it follows the VPC's main table.
+    Implicit,
+}
+
+impl Place<'_> {
+    /// The table's id, where the subnet has one of its own.
+    pub(super) fn table(&self) -> Option<&str> {
+        match self {
+            Self::On { table, .. } => Some(&table.id),
+            Self::Implicit => None,
+        }
+    }
+}
+
+/// Every route table of the region, every page.
+pub(super) async fn tables(cx: ReadCx<'_>) -> CloudResult<Vec<RouteTable>> {
+    let filter = Filter::default();
+    all_pages(|page| cx.reads.ec2.route_tables(&filter, page)).await
+}
+
+/// Where the subnet is.
+pub(super) fn place<'a>(tables: &'a [RouteTable], subnet: &str) -> Place<'a> {
+    for table in tables {
+        for a in &table.associations {
+            if a.subnet.as_deref() == Some(subnet) && !a.main {
+                return Place::On { table, association: &a.id };
+            }
+        }
+    }
+    Place::Implicit
+}
+
+/// The VPC's main table.
+pub(super) fn main_of<'a>(tables: &'a [RouteTable], vpc: &str) -> Option<&'a RouteTable> {
+    tables.iter().find(|t| t.vpc == vpc && t.associations.iter().any(|a| a.main))
+}
+
+/// The table that a step made in this VPC: by the step's tags, since its id may never have been told.
+pub(super) fn made_by<'a>(tables: &'a [RouteTable], vpc: &str, tags: &Tags) -> Option<&'a RouteTable> {
+    tables.iter().find(|t| t.vpc == vpc && carries(t, tags))
+}
+
+/// Whether a table carries the run's and the step's tag.
+pub(super) fn carries(table: &RouteTable, tags: &Tags) -> bool {
+    [target::TAG_RUN, target::TAG_STEP].iter().all(|key| match (tags.get(*key), table.tags.get(*key)) {
+        (Some(want), Some(have)) => want == have,
+        _ => false,
+    })
+}
+
+/// Looks until the subnet is on that table (`None`: on none of its own) or the settling time is over.
+pub(super) async fn arrived(cx: ReadCx<'_>, subnet: &str, table: Option<&str>) -> CloudResult<bool> {
+    let mut patience = Patience::settle(cx);
+    loop {
+        if place(&tables(cx).await?, subnet).table() == table {
+            return Ok(true);
+        }
+        if !patience.wait().await {
+            return Ok(false);
+        }
+    }
+}
+
+/// What routes do, without the `local` ones, which every table of a VPC has.
+fn beyond(table: &RouteTable) -> BTreeSet<(&str, &str, &str)> {
+    table.routes.iter().filter(|r| r.via != "local").map(|r| (&*r.destination, &*r.via, &*r.state)).collect()
+}
+
+/// What changes for a subnet that goes from one table to the other: `- 0.0.0.0/0 via nat-1`. Empty where nothing does.
+pub(super) fn difference(from: &RouteTable, to: &RouteTable) -> Vec<String> {
+    let (old, new) = (beyond(from), beyond(to));
+    let line = |sign: char, (destination, via, state): &(&str, &str, &str)| {
+        let state = if *state == "blackhole" { " (blackhole)" } else { "" };
+        format!("{sign} {destination} via {via}{state}")
+    };
+    let mut lines: Vec<String> = old.difference(&new).map(|r| line('-', r)).collect();
+    lines.extend(new.difference(&old).map(|r| line('+', r)));
+    lines
+}
+
+/// Whether a table leads to an internet gateway: what makes a subnet public.
+pub(super) fn is_public(table: &RouteTable) -> bool {
+    let default = |r: &&Route| r.destination == "0.0.0.0/0" || r.destination == "::/0";
+    table.routes.iter().filter(default).any(|r| r.via.starts_with("igw-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::Association;
+
+    fn table(id: &str, routes: &[(&str, &str)]) -> RouteTable {
+        let route = |(d, v): &(&str, &str)| Route {
+            destination: (*d).to_owned(),
+            via: (*v).to_owned(),
+            state: "active".to_owned(),
+        };
+        RouteTable {
+            id: id.to_owned(),
+            vpc: "vpc-1".to_owned(),
+            routes: routes.iter().map(route).collect(),
+            ..RouteTable::default()
+        }
+    }
+
+    fn association(subnet: Option<&str>, main: bool) -> Association {
+        Association { id: "rtbassoc-1".to_owned(), subnet: subnet.map(str::to_owned), gateway: None, main }
+    }
+
+    #[test]
+    fn a_subnet_without_an_association_of_its_own_follows_the_main_table() {
+        let mut main = table("rtb-main", &[]);
+        main.associations = vec![association(None, true)];
+        let mut own = table("rtb-own", &[]);
+        own.associations = vec![association(Some("subnet-1"), false)];
+        let tables = [main, own];
+        assert_eq!(place(&tables, "subnet-1").table(), Some("rtb-own"));
+        assert_eq!(place(&tables, "subnet-2"), Place::Implicit);
+        assert_eq!(main_of(&tables, "vpc-1").map(|t| t.id.as_str()), Some("rtb-main"));
+        assert_eq!(main_of(&tables, "vpc-2"), None);
+    }
+
+    #[test]
+    fn the_difference_ignores_local_routes_and_shows_both_directions() {
+        let a = table("a", &[("10.0.0.0/16", "local"), ("0.0.0.0/0", "nat-1")]);
+        let b = table("b", &[("10.0.0.0/16", "local"), ("0.0.0.0/0", "igw-1")]);
+        assert_eq!(difference(&a, &b), ["- 0.0.0.0/0 via nat-1", "+ 0.0.0.0/0 via igw-1"]);
+        assert!(difference(&a, &a).is_empty());
+        assert!(is_public(&b) && !is_public(&a));
+        assert!(difference(&table("c", &[("10.0.0.0/16", "local")]), &RouteTable::default()).is_empty());
+    }
+
+    #[test]
+    fn a_table_is_the_steps_own_only_with_both_tags() {
+        let tags = Tags::from([
+            (target::TAG_RUN.to_owned(), "r".to_owned()),
+            (target::TAG_STEP.to_owned(), "s".to_owned()),
+        ]);
+        let mut t = table("a", &[]);
+        assert!(!carries(&t, &tags), "no tags");
+        t.tags.insert(target::TAG_RUN.to_owned(), "r".to_owned());
+        assert!(!carries(&t, &tags), "run only");
+        t.tags.insert(target::TAG_STEP.to_owned(), "s".to_owned());
+        assert!(carries(&t, &tags));
+        assert!(!carries(&t, &Tags::new()), "a record without tags owns nothing");
+    }
+}

@@ -1,0 +1,569 @@
+//! `s3.delete-objects`: lays delete markers over objects of a versioned bucket.
+//!
+//! Left to others: whether anybody missed them, which probes see. Invariant: no version is ever
+//! removed; undo takes away a marker only where it is the one thing that is new on its key.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rds_restore::over;
+use super::s3_objects::{Recorded, State, Which, current, delete, keys, stacks, states};
+use crate::catalog::action::{
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
+};
+use crate::cloud::{BucketInfo, CloudResult, EffectCertainty, ObjectRef};
+use crate::model::{Dur, ResourceKind, Target};
+
+/// `s3.delete-objects`.
+pub struct S3Delete;
+
+/// Parameters of `s3.delete-objects`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Delete every object under this prefix; `""` is the whole bucket. Either this or `keys`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Delete these objects. Either this or `prefix`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Refuse to delete more objects than this, per bucket.
+    #[serde(default = "hundred")]
+    pub max_objects: usize,
+    /// Buckets that delete markers are replicated to and that undo mends too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<String>,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+/// What undo needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// Bucket.
+    pub bucket: String,
+    /// The prefix, where the drill names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Each object with the versions that it had.
+    objects: Vec<Recorded>,
+    /// The same for each replica.
+    replicas: Vec<(String, Vec<Recorded>)>,
+}
+
+static SPEC: ActionSpec = ActionSpec {
+    name: "s3.delete-objects",
+    summary: "Deletes objects of a versioned bucket, so that their versions stay and undo brings them back.",
+    kind: Some(ResourceKind::S3Bucket),
+    stage: StageRule::Fault,
+    reversibility: Reversibility::Reversible,
+    after: After::None,
+    batch: Batch { size: 1, by_zone: false },
+    mends: &[],
+    outputs: &[OutputSpec { name: "objects", summary: "How many objects were deleted." }],
+    timeout: Dur::mins(10),
+    undo_timeout: Dur::mins(30),
+    poll_every: Dur::secs(1),
+    permissions: Permissions {
+        prepare: &[
+            "s3:GetBucketLocation",
+            "s3:GetBucketVersioning",
+            "s3:GetReplicationConfiguration",
+            "s3:GetLifecycleConfiguration",
+            "s3:GetBucketNotification",
+            "s3:ListBucketVersions",
+        ],
+        apply: &["s3:ListBucketVersions", "s3:DeleteObject"],
+        poll: &["s3:ListBucketVersions"],
+        undo: &["s3:ListBucketVersions", "s3:DeleteObjectVersion"],
+    },
+    undo_story: "Removes, by version id, the delete marker on each object, where it is the only thing that is new \
+                 there since the step began; the version underneath becomes the current one again.",
+    docs: "Sends DeleteObjects without version ids, at most 1,000 keys a call: S3 lays a delete marker over each \
+object and keeps its versions, and readers get 404. S3 answers 200 even where it refused single objects; those \
+make the step fail, with what was deleted put back.
+
+Before the call, every version of every object is recorded. Undo compares: one new marker and nothing else is \
+this step's own and is removed; an object that is current already needs nothing; anything more is somebody \
+else's doing and leaves the step stuck for that object, never guessed at.
+
+Refused: buckets whose versioning is not Enabled (the objects would be gone for good) or that have MFA Delete on \
+(a marker could be made and not be removed); a rule that expires noncurrent versions sooner than `give_up` plus a \
+day; more objects than `max_objects`; no object at all; and replication of delete markers, unless every bucket \
+that they travel to is named in `replicas`, since S3 replicates a marker but not its removal. Undo then removes \
+the new markers there too; a marker that arrives later still has to be looked for by hand. Event notifications \
+are pointed out: consumers will see the deletions.
+
+Relied on: \"Working with delete markers\", \"Deleting object versions from a versioning-enabled bucket\", \
+\"Replicating delete markers between buckets\" (S3 User Guide) and \"DeleteObjects\" (API reference).",
+};
+
+fn refusals(cx: ReadCx<'_>, info: &BucketInfo, params: &Params) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    if info.versioning != "Enabled" {
+        let state = if info.versioning.is_empty() { "off" } else { &info.versioning };
+        out.push((
+            format!("its versioning is {state}, so a deletion could not be undone"),
+            "turn on versioning, or choose another bucket".to_owned(),
+        ));
+    }
+    if info.mfa_delete {
+        out.push((
+            "MFA Delete is on, so the delete markers could not be removed again".to_owned(),
+            "choose a bucket without MFA Delete".to_owned(),
+        ));
+    }
+    let unnamed: Vec<&str> = info
+        .marker_replicas
+        .iter()
+        .filter(|bucket| !params.replicas.contains(bucket))
+        .map(String::as_str)
+        .collect();
+    if !unnamed.is_empty() {
+        out.push((
+            format!(
+                "it replicates delete markers to {}, and their removal does not travel",
+                unnamed.join(", ")
+            ),
+            format!("name what undo has to mend too: `replicas: [{}]`", info.marker_replicas.join(", ")),
+        ));
+    }
+    if let Some(days) = info.noncurrent_expiry_days {
+        let needed = TimeDelta::milliseconds(cx.give_up.ms()) + TimeDelta::days(1);
+        if TimeDelta::days(i64::from(days)) < needed {
+            out.push((
+                format!(
+                    "a lifecycle rule expires noncurrent versions after {days} days, sooner than `give_up` ({}) \
+                     plus a day",
+                    cx.give_up
+                ),
+                "lengthen that rule, or shorten `give_up`".to_owned(),
+            ));
+        }
+    }
+    out
+}
+
+fn too_many(found: usize, params: &Params) -> Option<String> {
+    (found > params.max_objects)
+        .then(|| format!("{found} objects are meant, more than `max_objects: {}`", params.max_objects))
+}
+
+async fn inspect_one(
+    cx: ReadCx<'_>,
+    bucket: &str,
+    params: &Params,
+    out: &mut Vec<Finding>,
+) -> CloudResult<()> {
+    let info = cx.reads.s3.bucket_info(bucket).await?;
+    out.extend(
+        refusals(cx, &info, params)
+            .into_iter()
+            .map(|(text, hint)| Finding::new(Severity::Refusal, bucket, text).hint(hint)),
+    );
+    if info.notifications {
+        out.push(Finding::new(
+            Severity::Warning,
+            bucket,
+            "it sends event notifications: consumers will see the deletions",
+        ));
+    }
+    let Ok(which) = Which::from(params.prefix.as_deref(), &params.keys) else { return Ok(()) };
+    if matches!(which, Which::Prefix("")) {
+        out.push(Finding::new(Severity::Warning, bucket, "`prefix: \"\"` means every object in it"));
+    }
+    let stacks = stacks(cx, bucket, which).await?;
+    let live = |stack: &[crate::cloud::ObjectVersion]| stack.iter().any(|v| v.latest && !v.marker);
+    let found = stacks.values().filter(|s| live(s)).count();
+    for key in stacks.iter().filter(|(_, s)| !live(s)).map(|(k, _)| k) {
+        if matches!(which, Which::Keys(_)) {
+            out.push(Finding::new(Severity::Refusal, bucket, format!("there is no object {key}")));
+        }
+    }
+    if let Some(text) = too_many(found, params) {
+        out.push(
+            Finding::new(Severity::Refusal, bucket, text).hint("narrow `prefix`, or raise `max_objects`"),
+        );
+    } else if found == 0 {
+        out.push(Finding::new(Severity::Refusal, bucket, "no object is meant: there is nothing to delete"));
+    } else {
+        out.push(Finding::new(Severity::Info, bucket, format!("{found} objects will be deleted")));
+    }
+    Ok(())
+}
+
+async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -> Result<Undo, ActionError> {
+    let bucket = &target.ok_or_else(|| ActionError::refused("deleting objects needs a bucket"))?.id;
+    let which = Which::from(params.prefix.as_deref(), &params.keys).map_err(ActionError::refused)?;
+    // once more: the bucket may have been changed since the plan was made
+    let info = cx.reads.s3.bucket_info(bucket).await?;
+    if let Some((text, hint)) = refusals(cx, &info, params).into_iter().next() {
+        return Err(ActionError::refused(format!("{bucket}: {text}")).hint(hint));
+    }
+    let objects = current(cx, bucket, which).await?;
+    if let Some(text) = too_many(objects.len(), params) {
+        return Err(ActionError::refused(format!("{bucket}: {text}")));
+    }
+    if objects.is_empty() {
+        return Err(ActionError::refused(format!("{bucket}: there is nothing to delete")));
+    }
+    let names = keys(&objects);
+    let mut replicas = Vec::new();
+    for replica in &params.replicas {
+        let there =
+            stacks(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix)).await?;
+        let recorded = there
+            .into_iter()
+            .filter(|(key, _)| names.contains(key))
+            .filter_map(|(key, stack)| {
+                let current = stack.iter().find(|v| v.latest && !v.marker)?.version.clone();
+                Some(Recorded { key, current, known: stack.into_iter().map(|v| v.version).collect() })
+            })
+            .collect();
+        replicas.push((replica.clone(), recorded));
+    }
+    Ok(Undo { bucket: bucket.clone(), prefix: params.prefix.clone(), objects, replicas })
+}
+
+fn outputs(undo: &Undo) -> Outputs {
+    Outputs::from([("objects".to_owned(), undo.objects.len().to_string())])
+}
+
+async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
+    // what carries a marker already must not get a second one, which undo could not tell apart
+    let mut objects = Vec::new();
+    for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
+        match state {
+            State::AsBefore => objects.push(ObjectRef { key: recorded.key.clone(), version: None }),
+            State::Marked(markers) if markers.len() == 1 => {}
+            State::Marked(_) | State::Overwritten => {
+                return Err(ActionError::refused(format!(
+                    "{} was changed since it was recorded",
+                    recorded.key
+                )));
+            }
+            State::Unclear(why) => return Err(ActionError::refused(why)),
+        }
+    }
+    match delete(cx, &undo.bucket, objects).await.error() {
+        // refused for single objects: that is the answer, and polling would not find another
+        Some(error) => Err(ActionError { hopeless: error.kind.is_none(), ..error }),
+        None => Ok(Applied { outputs: outputs(undo), notes: Vec::new() }),
+    }
+}
+
+/// What one round of mending a bucket found.
+struct Mended {
+    removed: usize,
+    /// Nobody can tell what is right for these.
+    unclear: Vec<String>,
+    /// Somebody wrote these anew.
+    overwritten: Vec<String>,
+}
+
+async fn mend(
+    cx: WriteCx<'_>,
+    bucket: &str,
+    prefix: Option<&str>,
+    recorded: &[Recorded],
+) -> Result<Mended, ActionError> {
+    let mut markers = Vec::new();
+    let mut out = Mended { removed: 0, unclear: Vec::new(), overwritten: Vec::new() };
+    for (recorded, state) in states(cx.read, bucket, prefix, recorded).await? {
+        match state {
+            State::AsBefore => {}
+            State::Overwritten => out.overwritten.push(recorded.key.clone()),
+            State::Marked(mut ids) if ids.len() == 1 => {
+                markers.push(ObjectRef { key: recorded.key.clone(), version: ids.pop() });
+            }
+            State::Marked(ids) => out.unclear.push(format!(
+                "{}: {} new delete markers since the step began, of which only one can be its own",
+                recorded.key,
+                ids.len()
+            )),
+            State::Unclear(why) => out.unclear.push(why),
+        }
+    }
+    let sent = delete(cx, bucket, markers).await;
+    out.removed = sent.deleted;
+    match sent.error() {
+        Some(error) => Err(error),
+        None => Ok(out),
+    }
+}
+
+#[async_trait]
+impl Action for S3Delete {
+    type Params = Params;
+    type Undo = Undo;
+
+    fn spec(&self) -> &'static ActionSpec {
+        &SPEC
+    }
+
+    fn check(&self, params: &Params) -> Vec<String> {
+        let mut wrong: Vec<String> =
+            Which::from(params.prefix.as_deref(), &params.keys).err().into_iter().collect();
+        if params.max_objects == 0 {
+            wrong.push("`max_objects: 0` leaves nothing to delete".to_owned());
+        }
+        wrong
+    }
+
+    async fn inspect(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        params: &Params,
+    ) -> CloudResult<Vec<Finding>> {
+        let mut out = Vec::new();
+        for target in targets {
+            inspect_one(cx, &target.id, params, &mut out).await?;
+        }
+        Ok(out)
+    }
+
+    async fn prepare(
+        &self,
+        cx: ReadCx<'_>,
+        batch: &[(Option<Target>, Value)],
+        params: &Params,
+    ) -> Vec<Result<Undo, ActionError>> {
+        let mut out = Vec::with_capacity(batch.len());
+        for (target, _) in batch {
+            out.push(prepare_one(cx, target.as_ref(), params).await);
+        }
+        out
+    }
+
+    async fn apply(
+        &self,
+        cx: WriteCx<'_>,
+        batch: &[Prepared<Undo>],
+        _: &Params,
+    ) -> Vec<Result<Applied, ActionError>> {
+        let mut out = Vec::with_capacity(batch.len());
+        for p in batch {
+            out.push(apply_one(cx, &p.undo).await);
+        }
+        out
+    }
+
+    async fn poll(
+        &self,
+        cx: ReadCx<'_>,
+        _: Option<&Target>,
+        undo: &Undo,
+        _: &Params,
+    ) -> Result<Progress, ActionError> {
+        let states = states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await?;
+        let marked = states.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
+        if marked == states.len() {
+            return Ok(Progress::Ready(Applied { outputs: outputs(undo), notes: Vec::new() }));
+        }
+        if states.iter().all(|(_, s)| *s == State::AsBefore) {
+            return Ok(Progress::Absent);
+        }
+        // a fault is not sent twice, so looking again is useless
+        Err(ActionError::hopeless(format!("{marked} of {} objects are deleted", states.len()))
+            .effect(EffectCertainty::Partial))
+    }
+
+    async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
+        let since = cx.read.clock.now();
+        let prefix = undo.prefix.as_deref();
+        let (mut removed, mut there) = (0, 0);
+        let last = loop {
+            let mended = mend(cx, &undo.bucket, prefix, &undo.objects).await?;
+            let mut round = mended.removed;
+            removed += mended.removed;
+            let mut unclear = mended.unclear;
+            for (replica, recorded) in &undo.replicas {
+                let mended = mend(cx, replica, prefix, recorded).await?;
+                round += mended.removed;
+                there += mended.removed;
+                unclear.extend(mended.unclear.into_iter().map(|why| format!("{replica}: {why}")));
+            }
+            if let Some(first) = unclear.first() {
+                return Err(ActionError::hopeless(format!(
+                    "{} objects need a person; {first}",
+                    unclear.len()
+                ))
+                .effect(EffectCertainty::Partial)
+                .hint("compare the object's versions and remove the delete marker that the run made"));
+            }
+            // a deletion whose answer was lost, or a replica's marker, may show up late; and what was
+            // removed is looked at once more
+            let may_come = removed == 0 || (!undo.replicas.is_empty() && there == 0);
+            if round == 0 && (!may_come || over(cx.read, since, cx.read.settle)) {
+                break mended.overwritten;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        let mut proof = vec![match removed {
+            0 => format!("every object in {} is as it was", undo.bucket),
+            n => format!("{n} delete markers removed in {}, the recorded versions are current", undo.bucket),
+        }];
+        if !undo.replicas.is_empty() {
+            proof.push(format!("{there} markers removed in its replicas"));
+        }
+        if !last.is_empty() {
+            proof.push(format!("written anew by somebody else: {}", last.join(", ")));
+        }
+        let text = proof.join("; ");
+        Ok(if removed + there > 0 { Undone::PutBack(text) } else { Undone::Already(text) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{
+        BUCKET, SCRATCH_BUCKET, Trial, params, puts_everything_back, target,
+    };
+    use crate::cloud::faulty::Fault;
+
+    fn assets() -> Target {
+        target(ResourceKind::S3Bucket, BUCKET)
+    }
+
+    async fn deleted(t: &Trial, with: Value) -> Undo {
+        let p = params(&S3Delete, with);
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
+        undo
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_puts_everything_back() {
+        puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "catalogue/" })).await;
+        puts_everything_back(&S3Delete, &assets(), json!({ "keys": ["index.html", "css/site.css"] })).await;
+        puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "" })).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_meant_is_deleted() {
+        let t = Trial::new();
+        t.sim.put_object(BUCKET, "index.html.bak", "a neighbour");
+        let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+        assert_eq!(undo.objects.len(), 1);
+        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
+        assert!(!there("index.html").await);
+        assert!(there("index.html.bak").await && there("css/site.css").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_objects_a_call() {
+        let t = Trial::new();
+        t.sim.set_page_size(1000);
+        for n in 0..1500 {
+            t.sim.put_object(BUCKET, &format!("many/{n:04}"), "x");
+        }
+        let before = t.sim.snapshot();
+        let undo = deleted(&t, json!({ "prefix": "many/", "max_objects": 2000 })).await;
+        assert_eq!(t.sim.changes().len(), 2);
+        S3Delete.undo(t.write(), None, &undo).await.unwrap();
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn applying_again_adds_no_second_marker() {
+        let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
+        let before = t.sim.snapshot();
+        let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
+        assert!(matches!(S3Delete.undo(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_refused_fails_the_step_and_the_rest_is_put_back() {
+        let t = Trial::new();
+        let before = t.sim.snapshot();
+        t.sim.deny_object(BUCKET, "catalogue/items.json");
+        let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        let e = t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+        assert_eq!((e.effect, e.hopeless), (EffectCertainty::Partial, true));
+        assert!(e.message.contains("1 of 2 objects, the first: catalogue/items.json: AccessDenied"), "{e}");
+        let e = S3Delete.poll(t.read(), None, &undo, &p).await.unwrap_err();
+        assert!(e.hopeless && e.message == "1 of 2 objects are deleted", "{e}");
+        S3Delete.undo(t.write(), None, &undo).await.unwrap();
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_else_did_is_never_guessed_at() {
+        let t = Trial::new();
+        let undo = deleted(&t, json!({ "prefix": "catalogue/" })).await;
+        t.sim.put_marker(BUCKET, "catalogue/items.json");
+        let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+        assert!(e.hopeless && e.message.contains("catalogue/items.json: 2 new delete markers"), "{e}");
+        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
+        assert!(there("catalogue/prices.json").await, "the clear ones are put back all the same");
+        assert!(!there("catalogue/items.json").await);
+
+        // written anew over our marker: live, but with a marker of ours below
+        let t = Trial::new();
+        let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+        t.sim.put_object(BUCKET, "index.html", "new");
+        assert!(S3Delete.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn markers_in_replicas_are_mended_too() {
+        let t = Trial::new();
+        t.sim.add_bucket("replica", "Enabled", &crate::model::Tags::new());
+        t.sim.put_object("replica", "index.html", "the same");
+        t.sim.edit_bucket(BUCKET, |info| info.marker_replicas = vec!["replica".to_owned()]);
+        let before = t.sim.snapshot();
+        let p = params(&S3Delete, json!({ "keys": ["index.html"] }));
+        let refusals = t.refusals(&S3Delete, &assets(), &p).await;
+        assert!(refusals[0].contains("replicates delete markers to replica"), "{refusals:?}");
+        assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
+
+        let with = json!({ "keys": ["index.html"], "replicas": ["replica"] });
+        assert_eq!(t.refusals(&S3Delete, &assets(), &params(&S3Delete, with.clone())).await, [""; 0]);
+        let undo = deleted(&t, with).await;
+        t.sim.put_marker("replica", "index.html");
+        S3Delete.undo(t.write(), None, &undo).await.unwrap();
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_undone_is_refused() {
+        let refusals = async |change: fn(&mut BucketInfo), with: Value| {
+            let t = Trial::new();
+            t.sim.edit_bucket(BUCKET, change);
+            t.refusals(&S3Delete, &assets(), &params(&S3Delete, with)).await.join("; ")
+        };
+        let all = || json!({ "prefix": "" });
+        assert_eq!(refusals(|_| {}, all()).await, "");
+        assert!(refusals(|b| b.versioning = "Suspended".to_owned(), all()).await.contains("is Suspended"));
+        assert!(refusals(|b| b.mfa_delete = true, all()).await.contains("MFA Delete"));
+        // give_up is 8 hours: one day is too short, two are enough
+        assert!(refusals(|b| b.noncurrent_expiry_days = Some(1), all()).await.contains("after 1 days"));
+        assert_eq!(refusals(|b| b.noncurrent_expiry_days = Some(2), all()).await, "");
+        let many = refusals(|_| {}, json!({ "prefix": "", "max_objects": 5 })).await;
+        assert_eq!(many, "6 objects are meant, more than `max_objects: 5`");
+        assert!(refusals(|_| {}, json!({ "prefix": "nothing/" })).await.contains("nothing to delete"));
+        assert!(refusals(|_| {}, json!({ "keys": ["nobody"] })).await.contains("there is no object nobody"));
+        let t = Trial::new();
+        let scratch = target(ResourceKind::S3Bucket, SCRATCH_BUCKET);
+        let p = params(&S3Delete, all());
+        assert!(t.refusals(&S3Delete, &scratch, &p).await.join("; ").contains("versioning is off"));
+        assert!(t.prepare(&S3Delete, Some(&scratch), &p).await.is_err(), "prepare looks again");
+    }
+}

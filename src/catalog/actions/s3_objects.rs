@@ -1,0 +1,272 @@
+//! Objects of a versioned bucket: which ones a step means, and what lies on them now.
+//!
+//! Shared by deleting and restoring. Reads only. Invariant: a version is known by its id, never by
+//! its time, which S3 keeps only to the second; a key's history is compared as a set of ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::action::{ActionError, ReadCx, WriteCx};
+use crate::cloud::{
+    CloudResult, EffectCertainty, Mutation, ObjectError, ObjectRef, ObjectVersion, Outcome, all_pages,
+};
+
+/// As many as DeleteObjects takes in one call.
+pub(super) const CHUNK: usize = 1_000;
+
+/// Which objects a step means: all under a prefix, or these.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which<'a> {
+    /// Every object under this prefix.
+    Prefix(&'a str),
+    /// These keys.
+    Keys(&'a [String]),
+}
+
+impl<'a> Which<'a> {
+    /// From the two parameters, of which exactly one must be given.
+    pub(super) fn from(prefix: Option<&'a str>, keys: &'a [String]) -> Result<Self, String> {
+        match (prefix, keys) {
+            (Some(prefix), []) => Ok(Self::Prefix(prefix)),
+            (None, [_, ..]) => Ok(Self::Keys(keys)),
+            (Some(_), _) => Err("give `prefix` or `keys`, not both".to_owned()),
+            (None, []) => {
+                Err("say which objects: `prefix` or `keys` (`prefix: \"\"` is the whole bucket)".to_owned())
+            }
+        }
+    }
+}
+
+/// A key with its current version, and every version that it had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Recorded {
+    /// Key.
+    pub key: String,
+    /// Its current version.
+    pub current: String,
+    /// Every version and delete marker that it had, the current one included.
+    pub known: BTreeSet<String>,
+}
+
+/// Versions and markers by key.
+pub(super) type Stacks = BTreeMap<String, Vec<ObjectVersion>>;
+
+/// Every version of what is meant, every page.
+pub(super) async fn stacks(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> CloudResult<Stacks> {
+    let mut out = Stacks::new();
+    match which {
+        Which::Prefix(prefix) => {
+            for v in all_pages(|page| cx.reads.s3.versions(bucket, prefix, page)).await? {
+                out.entry(v.key.clone()).or_default().push(v);
+            }
+        }
+        Which::Keys(keys) => {
+            for key in keys {
+                let all = all_pages(|page| cx.reads.s3.versions(bucket, key, page)).await?;
+                // the key as a prefix also finds its longer neighbours
+                let own: Vec<_> = all.into_iter().filter(|v| v.key == *key).collect();
+                out.insert(key.clone(), own);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The objects that exist now, with their history. A key that was named and does not exist is an error.
+pub(super) async fn current(
+    cx: ReadCx<'_>,
+    bucket: &str,
+    which: Which<'_>,
+) -> Result<Vec<Recorded>, ActionError> {
+    let mut out = Vec::new();
+    for (key, stack) in stacks(cx, bucket, which).await? {
+        match stack.iter().find(|v| v.latest && !v.marker) {
+            Some(current) => out.push(Recorded {
+                current: current.version.clone(),
+                known: stack.iter().map(|v| v.version.clone()).collect(),
+                key,
+            }),
+            None if matches!(which, Which::Keys(_)) => {
+                return Err(ActionError::refused(format!("there is no object {key} in {bucket}")));
+            }
+            None => {}
+        }
+    }
+    Ok(out)
+}
+
+/// What lies on a recorded object now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The recorded version is the current one.
+    AsBefore,
+    /// Only delete markers are new, and the newest is current: taking them away brings the object back.
+    Marked(Vec<String>),
+    /// Somebody has written since, and no marker is among what is new.
+    Overwritten,
+    /// Anything else: nobody can tell what is right.
+    Unclear(String),
+}
+
+/// Compares what was recorded with what is there.
+pub(super) fn state(recorded: &Recorded, stack: &[ObjectVersion]) -> State {
+    let new: Vec<&ObjectVersion> = stack.iter().filter(|v| !recorded.known.contains(&v.version)).collect();
+    let key = &recorded.key;
+    if !stack.iter().any(|v| v.version == recorded.current && !v.marker) {
+        return State::Unclear(format!("{key}: its version {} is gone", recorded.current));
+    }
+    let markers: Vec<String> = new.iter().filter(|v| v.marker).map(|v| v.version.clone()).collect();
+    let latest = stack.iter().find(|v| v.latest);
+    match (new.len(), markers.len()) {
+        (0, _) if latest.is_some_and(|v| v.version == recorded.current) => State::AsBefore,
+        (n, 0) if n > 0 && latest.is_some_and(|v| !v.marker && !recorded.known.contains(&v.version)) => {
+            State::Overwritten
+        }
+        (n, m) if n == m && latest.is_some_and(|v| markers.contains(&v.version)) => State::Marked(markers),
+        (n, m) => State::Unclear(format!(
+            "{key}: {n} new versions since the step began, {m} of them delete markers; nothing was touched"
+        )),
+    }
+}
+
+/// What DeleteObjects did, over as many calls as it takes.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    /// How many objects it dealt with.
+    pub deleted: usize,
+    /// What it refused, per object.
+    pub errors: Vec<ObjectError>,
+    /// The call that failed as a whole; nothing was sent after it.
+    pub failed: Option<ActionError>,
+}
+
+impl Sent {
+    /// The error, if anything went wrong, with what may have happened.
+    pub(super) fn error(self) -> Option<ActionError> {
+        if let Some(failed) = self.failed {
+            let effect = match (self.deleted, failed.effect) {
+                (n, EffectCertainty::None) if n > 0 => EffectCertainty::Partial,
+                (_, effect) => effect,
+            };
+            return Some(failed.effect(effect));
+        }
+        let first = self.errors.first()?;
+        let effect = if self.deleted > 0 { EffectCertainty::Partial } else { EffectCertainty::None };
+        let text = format!(
+            "s3:DeleteObjects refused {} of {} objects, the first: {}: {} ({})",
+            self.errors.len(),
+            self.errors.len() + self.deleted,
+            first.key,
+            first.code,
+            first.message
+        );
+        Some(ActionError::refused(text).effect(effect))
+    }
+}
+
+/// Sends DeleteObjects for these, 1,000 at a time.
+pub(super) async fn delete(cx: WriteCx<'_>, bucket: &str, objects: Vec<ObjectRef>) -> Sent {
+    let mut sent = Sent::default();
+    for chunk in objects.chunks(CHUNK) {
+        let mutation = Mutation::DeleteObjects { bucket: bucket.to_owned(), objects: chunk.to_vec() };
+        match cx.gate.send(mutation).await {
+            Ok(reply) => match reply.outcome {
+                Outcome::Objects { deleted, mut errors } => {
+                    sent.deleted += deleted.len();
+                    sent.errors.append(&mut errors);
+                }
+                _ => sent.deleted += chunk.len(),
+            },
+            Err(e) => {
+                sent.failed = Some(e.into());
+                break;
+            }
+        }
+    }
+    sent
+}
+
+/// The keys of a record, for looking them up again.
+pub(super) fn keys(recorded: &[Recorded]) -> Vec<String> {
+    recorded.iter().map(|r| r.key.clone()).collect()
+}
+
+/// The recorded objects with what lies on them now. With a prefix they are found by listing it once,
+/// else key by key.
+pub(super) async fn states<'r>(
+    cx: ReadCx<'_>,
+    bucket: &str,
+    prefix: Option<&str>,
+    recorded: &'r [Recorded],
+) -> CloudResult<Vec<(&'r Recorded, State)>> {
+    let keys = keys(recorded);
+    let which = prefix.map_or(Which::Keys(&keys), Which::Prefix);
+    let stacks = stacks(cx, bucket, which).await?;
+    Ok(recorded.iter().map(|r| (r, state(r, stacks.get(&r.key).map_or(&[], Vec::as_slice)))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(id: &str, latest: bool, marker: bool) -> ObjectVersion {
+        ObjectVersion { key: "k".to_owned(), version: id.to_owned(), latest, marker, modified: None }
+    }
+
+    fn recorded() -> Recorded {
+        Recorded {
+            key: "k".to_owned(),
+            current: "v2".to_owned(),
+            known: ["v1", "v2", "m0"].map(str::to_owned).into(),
+        }
+    }
+
+    #[test]
+    fn what_lies_on_an_object_is_told_from_ids_alone() {
+        let (v1, m0) = (version("v1", false, false), version("m0", false, true));
+        let (v2, under) = (version("v2", true, false), version("v2", false, false));
+        let check = |stack: &[&ObjectVersion]| {
+            state(&recorded(), &stack.iter().copied().cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(check(&[&v2, &v1, &m0]), State::AsBefore);
+        // lifecycle has taken an old version away: still as before
+        assert_eq!(check(&[&v2]), State::AsBefore);
+        let m1 = version("m1", true, true);
+        assert_eq!(check(&[&m1, &under, &m0, &v1]), State::Marked(vec!["m1".to_owned()]));
+        let m2 = version("m2", false, true);
+        assert_eq!(check(&[&m1, &m2, &under]), State::Marked(vec!["m1".to_owned(), "m2".to_owned()]));
+        assert_eq!(check(&[&version("v3", true, false), &under]), State::Overwritten);
+        assert!(matches!(check(&[&version("v3", true, false), &m2, &under]), State::Unclear(_)));
+        assert!(matches!(check(&[&m1, &v1]), State::Unclear(_)), "the version itself is gone");
+        assert!(matches!(check(&[]), State::Unclear(_)));
+        // an older marker became current again: somebody removed the version above it
+        assert!(matches!(check(&[&version("m0", true, true), &under]), State::Unclear(_)));
+    }
+
+    #[test]
+    fn an_error_says_what_may_have_happened() {
+        let refused =
+            || ObjectError { key: "k".to_owned(), code: "AccessDenied".to_owned(), message: "no".to_owned() };
+        let effect = |sent: Sent| sent.error().map(|e| e.effect);
+        assert_eq!(effect(Sent { deleted: 3, ..Sent::default() }), None);
+        let none = Sent { errors: vec![refused()], ..Sent::default() };
+        assert_eq!(effect(none), Some(EffectCertainty::None));
+        let some = Sent { deleted: 1, errors: vec![refused()], failed: None };
+        assert_eq!(effect(some), Some(EffectCertainty::Partial));
+        let later = Sent { deleted: 1000, errors: vec![], failed: Some(ActionError::refused("throttled")) };
+        assert_eq!(effect(later), Some(EffectCertainty::Partial));
+        let lost = ActionError::refused("no answer").effect(EffectCertainty::Unknown);
+        let lost = Sent { deleted: 1000, errors: vec![], failed: Some(lost) };
+        assert_eq!(effect(lost), Some(EffectCertainty::Unknown));
+    }
+
+    #[test]
+    fn exactly_one_way_to_say_which() {
+        let keys = ["a".to_owned()];
+        assert!(Which::from(Some("p/"), &[]).is_ok());
+        assert!(Which::from(None, &keys).is_ok());
+        assert!(Which::from(Some("p/"), &keys).is_err());
+        assert!(Which::from(None, &[]).is_err());
+    }
+}

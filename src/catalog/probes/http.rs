@@ -1,0 +1,279 @@
+//! `http`: what a client of a web service gets.
+//!
+//! Invariant: no redirect is followed and nothing is retried, so that what is seen is one answer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::answer::{failed, is_reference, shown, silent};
+use crate::catalog::action::ReadCx;
+use crate::catalog::probe::{Probe, ProbeSpec, Reading};
+use crate::cloud::{HttpRequest, HttpResponse};
+use crate::model::{Dur, OneOrMany};
+
+/// `http`.
+pub struct Http;
+
+/// Request method.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    #[default]
+    Get,
+    /// Reads the headers only.
+    Head,
+    /// Sends the body.
+    Post,
+}
+
+/// A value inside a JSON body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonCheck {
+    /// Where: `checks.database.ok`, `items[0].sku`, or a JSON Pointer such as `/items/0/sku`.
+    pub path: String,
+    /// What must stand there. Text, numbers and booleans are compared as text.
+    pub equals: Value,
+}
+
+/// Parameters of `http`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// Absolute URL, `http://` or `https://`.
+    pub url: String,
+    /// Method.
+    #[serde(default)]
+    pub method: Method,
+    /// Accepted status codes; `2??` stands for any of the two hundreds.
+    #[serde(default = "ok")]
+    pub status: OneOrMany,
+    /// Text that the body must contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_contains: Option<String>,
+    /// A value that the body, read as JSON, must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<JsonCheck>,
+    /// Headers that the answer must have, with accepted values (`*` and `?` allowed).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: BTreeMap<String, OneOrMany>,
+    /// An answer that takes longer is unhealthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_latency: Option<Dur>,
+    /// Headers to send.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Body to send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Whether to accept any certificate.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+fn ok() -> OneOrMany {
+    OneOrMany::from("200")
+}
+
+/// How much of a body is read.
+const BODY_LIMIT: usize = 256 * 1024;
+
+static SPEC: ProbeSpec = ProbeSpec {
+    name: "http",
+    summary: "Sends one HTTP request and judges status, headers, body and latency.",
+    permissions: &[],
+    timeout: Dur::secs(5),
+    docs: "Healthy when everything asked for holds: the status, each `header`, `body_contains`, the value at \
+`json.path`, and an answer within `max_latency`. Redirects are not followed: name `status: 301` where one is \
+wanted. The first 256 KiB of a body are looked at.
+
+A connection that is refused, breaks, or is not answered in time is unhealthy: that is what the service's \
+clients get. A name that does not resolve, a certificate that does not check out and a URL that is no URL are \
+unknown: the service was never asked.
+
+For a CDN, `header: { x-cache: \"Miss*\" }` or `age` tell whether an answer came from the cache.",
+};
+
+fn at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
+    if path.is_empty() || path.starts_with('/') {
+        return body.pointer(path);
+    }
+    let path = path.strip_prefix("$.").unwrap_or(path);
+    path.split(['.', '[']).try_fold(body, |here, part| match part.strip_suffix(']') {
+        Some(index) => here.get(index.parse::<usize>().ok()?),
+        None => here.get(part).or_else(|| here.get(part.parse::<usize>().ok()?)),
+    })
+}
+
+fn same(found: &Value, wanted: &Value) -> bool {
+    let text = |v: &Value| match v {
+        Value::String(s) => Some(s.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(v.to_string()),
+        _ => None,
+    };
+    match (text(found), text(wanted)) {
+        (Some(a), Some(b)) => a == b,
+        _ => found == wanted,
+    }
+}
+
+/// What is wrong with the answer, if anything.
+fn wrong(answer: &HttpResponse, params: &Params) -> Option<String> {
+    let status = answer.status.to_string();
+    if !params.status.matches(&status) {
+        return Some(format!("status {status}, not {}", params.status));
+    }
+    for (name, values) in &params.header {
+        match answer.headers.get(&name.to_ascii_lowercase()) {
+            None => return Some(format!("no header {name}")),
+            Some(value) if !values.matches(value) => return Some(format!("{name}: {}", shown(value))),
+            Some(_) => {}
+        }
+    }
+    if let Some(text) = &params.body_contains
+        && !answer.body.contains(text.as_str())
+    {
+        return Some(format!("the body does not contain `{}`", shown(text)));
+    }
+    if let Some(check) = &params.json {
+        let Ok(body) = serde_json::from_str::<Value>(&answer.body) else {
+            return Some("the body is not JSON".to_owned());
+        };
+        return match at(&body, &check.path) {
+            None => Some(format!("nothing at {}", check.path)),
+            Some(found) if !same(found, &check.equals) => {
+                Some(format!("{} is {}", check.path, shown(&found.to_string())))
+            }
+            Some(_) => None,
+        };
+    }
+    None
+}
+
+#[async_trait]
+impl Probe for Http {
+    type Params = Params;
+
+    fn spec(&self) -> &'static ProbeSpec {
+        &SPEC
+    }
+
+    fn check(&self, params: &Params) -> Vec<String> {
+        let mut out = Vec::new();
+        let scheme = ["http://", "https://"].iter().any(|s| params.url.starts_with(s));
+        if !scheme && !is_reference(&params.url) {
+            out.push(format!("`url: {}` must begin with http:// or https://", params.url));
+        }
+        if params.status.is_empty() {
+            out.push("`status` is empty; leave it out for 200".to_owned());
+        }
+        if params.method == Method::Head && (params.body_contains.is_some() || params.json.is_some()) {
+            out.push("an answer to HEAD has no body to look at".to_owned());
+        }
+        if params.body.is_some() && params.method != Method::Post {
+            out.push("only POST sends a `body`".to_owned());
+        }
+        out
+    }
+
+    async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
+        let method = match params.method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+        };
+        let request = HttpRequest {
+            method: method.to_owned(),
+            url: params.url.clone(),
+            headers: params.headers.clone(),
+            body: params.body.clone(),
+            insecure: params.insecure,
+            body_limit: BODY_LIMIT,
+        };
+        let begin = cx.clock.stamp().mono_ms;
+        match cx.reads.net.http(&request).await {
+            Err(e) => failed(&e),
+            Ok(answer) => {
+                let ms = cx.clock.stamp().mono_ms.saturating_sub(begin);
+                let slow = params.max_latency.filter(|max| Duration::from_millis(ms) > max.0);
+                match (wrong(&answer, params), slow) {
+                    (Some(why), _) => Reading::judged(false, format!("{why} ({ms} ms)")),
+                    (None, Some(max)) => {
+                        Reading::judged(false, format!("{} in {ms} ms, more than {max}", answer.status))
+                    }
+                    (None, None) => Reading::judged(true, format!("{} in {ms} ms", answer.status)),
+                }
+            }
+        }
+    }
+
+    fn timed_out(&self, after: Duration) -> Reading {
+        silent(after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn params(with: Value) -> Params {
+        let mut all = json!({ "url": "http://localhost/" });
+        all.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn answer(status: u16, body: &str) -> HttpResponse {
+        let headers = BTreeMap::from([("x-cache".to_owned(), "Hit from cloudfront".to_owned())]);
+        HttpResponse { status, headers, body: body.to_owned() }
+    }
+
+    #[test]
+    fn each_expectation_can_fail() {
+        let body = r#"{"status":"ok","checks":{"web":{"ok":true,"n":3}},"items":[{"sku":"tea-1"}]}"#;
+        for (with, want) in [
+            (json!({}), None),
+            (json!({ "status": 503 }), Some("status 200, not 503")),
+            (json!({ "status": [503, "2??"] }), None),
+            (json!({ "body_contains": "tea-1" }), None),
+            (json!({ "body_contains": "tea-2" }), Some("the body does not contain `tea-2`")),
+            (json!({ "header": { "X-Cache": "Hit*" } }), None),
+            (json!({ "header": { "X-Cache": "Miss*" } }), Some("X-Cache: Hit from cloudfront")),
+            (json!({ "header": { "age": "*" } }), Some("no header age")),
+            (json!({ "json": { "path": "checks.web.ok", "equals": true } }), None),
+            (json!({ "json": { "path": "checks.web.ok", "equals": "true" } }), None),
+            (json!({ "json": { "path": "$.checks.web.n", "equals": 3 } }), None),
+            (json!({ "json": { "path": "checks.web.n", "equals": 2 } }), Some("checks.web.n is 3")),
+            (json!({ "json": { "path": "items[0].sku", "equals": "tea-1" } }), None),
+            (json!({ "json": { "path": "/items/0/sku", "equals": "tea-1" } }), None),
+            (
+                json!({ "json": { "path": "items[1].sku", "equals": "tea-1" } }),
+                Some("nothing at items[1].sku"),
+            ),
+            (json!({ "json": { "path": "checks.web", "equals": { "ok": true, "n": 3 } } }), None),
+        ] {
+            assert_eq!(wrong(&answer(200, body), &params(with.clone())).as_deref(), want, "{with}");
+        }
+        let json = params(json!({ "json": { "path": "a", "equals": 1 } }));
+        assert_eq!(wrong(&answer(200, "<html>"), &json).as_deref(), Some("the body is not JSON"));
+    }
+
+    #[test]
+    fn combinations_that_make_no_sense_are_told() {
+        let check = |with: Value| Probe::check(&Http, &params(with)).len();
+        assert_eq!(check(json!({})), 0);
+        assert_eq!(check(json!({ "url": "localhost:80" })), 1);
+        assert_eq!(check(json!({ "url": "${steps.restore.endpoint}" })), 0);
+        assert_eq!(check(json!({ "method": "HEAD", "body_contains": "x" })), 1);
+        assert_eq!(check(json!({ "body": "x" })), 1);
+        assert_eq!(check(json!({ "method": "POST", "body": "x" })), 0);
+        assert!(serde_json::from_value::<Params>(json!({ "url": "http://x", "statuss": 200 })).is_err());
+    }
+}

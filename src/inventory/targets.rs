@@ -1,0 +1,152 @@
+//! Turns what the services return into [`Target`]s: id, name, tags and the attributes of `where`. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::cloud::{BucketInfo, DbInstance, Distribution, Instance, RouteTable, Subnet};
+use crate::model::{ResourceKind, Tags, Target};
+
+/// The tag that Auto Scaling sets on the members of a group.
+const GROUP_TAG: &str = "aws:autoscaling:groupName";
+
+/// Attributes that are present.
+fn attrs<'a>(pairs: impl IntoIterator<Item = (&'a str, Option<String>)>) -> BTreeMap<String, String> {
+    pairs.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))).collect()
+}
+
+fn text(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+fn name(tags: &Tags) -> Option<String> {
+    tags.get("Name").cloned()
+}
+
+/// An EC2 instance.
+pub(super) fn instance(i: Instance) -> Target {
+    Target {
+        kind: ResourceKind::Ec2Instance,
+        arn: None,
+        name: name(&i.tags),
+        attrs: attrs([
+            ("id", text(&i.id)),
+            ("name", name(&i.tags)),
+            ("state", text(&i.state)),
+            ("zone", text(&i.zone)),
+            ("vpc", i.vpc),
+            ("subnet", i.subnet),
+            ("type", text(&i.instance_type)),
+            ("image", text(&i.image)),
+            ("private_ip", i.private_ip),
+            ("group", i.tags.get(GROUP_TAG).cloned()),
+        ]),
+        id: i.id,
+        tags: i.tags,
+    }
+}
+
+/// A subnet; `route_table` is the table it is explicitly associated with.
+pub(super) fn subnet(s: Subnet, tables: &BTreeMap<String, String>) -> Target {
+    Target {
+        kind: ResourceKind::VpcSubnet,
+        arn: None,
+        name: name(&s.tags),
+        attrs: attrs([
+            ("id", text(&s.id)),
+            ("name", name(&s.tags)),
+            ("state", text(&s.state)),
+            ("zone", text(&s.zone)),
+            ("vpc", text(&s.vpc)),
+            ("cidr", text(&s.cidr)),
+            ("route_table", tables.get(&s.id).cloned()),
+        ]),
+        id: s.id,
+        tags: s.tags,
+    }
+}
+
+/// Per subnet, the route table it is explicitly associated with.
+pub(super) fn explicit(tables: &[RouteTable]) -> BTreeMap<String, String> {
+    let pairs = tables
+        .iter()
+        .flat_map(|t| t.associations.iter().filter_map(|a| Some((a.subnet.clone()?, t.id.clone()))));
+    pairs.collect()
+}
+
+/// A route table.
+pub(super) fn route_table(t: RouteTable) -> Target {
+    let main = t.associations.iter().any(|a| a.main);
+    Target {
+        kind: ResourceKind::VpcRouteTable,
+        arn: None,
+        name: name(&t.tags),
+        attrs: attrs([
+            ("id", text(&t.id)),
+            ("name", name(&t.tags)),
+            ("vpc", text(&t.vpc)),
+            ("main", Some(main.to_string())),
+        ]),
+        id: t.id,
+        tags: t.tags,
+    }
+}
+
+/// A database.
+pub(super) fn database(d: DbInstance) -> Target {
+    Target {
+        kind: ResourceKind::RdsInstance,
+        arn: text(&d.arn),
+        name: name(&d.tags),
+        attrs: attrs([
+            ("id", text(&d.identifier)),
+            ("identifier", text(&d.identifier)),
+            ("status", text(&d.status)),
+            ("zone", d.zone),
+            ("vpc", d.vpc),
+            ("engine", text(&d.engine)),
+            ("engine_version", text(&d.engine_version)),
+            ("class", text(&d.class)),
+            ("multi_az", Some(d.multi_az.to_string())),
+            ("cluster", d.cluster),
+        ]),
+        id: d.identifier,
+        tags: d.tags,
+    }
+}
+
+/// A bucket; `info` is read only where the tags match.
+pub(super) fn bucket(name: String, region: &str, tags: Tags, info: Option<&BucketInfo>) -> Target {
+    // a bucket whose versioning was never on answers with nothing
+    let versioning = info.map(|i| text(&i.versioning).unwrap_or_else(|| "Disabled".to_owned()));
+    Target {
+        kind: ResourceKind::S3Bucket,
+        arn: None,
+        name: None,
+        attrs: attrs([
+            ("id", text(&name)),
+            ("name", text(&name)),
+            ("region", text(region)),
+            ("versioning", versioning),
+        ]),
+        id: name,
+        tags,
+    }
+}
+
+/// A distribution.
+pub(super) fn distribution(d: Distribution, tags: Tags) -> Target {
+    Target {
+        kind: ResourceKind::CloudfrontDistribution,
+        arn: text(&d.arn),
+        name: name(&tags).or_else(|| text(&d.comment)),
+        attrs: attrs([
+            ("id", text(&d.id)),
+            ("domain", text(&d.domain)),
+            ("status", text(&d.status)),
+            ("enabled", Some(d.enabled.to_string())),
+            ("comment", text(&d.comment)),
+            ("alias", text(&d.aliases.join(","))),
+        ]),
+        id: d.id,
+        tags,
+    }
+}

@@ -1,0 +1,83 @@
+//! The network and this machine, for probes and local steps. Always built; I/O.
+//!
+//! For: one HTTP request, one TCP connection, one query, one program. Not for: deciding what an
+//! answer means, retrying, bounding the time of network calls (the caller does). Invariants: no
+//! proxy and no password is taken from the environment, and no error holds a password.
+
+mod http;
+mod local;
+mod sql;
+
+use async_trait::async_trait;
+
+pub use local::RealLocal;
+
+use crate::cloud::{
+    CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse, Net, SqlAnswer, SqlRequest,
+};
+
+/// Probes over the real network. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RealNet {
+    http: http::Clients,
+}
+
+impl RealNet {
+    /// Prepares the HTTP clients; sends nothing.
+    ///
+    /// # Errors
+    /// `Other` where the TLS library cannot be set up.
+    pub fn new() -> CloudResult<Self> {
+        Ok(Self { http: http::Clients::new()? })
+    }
+}
+
+#[async_trait]
+impl Net for RealNet {
+    async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse> {
+        self.http.send(request).await
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
+        match tokio::net::TcpStream::connect((host, port)).await {
+            Ok(_connection) => Ok(()),
+            Err(error) => {
+                Err(CloudError::new("net:tcp", ErrorKind::Unreachable, format!("{host}:{port}: {error}")))
+            }
+        }
+    }
+
+    async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer> {
+        sql::query(request).await
+    }
+}
+
+/// The causes of an error in one line, each part once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_is_open_or_refused() {
+        let net = RealNet::new().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        net.tcp("127.0.0.1", port).await.unwrap();
+        drop(listener);
+        let error = net.tcp("127.0.0.1", port).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unreachable);
+    }
+}

@@ -1,0 +1,286 @@
+//! Drill and world to [`Plan`]: resolves, draws, inspects, and notes everything that was found. Reads only.
+//!
+//! What refuses a run is a finding and no error, so that one look at a plan shows all of it. An error
+//! means that the world could not be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::{FORMAT, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
+use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
+use crate::cloud::{CloudError, Identity, Reads};
+use crate::drill::selector;
+use crate::drill::{Drill, Known, Loaded, Step};
+use crate::inventory;
+use crate::model::{Clock, Dur, ResourceKind, RunId, Stage, StepId, Target, World};
+
+/// Where and how to plan.
+#[derive(Clone)]
+pub struct BuildOptions {
+    /// Which world is behind the reads.
+    pub world: World,
+    /// The region of the run.
+    pub region: String,
+    /// The endpoint, where one is overridden.
+    pub endpoint: Option<String>,
+    /// The seed that targets are drawn with; made of the time and the drill if left out.
+    pub seed: Option<u32>,
+    /// The redrill version that plans.
+    pub version: String,
+    /// Whether the credentials renew themselves, where known.
+    pub refreshable: Option<bool>,
+    /// The actions and probes that there are.
+    pub known: Known,
+}
+
+impl BuildOptions {
+    /// For a world and a region, everything else as usual.
+    pub fn new(world: World, region: impl Into<String>) -> Self {
+        Self {
+            world,
+            region: region.into(),
+            endpoint: None,
+            seed: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            refreshable: None,
+            known: Known::shipped(),
+        }
+    }
+}
+
+/// Why no plan could be made.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The world could not be read.
+    #[error("the world could not be read")]
+    Cloud(#[from] CloudError),
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// Where AWS cannot be read. Everything that merely refuses the run is a finding of the plan.
+pub async fn build(
+    loaded: &Loaded,
+    reads: &Reads,
+    clock: &dyn Clock,
+    options: &BuildOptions,
+) -> Result<Plan, PlanError> {
+    let drill = &loaded.drill;
+    let identity = reads.sts.identity().await?;
+    let now = clock.now();
+    let seed = options.seed.unwrap_or_else(|| {
+        let digest: [u8; 32] = Sha256::digest(format!("{}:{}", drill.name, now.timestamp_millis())).into();
+        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    });
+    let mut findings = limits::place(&drill.limits, &identity.account, &options.region);
+    let mut targets = BTreeMap::new();
+    for (name, spec) in &drill.targets {
+        let found = inventory::resolve(reads, &options.region, spec).await?;
+        if !found.unreadable.is_empty() {
+            let text =
+                format!("the tags of {} cannot be read, so it was left out", found.unreadable.join(", "));
+            findings.push(Finding::new(Severity::Warning, name, text));
+        }
+        let planned = draw(name, spec, found, seed, &options.region, &mut findings);
+        targets.insert(name.clone(), planned);
+    }
+    findings.extend(limits::targets(&drill.limits, &targets));
+    findings.extend(limits::window(&drill.limits, now, Severity::Warning));
+    let steps = steps(drill, &options.known);
+    let longest = limits::longest(drill, &steps);
+    findings.extend(limits::credentials(&identity, now, longest, options.refreshable));
+    let mut plan = Plan {
+        format: FORMAT,
+        redrill: options.version.clone(),
+        created_at: now,
+        world: options.world,
+        account: identity.account.clone(),
+        caller: identity.arn.clone(),
+        region: options.region.clone(),
+        endpoint: options.endpoint.clone(),
+        seed,
+        drill: drill.clone(),
+        source: loaded.source.clone(),
+        source_sha256: Sha256::digest(loaded.source.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
+        environment: loaded.environment.clone(),
+        secret_params: drill.params.iter().filter(|(_, p)| p.secret).map(|(n, _)| n.clone()).collect(),
+        targets,
+        permissions: permissions(drill, &steps, &options.known),
+        steps,
+        findings: Vec::new(),
+    };
+    findings.extend(inspect(&plan, reads, clock, options, &identity).await?);
+    findings.extend(lint::lint(&plan, &options.known));
+    // refusals first; what two steps found alike is said once
+    let mut seen = BTreeSet::new();
+    findings.retain(|f| seen.insert((f.subject.clone(), f.text.clone())));
+    findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    plan.findings = findings;
+    Ok(plan)
+}
+
+/// Reads every target of a plan again and says what changed; see [`drift::compare`].
+///
+/// # Errors
+/// Where AWS cannot be read.
+pub async fn check_drift(
+    plan: &Plan,
+    reads: &Reads,
+    world: World,
+    run: Option<&RunId>,
+) -> Result<Vec<Finding>, CloudError> {
+    let identity = reads.sts.identity().await?;
+    let now = inventory::reread_all(reads, &plan.region, &drift::targets(plan)).await?;
+    Ok(drift::compare(plan, &now, &identity.account, world, run))
+}
+
+fn draw(
+    name: &str,
+    spec: &crate::drill::TargetSpec,
+    found: inventory::Resolution,
+    seed: u32,
+    region: &str,
+    findings: &mut Vec<Finding>,
+) -> PlannedTargets {
+    let matched = found.matched.len();
+    let mut drawn = Vec::new();
+    if matched == 0 {
+        let text = match found.population {
+            0 => format!("no target: there is no {} in {region}", spec.resource),
+            n => format!("no target: none of the {n} {} in {region} matches", spec.resource),
+        };
+        findings.push(
+            Finding::new(Severity::Refusal, name, text).hint("check `tags` and `where` of the selector"),
+        );
+    } else {
+        match selector::draw(spec.select, seed, found.matched) {
+            Ok(d) => drawn = d,
+            Err(few) => {
+                let text = format!("too few targets: {few}");
+                findings.push(Finding::new(Severity::Refusal, name, text));
+            }
+        }
+    }
+    PlannedTargets { resource: spec.resource, population: found.population, matched, drawn }
+}
+
+/// Every step in order, groups numbered per stage.
+pub(super) fn steps(drill: &Drill, known: &Known) -> Vec<PlannedStep> {
+    let mut out = Vec::new();
+    for (stage, items) in [(Stage::Fault, &drill.fault), (Stage::Recovery, &drill.recovery)] {
+        for (group, item) in items.iter().enumerate() {
+            let alone = std::slice::from_ref(item);
+            let together = item.parallel.as_deref().unwrap_or(alone);
+            out.extend(together.iter().map(|s| step(s, stage, group, drill, known)));
+        }
+    }
+    out
+}
+
+fn step(step: &Step, stage: Stage, group: usize, drill: &Drill, known: &Known) -> PlannedStep {
+    let name = step.action.as_deref().unwrap_or("manual");
+    let id = StepId::new(step.id.as_deref().unwrap_or(name));
+    let params = if step.with.is_null() { Value::Object(Map::new()) } else { step.with.clone() };
+    let Some(action) = step.action.as_deref().and_then(|a| known.action(a)) else {
+        return PlannedStep {
+            id,
+            stage,
+            group,
+            action: None,
+            manual: step.manual.clone(),
+            target: None,
+            params,
+            timeout: step.timeout.unwrap_or_else(|| drill.objectives.give_up()),
+            undo_timeout: Dur::secs(0),
+            reversibility: Reversibility::Momentary,
+            after: After::None,
+            undo_story: "A person does it; redrill undoes nothing.".to_owned(),
+            permissions: Vec::new(),
+        };
+    };
+    let spec = action.spec();
+    let p = &spec.permissions;
+    let permissions: BTreeSet<&str> =
+        [p.prepare, p.apply, p.poll, p.undo].into_iter().flatten().copied().collect();
+    PlannedStep {
+        id,
+        stage,
+        group,
+        action: step.action.clone(),
+        manual: None,
+        target: step.target.clone(),
+        timeout: step.timeout.unwrap_or(spec.timeout),
+        undo_timeout: spec.undo_timeout,
+        reversibility: action.reversibility(&params),
+        after: if stage == Stage::Recovery { step.after.unwrap_or(spec.after) } else { After::None },
+        undo_story: spec.undo_story.to_owned(),
+        permissions: permissions.into_iter().map(str::to_owned).collect(),
+        params,
+    }
+}
+
+/// What setting and removing `redrill:held` takes.
+pub fn tagging_permissions(kind: ResourceKind) -> &'static [&'static str] {
+    match kind {
+        ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
+            &["ec2:CreateTags", "ec2:DeleteTags"]
+        }
+        ResourceKind::RdsInstance => &["rds:AddTagsToResource", "rds:RemoveTagsFromResource"],
+        ResourceKind::S3Bucket => &["s3:GetBucketTagging", "s3:PutBucketTagging"],
+        ResourceKind::CloudfrontDistribution => &["cloudfront:TagResource", "cloudfront:UntagResource"],
+    }
+}
+
+/// Every IAM permission that running the drill takes, sorted.
+pub fn permissions(drill: &Drill, steps: &[PlannedStep], known: &Known) -> Vec<String> {
+    let mut all: BTreeSet<String> = BTreeSet::from(["sts:GetCallerIdentity".to_owned()]);
+    for spec in drill.targets.values() {
+        let both = inventory::permissions(spec.resource).iter().chain(tagging_permissions(spec.resource));
+        all.extend(both.map(|p| (*p).to_owned()));
+    }
+    all.extend(steps.iter().flat_map(|s| s.permissions.iter().cloned()));
+    let probes = drill.steady_state.iter().chain(&drill.verify).map(|p| &p.probe);
+    for probe in probes.chain(drill.stop.iter().map(|s| &s.probe)).filter_map(|p| known.probe(p)) {
+        all.extend(probe.spec().permissions.iter().map(|p| (*p).to_owned()));
+    }
+    all.into_iter().collect()
+}
+
+/// [`permissions`] of a drill that is not planned: what `iam` prints without any call.
+pub fn permissions_of(drill: &Drill, known: &Known) -> Vec<String> {
+    permissions(drill, &steps(drill, known), known)
+}
+
+async fn inspect(
+    plan: &Plan,
+    reads: &Reads,
+    clock: &dyn Clock,
+    options: &BuildOptions,
+    identity: &Identity,
+) -> Result<Vec<Finding>, CloudError> {
+    let run = RunId::from_existing("plan");
+    let mut out = Vec::new();
+    for step in &plan.steps {
+        let Some(action) = step.action.as_deref().and_then(|a| options.known.action(a)) else { continue };
+        let targets: &[Target] = plan.targets_of(step);
+        if action.spec().kind.is_some() && targets.is_empty() {
+            continue; // refused already
+        }
+        let cx = ReadCx {
+            reads,
+            clock,
+            region: &plan.region,
+            account: &identity.account,
+            run: &run,
+            step: &step.id,
+            t0: None,
+            settle: plan.drill.settle,
+            give_up: plan.drill.objectives.give_up(),
+        };
+        out.extend(action.inspect(cx, targets, &step.params).await?);
+    }
+    Ok(out)
+}

@@ -1,0 +1,69 @@
+//! What changed between planning and running: each difference that matters is a refusal. Pure.
+
+use super::{Plan, limits};
+use crate::catalog::action::{Finding, Severity};
+use crate::drill::selector;
+use crate::model::{RunId, Target, World};
+
+/// Holds the plan against the world as it is now, right before the first step.
+///
+/// `now` holds, for every target of [`targets`] in that order, what it is now (`None`: gone).
+pub fn compare(
+    plan: &Plan,
+    now: &[Option<Target>],
+    account: &str,
+    world: World,
+    run: Option<&RunId>,
+) -> Vec<Finding> {
+    let refusal = |subject: &str, text: String| Finding::new(Severity::Refusal, subject, text);
+    let mut out = Vec::new();
+    if account != plan.account {
+        out.push(refusal("account", format!("planned for account {}, this is {account}", plan.account)));
+    }
+    if world != plan.world {
+        out.push(refusal("world", format!("planned for `{}`, this is `{world}`", plan.world)));
+    }
+    for ((name, before), now) in drawn(plan).zip(now) {
+        let subject = limits::label(before);
+        let Some(now) = now else {
+            out.push(refusal(&subject, "it no longer exists".to_owned()));
+            continue;
+        };
+        if let Some(spec) = plan.drill.targets.get(name)
+            && !selector::matches(spec, now)
+        {
+            out.push(refusal(&subject, format!("it no longer matches `{name}`{}", difference(before, now))));
+        }
+        out.extend(limits::tags(&plan.drill.limits, now));
+        out.extend(limits::held(now, run.map(RunId::as_str)));
+    }
+    out.dedup();
+    out.into_iter().map(|f| if f.hint.is_some() { f } else { f.hint("plan again: redrill plan") }).collect()
+}
+
+/// The targets of a plan in the order that [`compare`] expects.
+pub fn targets(plan: &Plan) -> Vec<Target> {
+    drawn(plan).map(|(_, t)| t.clone()).collect()
+}
+
+fn drawn(plan: &Plan) -> impl Iterator<Item = (&String, &Target)> {
+    plan.targets.iter().flat_map(|(name, p)| p.drawn.iter().map(move |t| (name, t)))
+}
+
+/// The first tag or attribute that differs, in words.
+fn difference(before: &Target, now: &Target) -> String {
+    let pairs = [(&before.tags, &now.tags, "tag "), (&before.attrs, &now.attrs, "")];
+    for (old, new, what) in pairs {
+        for (key, value) in old {
+            match new.get(key) {
+                Some(v) if v == value => {}
+                Some(v) => return format!(": {what}{key} was `{value}`, is `{v}`"),
+                None => return format!(": {what}{key} was `{value}`, is gone"),
+            }
+        }
+        if let Some((key, value)) = new.iter().find(|(k, _)| !old.contains_key(*k)) {
+            return format!(": {what}{key} is `{value}`, was not there");
+        }
+    }
+    String::new()
+}

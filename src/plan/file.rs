@@ -1,0 +1,79 @@
+//! `plan.json`: writing a plan with its hash, and reading it back only as it was written. Pure.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{FORMAT, Plan, PlanFile};
+
+/// Why a plan file cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// Not JSON, or not a plan.
+    #[error("this is no plan: {0}")]
+    NotAPlan(String),
+    /// Written in another format.
+    #[error("the plan has format {found}; this redrill reads format {FORMAT}. Plan again")]
+    Format {
+        /// The format found.
+        found: String,
+    },
+    /// The hash does not fit.
+    #[error(
+        "the plan was edited after it was made: its hash is {actual}, the file says {stated}. \
+         Change the drill and plan again"
+    )]
+    Edited {
+        /// The hash that the file states.
+        stated: String,
+        /// The hash of what it holds.
+        actual: String,
+    },
+    /// It holds what this version does not know.
+    #[error("the plan was made by redrill {made_by}, which this version cannot read: {reason}. Plan again")]
+    Unknown {
+        /// The version that made it.
+        made_by: String,
+        /// What is not understood.
+        reason: String,
+    },
+}
+
+/// The text of `plan.json`.
+///
+/// # Panics
+/// Never: a plan always serialises.
+pub fn write(plan: &Plan) -> String {
+    let file = PlanFile { plan: plan.clone(), sha256: plan.sha256() };
+    let mut text = serde_json::to_string_pretty(&file).expect("BUG: a plan serialises");
+    text.push('\n');
+    text
+}
+
+/// Reads `plan.json`.
+///
+/// # Errors
+/// Where the text is no plan, was edited, or holds what this version does not know.
+pub fn read(text: &str) -> Result<Plan, FileError> {
+    let not = |e: String| FileError::NotAPlan(e);
+    let whole: Value = serde_json::from_str(text).map_err(|e| not(e.to_string()))?;
+    let plan = whole.get("plan").ok_or_else(|| not("it has no `plan`".to_owned()))?;
+    let stated =
+        whole.get("sha256").and_then(Value::as_str).ok_or_else(|| not("it has no `sha256`".to_owned()))?;
+    let format = plan.get("format").cloned().unwrap_or_default();
+    if format.as_u64() != Some(u64::from(FORMAT)) {
+        return Err(FileError::Format { found: format.to_string() });
+    }
+    let bytes = serde_json_canonicalizer::to_vec(plan).map_err(|e| not(e.to_string()))?;
+    let actual: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    if actual != stated {
+        return Err(FileError::Edited { stated: stated.to_owned(), actual });
+    }
+    let made_by = plan.get("redrill").and_then(Value::as_str).unwrap_or("?").to_owned();
+    let unknown = |reason: String| FileError::Unknown { made_by: made_by.clone(), reason };
+    let file: PlanFile = serde_path_to_error::deserialize(&whole).map_err(|e| unknown(e.to_string()))?;
+    // what the types would drop on reading is not allowed to hide either
+    if file.plan.sha256() != file.sha256 {
+        return Err(unknown("it holds fields that are not known here".to_owned()));
+    }
+    Ok(file.plan)
+}

@@ -1,0 +1,151 @@
+//! What is allowed and probably not meant: findings about a drill as a whole. Pure.
+
+use super::{Plan, PlannedStep};
+use crate::catalog::action::{After, Finding, Reversibility, Severity};
+use crate::drill::refs::{self, Reference};
+use crate::drill::{Impact, Known, Role};
+use crate::model::Stage;
+
+/// Everything that looks wrong.
+pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
+    let mut out = Vec::new();
+    restored_unseen(plan, known, &mut out);
+    impact_unseen(plan, &mut out);
+    rhythm(plan, &mut out);
+    cut_over(plan, &mut out);
+    not_mended(plan, known, &mut out);
+    selectors(plan, &mut out);
+    let irreversible = plan.steps.iter().any(|s| s.reversibility == Reversibility::Irreversible);
+    if plan.drill.allow_irreversible && !irreversible {
+        out.push(Finding::new(
+            Severity::Info,
+            "allow_irreversible",
+            "every step can be put back; `allow_irreversible` is not needed",
+        ));
+    }
+    out
+}
+
+fn warning(subject: &str, text: String) -> Finding {
+    Finding::new(Severity::Warning, subject, text)
+}
+
+/// Whether any of the texts refers to an output of the step.
+fn refers(value: &serde_json::Value, id: &str) -> bool {
+    refs::references(value).iter().any(|inner| match Reference::read(inner) {
+        Reference::Step(rest) => refs::split_step(rest, [id]).is_some(),
+        _ => false,
+    })
+}
+
+fn text_value(text: &str) -> serde_json::Value {
+    serde_json::Value::String(text.to_owned())
+}
+
+fn creates(step: &PlannedStep) -> bool {
+    step.stage == Stage::Recovery && step.reversibility == Reversibility::Additive
+}
+
+fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
+    for step in plan.steps.iter().filter(|s| creates(s)) {
+        let spec = step.action.as_deref().and_then(|a| known.action(a)).map(|a| a.spec());
+        // a replacement is seen by the steady state; what is restored beside the original is not
+        let beside = spec.is_some_and(|s| s.mends.is_empty() && !s.outputs.is_empty());
+        if beside && !plan.drill.verify.iter().any(|p| refers(&p.with, step.id.as_str())) {
+            out.push(
+                warning(step.id.as_str(), "no verify probe looks at what this step restores".to_owned())
+                    .hint(format!("refer to it under `verify`, for example with ${{steps.{}.…}}", step.id)),
+            );
+        }
+    }
+}
+
+fn impact_unseen(plan: &Plan, out: &mut Vec<Finding>) {
+    let client = plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
+    if plan.drill.impact == Impact::Expected && !plan.drill.fault.is_empty() && !client {
+        out.push(
+            warning(
+                "steady_state",
+                "no client probe can see the fault: the verdict will be no-impact".to_owned(),
+            )
+            .hint("add a probe to `steady_state`, or say `impact: none-expected`"),
+        );
+    }
+}
+
+fn rhythm(plan: &Plan, out: &mut Vec<Finding>) {
+    let objectives = &plan.drill.objectives;
+    for probe in &plan.drill.steady_state {
+        if probe.every > objectives.rto {
+            let text = format!("it looks every {}, and the RTO is {}", probe.every, objectives.rto);
+            out.push(warning(&probe.name, text).hint("look more often: `every`"));
+        }
+        if probe.hold > objectives.give_up() {
+            let text = format!(
+                "it must hold for {}, and the run gives up after {}",
+                probe.hold,
+                objectives.give_up()
+            );
+            out.push(warning(&probe.name, text));
+        }
+    }
+}
+
+/// A step that is removed at the end although something was pointed at it.
+fn cut_over(plan: &Plan, out: &mut Vec<Finding>) {
+    for (n, step) in plan.steps.iter().enumerate() {
+        if !(creates(step) && step.after == After::Remove) {
+            continue;
+        }
+        let later = plan.steps.iter().skip(n + 1).find(|s| {
+            let manual = s.manual.as_deref().is_some_and(|m| refers(&text_value(m), step.id.as_str()));
+            let command = s.action.as_deref() == Some("command") && refers(&s.params, step.id.as_str());
+            manual || command
+        });
+        if let Some(later) = later {
+            let text = format!("`{}` uses it, and it is removed at the end of the run", later.id);
+            out.push(
+                warning(step.id.as_str(), text)
+                    .hint("if something is cut over to it for good, say `after: keep`"),
+            );
+        }
+    }
+}
+
+fn not_mended(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
+    let mended: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|s| s.stage == Stage::Recovery)
+        .filter_map(|s| known.action(s.action.as_deref()?))
+        .flat_map(|a| a.spec().mends.iter().copied())
+        .collect();
+    for step in plan.steps.iter().filter(|s| s.stage == Stage::Fault) {
+        let Some(action) = step.action.as_deref() else { continue };
+        if step.reversibility == Reversibility::Irreversible && !mended.contains(&action) {
+            let by: Vec<&str> = known
+                .actions
+                .iter()
+                .filter(|a| a.spec().mends.contains(&action))
+                .map(|a| a.spec().name)
+                .collect();
+            let finding = warning(
+                step.id.as_str(),
+                "nothing under `recovery` mends what this breaks for good".to_owned(),
+            );
+            out.push(if by.is_empty() {
+                finding
+            } else {
+                finding.hint(format!("for example {}", by.join(" or ")))
+            });
+        }
+    }
+}
+
+fn selectors(plan: &Plan, out: &mut Vec<Finding>) {
+    for name in plan.targets.keys() {
+        if !plan.steps.iter().any(|s| s.target.as_ref() == Some(name)) {
+            out.push(warning(name, "no step uses this selector, and its targets count".to_owned()));
+        }
+    }
+}

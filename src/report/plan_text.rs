@@ -1,0 +1,297 @@
+//! A plan as people read it: what will happen, to what, and what was found. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::catalog::action::{After, Reversibility, Severity};
+use crate::model::pattern::OneOrMany;
+use crate::model::{Stage, Target};
+use crate::plan::{Plan, PlannedStep};
+
+/// How many targets of a selector are listed one by one.
+const LISTED: usize = 12;
+/// Narrowest page that is still laid out.
+const NARROWEST: usize = 40;
+
+/// The plan in plain text, wrapped to `width` columns.
+pub fn plan_text(plan: &Plan, width: usize) -> String {
+    let mut page = Page { out: String::new(), width: width.max(NARROWEST) };
+    head(plan, &mut page);
+    targets(plan, &mut page);
+    steps(plan, &mut page);
+    watched(plan, &mut page);
+    limits(plan, &mut page);
+    findings(plan, &mut page);
+    page.blank();
+    let n = plan.permissions.len();
+    page.hanging("", &format!("{n} permissions are needed; `redrill iam` prints them as a policy."));
+    page.hanging("", &format!("Plan sha256 {}", plan.sha256()));
+    page.out
+}
+
+struct Page {
+    out: String,
+    width: usize,
+}
+
+impl Page {
+    fn blank(&mut self) {
+        self.out.push('\n');
+    }
+
+    fn title(&mut self, text: &str) {
+        self.blank();
+        self.hanging("", text);
+    }
+
+    /// A text after a label; further lines start below the text.
+    fn hanging(&mut self, label: &str, text: &str) {
+        let indent = label.chars().count();
+        let room = self.width.saturating_sub(indent).max(20);
+        for (n, line) in wrap(text, room).into_iter().enumerate() {
+            if n == 0 {
+                self.out.push_str(label);
+            } else {
+                self.out.push_str(&" ".repeat(indent));
+            }
+            self.out.push_str(&line);
+            let end = self.out.trim_end_matches(' ').len();
+            self.out.truncate(end);
+            self.blank();
+        }
+    }
+
+    /// Rows whose columns line up; the last one wraps.
+    fn table(&mut self, indent: usize, rows: &[Vec<String>]) {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|c| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0))
+            .collect();
+        for row in rows {
+            let mut label = " ".repeat(indent);
+            let Some((last, first)) = row.split_last() else { continue };
+            for (cell, width) in first.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+                let _ = write!(label, "{cell:<width$}  ");
+            }
+            self.hanging(&label, last);
+        }
+    }
+}
+
+/// Breaks a text at blanks; a word that is longer than the line stays whole.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let used = lines.last().map_or(0, |l| l.chars().count());
+        let fits = used + usize::from(used > 0) + word.chars().count() <= width;
+        match lines.last_mut() {
+            Some(line) if used == 0 || fits => {
+                if used > 0 {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.iter().map(|c| (*c).to_owned()).collect()
+}
+
+fn head(plan: &Plan, page: &mut Page) {
+    let drill = &plan.drill;
+    page.hanging("", &drill.title);
+    page.blank();
+    let mut world = format!("{} account {}, {}", plan.world, plan.account, plan.region);
+    if let Some(endpoint) = &plan.endpoint {
+        let _ = write!(world, ", endpoint {endpoint}");
+    }
+    let o = &drill.objectives;
+    let mut objectives = format!("RTO {}", o.rto);
+    if let Some(rpo) = o.rpo {
+        let _ = write!(objectives, ", RPO {rpo}");
+    }
+    if let Some(detect) = o.detect {
+        let _ = write!(objectives, ", detect within {detect}");
+    }
+    let _ = write!(objectives, "; gives up after {}", o.give_up());
+    let mut name = format!("{}, service {}", drill.name, drill.service);
+    if let Some(environment) = &plan.environment {
+        let _ = write!(name, ", environment {environment}");
+    }
+    let seed = plan.seed.to_string();
+    page.table(
+        2,
+        &[
+            row(["drill", &name]),
+            row(["world", &world]),
+            row(["caller", &plan.caller]),
+            row(["objectives", &objectives]),
+            row(["seed", &seed]),
+        ],
+    );
+}
+
+fn targets(plan: &Plan, page: &mut Page) {
+    if plan.targets.is_empty() {
+        return;
+    }
+    page.title("Targets");
+    for (name, planned) in &plan.targets {
+        let drawn = planned.drawn.len();
+        let matched = match planned.matched == drawn {
+            true => String::new(),
+            false => format!("{} match, ", planned.matched),
+        };
+        page.hanging(
+            "  ",
+            &format!("{name}: {drawn} {} ({matched}{} exist)", planned.resource, planned.population),
+        );
+        let rows: Vec<Vec<String>> = planned.drawn.iter().take(LISTED).map(target).collect();
+        page.table(4, &rows);
+        if drawn > LISTED {
+            page.hanging("    ", &format!("and {} more, in plan.json", drawn - LISTED));
+        }
+    }
+}
+
+fn target(target: &Target) -> Vec<String> {
+    let name = target.name.as_deref().filter(|n| *n != target.id).unwrap_or_default();
+    let tags = target.tags.iter().filter(|(k, _)| *k != "Name" && !k.starts_with("aws:"));
+    let tags: Vec<String> = tags.map(|(k, v)| format!("{k}={v}")).collect();
+    let zone = target.zone().unwrap_or_default();
+    row([&target.id, name, zone, &tags.join(" ")])
+}
+
+fn steps(plan: &Plan, page: &mut Page) {
+    for (stage, title) in [(Stage::Fault, "Fault"), (Stage::Recovery, "Recovery")] {
+        let of: Vec<(usize, &PlannedStep)> =
+            plan.steps.iter().enumerate().filter(|(_, s)| s.stage == stage).collect();
+        page.title(title);
+        if of.is_empty() {
+            page.hanging("  ", "nothing");
+        }
+        for (n, step) in &of {
+            let together = of.iter().filter(|(_, s)| s.group == step.group).count() > 1;
+            step_text(plan, n + 1, step, together, page);
+        }
+    }
+}
+
+fn step_text(plan: &Plan, number: usize, step: &PlannedStep, together: bool, page: &mut Page) {
+    let label = format!(" {number:>2}  ");
+    let mut what = match (&step.action, &step.manual) {
+        (Some(action), _) if action == step.id.as_str() => action.clone(),
+        (Some(action), _) => format!("{}: {action}", step.id),
+        (None, manual) => format!("{}: a person: {}", step.id, manual.as_deref().unwrap_or_default()),
+    };
+    if let Some(target) = &step.target {
+        let n = plan.targets_of(step).len();
+        let noun = if n == 1 { "target" } else { "targets" };
+        let _ = write!(what, " on {n} {noun} ({target})");
+    }
+    if together {
+        what.push_str(", together with its neighbours");
+    }
+    page.hanging(&label, &what);
+    if step.action.is_none() {
+        return;
+    }
+    let end = match (step.reversibility, step.after, step.stage) {
+        (Reversibility::Irreversible, ..) => "cannot be put back",
+        (Reversibility::Momentary, ..) => "passes by itself",
+        (_, After::Remove, Stage::Recovery) => "removed at the end",
+        (_, After::Keep, Stage::Recovery) => "kept",
+        (_, After::None, Stage::Recovery) => "the state from before",
+        _ => "put back at the end",
+    };
+    page.hanging("     ", &format!("{end}. {}", step.undo_story));
+}
+
+fn watched(plan: &Plan, page: &mut Page) {
+    let drill = &plan.drill;
+    page.title("Probes");
+    let mut rows = Vec::new();
+    for p in &drill.steady_state {
+        let role = format!("{:?}", p.role).to_lowercase();
+        let rhythm = format!("every {}, holds for {} ({role})", p.every, p.hold);
+        rows.push(row(["steady", &p.name, &p.probe, &rhythm]));
+    }
+    for p in &drill.verify {
+        rows.push(row(["verify", &p.name, &p.probe, &format!("every {}", p.every)]));
+    }
+    for s in &drill.stop {
+        let after = s.for_.map(|d| format!(" for {d}")).unwrap_or_default();
+        let rhythm = format!("every {}, stops the run when breached{after}", s.every);
+        rows.push(row(["stop", &s.name, &s.probe, &rhythm]));
+    }
+    page.table(2, &rows);
+}
+
+fn limits(plan: &Plan, page: &mut Page) {
+    let l = &plan.drill.limits;
+    page.title("Limits");
+    let mut numbers = format!("at most {}", l.max_targets);
+    if let Some(percent) = l.max_percent {
+        let _ = write!(numbers, ", and {percent} % of what exists");
+    }
+    let mut rows = vec![
+        row(["accounts", &l.accounts.join(", ")]),
+        row(["regions", &l.regions.join(", ")]),
+        row(["targets", &numbers]),
+    ];
+    let tags = |tags: &BTreeMap<String, OneOrMany>| {
+        tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
+    };
+    if !l.require_tags.is_empty() {
+        rows.push(row(["must carry", &tags(&l.require_tags)]));
+    }
+    if !l.forbid_tags.is_empty() {
+        rows.push(row(["never", &tags(&l.forbid_tags)]));
+    }
+    if !l.windows.is_empty() {
+        rows.push(row(["windows", &l.windows.join("; ")]));
+    }
+    page.table(2, &rows);
+}
+
+fn findings(plan: &Plan, page: &mut Page) {
+    if plan.findings.is_empty() {
+        return;
+    }
+    page.title("Findings");
+    for f in &plan.findings {
+        let severity = match f.severity {
+            Severity::Refusal => "refused",
+            Severity::Warning => "warning",
+            Severity::Info => "note",
+        };
+        page.hanging(&format!("  {severity:<7}  "), &format!("{}: {}", f.subject, f.text));
+        if let Some(hint) = &f.hint {
+            page.hanging("           ", &format!("→ {hint}"));
+        }
+    }
+    let refusals = plan.refusals().count();
+    if refusals > 0 {
+        page.blank();
+        let noun = if refusals == 1 { "refusal" } else { "refusals" };
+        page.hanging("", &format!("{refusals} {noun}: this plan cannot be run."));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_wraps_below_its_label_and_long_words_stay_whole() {
+        let mut page = Page { out: String::new(), width: 40 };
+        page.hanging("  seed  ", &format!("{} then some more words that wrap", "x".repeat(50)));
+        let lines: Vec<&str> = page.out.lines().collect();
+        assert_eq!(lines[0], format!("  seed  {}", "x".repeat(50)));
+        assert!(lines[1].starts_with("        then some") && lines[1].chars().count() <= 40, "{lines:?}");
+    }
+}

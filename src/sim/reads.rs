@@ -1,0 +1,152 @@
+//! The read traits over the account. Each call is logged and takes its latency; none changes anything.
+
+use async_trait::async_trait;
+
+use super::Sim;
+use super::refusal::refuse;
+use crate::cloud::{
+    Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
+    Distribution, Ec2, Elb, Filter, GroupMember, Identity, Instance, InstanceDetail, Invalidation,
+    ObjectMeta, ObjectVersion, Page, Quota, Rds, Registration, RouteTable, S3, Secret, Secrets, Sts, Subnet,
+    TargetGroup, Volume,
+};
+use crate::model::Tags;
+
+type Next = Option<String>;
+
+#[async_trait]
+impl Sts for Sim {
+    async fn identity(&self) -> CloudResult<Identity> {
+        self.read("sts:GetCallerIdentity", |w| {
+            Ok(Identity {
+                account: w.account.clone(),
+                arn: format!("arn:aws:sts::{}:assumed-role/redrill/rehearsal", w.account),
+                expires_at: None,
+                server_date: Some(w.now),
+            })
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Ec2 for Sim {
+    async fn instances(&self, filter: &Filter, page: Next) -> CloudResult<Page<Instance>> {
+        self.read("ec2:DescribeInstances", |w| w.list_instances(filter, page)).await
+    }
+
+    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
+        self.read("ec2:DescribeInstanceAttribute", |w| w.instance_detail(id)).await
+    }
+
+    async fn volumes(&self, ids: &[String], page: Next) -> CloudResult<Page<Volume>> {
+        self.read("ec2:DescribeVolumes", |w| w.list_volumes(ids, page)).await
+    }
+
+    async fn addresses(&self, instances: &[String]) -> CloudResult<Vec<Address>> {
+        self.read("ec2:DescribeAddresses", |w| Ok(w.list_addresses(instances))).await
+    }
+
+    async fn subnets(&self, filter: &Filter, page: Next) -> CloudResult<Page<Subnet>> {
+        self.read("ec2:DescribeSubnets", |w| w.list_subnets(filter, page)).await
+    }
+
+    async fn route_tables(&self, filter: &Filter, page: Next) -> CloudResult<Page<RouteTable>> {
+        self.read("ec2:DescribeRouteTables", |w| w.list_tables(filter, page)).await
+    }
+
+    async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
+        self.read("ec2:DescribeSpotInstanceRequests", |w| Ok(w.spot_requests.get(request).cloned())).await
+    }
+}
+
+#[async_trait]
+impl AutoScaling for Sim {
+    async fn members(&self, instances: &[String]) -> CloudResult<Vec<GroupMember>> {
+        self.read("autoscaling:DescribeAutoScalingInstances", |w| Ok(w.members(instances))).await
+    }
+}
+
+#[async_trait]
+impl Elb for Sim {
+    async fn target_groups(&self, page: Next) -> CloudResult<Page<TargetGroup>> {
+        self.read("elasticloadbalancing:DescribeTargetGroups", |w| w.list_target_groups(page)).await
+    }
+
+    async fn registrations(&self, group: &str) -> CloudResult<Vec<Registration>> {
+        self.read("elasticloadbalancing:DescribeTargetHealth", |w| w.list_registrations(group)).await
+    }
+}
+
+#[async_trait]
+impl Rds for Sim {
+    async fn instances(&self, identifier: Option<&str>, page: Next) -> CloudResult<Page<DbInstance>> {
+        self.read("rds:DescribeDBInstances", |w| w.list_dbs(identifier, page)).await
+    }
+
+    async fn quotas(&self) -> CloudResult<Vec<Quota>> {
+        self.read("rds:DescribeAccountAttributes", |w| Ok(w.quotas())).await
+    }
+}
+
+#[async_trait]
+impl S3 for Sim {
+    async fn buckets(&self, page: Next) -> CloudResult<Page<Bucket>> {
+        self.read("s3:ListAllMyBuckets", |w| w.list_buckets(page)).await
+    }
+
+    async fn bucket_tags(&self, bucket: &str) -> CloudResult<Tags> {
+        self.read("s3:GetBucketTagging", |w| w.bucket_tags(bucket)).await
+    }
+
+    async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {
+        self.read("s3:GetBucketVersioning", |w| w.bucket_info(bucket)).await
+    }
+
+    async fn versions(&self, bucket: &str, prefix: &str, page: Next) -> CloudResult<Page<ObjectVersion>> {
+        self.read("s3:ListBucketVersions", |w| w.list_versions(bucket, prefix, page)).await
+    }
+
+    async fn head(&self, bucket: &str, key: &str) -> CloudResult<Option<ObjectMeta>> {
+        self.read("s3:GetObject", |w| w.head(bucket, key)).await
+    }
+}
+
+#[async_trait]
+impl CloudFront for Sim {
+    async fn distributions(&self, page: Next) -> CloudResult<Page<Distribution>> {
+        self.read("cloudfront:ListDistributions", |w| w.list_distributions(page)).await
+    }
+
+    async fn tags(&self, arn: &str) -> CloudResult<Tags> {
+        self.read("cloudfront:ListTagsForResource", |w| w.distribution_tags(arn)).await
+    }
+
+    async fn invalidations(&self, distribution: &str, page: Next) -> CloudResult<Page<Invalidation>> {
+        self.read("cloudfront:ListInvalidations", |w| w.list_invalidations(distribution, page)).await
+    }
+
+    async fn invalidation(&self, distribution: &str, id: &str) -> CloudResult<Option<Invalidation>> {
+        self.read("cloudfront:GetInvalidation", |w| w.invalidation(distribution, id)).await
+    }
+}
+
+#[async_trait]
+impl CloudWatch for Sim {
+    async fn alarm(&self, name: &str) -> CloudResult<Option<Alarm>> {
+        self.read("cloudwatch:DescribeAlarms", |w| Ok(w.alarms.get(name).cloned())).await
+    }
+}
+
+#[async_trait]
+impl Secrets for Sim {
+    async fn secret(&self, id: &str) -> CloudResult<Secret> {
+        self.read("secretsmanager:GetSecretValue", |w| {
+            w.secrets
+                .get(id)
+                .map(|s| Secret::new(s.clone()))
+                .ok_or_else(|| refuse("ResourceNotFoundException", format!("no secret is called {id}")))
+        })
+        .await
+    }
+}

@@ -1,0 +1,128 @@
+//! Auto Scaling groups and target groups, as far as they answer to what happens to instances.
+//! Synchronous.
+
+use super::refusal::{Answer, refuse};
+use super::world::{Due, Registered, World};
+use crate::cloud::{GroupMember, LaunchSpec, Outcome, Page, Registration, TargetGroup};
+use crate::model::Tags;
+
+impl World {
+    pub(super) fn members(&self, instances: &[String]) -> Vec<GroupMember> {
+        instances
+            .iter()
+            .filter_map(|id| {
+                let group = self.instances.get(id)?.group.clone()?;
+                let suspended = self.groups.get(&group)?.suspended.clone();
+                Some(GroupMember { instance: id.clone(), group, suspended })
+            })
+            .collect()
+    }
+
+    /// The group ends members that are not running, and launches what is missing.
+    pub(super) fn group_looks(&mut self, name: &str) {
+        let Some(group) = self.groups.get(name).cloned() else { return };
+        let off = |process: &str| group.suspended.iter().any(|s| s == process);
+        let unwell: Vec<String> = self
+            .live_members(name)
+            .into_iter()
+            .filter(|(_, m)| ["stopping", "stopped"].contains(&m.inst.state.as_str()))
+            .map(|(id, _)| id.clone())
+            .collect();
+        if !off("HealthCheck") && !off("ReplaceUnhealthy") && !off("Terminate") {
+            for id in unwell {
+                self.end_instance(&id);
+            }
+        }
+        if off("Launch") {
+            return;
+        }
+        let missing = group.desired.saturating_sub(self.live_members(name).len());
+        let tags: Tags = group
+            .template
+            .tags
+            .iter()
+            .filter(|(k, _)| !k.starts_with("aws:"))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        for _ in 0..missing {
+            let spec =
+                LaunchSpec { like: group.template.clone(), tags: tags.clone(), ..LaunchSpec::default() };
+            match self.launch(&spec, Some(name.to_owned())) {
+                Ok(id) => {
+                    if let Some(m) = self.instances.get_mut(&id) {
+                        m.inst.tags.insert("aws:autoscaling:groupName".to_owned(), name.to_owned());
+                    }
+                }
+                // the group tries again for as long as there is no capacity
+                Err(_) => self.later(crate::model::Dur::secs(60), Due::GroupLooks { group: name.to_owned() }),
+            }
+        }
+    }
+
+    pub(super) fn list_target_groups(&self, page: Option<String>) -> Answer<Page<TargetGroup>> {
+        self.page(self.target_groups.values().cloned().collect(), page)
+    }
+
+    pub(super) fn list_registrations(&self, group: &str) -> Answer<Vec<Registration>> {
+        self.need_target_group(group)?;
+        Ok(self
+            .registrations
+            .iter()
+            .filter(|r| r.group == group)
+            .map(|r| Registration {
+                group: r.group.clone(),
+                id: r.id.clone(),
+                port: r.port,
+                state: self.target_state(r).to_owned(),
+            })
+            .collect())
+    }
+
+    fn target_state(&self, r: &Registered) -> &'static str {
+        let Some(m) = self.instances.get(&r.id) else {
+            return if r.id.starts_with("i-") { "draining" } else { "healthy" };
+        };
+        match m.inst.state.as_str() {
+            "shutting-down" | "terminated" => "draining",
+            "stopping" | "stopped" => "unused",
+            "running" => {
+                let since = m.running_since.unwrap_or(r.since).max(r.since);
+                let passed = (self.now - since).num_milliseconds();
+                if passed >= self.pace.target_healthy.ms() { "healthy" } else { "initial" }
+            }
+            _ => "initial",
+        }
+    }
+
+    fn need_target_group(&self, arn: &str) -> Answer<&TargetGroup> {
+        self.target_groups
+            .get(arn)
+            .ok_or_else(|| refuse("TargetGroupNotFound", format!("target group '{arn}' not found")))
+    }
+
+    pub(super) fn register(&mut self, group: &str, id: &str, port: Option<i32>) -> Answer<Outcome> {
+        let kind = self.need_target_group(group)?.target_type.clone();
+        if kind == "instance" {
+            let state = self.instances.get(id).map(|m| m.inst.state.as_str());
+            if state != Some("running") {
+                return Err(refuse(
+                    "InvalidTarget",
+                    format!(
+                        "the following targets are not in a running state and cannot be registered: '{id}'"
+                    ),
+                ));
+            }
+        }
+        let known = |r: &Registered| r.group == group && r.id == id && (port.is_none() || r.port == port);
+        if !self.registrations.iter().any(known) {
+            let since = self.now;
+            self.registrations.push(Registered {
+                group: group.to_owned(),
+                id: id.to_owned(),
+                port: port.or(Some(80)),
+                since,
+            });
+        }
+        Ok(Outcome::Done)
+    }
+}
