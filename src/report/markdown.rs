@@ -68,7 +68,7 @@ fn first_page(out: &mut String, view: &RunView) {
     section(out, "Left behind");
     let left = left_behind(view);
     match (left.is_empty(), view.finished_at) {
-        (true, Some(_)) => line(out, "Nothing: everything is put back or removed.\n"),
+        (true, Some(_)) => line(out, "Nothing is on record as left behind.\n"),
         (true, None) => line(out, "Not known yet: the run is not finished.\n"),
         (false, _) => {
             for item in left {

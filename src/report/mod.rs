@@ -173,6 +173,12 @@ fn left_behind(view: &RunView) -> Vec<String> {
         let step = stuck.step.as_ref().map_or("the clean-up", |s| s.as_str());
         out.push(format!("STUCK: {step}{}: {}. {}", on(stuck.target.as_deref()), stuck.error, stuck.hint));
     }
+    for step in &view.steps {
+        for cell in step.cells.iter().filter(|c| matches!(c.ending, Some(Ending::Undoing { .. }))) {
+            let on = on(cell.target.as_deref());
+            out.push(format!("undo not finished: {}{on}", step.id));
+        }
+    }
     for (step, target, why) in view.left_in_place() {
         out.push(format!("left in place: {step}{}: {why}", on(target)));
     }

@@ -65,7 +65,7 @@ fn the_page_begins_with_what_a_manager_asks() {
         "**Passed: recovered in 21 min 46 s; the objective is 4 h.**",
         "| Objective (RTO) | 4 h, met with 3 h 38 min to spare |",
         "| Began | 2023-11-14 22:13:20 UTC |",
-        "Nothing: everything is put back or removed.",
+        "Nothing is on record as left behind.",
     ] {
         assert!(first.contains(part), "{part} in\n{first}");
     }
@@ -104,17 +104,19 @@ fn what_is_left_behind_is_said() {
     });
     push(Event::Kept { step: step.clone(), target: Some("i-1".into()), proof: String::new() });
     push(Event::LeftInPlace { step, target: Some("i-2".into()), why: "--keep-going".into() });
+    push(Event::UndoStarted { step: crate::model::StepId::new("cut"), target: Some("i-3".into()) });
     push(Event::Held { targets: vec!["orders".into()] });
     let v = RunView::of(&lines);
     for part in [
         "STUCK: restore: denied. Delete it",
         "kept: the result of restore on i-1",
+        "undo not finished: cut on i-3",
         "left in place: restore on i-2: --keep-going",
         "still tagged redrill:held: orders",
     ] {
         assert!(text::summary(&v, None).contains(part), "{part}");
     }
-    assert!(!markdown::report(&v).contains("Nothing: everything"));
+    assert!(!markdown::report(&v).contains("Nothing is on record"));
 }
 
 #[test]

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use serde_json::json;
 
 use super::*;
-use crate::journal::PhaseTime;
-use crate::model::{CallError, Stamp};
+use crate::journal::{Mode, Phase, PhaseTime, StopCause};
+use crate::model::{CallError, EffectCertainty, Health, RunId, Stamp, World};
 
 fn stamp(ms: i64) -> Stamp {
     let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::milliseconds(ms);
