@@ -19,10 +19,10 @@ mod s3_objects;
 mod s3_restore;
 #[cfg(test)]
 mod testing;
-pub mod vpc_attach_route_table;
-pub mod vpc_detach_route_table;
 #[cfg(test)]
 pub(in crate::catalog) mod trial;
+pub mod vpc_attach_route_table;
+pub mod vpc_detach_route_table;
 mod wait;
 
 /// The slice that everything is derived from, in the order of the documentation.
