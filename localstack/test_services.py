@@ -74,6 +74,15 @@ class Instances(Case):
         self.assertTrue(poll(lambda: self.state(new["InstanceId"]) == "running"))
         self.elbv2.register_targets(TargetGroupArn=group, Targets=target)
 
+    def test_termination_frees_the_elastic_address(self):
+        address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
+        for i in (self.ids["shop-web-1"], self.ids["shop-web-2"]):
+            self.ec2.associate_address(AllocationId=address, InstanceId=i, AllowReassociation=False)
+            found = self.ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": [i]}])["Addresses"]
+            self.assertEqual([a["AllocationId"] for a in found], [address])
+            self.ec2.terminate_instances(InstanceIds=[i])
+            self.assertFalse(self.ec2.describe_addresses(AllocationIds=[address])["Addresses"][0].get("InstanceId"))
+
     def test_one_protected_instance_spares_its_zone_only(self):
         a, b, c = (self.ids[f"shop-web-{n}"] for n in (1, 2, 3))  # zones a, b, a
         self.ec2.modify_instance_attribute(InstanceId=a, DisableApiTermination={"Value": True})
@@ -299,6 +308,11 @@ class Databases(Case):
         self.assertEqual((found["DBInstanceStatus"], found["PerformanceInsightsEnabled"]), ("modifying", True))
         self.assertTrue(poll(lambda: self.status("shop-orders") == "available"))
         self.assertIs(self.database("shop-orders")["DeletionProtection"], False)
+
+    def test_quotas(self):
+        quotas = self.rds.describe_account_attributes()["AccountQuotas"]
+        self.assertEqual({q["AccountQuotaName"]: (q["Used"], q["Max"]) for q in quotas}, {
+            "DBInstances": (3, 40), "AllocatedStorage": (220, 100_000), "ManualSnapshots": (0, 100)})
 
     def test_tags_of_replica_and_source_are_their_own(self):
         arn = self.database("shop-orders-replica")["DBInstanceArn"]

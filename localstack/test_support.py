@@ -20,8 +20,9 @@ from botocore.config import Config  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-DELAYS = ("pending=0.6,stopping=0.6,shutting-down=0.6,create=0.6,restore=1.2,backing-up=0.6,modify=0.5,reboot=0.6,"
-          "failover=0.6,delete=0.8,invalidation=0.8,distribution=0.6")
+# long enough to be seen on a busy machine, short enough to wait for
+DELAYS = ("pending=1.5,stopping=1.5,shutting-down=1.5,create=1,restore=3,backing-up=2,modify=1.5,reboot=1.5,"
+          "failover=2,delete=2,invalidation=2,distribution=1")
 
 
 class Emulator:
@@ -72,7 +73,7 @@ class Emulator:
             self.process.stdin.close()
 
 
-def poll(what, seconds=10.0):
+def poll(what, seconds=30.0):
     """Asks until the answer is true; returns it."""
     end = time.monotonic() + seconds
     while True:

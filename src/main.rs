@@ -1,1 +1,3 @@
+//! The `redrill` binary.
+
 fn main() {}

@@ -92,6 +92,9 @@ def patch_views(pace):
             return before
         subnet = self.ec2_backend.get_subnet(self.subnet_id) if self.subnet_id else None
         terminate(self)
+        for address in self.ec2_backend.addresses:
+            if address.association_id and (address.instance is self or address.eni in self.nics.values()):
+                self.ec2_backend.disassociate_address(association_id=address.association_id)
         begin(self, ("shutting-down", pace["shutting-down"]))
         # moto keeps address and interface for as long as the instance object lives; AWS frees both
         for address in self._private_ips if subnet else ():

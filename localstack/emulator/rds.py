@@ -244,6 +244,19 @@ def patch_backend(pace):
         return ActionResult({"DBInstance": database})
 
     RDSResponse.reboot_db_instance = reboot_db_instance
+
+    def describe_account_attributes(self):
+        found = [d for d in self.backend.databases.values() if not d.db_cluster_identifier]
+        used = {
+            "DBInstances": (len(self.backend.databases), 40),
+            "AllocatedStorage": (sum(int(d.allocated_storage) for d in found), 100_000),
+            "ManualSnapshots": (sum(1 for s in self.backend.database_snapshots.values() if s.snapshot_type == "manual"), 100),
+        }
+        return ActionResult({"AccountQuotas": [
+            {"AccountQuotaName": name, "Used": u, "Max": most} for name, (u, most) in used.items()
+        ]})
+
+    RDSResponse.describe_account_attributes = describe_account_attributes
     for name, state, delay in (("stop_db_instance", "stopping", "db-stop"), ("start_db_instance", "starting", "db-start")):
         original = getattr(cls, name)
 

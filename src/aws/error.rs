@@ -37,7 +37,7 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     match error {
-        SdkError::ServiceError(service) => {
+        SdkError::ServiceError(service) if service.err().meta().code().is_some() => {
             let meta = service.err().meta();
             let status = service.raw().status().as_u16();
             let (mut kind, effect) = classify(operation, meta.code(), Some(status), many);
@@ -57,17 +57,21 @@ where
                 effect,
             }
         }
-        SdkError::ResponseError(response) => {
-            let status = response.raw().status().as_u16();
-            let (kind, message) = unreadable(status, &chain(response_source(error)));
-            CloudError {
-                operation: operation.to_owned(),
-                kind,
-                code: None,
-                message,
-                request_id: error.request_id().map(str::to_owned),
-                effect: EffectCertainty::Unknown,
-            }
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => {
+            let status = error.raw_response().map(|response| response.status().as_u16());
+            let (kind, effect) = match status {
+                // accepted, and nobody can tell what came of it
+                None | Some(..=399) => (ErrorKind::Timeout, EffectCertainty::Unknown),
+                _ => classify(operation, None, status, many),
+            };
+            let why = chain(error.source());
+            let message = match status {
+                Some(status) => format!("HTTP {status}, not an answer in AWS's format: {why}"),
+                None => why,
+            };
+            let mut failed = CloudError::new(operation, kind, message).effect(effect);
+            failed.request_id = error.request_id().map(str::to_owned);
+            failed
         }
         SdkError::TimeoutError(_) => CloudError::new(operation, ErrorKind::Timeout, "no answer in time")
             .effect(EffectCertainty::Unknown),
@@ -93,22 +97,6 @@ where
         _ => {
             CloudError::new(operation, ErrorKind::Other, chain(Some(error))).effect(EffectCertainty::Unknown)
         }
-    }
-}
-
-fn response_source<E>(error: &SdkError<E, HttpResponse>) -> Option<&(dyn StdError + 'static)>
-where
-    E: StdError + Send + Sync + 'static,
-{
-    error.source()
-}
-
-/// An answer that is not in the service's format: an emulator without this call, or a broken one.
-fn unreadable(status: u16, why: &str) -> (ErrorKind, String) {
-    match status {
-        200..=399 => (ErrorKind::Timeout, format!("HTTP {status}, and the answer could not be read: {why}")),
-        500..=599 => (ErrorKind::Server, format!("HTTP {status}: {why}")),
-        _ => (ErrorKind::Other, format!("HTTP {status} without an AWS error: {why}")),
     }
 }
 
@@ -272,12 +260,17 @@ fn is_clock_skew(message: &str) -> bool {
 /// Failures to get credentials: nothing was sent.
 fn credentials(operation: &str, error: &(dyn StdError + 'static)) -> Option<CloudError> {
     let found = find::<CredentialsError>(error)?;
-    let message = chain(Some(found));
-    let kind = match found {
+    let message = chain(Some(found)).split_whitespace().collect::<Vec<_>>().join(" ");
+    let (kind, message) = match found {
+        // the SDK lists every place it looked at, on many lines
+        CredentialsError::CredentialsNotLoaded(_) => (
+            ErrorKind::NoCredentials,
+            "no AWS credentials in the environment, the profile or the metadata service".to_owned(),
+        ),
         CredentialsError::ProviderError(_) if message.to_lowercase().contains("expired") => {
-            ErrorKind::Expired
+            (ErrorKind::Expired, message)
         }
-        _ => ErrorKind::NoCredentials,
+        _ => (ErrorKind::NoCredentials, message),
     };
     Some(CloudError::new(operation, kind, message))
 }
@@ -313,4 +306,180 @@ fn chain(error: Option<&(dyn StdError + 'static)>) -> String {
         next = error.source();
     }
     if parts.is_empty() { "no reason given".to_owned() } else { parts.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+
+    use super::*;
+
+    #[test]
+    fn codes_have_kinds_and_effects() {
+        use EffectCertainty::{None as Nothing, Unknown};
+        use ErrorKind as K;
+        let table = [
+            ("InvalidInstanceID.NotFound", 400, K::NotFound, Nothing),
+            ("InvalidInstanceID.Malformed", 400, K::Invalid, Nothing),
+            ("InvalidRouteTableID.NotFound", 400, K::NotFound, Nothing),
+            ("InvalidAssociationID.NotFound", 400, K::NotFound, Nothing),
+            ("DBInstanceNotFound", 404, K::NotFound, Nothing),
+            ("DBInstanceNotFoundFault", 404, K::NotFound, Nothing),
+            ("ReplicationConfigurationNotFoundError", 404, K::NotFound, Nothing),
+            ("ResourceNotFoundException", 400, K::NotFound, Nothing),
+            ("NoSuchBucket", 404, K::NotFound, Nothing),
+            ("NoSuchKey", 404, K::NotFound, Nothing),
+            ("NoSuchDistribution", 404, K::NotFound, Nothing),
+            ("NoSuchInvalidation", 404, K::NotFound, Nothing),
+            ("DBInstanceAlreadyExists", 400, K::AlreadyExists, Nothing),
+            ("AccessDenied", 403, K::Denied, Nothing),
+            ("AccessDeniedException", 400, K::Denied, Nothing),
+            ("UnauthorizedOperation", 403, K::Denied, Nothing),
+            ("ExpiredToken", 400, K::Expired, Nothing),
+            ("ExpiredTokenException", 400, K::Expired, Nothing),
+            ("RequestExpired", 400, K::Expired, Nothing),
+            ("InvalidClientTokenId", 403, K::Expired, Nothing),
+            ("AuthFailure", 401, K::Expired, Nothing),
+            ("UnrecognizedClientException", 400, K::Expired, Nothing),
+            ("InvalidAccessKeyId", 403, K::Expired, Nothing),
+            ("SignatureDoesNotMatch", 403, K::Expired, Nothing),
+            ("RequestTimeTooSkewed", 403, K::ClockSkew, Nothing),
+            ("RequestLimitExceeded", 503, K::Throttled, Nothing),
+            ("SlowDown", 503, K::Throttled, Nothing),
+            ("Throttling", 400, K::Throttled, Nothing),
+            ("ThrottlingException", 400, K::Throttled, Nothing),
+            ("TooManyRequestsException", 429, K::Throttled, Nothing),
+            ("TooManyInvalidationsInProgress", 400, K::Limit, Nothing),
+            ("InstanceLimitExceeded", 400, K::Limit, Nothing),
+            ("InstanceQuotaExceeded", 400, K::Limit, Nothing),
+            ("StorageQuotaExceededFault", 400, K::Limit, Nothing),
+            ("InsufficientInstanceCapacity", 500, K::Capacity, Nothing),
+            ("InsufficientDBInstanceCapacityFault", 400, K::Capacity, Nothing),
+            ("IncorrectInstanceState", 400, K::State, Nothing),
+            ("InvalidDBInstanceState", 400, K::State, Nothing),
+            ("InvalidDBInstanceStateFault", 400, K::State, Nothing),
+            ("InvalidDBClusterStateFault", 400, K::State, Nothing),
+            ("OperationNotPermitted", 400, K::State, Nothing),
+            ("DependencyViolation", 400, K::State, Nothing),
+            ("Resource.AlreadyAssociated", 400, K::State, Nothing),
+            ("InvalidParameterCombination", 400, K::Invalid, Nothing),
+            ("MissingParameter", 400, K::Invalid, Nothing),
+            ("MalformedXML", 400, K::Invalid, Nothing),
+            ("SomethingNew", 400, K::Other, Nothing),
+            ("SomethingNew", 200, K::Other, Unknown),
+            ("InternalError", 500, K::Server, Unknown),
+            ("ServiceUnavailable", 503, K::Server, Unknown),
+            ("SomethingNew", 500, K::Server, Unknown),
+            ("RequestTimeout", 400, K::Timeout, Unknown),
+        ];
+        for (code, status, kind, effect) in table {
+            let seen = classify("ec2:RunInstances", Some(code), Some(status), false);
+            assert_eq!(seen, (kind, effect), "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_code_never_means_not_found() {
+        let kind = |status| classify("cloudwatch:DescribeAlarms", None, Some(status), false);
+        assert_eq!(kind(404), (ErrorKind::Other, EffectCertainty::None));
+        assert_eq!(kind(403), (ErrorKind::Denied, EffectCertainty::None));
+        assert_eq!(kind(502), (ErrorKind::Server, EffectCertainty::Unknown));
+        // HEAD has no body; the SDK supplies the code
+        assert_eq!(classify("s3:HeadObject", Some("NotFound"), Some(404), false).0, ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_refused_batch_may_have_gone_through_in_part() {
+        let effect = |operation: &str, code: &str, status: u16, many: bool| {
+            classify(operation, Some(code), Some(status), many).1
+        };
+        let terminate = "ec2:TerminateInstances";
+        use EffectCertainty::{None as Nothing, Partial, Unknown};
+        assert_eq!(effect(terminate, "OperationNotPermitted", 400, true), Partial);
+        assert_eq!(effect(terminate, "OperationNotPermitted", 400, false), Nothing);
+        assert_eq!(effect(terminate, "SomethingNew", 400, true), Partial);
+        assert_eq!(effect(terminate, "InternalError", 500, true), Unknown);
+        for whole in [
+            "InvalidInstanceID.NotFound",
+            "InvalidInstanceID.Malformed",
+            "UnauthorizedOperation",
+            "RequestLimitExceeded",
+            "ExpiredToken",
+        ] {
+            assert_eq!(effect(terminate, whole, 400, true), Nothing, "{whole}");
+        }
+        assert_eq!(effect("ec2:StartInstances", "InsufficientInstanceCapacity", 500, true), Partial);
+        assert_eq!(effect("ec2:StopInstances", "IncorrectInstanceState", 400, true), Nothing);
+    }
+
+    fn answer(status: u16) -> HttpResponse {
+        let mut response = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+        response.headers_mut().insert("x-amzn-requestid", "req-1");
+        response
+    }
+
+    fn service(code: Option<&str>, message: &str, status: u16) -> SdkError<ErrorMetadata, HttpResponse> {
+        let mut meta = ErrorMetadata::builder().message(message);
+        if let Some(code) = code {
+            meta = meta.code(code);
+        }
+        SdkError::service_error(meta.build(), answer(status))
+    }
+
+    #[test]
+    fn an_answer_keeps_its_request_id() {
+        let error = failed_change("ec2:StopInstances", false)(service(
+            Some("IncorrectInstanceState"),
+            "not now",
+            400,
+        ));
+        assert_eq!(error.request_id.as_deref(), Some("req-1"));
+        assert_eq!(error.to_string(), "ec2:StopInstances: IncorrectInstanceState: not now");
+    }
+
+    #[test]
+    fn an_unreadable_answer_to_a_change_leaves_everything_open() {
+        let change = failed_change("ec2:StopInstances", false);
+        let error = change(service(None, "", 200));
+        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        let broken: SdkError<ErrorMetadata, _> = SdkError::response_error("cut short", answer(200));
+        let error = failed_change("ec2:StopInstances", false)(broken);
+        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        assert!(error.message.contains("cut short"), "{error}");
+        let read = failed_read("ec2:DescribeInstances")(service(None, "", 200));
+        assert_eq!(read.effect, EffectCertainty::None);
+    }
+
+    #[test]
+    fn a_signature_from_the_past_is_a_skewed_clock() {
+        let error =
+            service(Some("SignatureDoesNotMatch"), "Signature expired: 2026 is now earlier than", 403);
+        assert_eq!(failed_read("sts:GetCallerIdentity")(error).kind, ErrorKind::ClockSkew);
+    }
+
+    #[test]
+    fn what_was_never_sent_is_told_from_what_was_lost() {
+        use std::io::{Error as IoError, ErrorKind as Io};
+        let change = |source: ConnectorError| {
+            let error: SdkError<ErrorMetadata, HttpResponse> = SdkError::dispatch_failure(source);
+            let error = failed_change("ec2:TerminateInstances", true)(error);
+            (error.kind, error.effect)
+        };
+        let refused = ConnectorError::io(IoError::from(Io::ConnectionRefused).into());
+        assert_eq!(change(refused), (ErrorKind::Unreachable, EffectCertainty::None));
+        let reset = ConnectorError::io(IoError::from(Io::ConnectionReset).into());
+        assert_eq!(change(reset), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        let slow = ConnectorError::timeout("too slow".into());
+        assert_eq!(change(slow), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        let nobody = ConnectorError::other(CredentialsError::not_loaded("no providers").into(), None);
+        assert_eq!(change(nobody), (ErrorKind::NoCredentials, EffectCertainty::None));
+        let stale = CredentialsError::provider_error("the SSO session has expired");
+        assert_eq!(
+            change(ConnectorError::other(stale.into(), None)),
+            (ErrorKind::Expired, EffectCertainty::None)
+        );
+    }
 }

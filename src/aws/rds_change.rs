@@ -37,7 +37,8 @@ pub(super) async fn restore(client: &Client, spec: &RestoreSpec) -> CloudResult<
         .set_max_allocated_storage(like.max_storage_gib)
         .set_vpc_security_group_ids(list(&like.security_groups))
         .set_db_parameter_group_name(like.parameter_group.clone())
-        .set_option_group_name(like.option_group.clone())
+        // RDS picks the default group of the engine by itself, and may not know it by name yet
+        .set_option_group_name(like.option_group.clone().filter(|name| !name.starts_with("default:")))
         .enable_iam_database_authentication(like.iam_auth)
         .set_enable_cloudwatch_logs_exports(list(&like.log_exports))
         .set_ca_certificate_identifier(like.ca.clone())

@@ -124,7 +124,9 @@ pub struct ModifyDb {
     /// Performance Insights: retention in days and key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance_insights: Option<(Option<i32>, Option<String>)>,
-    /// Security groups, parameter group and other settings that a restore did not take.
+    /// Security groups, parameter group and other settings that a restore did not take, by the name
+    /// of the API's parameter (`VpcSecurityGroupIds` with commas, `DBParameterGroupName` …); a name
+    /// that is not known is refused before anything is sent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub other: BTreeMap<String, String>,
 }

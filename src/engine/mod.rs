@@ -1,6 +1,25 @@
 //! The engine: carries a plan out, records it, and measures the recovery.
 //!
-//! [`steady_state`] is pure: it folds observations and journal lines and reads no clock. Whatever
-//! acts on the world lives beside it and asks it.
+//! Pure: [`state`] (a fold of the journal), [`decide`] (what comes next), [`steady_state`],
+//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`]. They read no clock and send nothing.
+//! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
+//! is the only way to change something; [`recorder`] the only way to record. Start with [`decide`].
 
+pub mod decide;
+pub mod driver;
+pub mod gate;
+mod history;
+mod hold;
+mod preflight;
+mod probing;
+pub mod recorder;
+pub mod recovery;
+pub mod rollup;
+pub mod setup;
+pub mod state;
 pub mod steady_state;
+pub mod stop;
+mod task;
+pub mod verdict;
+
+pub use driver::{Control, Ended, EngineError, Operator, People, Setup, run};

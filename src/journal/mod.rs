@@ -6,6 +6,7 @@
 
 pub mod event;
 pub mod reader;
+pub mod runs;
 pub mod writer;
 
 pub use event::{Event, Gap, Line, Mark, Measured, Mode, Phase, PhaseTime, StopCause, Verdict};

@@ -108,6 +108,23 @@ impl Dur {
     }
 }
 
+/// Milliseconds as people read them: `12.345 s`, `21 min 40 s`, `4 h 2 min`. Below a minute to the
+/// millisecond, below an hour to the second, else to the minute; never rounded up.
+pub fn in_words(ms: i64) -> String {
+    let sign = if ms < 0 { "-" } else { "" };
+    let ms = ms.unsigned_abs();
+    let (h, min, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    let text = match (h, min) {
+        (0, 0) if ms.is_multiple_of(1_000) => format!("{s} s"),
+        (0, 0) => format!("{s}.{:03} s", ms % 1_000),
+        (0, _) if s == 0 => format!("{min} min"),
+        (0, _) => format!("{min} min {s} s"),
+        (_, 0) => format!("{h} h"),
+        _ => format!("{h} h {min} min"),
+    };
+    format!("{sign}{text}")
+}
+
 impl fmt::Display for Dur {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // humantime separates with blanks ("1h 30m"); drills read better without: "1h30m"
@@ -163,6 +180,25 @@ mod tests {
         }
         assert!("4".parse::<Dur>().is_err());
         assert!("-4h".parse::<Dur>().is_err());
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (ms, text) in [
+            (0, "0 s"),
+            (12_345, "12.345 s"),
+            (59_999, "59.999 s"),
+            (60_000, "1 min"),
+            (1_300_999, "21 min 40 s"),
+            (3_600_000, "1 h"),
+            (14_520_000, "4 h 2 min"),
+            (14_579_999, "4 h 2 min"),
+            (-1_500, "-1.500 s"),
+            (172_800_000, "48 h"),
+            (i64::MIN, "-2562047788015 h 12 min"),
+        ] {
+            assert_eq!(in_words(ms), text);
+        }
     }
 
     #[tokio::test(start_paused = true)]

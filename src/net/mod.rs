@@ -1,8 +1,8 @@
 //! The network and this machine, for probes and local steps. Always built; I/O.
 //!
 //! For: one HTTP request, one TCP connection, one query, one program. Not for: deciding what an
-//! answer means, retrying, bounding the time of network calls (the caller does). Invariants: nothing
-//! is taken from the environment but `PATH`, `HOME` and `LANG`; no error holds a password.
+//! answer means, retrying, bounding the time of network calls (the caller does). Invariants: no
+//! proxy and no password is taken from the environment, and no error holds a password.
 
 mod http;
 mod local;

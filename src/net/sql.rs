@@ -1,7 +1,8 @@
 //! Queries of probes against PostgreSQL: one connection, one query, read as text. I/O.
 //!
 //! Not for: pools, prepared statements, changes of data (whoever writes the query answers for it).
-//! Invariant: neither the password nor any `PG*` variable's secret appears in an error.
+//! Invariants: no password appears in an error; host, user, password, database and TLS mode come from
+//! the request, never from `PG*` variables. A client certificate can only come from those.
 
 use std::str::FromStr as _;
 
@@ -41,6 +42,10 @@ fn options(request: &SqlRequest) -> CloudResult<PgConnectOptions> {
         .application_name("redrill")
         .disable_statement_logging();
     if let Some(file) = &request.ca_file {
+        if !std::path::Path::new(file).is_file() {
+            let message = format!("there is no file `{file}` with CA certificates");
+            return Err(CloudError::new(OPERATION, ErrorKind::Invalid, message));
+        }
         options = options.ssl_root_cert(file);
     }
     Ok(options)
@@ -71,7 +76,11 @@ fn first(row: &PgRow) -> Result<Option<String>, sqlx::Error> {
 }
 
 fn failed(error: &sqlx::Error, password: Option<&Secret>) -> CloudError {
-    let mut message = chain(error);
+    let mut message = match error {
+        // the driver adds a line of the server's own source code
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        _ => chain(error),
+    };
     if let Some(password) = password.map(Secret::expose).filter(|text| !text.is_empty()) {
         message = message.replace(password, "[secret]");
     }
@@ -163,8 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_tls_mode_is_refused() {
+    fn an_unknown_tls_mode_or_a_missing_file_is_refused() {
         let wrong = SqlRequest { tls: "maybe".to_owned(), ..request(1) };
         assert_eq!(options(&wrong).unwrap_err().kind, ErrorKind::Invalid);
+        let missing = SqlRequest { ca_file: Some("/nonexistent/ca.pem".to_owned()), ..request(1) };
+        assert_eq!(options(&missing).unwrap_err().kind, ErrorKind::Invalid);
     }
 }

@@ -163,7 +163,7 @@ async fn end(pid: u32) -> Result<(), SandboxError> {
         while !left.is_zero() {
             // where we are its parent it stays a zombie until it is waited for
             let _ = waitpid(Some(id), WaitOptions::NOHANG);
-            if test_kill_process(id).is_err() {
+            if test_kill_process(id).is_err() || is_zombie(pid) {
                 return Ok(());
             }
             let pause = Duration::from_millis(20);
@@ -172,6 +172,14 @@ async fn end(pid: u32) -> Result<(), SandboxError> {
         }
     }
     Err(still())
+}
+
+/// Whether the process has ended and only its entry is left: in a container, process 1 may never take
+/// such entries away.
+#[cfg(unix)]
+fn is_zombie(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|text| text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
 }
 
 #[cfg(not(unix))]

@@ -113,6 +113,34 @@ async fn up_status_down() {
     assert_eq!(down(state.path()).await.unwrap(), None);
 }
 
+/// As after `redrill sandbox up` and `down` in two processes: the emulator is nobody's child here.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "installs Python packages into the user's cache the first time"]
+async fn down_ends_an_emulator_that_is_not_our_child() {
+    let state = tempfile::tempdir().unwrap();
+    let installed = install(None, &quiet).await.unwrap();
+    let record = state.path().join("sandbox.json");
+    // the shell ends at once, and the emulator is an orphan
+    let status_of_shell = Command::new("sh")
+        .args([
+            "-c",
+            "\"$0\" \"$1\" --new-session --idle-exit 60 --record \"$2\" >/dev/null 2>&1 </dev/null &",
+        ])
+        .args([&installed.python, &installed.launcher(), &record])
+        .status()
+        .await
+        .unwrap();
+    assert!(status_of_shell.success());
+    assert!(
+        eventually(|| async { matches!(status(state.path()).await.unwrap(), Status::Running(_)) }).await,
+        "not up"
+    );
+    let ended = down(state.path()).await.unwrap().unwrap();
+    assert!(!answers(&ended.endpoint).await);
+    assert_eq!(status(state.path()).await.unwrap(), Status::Down);
+}
+
 #[tokio::test]
 #[ignore = "installs Python packages into the user's cache the first time"]
 async fn a_detached_emulator_goes_with_its_state_folder() {

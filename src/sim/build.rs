@@ -14,7 +14,7 @@ use crate::cloud::{
     Address, Alarm, BlockDevice, BucketInfo, DbInstance, Distribution, Instance, InstanceDetail, Route,
     Subnet, TargetGroup, Volume,
 };
-use crate::model::Tags;
+use crate::model::{Dur, Tags};
 
 /// What a new instance is like; everything left out has a sensible default.
 #[derive(Clone, Debug, Default)]
@@ -425,6 +425,14 @@ impl Sim {
     /// Sets an alarm's state, creating it where there is none.
     pub fn set_alarm(&self, name: &str, state: &str) {
         self.lock().put_alarm(name, state, "set by hand (simulated)");
+    }
+
+    /// From now on this alarm follows the shop's health: it turns when the health has turned for so long.
+    pub fn follow_health(&self, alarm: &str, after: Dur) {
+        let mut w = self.lock();
+        w.followers.insert(alarm.to_owned(), after);
+        w.healthy = None;
+        w.note_health();
     }
 
     /// Removes an alarm.

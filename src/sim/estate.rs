@@ -254,9 +254,8 @@ impl Sim {
         for a in estate.alarms {
             w.put_alarm(&a.name, &a.state, "as the estate says");
         }
-        let sim = Self::of(w, clock);
-        sim.net_state().checks = estate.health.checks;
-        Ok(sim)
+        w.checks = estate.health.checks;
+        Ok(Self::of(w, clock))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::world::World;
+use super::world::{Due, World};
 use crate::model::Tags;
 
 /// One check of the health service.
@@ -30,6 +30,33 @@ pub(super) enum What {
 pub(super) struct Verdict {
     pub(super) ok: bool,
     pub(super) detail: String,
+}
+
+impl World {
+    /// Notes whether the shop is well, for the alarms that follow its health.
+    pub(super) fn note_health(&mut self) {
+        if self.followers.is_empty() {
+            return;
+        }
+        let ok = self.checks.iter().all(|c| judge(self, c).ok);
+        if self.healthy.replace(ok) == Some(ok) {
+            return;
+        }
+        self.health_turns += 1;
+        let generation = self.health_turns;
+        for (name, after) in self.followers.clone() {
+            self.later(after, Due::AlarmTurns { name, generation, ok });
+        }
+    }
+
+    pub(super) fn alarm_turns(&mut self, name: &str, generation: u64, ok: bool) {
+        let state = if ok { "OK" } else { "ALARM" };
+        let known = self.alarms.get(name).is_some_and(|a| a.state != state);
+        if known && generation == self.health_turns {
+            let reason = if ok { "the health service answers 200" } else { "the health service answers 503" };
+            self.put_alarm(name, state, reason);
+        }
+    }
 }
 
 fn carries(have: &Tags, wanted: &Tags) -> bool {

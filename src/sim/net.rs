@@ -18,7 +18,6 @@ use crate::cloud::{
 /// What the network answers.
 #[derive(Default)]
 pub(super) struct NetState {
-    pub(super) checks: Vec<Check>,
     /// URL prefix → status and body; the longest prefix wins.
     pub(super) pages: BTreeMap<String, (u16, String)>,
     /// Host → first value of any query.
@@ -104,7 +103,7 @@ impl Net for Sim {
         let (status, kind, body) = match page {
             Some((_, (status, body))) => (*status, "text/plain", body.clone()),
             None if path == "/health" || path.starts_with("/health/") => {
-                let (status, body) = health_page(&w, &net.checks, path.strip_prefix("/health/"));
+                let (status, body) = health_page(&w, &w.checks, path.strip_prefix("/health/"));
                 (status, "application/json", body)
             }
             None => (200, "text/plain", "ok".to_owned()),

@@ -137,3 +137,137 @@ async fn a_dead_link_sends_nothing() {
     sim.mend_link();
     assert_eq!(sim.snapshot(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_follows_the_health_after_its_delay() {
+    let sim = shop();
+    sim.follow_health("shop-availability", Dur::secs(60));
+    let alarm = async || sim.cloud().reads.cloudwatch.alarm("shop-availability").await.expect("reads");
+    let start = sim.clock.now();
+    let id = named(&sim, "shop-web-1").await.id;
+    sim.cloud().mutate.send(&Mutation::StopInstances { ids: vec![id.clone()] }).await.expect("accepted");
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(alarm().await.expect("is there").state, "OK");
+    tokio::time::sleep(Duration::from_secs(41)).await;
+    let raised = alarm().await.expect("is there");
+    assert_eq!(raised.state, "ALARM");
+    assert_eq!(raised.changed_at.map(|at| (at - start).num_seconds()), Some(60), "its own time, not ours");
+    sim.cloud().mutate.send(&Mutation::StartInstances { ids: vec![id] }).await.expect("accepted");
+    tokio::time::sleep(Duration::from_secs(86)).await;
+    assert_eq!(alarm().await.expect("is there").state, "OK");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_member_is_replaced_unless_the_group_may_not() {
+    for (suspended, running) in [(&[][..], 2), (&["ReplaceUnhealthy", "Terminate"][..], 1)] {
+        let sim = shop();
+        let ids = [named(&sim, "shop-web-1").await.id, named(&sim, "shop-web-3").await.id];
+        sim.add_group("web", &[&ids[0], &ids[1]], suspended);
+        let members = sim.cloud().reads.autoscaling.members(&ids).await.expect("reads");
+        assert_eq!(members.len(), 2);
+        assert_eq!(members[0].suspended, suspended);
+        sim.cloud()
+            .mutate
+            .send(&Mutation::StopInstances { ids: vec![ids[0].clone()] })
+            .await
+            .expect("accepted");
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        let filter = Filter {
+            ids: vec![],
+            tags: vec![("aws:autoscaling:groupName".to_owned(), vec!["web".to_owned()])],
+        };
+        let all = sim.cloud().reads.ec2.instances(&filter, None).await.expect("reads").items;
+        assert_eq!(all.iter().filter(|i| i.state == "running").count(), running, "{suspended:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_new_is_not_found_at_once() {
+    let sim = shop();
+    let cloud = sim.cloud();
+    let like = named(&sim, "shop-web-1").await;
+    let vpc = like.vpc.clone().expect("a VPC");
+    let spec = crate::cloud::LaunchSpec { like, ..Default::default() };
+    let launch = Mutation::RunInstances { token: "t".to_owned(), spec: Box::new(spec) };
+    let made = [
+        cloud.mutate.send(&launch).await.expect("accepted").outcome,
+        cloud
+            .mutate
+            .send(&Mutation::CreateRouteTable { token: "r".to_owned(), vpc, tags: Default::default() })
+            .await
+            .expect("accepted")
+            .outcome,
+    ];
+    let ids: Vec<String> = made
+        .into_iter()
+        .map(|o| match o {
+            Outcome::Created { id } => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let tag =
+        |id: &String| Mutation::CreateTags { ids: vec![id.clone()], tags: [("a".into(), "b".into())].into() };
+    for id in &ids {
+        let e = cloud.mutate.send(&tag(id)).await.expect_err("not to be found yet");
+        assert_eq!((e.kind, e.effect), (ErrorKind::NotFound, EffectCertainty::None));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for id in &ids {
+        cloud.mutate.send(&tag(id)).await.expect("found now");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plans_targets_make_an_account() {
+    use crate::model::{ResourceKind, Target};
+    let target = |kind, id: &str, attrs: &[(&str, &str)]| Target {
+        kind,
+        id: id.to_owned(),
+        arn: None,
+        name: None,
+        tags: [("service".to_owned(), "orders".to_owned())].into(),
+        attrs: attrs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    };
+    let targets = [
+        target(
+            ResourceKind::Ec2Instance,
+            "i-0aa",
+            &[("zone", "eu-west-1b"), ("vpc", "vpc-1"), ("subnet", "subnet-1"), ("type", "m5.large")],
+        ),
+        target(
+            ResourceKind::VpcSubnet,
+            "subnet-1",
+            &[("vpc", "vpc-1"), ("zone", "eu-west-1b"), ("route_table", "rtb-1")],
+        ),
+        target(ResourceKind::VpcRouteTable, "rtb-main", &[("vpc", "vpc-1"), ("main", "true")]),
+        target(ResourceKind::RdsInstance, "orders", &[("engine", "postgres"), ("multi_az", "true")]),
+        target(ResourceKind::S3Bucket, "orders-bucket", &[("versioning", "Enabled")]),
+        target(ResourceKind::CloudfrontDistribution, "E1", &[("comment", "front")]),
+    ];
+    let start = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
+    let sim = Sim::from_targets(&targets, Arc::new(VirtualClock::starting_at(start)));
+    let cloud = sim.cloud();
+    assert_eq!(cloud.region, "eu-west-1");
+    let by = |id: &str| Filter { ids: vec![id.to_owned()], tags: vec![] };
+    let i = cloud.reads.ec2.instances(&by("i-0aa"), None).await.expect("reads").items.remove(0);
+    assert_eq!((i.subnet.as_deref(), i.instance_type.as_str()), (Some("subnet-1"), "m5.large"));
+    assert_eq!((i.zone.as_str(), i.vpc.as_deref()), ("eu-west-1b", Some("vpc-1")));
+    let t = cloud.reads.ec2.route_tables(&by("rtb-1"), None).await.expect("reads").items.remove(0);
+    assert!(t.associations.iter().any(|a| a.subnet.as_deref() == Some("subnet-1")));
+    assert!(t.routes.iter().any(|r| r.destination == "0.0.0.0/0"));
+    let main = cloud.reads.ec2.route_tables(&by("rtb-main"), None).await.expect("reads").items.remove(0);
+    assert!(main.associations.iter().any(|a| a.main));
+    let d = cloud.reads.rds.instances(Some("orders"), None).await.expect("reads").items.remove(0);
+    assert!(d.multi_az && d.latest_restorable.is_some() && d.tags["service"] == "orders");
+    assert!(!cloud.reads.s3.versions("orders-bucket", "", None).await.expect("reads").items.is_empty());
+    assert_eq!(cloud.reads.cloudfront.distributions(None).await.expect("reads").items[0].id, "E1");
+}
+
+#[test]
+fn an_estate_that_names_what_it_lacks_is_refused() {
+    let clock: Arc<dyn Clock> = Arc::new(crate::model::time::SystemClock);
+    let text = ESTATE.replace("\"subnet\": \"shop-private-a\"", "\"subnet\": \"nowhere\"");
+    let err = Sim::from_estate(&text, clock.clone()).err().expect("a subnet is missing");
+    assert!(err.to_string().contains("`nowhere`"), "{err}");
+    assert!(matches!(Sim::from_estate("{}", clock), Err(EstateError::Read(_))));
+}

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::health::Check;
 use super::pace::Pace;
 use super::refusal::{Answer, refuse};
 use crate::cloud::{
@@ -40,6 +41,8 @@ pub(super) enum Due {
     DbGone { id: String, generation: u64 },
     /// An invalidation is `Completed`.
     Invalidated { distribution: String, id: String },
+    /// An alarm that follows the shop's health turns, unless the health has turned again.
+    AlarmTurns { name: String, generation: u64, ok: bool },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -174,6 +177,12 @@ pub(super) struct World {
     pub(super) distributions: BTreeMap<String, DistributionState>,
     pub(super) alarms: BTreeMap<String, Alarm>,
     pub(super) secrets: BTreeMap<String, String>,
+    pub(super) checks: Vec<Check>,
+    /// Alarm → for how long the health must have turned.
+    pub(super) followers: BTreeMap<String, Dur>,
+    /// The shop's health when last looked at, and how often it has turned.
+    pub(super) healthy: Option<bool>,
+    pub(super) health_turns: u64,
 }
 
 impl World {
@@ -209,6 +218,10 @@ impl World {
             distributions: BTreeMap::new(),
             alarms: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            checks: Vec::new(),
+            followers: BTreeMap::new(),
+            healthy: None,
+            health_turns: 0,
         }
     }
 
@@ -226,6 +239,7 @@ impl World {
 
     /// Makes everything happen that is due by `now`.
     pub(super) fn settle(&mut self, now: DateTime<Utc>) {
+        self.note_health();
         while let Some(entry) = self.due.first_entry() {
             if entry.key().0 > now {
                 break;
@@ -233,6 +247,7 @@ impl World {
             let ((at, _), what) = entry.remove_entry();
             self.now = self.now.max(at);
             self.happen(what);
+            self.note_health();
         }
         self.now = self.now.max(now);
     }
@@ -262,6 +277,7 @@ impl World {
                 }
             }
             Due::Invalidated { distribution, id } => self.invalidated(&distribution, &id),
+            Due::AlarmTurns { name, generation, ok } => self.alarm_turns(&name, generation, ok),
         }
     }
 

@@ -28,12 +28,9 @@ pub(super) async fn send(
     let mut outcomes = BTreeMap::new();
     let mut work = if ids.is_empty() { Vec::new() } else { vec![ids.to_vec()] };
     while let Some(part) = work.pop() {
-        let error = match cx.gate.send((bulk.build)(part.clone())).await {
-            Ok(_) => {
-                outcomes.extend(part.into_iter().map(|id| (id, Ok(()))));
-                continue;
-            }
-            Err(e) => e,
+        let Err(error) = cx.gate.send((bulk.build)(part.clone())).await else {
+            outcomes.extend(part.into_iter().map(|id| (id, Ok(()))));
+            continue;
         };
         if never_sent(&error) || (part.len() == 1 && error.effect == EffectCertainty::None) {
             outcomes.extend(part.into_iter().map(|id| (id, Err(error.clone().into()))));

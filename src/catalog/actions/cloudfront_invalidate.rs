@@ -250,3 +250,100 @@ impl Action for CloudfrontInvalidate {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{Trial, params, target};
+    use crate::cloud::EffectCertainty;
+    use crate::cloud::faulty::Fault;
+    use crate::model::Clock as _;
+
+    async fn storefront(t: &Trial) -> Target {
+        let found = t.cloud.reads.cloudfront.distributions(None).await.unwrap();
+        target(ResourceKind::CloudfrontDistribution, &found.items[0].id)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_done_when_completed_and_undo_has_nothing_to_do() {
+        let t = Trial::new();
+        let before = t.sim.snapshot();
+        let target = storefront(&t).await;
+        let p = params(&CloudfrontInvalidate, json!({ "paths": ["/index.html", "/css/*"] }));
+        let undo = t.prepare(&CloudfrontInvalidate, Some(&target), &p).await.unwrap();
+        assert_eq!(CloudfrontInvalidate.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Absent);
+        let done = t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap();
+        let now = CloudfrontInvalidate.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert_eq!(now, Progress::Pending("InProgress".to_owned()));
+        assert_eq!(t.settled(&CloudfrontInvalidate, &undo, &p).await.unwrap(), Progress::Ready(done));
+        for _ in 0..2 {
+            let undone = CloudfrontInvalidate.undo(t.write(), None, &undo).await.unwrap();
+            assert!(matches!(undone, Undone::Already(_)));
+        }
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_makes_no_second_invalidation() {
+        for (fault, arrives) in [(Fault::LoseAnswer, true), (Fault::LoseRequest, false)] {
+            let t = Trial::new().failing(0, 1, fault);
+            let target = storefront(&t).await;
+            let p = params(&CloudfrontInvalidate, json!({ "paths": ["/index.html"] }));
+            let undo = t.prepare(&CloudfrontInvalidate, Some(&target), &p).await.unwrap();
+            let e = t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap_err();
+            assert_eq!(e.effect, EffectCertainty::Unknown);
+            let found = t.settled(&CloudfrontInvalidate, &undo, &p).await.unwrap();
+            assert_eq!(found != Progress::Absent, arrives, "{found:?}");
+            t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap();
+            let all = t.cloud.reads.cloudfront.invalidations(&target.id, None).await.unwrap();
+            assert_eq!(all.items.len(), 1, "{fault:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_many_in_progress_are_waited_for() {
+        let t = Trial::new();
+        let target = storefront(&t).await;
+        let fill = async || {
+            for n in 0..15 {
+                let fifteen = Mutation::CreateInvalidation {
+                    distribution: target.id.clone(),
+                    caller_reference: format!("{n} at {}", t.clock.now()),
+                    paths: vec![format!("/{n}/*")],
+                };
+                t.cloud.mutate.send(&fifteen).await.unwrap();
+            }
+        };
+        let p = params(&CloudfrontInvalidate, json!({ "paths": ["/css/*"] }));
+        fill().await;
+        let undo = t.prepare(&CloudfrontInvalidate, Some(&target), &p).await.unwrap();
+        t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap();
+        assert!((t.clock.now() - undo.began).num_seconds() >= 240, "the fifteen take four minutes");
+
+        t.sim.tune(|pace| pace.invalidation = Dur::hours(24));
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        fill().await;
+        let undo = Undo { reference: "another".to_owned(), ..undo };
+        let e = t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap_err();
+        assert_eq!((e.kind, e.effect), (Some(ErrorKind::Limit), EffectCertainty::None), "not for ever");
+    }
+
+    #[test]
+    fn everything_at_once_is_irreversible() {
+        let reversibility = |paths: Value| {
+            let p = params(&CloudfrontInvalidate, json!({ "paths": paths }));
+            Action::reversibility(&CloudfrontInvalidate, &p)
+        };
+        assert_eq!(reversibility(json!(["/a", "/*"])), Reversibility::Irreversible);
+        assert_eq!(reversibility(json!(["/a/*"])), Reversibility::Momentary);
+        let check = |paths: Value| {
+            Action::check(&CloudfrontInvalidate, &params(&CloudfrontInvalidate, json!({ "paths": paths })))
+        };
+        assert_eq!(check(json!(["/a", "/b/*", "${params.path}"])), [""; 0]);
+        assert_eq!(check(json!([])).len(), 1);
+        assert_eq!(check(json!(["a"])).len(), 1);
+        assert_eq!(check(json!(["/a*b"])).len(), 1);
+    }
+}

@@ -269,3 +269,95 @@ impl Action for Command {
         Ok(Undone::PutBack(format!("`{name}` ended with exit code {}", program.expect_exit)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{Trial, params};
+    use crate::cloud::{CloudError, ErrorKind, Local};
+
+    /// Answers by the program's name and remembers what was started.
+    #[derive(Default)]
+    struct Programs(Mutex<Vec<Vec<String>>>);
+
+    #[async_trait]
+    impl Local for Programs {
+        async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+            self.0.lock().unwrap().push(request.argv.clone());
+            let output = CommandOutput { code: Some(0), ..CommandOutput::default() };
+            match request.argv[0].as_str() {
+                "missing" => Err(CloudError::new("local:Run", ErrorKind::NotFound, "no such program")),
+                "bad" => Ok(CommandOutput { code: Some(3), stderr: "it broke\n".to_owned(), ..output }),
+                "slow" => Ok(CommandOutput { code: None, timed_out: true, ..output }),
+                "loud" => Ok(CommandOutput { stdout: "é".repeat(10_000), ..output }),
+                _ => Ok(output),
+            }
+        }
+    }
+
+    fn trial() -> (Trial, Arc<Programs>) {
+        let programs = Arc::new(Programs::default());
+        let mut t = Trial::new();
+        t.cloud.local = programs.clone();
+        (t, programs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_runs_once_and_its_undo_as_often_as_asked() {
+        let (t, programs) = trial();
+        let p = params(&Command, json!({ "argv": ["break", "it"], "undo": { "argv": ["mend", "it"] } }));
+        let undo = t.prepare(&Command, None, &p).await.unwrap();
+        let unknown = Command.poll(t.read(), None, &undo, &p).await.unwrap_err();
+        assert!(unknown.hopeless && unknown.effect == EffectCertainty::Unknown, "it was not started here");
+        t.apply(&Command, None, &undo, &p).await.unwrap();
+        assert!(matches!(Command.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
+        for _ in 0..2 {
+            let done = Command.undo(t.write(), None, &undo).await.unwrap();
+            assert_eq!(done, Undone::PutBack("`mend` ended with exit code 0".to_owned()));
+        }
+        assert_eq!(*programs.0.lock().unwrap(), [["break", "it"], ["mend", "it"], ["mend", "it"]]);
+        // prepared anew, nothing has ended yet
+        t.prepare(&Command, None, &p).await.unwrap();
+        assert!(Command.poll(t.read(), None, &undo, &p).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_way_to_fail_says_what_may_have_happened() {
+        let (t, _) = trial();
+        let t = t.another_run();
+        for (program, effect, text) in [
+            ("missing", EffectCertainty::None, "no such program"),
+            ("bad", EffectCertainty::Unknown, "ended with exit code 3, not 0; it said: it broke"),
+            ("slow", EffectCertainty::Unknown, "was still running after 1m and was killed"),
+        ] {
+            let p = params(&Command, json!({ "argv": [program] }));
+            let undo = t.prepare(&Command, None, &p).await.unwrap();
+            let e = t.apply(&Command, None, &undo, &p).await.unwrap_err();
+            assert!(e.hopeless && e.effect == effect && e.message.contains(text), "{e}");
+            assert!(Command.poll(t.read(), None, &undo, &p).await.is_err());
+            assert!(matches!(Command.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        }
+        let p = params(&Command, json!({ "argv": ["bad"], "expect_exit": 3 }));
+        let undo = t.prepare(&Command, None, &p).await.unwrap();
+        assert_eq!(t.apply(&Command, None, &undo, &p).await.unwrap().notes, ["stderr: it broke\n"]);
+        let p = params(&Command, json!({ "argv": ["loud"] }));
+        let notes = t.apply(&Command, None, &undo, &p).await.unwrap().notes;
+        assert_eq!(notes[0].len(), "stdout: ".len() + 4096);
+    }
+
+    #[test]
+    fn only_an_undo_makes_it_reversible() {
+        let of = |with: Value| Action::reversibility(&Command, &params(&Command, with));
+        assert_eq!(of(json!({ "argv": ["a"] })), Reversibility::Momentary);
+        assert_eq!(of(json!({ "argv": ["a"], "undo": { "argv": ["b"] } })), Reversibility::Reversible);
+        let check = |with: Value| Action::check(&Command, &params(&Command, with)).len();
+        assert_eq!(check(json!({ "argv": ["a"] })), 0);
+        assert_eq!(check(json!({ "argv": [] })), 1);
+        assert_eq!(check(json!({ "argv": ["a"], "undo": { "argv": [] } })), 1);
+        assert_eq!(check(json!({ "argv": ["a"], "timeout": "0s" })), 1);
+    }
+}

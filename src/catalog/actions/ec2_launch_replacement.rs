@@ -134,7 +134,8 @@ The launch has a ClientToken made from run, step and instance, so that repeating
 `redrill:run`, `redrill:step` and `redrill:replaces`, by which the instance is found again when an answer is lost. The \
 original's tags go on at launch; tags in AWS's own namespace (`aws:`) and redrill's cannot be copied. Once the \
 replacement runs, the Elastic IP is moved to it and it is registered with the target groups. While the original still \
-exists, its Elastic IP stays with it. When there is no capacity, the launch is repeated with growing waits.
+exists, its Elastic IP stays with it. When there is no capacity, the launch is repeated with growing waits, at \
+most until the step's timeout.
 
 Not carried over, and reported where it differs: the private address (unless `private_ip: keep`, which waits until \
 the old instance has released it), a public address without Elastic IP, the data on volumes (the replacement's \
@@ -379,6 +380,12 @@ async fn replace(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
         e.effect(effect)
     };
     let instance = until_running(cx.read, &id).await.map_err(partial)?;
+    if !undo.original.addresses.is_empty()
+        && !is_alive(cx.read, &undo.original).await.map_err(|e| partial(e.into()))?
+    {
+        // An instance on its way out still holds its Elastic IP, which is never taken by force.
+        until_released(cx.read, &undo.original.instance.id).await.map_err(partial)?;
+    }
     put_in_place(cx, undo, &instance).await.map_err(partial)?;
     Ok(Applied { outputs: outputs(&instance), notes: Vec::new() })
 }
@@ -541,3 +548,6 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

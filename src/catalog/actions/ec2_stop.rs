@@ -313,3 +313,6 @@ fn losses(instance: &Instance, addresses: &BTreeMap<String, Vec<Address>>) -> Op
         .hint("what refers to the address directly does not recover by itself")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -276,3 +276,6 @@ fn losses(instance: &Instance, addresses: Option<&Vec<Address>>) -> Vec<Finding>
     }
     findings
 }
+
+#[cfg(test)]
+mod tests;

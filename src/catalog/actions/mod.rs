@@ -17,6 +17,10 @@ mod routing;
 mod s3_delete;
 mod s3_objects;
 mod s3_restore;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+pub(in crate::catalog) mod trial;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
 mod wait;

@@ -151,3 +151,9 @@ async fn registrations(cx: ReadCx<'_>, instance: &Instance) -> CloudResult<Vec<R
     }
     Ok(found)
 }
+
+/// What another process would find in its memory: nothing.
+#[cfg(test)]
+pub(super) fn forget(digest: &str) {
+    USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+}

@@ -61,9 +61,9 @@ static SPEC: ActionSpec = ActionSpec {
     undo_timeout: Dur::mins(1),
     poll_every: Dur::secs(2),
     permissions: Permissions {
-        prepare: &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
-        apply: &["rds:RebootDBInstance", "rds:DescribeDBInstances", "rds:ListTagsForResource"],
-        poll: &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
+        prepare: &["rds:DescribeDBInstances"],
+        apply: &["rds:RebootDBInstance", "rds:DescribeDBInstances"],
+        poll: &["rds:DescribeDBInstances"],
         undo: &[],
     },
     undo_story: "None needed: a reboot passes by itself. A failover leaves the database in the other zone, where \
@@ -241,5 +241,89 @@ impl Action for RdsReboot {
 
     async fn undo(&self, _: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         Ok(Undone::Already(format!("{}: a reboot passes by itself", undo.identifier)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{Trial, params, target};
+    use crate::cloud::faulty::Fault;
+    use crate::model::Clock as _;
+
+    fn orders() -> Target {
+        target(ResourceKind::RdsInstance, "shop-orders")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_ready_only_after_the_reboot() {
+        let t = Trial::new();
+        let (before, begin) = (t.sim.snapshot(), t.clock.now());
+        let p = Params::default();
+        let undo = t.prepare(&RdsReboot, Some(&orders()), &p).await.unwrap();
+        assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        let done = t.apply(&RdsReboot, Some(&orders()), &undo, &p).await.unwrap();
+        assert_eq!(done.notes, [""; 0]);
+        let now = RdsReboot.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert_eq!(now, Progress::Pending("rebooting".to_owned()));
+        let Progress::Ready(done) = t.settled(&RdsReboot, &undo, &p).await.unwrap() else { panic!() };
+        assert_eq!(done.outputs["identifier"], "shop-orders");
+        assert!((t.clock.now() - begin).num_seconds() >= 60);
+        for _ in 0..2 {
+            assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        }
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failover_changes_the_zone() {
+        let t = Trial::new();
+        let p = params(&RdsReboot, json!({ "failover": true }));
+        let undo = t.prepare(&RdsReboot, Some(&orders()), &p).await.unwrap();
+        t.apply(&RdsReboot, Some(&orders()), &undo, &p).await.unwrap();
+        let Progress::Ready(done) = t.settled(&RdsReboot, &undo, &p).await.unwrap() else { panic!() };
+        assert_ne!(done.outputs.get("zone"), undo.zone.as_ref());
+        assert_eq!(done.notes, [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_zone_that_does_not_change_is_told_and_not_waited_for_for_ever() {
+        let t = Trial::new().failing(0, 1, Fault::LoseRequest);
+        let p = params(&RdsReboot, json!({ "failover": true }));
+        let undo = t.prepare(&RdsReboot, Some(&orders()), &p).await.unwrap();
+        let e = t.apply(&RdsReboot, Some(&orders()), &undo, &p).await.unwrap_err();
+        assert_eq!(e.effect, EffectCertainty::Unknown);
+        let first = RdsReboot.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert!(matches!(first, Progress::Pending(_)), "{first:?}");
+        let Progress::Ready(done) = t.settled(&RdsReboot, &undo, &p).await.unwrap() else { panic!() };
+        assert!(done.notes[0].contains("AWS still says"), "{:?}", done.notes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_still_waits_for_the_reboot() {
+        let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
+        let p = Params::default();
+        let undo = t.prepare(&RdsReboot, Some(&orders()), &p).await.unwrap();
+        t.apply(&RdsReboot, Some(&orders()), &undo, &p).await.unwrap_err();
+        let now = RdsReboot.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert_eq!(now, Progress::Pending("rebooting".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_rebooted_is_refused() {
+        let t = Trial::new();
+        let refusals = async |id: &str, with: Value| {
+            let target = target(ResourceKind::RdsInstance, id);
+            t.refusals(&RdsReboot, &target, &params(&RdsReboot, with)).await.join("; ")
+        };
+        assert_eq!(refusals("shop-orders", json!({ "failover": true })).await, "");
+        assert!(refusals("batch-scratch", json!({ "failover": true })).await.contains("a single zone"));
+        assert_eq!(refusals("batch-scratch", json!({})).await, "");
+        t.sim.edit_db("batch-scratch", |db| "stopped".clone_into(&mut db.status));
+        assert!(refusals("batch-scratch", json!({})).await.contains("it is stopped"));
+        let scratch = target(ResourceKind::RdsInstance, "batch-scratch");
+        assert!(t.prepare(&RdsReboot, Some(&scratch), &Params::default()).await.is_err());
     }
 }

@@ -50,6 +50,9 @@ fn hundred() -> usize {
 pub struct Undo {
     /// Bucket.
     pub bucket: String,
+    /// The prefix, where the drill names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// Each object with the versions that it had.
     objects: Vec<Recorded>,
     /// The same for each replica.
@@ -215,9 +218,11 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
     let names = keys(&objects);
     let mut replicas = Vec::new();
     for replica in &params.replicas {
-        let there = stacks(cx, replica, Which::Keys(&names)).await?;
+        let there =
+            stacks(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix)).await?;
         let recorded = there
             .into_iter()
+            .filter(|(key, _)| names.contains(key))
             .filter_map(|(key, stack)| {
                 let current = stack.iter().find(|v| v.latest && !v.marker)?.version.clone();
                 Some(Recorded { key, current, known: stack.into_iter().map(|v| v.version).collect() })
@@ -225,7 +230,7 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
             .collect();
         replicas.push((replica.clone(), recorded));
     }
-    Ok(Undo { bucket: bucket.clone(), objects, replicas })
+    Ok(Undo { bucket: bucket.clone(), prefix: params.prefix.clone(), objects, replicas })
 }
 
 fn outputs(undo: &Undo) -> Outputs {
@@ -235,9 +240,9 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     // what carries a marker already must not get a second one, which undo could not tell apart
     let mut objects = Vec::new();
-    for (recorded, state) in states(cx.read, &undo.bucket, &undo.objects).await? {
+    for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
-            State::AsBefore => objects.push(ObjectRef { key: recorded.key, version: None }),
+            State::AsBefore => objects.push(ObjectRef { key: recorded.key.clone(), version: None }),
             State::Marked(markers) if markers.len() == 1 => {}
             State::Marked(_) | State::Overwritten => {
                 return Err(ActionError::refused(format!(
@@ -264,15 +269,20 @@ struct Mended {
     overwritten: Vec<String>,
 }
 
-async fn mend(cx: WriteCx<'_>, bucket: &str, recorded: &[Recorded]) -> Result<Mended, ActionError> {
+async fn mend(
+    cx: WriteCx<'_>,
+    bucket: &str,
+    prefix: Option<&str>,
+    recorded: &[Recorded],
+) -> Result<Mended, ActionError> {
     let mut markers = Vec::new();
     let mut out = Mended { removed: 0, unclear: Vec::new(), overwritten: Vec::new() };
-    for (recorded, state) in states(cx.read, bucket, recorded).await? {
+    for (recorded, state) in states(cx.read, bucket, prefix, recorded).await? {
         match state {
             State::AsBefore => {}
-            State::Overwritten => out.overwritten.push(recorded.key),
+            State::Overwritten => out.overwritten.push(recorded.key.clone()),
             State::Marked(mut ids) if ids.len() == 1 => {
-                markers.push(ObjectRef { key: recorded.key, version: ids.pop() });
+                markers.push(ObjectRef { key: recorded.key.clone(), version: ids.pop() });
             }
             State::Marked(ids) => out.unclear.push(format!(
                 "{}: {} new delete markers since the step began, of which only one can be its own",
@@ -354,7 +364,7 @@ impl Action for S3Delete {
         undo: &Undo,
         _: &Params,
     ) -> Result<Progress, ActionError> {
-        let states = states(cx, &undo.bucket, &undo.objects).await?;
+        let states = states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await?;
         let marked = states.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
         if marked == states.len() {
             return Ok(Progress::Ready(Applied { outputs: outputs(undo), notes: Vec::new() }));
@@ -369,14 +379,15 @@ impl Action for S3Delete {
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let since = cx.read.clock.now();
+        let prefix = undo.prefix.as_deref();
         let (mut removed, mut there) = (0, 0);
         let last = loop {
-            let mended = mend(cx, &undo.bucket, &undo.objects).await?;
+            let mended = mend(cx, &undo.bucket, prefix, &undo.objects).await?;
             let mut round = mended.removed;
             removed += mended.removed;
             let mut unclear = mended.unclear;
             for (replica, recorded) in &undo.replicas {
-                let mended = mend(cx, replica, recorded).await?;
+                let mended = mend(cx, replica, prefix, recorded).await?;
                 round += mended.removed;
                 there += mended.removed;
                 unclear.extend(mended.unclear.into_iter().map(|why| format!("{replica}: {why}")));
@@ -409,5 +420,150 @@ impl Action for S3Delete {
         }
         let text = proof.join("; ");
         Ok(if removed + there > 0 { Undone::PutBack(text) } else { Undone::Already(text) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{
+        BUCKET, SCRATCH_BUCKET, Trial, params, puts_everything_back, target,
+    };
+    use crate::cloud::faulty::Fault;
+
+    fn assets() -> Target {
+        target(ResourceKind::S3Bucket, BUCKET)
+    }
+
+    async fn deleted(t: &Trial, with: Value) -> Undo {
+        let p = params(&S3Delete, with);
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
+        undo
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_puts_everything_back() {
+        puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "catalogue/" })).await;
+        puts_everything_back(&S3Delete, &assets(), json!({ "keys": ["index.html", "css/site.css"] })).await;
+        puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "" })).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_is_meant_is_deleted() {
+        let t = Trial::new();
+        t.sim.put_object(BUCKET, "index.html.bak", "a neighbour");
+        let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+        assert_eq!(undo.objects.len(), 1);
+        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
+        assert!(!there("index.html").await);
+        assert!(there("index.html.bak").await && there("css/site.css").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_objects_a_call() {
+        let t = Trial::new();
+        t.sim.set_page_size(1000);
+        for n in 0..1500 {
+            t.sim.put_object(BUCKET, &format!("many/{n:04}"), "x");
+        }
+        let before = t.sim.snapshot();
+        let undo = deleted(&t, json!({ "prefix": "many/", "max_objects": 2000 })).await;
+        assert_eq!(t.sim.changes().len(), 2);
+        S3Delete.undo(t.write(), None, &undo).await.unwrap();
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn applying_again_adds_no_second_marker() {
+        let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
+        let before = t.sim.snapshot();
+        let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
+        assert!(matches!(S3Delete.undo(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_refused_fails_the_step_and_the_rest_is_put_back() {
+        let t = Trial::new();
+        let before = t.sim.snapshot();
+        t.sim.deny_object(BUCKET, "catalogue/items.json");
+        let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        let e = t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+        assert_eq!((e.effect, e.hopeless), (EffectCertainty::Partial, true));
+        assert!(e.message.contains("1 of 2 objects, the first: catalogue/items.json: AccessDenied"), "{e}");
+        let e = S3Delete.poll(t.read(), None, &undo, &p).await.unwrap_err();
+        assert!(e.hopeless && e.message == "1 of 2 objects are deleted", "{e}");
+        S3Delete.undo(t.write(), None, &undo).await.unwrap();
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_else_did_is_never_guessed_at() {
+        let t = Trial::new();
+        let undo = deleted(&t, json!({ "prefix": "catalogue/" })).await;
+        t.sim.put_marker(BUCKET, "catalogue/items.json");
+        let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+        assert!(e.hopeless && e.message.contains("catalogue/items.json: 2 new delete markers"), "{e}");
+        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
+        assert!(there("catalogue/prices.json").await, "the clear ones are put back all the same");
+        assert!(!there("catalogue/items.json").await);
+
+        // written anew over our marker: live, but with a marker of ours below
+        let t = Trial::new();
+        let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+        t.sim.put_object(BUCKET, "index.html", "new");
+        assert!(S3Delete.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn markers_in_replicas_are_mended_too() {
+        let t = Trial::new();
+        t.sim.add_bucket("replica", "Enabled", &crate::model::Tags::new());
+        t.sim.put_object("replica", "index.html", "the same");
+        t.sim.edit_bucket(BUCKET, |info| info.marker_replicas = vec!["replica".to_owned()]);
+        let before = t.sim.snapshot();
+        let p = params(&S3Delete, json!({ "keys": ["index.html"] }));
+        let refusals = t.refusals(&S3Delete, &assets(), &p).await;
+        assert!(refusals[0].contains("replicates delete markers to replica"), "{refusals:?}");
+        assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
+
+        let with = json!({ "keys": ["index.html"], "replicas": ["replica"] });
+        assert_eq!(t.refusals(&S3Delete, &assets(), &params(&S3Delete, with.clone())).await, [""; 0]);
+        let undo = deleted(&t, with).await;
+        t.sim.put_marker("replica", "index.html");
+        S3Delete.undo(t.write(), None, &undo).await.unwrap();
+        assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_undone_is_refused() {
+        let refusals = async |change: fn(&mut BucketInfo), with: Value| {
+            let t = Trial::new();
+            t.sim.edit_bucket(BUCKET, change);
+            t.refusals(&S3Delete, &assets(), &params(&S3Delete, with)).await.join("; ")
+        };
+        let all = || json!({ "prefix": "" });
+        assert_eq!(refusals(|_| {}, all()).await, "");
+        assert!(refusals(|b| b.versioning = "Suspended".to_owned(), all()).await.contains("is Suspended"));
+        assert!(refusals(|b| b.mfa_delete = true, all()).await.contains("MFA Delete"));
+        // give_up is 8 hours: one day is too short, two are enough
+        assert!(refusals(|b| b.noncurrent_expiry_days = Some(1), all()).await.contains("after 1 days"));
+        assert_eq!(refusals(|b| b.noncurrent_expiry_days = Some(2), all()).await, "");
+        let many = refusals(|_| {}, json!({ "prefix": "", "max_objects": 5 })).await;
+        assert_eq!(many, "6 objects are meant, more than `max_objects: 5`");
+        assert!(refusals(|_| {}, json!({ "prefix": "nothing/" })).await.contains("nothing to delete"));
+        assert!(refusals(|_| {}, json!({ "keys": ["nobody"] })).await.contains("there is no object nobody"));
+        let t = Trial::new();
+        let scratch = target(ResourceKind::S3Bucket, SCRATCH_BUCKET);
+        let p = params(&S3Delete, all());
+        assert!(t.refusals(&S3Delete, &scratch, &p).await.join("; ").contains("versioning is off"));
+        assert!(t.prepare(&S3Delete, Some(&scratch), &p).await.is_err(), "prepare looks again");
     }
 }

@@ -192,17 +192,18 @@ pub(super) fn keys(recorded: &[Recorded]) -> Vec<String> {
     recorded.iter().map(|r| r.key.clone()).collect()
 }
 
-/// The recorded objects with what lies on them now.
-pub(super) async fn states(
+/// The recorded objects with what lies on them now. With a prefix they are found by listing it once,
+/// else key by key.
+pub(super) async fn states<'r>(
     cx: ReadCx<'_>,
     bucket: &str,
-    recorded: &[Recorded],
-) -> CloudResult<Vec<(Recorded, State)>> {
-    let stacks = stacks(cx, bucket, Which::Keys(&keys(recorded))).await?;
-    Ok(recorded
-        .iter()
-        .map(|r| (r.clone(), state(r, stacks.get(&r.key).map_or(&[], Vec::as_slice))))
-        .collect())
+    prefix: Option<&str>,
+    recorded: &'r [Recorded],
+) -> CloudResult<Vec<(&'r Recorded, State)>> {
+    let keys = keys(recorded);
+    let which = prefix.map_or(Which::Keys(&keys), Which::Prefix);
+    let stacks = stacks(cx, bucket, which).await?;
+    Ok(recorded.iter().map(|r| (r, state(r, stacks.get(&r.key).map_or(&[], Vec::as_slice)))).collect())
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ fn thousand() -> usize {
 pub struct Undo {
     /// Bucket.
     pub bucket: String,
+    /// The prefix, where the drill names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// The objects as they were before the fault.
     objects: Vec<Recorded>,
 }
@@ -53,7 +56,7 @@ static SPEC: ActionSpec = ActionSpec {
     summary: "Brings deleted objects of a versioned bucket back, by removing the delete markers over them.",
     kind: Some(ResourceKind::S3Bucket),
     stage: StageRule::Recovery,
-    reversibility: Reversibility::Momentary,
+    reversibility: Reversibility::Reversible,
     after: After::None,
     batch: Batch { size: 1, by_zone: false },
     mends: &["s3.delete-objects"],
@@ -87,7 +90,7 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     let mut markers = Vec::new();
     let mut wrong = Vec::new();
-    for (recorded, state) in states(cx.read, &undo.bucket, &undo.objects).await? {
+    for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
             State::AsBefore => {}
             State::Marked(ids) => markers
@@ -164,7 +167,7 @@ impl Action for S3Restore {
         &self,
         _: ReadCx<'_>,
         batch: &[(Option<Target>, Value)],
-        _: &Params,
+        params: &Params,
     ) -> Vec<Result<Undo, ActionError>> {
         batch
             .iter()
@@ -177,7 +180,7 @@ impl Action for S3Restore {
                         "the versions captured before the fault cannot be read: {e}"
                     ))
                 })?;
-                Ok(Undo { bucket: target.id.clone(), objects })
+                Ok(Undo { bucket: target.id.clone(), prefix: params.prefix.clone(), objects })
             })
             .collect()
     }
@@ -203,7 +206,7 @@ impl Action for S3Restore {
         _: &Params,
     ) -> Result<Progress, ActionError> {
         let mut absent = false;
-        for (recorded, state) in states(cx, &undo.bucket, &undo.objects).await? {
+        for (recorded, state) in states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
             match state {
                 State::AsBefore => {}
                 State::Marked(_) => absent = true,
@@ -225,5 +228,86 @@ impl Action for S3Restore {
             "{}: the restored objects are the state from before the fault",
             undo.bucket
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{BUCKET, Trial, params, target};
+    use crate::cloud::faulty::Fault;
+
+    fn assets() -> Target {
+        target(ResourceKind::S3Bucket, BUCKET)
+    }
+
+    /// Captures, then lays markers over two objects as a fault would.
+    async fn damaged(t: &Trial) -> (Params, Undo) {
+        let p = params(&S3Restore, json!({ "prefix": "catalogue/" }));
+        let undo = t.prepare(&S3Restore, Some(&assets()), &p).await.unwrap();
+        t.sim.put_marker(BUCKET, "catalogue/items.json");
+        t.sim.put_marker(BUCKET, "catalogue/items.json");
+        t.sim.put_marker(BUCKET, "catalogue/prices.json");
+        (p, undo)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_there_before_the_fault_is_there_again() {
+        let t = Trial::new();
+        let before = t.sim.snapshot();
+        let (p, undo) = damaged(&t).await;
+        assert_eq!(S3Restore.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Absent);
+        let done = t.apply(&S3Restore, Some(&assets()), &undo, &p).await.unwrap();
+        assert_eq!(done.outputs["objects"], "2");
+        assert_eq!(t.settled(&S3Restore, &undo, &p).await.unwrap(), Progress::Ready(done));
+        assert_eq!(t.sim.snapshot(), before);
+        for _ in 0..2 {
+            assert!(matches!(S3Restore.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        }
+        assert_eq!(t.sim.snapshot(), before);
+        t.apply(&S3Restore, Some(&assets()), &undo, &p).await.unwrap();
+        assert_eq!(t.sim.changes().len(), 1, "there is nothing to send any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_is_found_out_and_a_lost_request_too() {
+        for (fault, arrives) in [(Fault::LoseAnswer, true), (Fault::LoseRequest, false)] {
+            let t = Trial::new().failing(0, 1, fault);
+            let before = t.sim.snapshot();
+            let (p, undo) = damaged(&t).await;
+            let e = t.apply(&S3Restore, Some(&assets()), &undo, &p).await.unwrap_err();
+            assert_eq!(e.effect, EffectCertainty::Unknown);
+            let found = t.settled(&S3Restore, &undo, &p).await.unwrap();
+            assert_eq!(found != Progress::Absent, arrives, "{found:?}");
+            t.apply(&S3Restore, Some(&assets()), &undo, &p).await.unwrap();
+            assert_eq!(t.sim.snapshot(), before);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_content_is_never_thrown_away() {
+        let t = Trial::new();
+        let (p, undo) = damaged(&t).await;
+        t.sim.put_object(BUCKET, "catalogue/prices.json", "new");
+        let e = t.apply(&S3Restore, Some(&assets()), &undo, &p).await.unwrap_err();
+        assert_eq!((e.effect, e.hopeless), (EffectCertainty::Partial, true), "{e}");
+        assert!(S3Restore.poll(t.read(), None, &undo, &p).await.unwrap_err().hopeless);
+        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().map(|m| m.size);
+        assert_eq!(there("catalogue/prices.json").await, Some(3));
+        assert!(there("catalogue/items.json").await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_capture_nothing_can_be_restored() {
+        let t = Trial::new();
+        let p = params(&S3Restore, json!({ "prefix": "catalogue/" }));
+        let e = t.prepare_with(&S3Restore, Some(&assets()), Value::Null, &p).await.unwrap_err();
+        assert!(e.message.contains("captured before the fault"), "{e}");
+        let p = params(&S3Restore, json!({ "prefix": "nothing/" }));
+        assert_eq!(t.refusals(&S3Restore, &assets(), &p).await.len(), 1);
+        let p = params(&S3Restore, json!({ "prefix": "", "max_objects": 5 }));
+        assert!(t.refusals(&S3Restore, &assets(), &p).await[0].contains("6 objects are meant"));
     }
 }

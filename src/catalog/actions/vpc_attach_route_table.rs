@@ -370,3 +370,6 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -498,3 +498,6 @@ async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
 fn is_in_use(e: &CloudError) -> bool {
     e.code.as_deref() == Some("DependencyViolation") || e.kind == ErrorKind::State
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,3 +101,29 @@ impl Action for Wait {
         Ok(Undone::Already("waiting changes nothing".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::actions::trial::{Trial, params};
+
+    #[tokio::test(start_paused = true)]
+    async fn it_waits_from_the_recorded_moment_and_changes_nothing() {
+        let t = Trial::new();
+        let before = t.sim.snapshot();
+        let p = params(&Wait, json!({ "for": "90s" }));
+        let undo = t.prepare(&Wait, None, &p).await.unwrap();
+        t.apply(&Wait, None, &undo, &p).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+        let left = Wait.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert_eq!(left, Progress::Pending("1m left".to_owned()));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        // a run that is resumed later finds it over
+        assert!(matches!(Wait.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
+        assert!(matches!(Wait.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        assert_eq!(t.sim.snapshot(), before);
+        assert!(t.sim.changes().is_empty());
+    }
+}

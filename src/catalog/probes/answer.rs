@@ -18,7 +18,8 @@ use crate::cloud::{CloudError, ErrorKind};
 /// resolve, a certificate that does not check out, a wrong URL or password are not.
 pub(super) fn failed(e: &CloudError) -> Reading {
     match e.kind {
-        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Capacity => {
+        // `Limit` is a server out of connections
+        ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Server | ErrorKind::Limit => {
             Reading::judged(false, &e.message)
         }
         _ => Reading::unknown(e.to_string()),
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn no_answer_is_unhealthy_and_no_question_is_unknown() {
         let health = |kind| failed(&CloudError::new("net:Http", kind, "why")).health;
-        for kind in [ErrorKind::Unreachable, ErrorKind::Timeout, ErrorKind::Server] {
+        for kind in [ErrorKind::Unreachable, ErrorKind::Timeout, ErrorKind::Server, ErrorKind::Limit] {
             assert_eq!(health(kind), Health::Unhealthy, "{kind:?}");
         }
         for kind in [ErrorKind::Invalid, ErrorKind::Denied, ErrorKind::Other, ErrorKind::NotFound] {

@@ -10,6 +10,8 @@ mod rds_instance;
 mod s3_object;
 mod sql;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod vpc_route_table;
 
 /// The slice that everything is derived from, in the order of the documentation.

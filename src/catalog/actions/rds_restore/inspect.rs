@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{CopyTags, CopyWord, Params, RestorePoint, find, identifier, rfc3339};
+use super::params::identifier;
+use super::{CopyTags, CopyWord, Params, RestorePoint, find, rfc3339};
 use crate::catalog::action::{Finding, ReadCx, Severity};
 use crate::cloud::{CloudResult, DbInstance, Filter, all_pages};
 use crate::model::Target;

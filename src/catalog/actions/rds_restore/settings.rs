@@ -8,11 +8,13 @@ use crate::cloud::DbInstance;
 ///
 /// gp3 volumes below the striping threshold have a baseline of 3,000 IOPS and 125 MiB/s that
 /// DescribeDBInstances reports and a restore must not name; gp2 and magnetic storage take no IOPS
-/// at all. Leaving these out gives the same volume. Deletion protection stays off, or the copy
-/// could not be taken away.
+/// at all. Leaving these out gives the same volume. The zone is AWS's to select: the source's may be
+/// the one that fails, and naming one contradicts Multi-AZ. Deletion protection stays off, or the
+/// copy could not be taken away.
 pub fn to_ask_for(source: &DbInstance) -> DbInstance {
     let mut like = source.clone();
     like.deletion_protection = false;
+    like.zone = None;
     match source.storage_type.as_deref() {
         Some("gp3") => {
             like.iops = source.iops.filter(|n| *n != 3000);

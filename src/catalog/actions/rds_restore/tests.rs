@@ -1,1 +1,240 @@
+use serde_json::json;
 
+use super::params::{identifier, is_identifier};
+use super::*;
+use crate::catalog::Severity;
+use crate::catalog::actions::trial::{Trial, params, puts_everything_back, target};
+use crate::cloud::faulty::Fault;
+use crate::model::Clock as _;
+
+fn orders() -> Target {
+    target(ResourceKind::RdsInstance, "shop-orders")
+}
+
+async fn restored(t: &Trial, with: Value) -> (Undo, Applied) {
+    let p = params(&RdsRestore, with);
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    match t.settled(&RdsRestore, &undo, &p).await.unwrap() {
+        Progress::Ready(done) => (undo, done),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_puts_everything_back() {
+    puts_everything_back(&RdsRestore, &orders(), json!({ "to": "-15m" })).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_setting_is_carried_over_and_the_rest_is_told() {
+    let t = Trial::new();
+    t.sim.edit_db("shop-orders", |db| {
+        db.monitoring_interval = 60;
+        db.monitoring_role = Some("arn:aws:iam::123456789012:role/monitoring".to_owned());
+        db.performance_insights = true;
+        db.performance_insights_retention = Some(31);
+    });
+    let (undo, done) = restored(&t, json!({ "to": "-15m" })).await;
+    let source = find(t.read(), "shop-orders").await.unwrap().unwrap();
+    let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+    for note in &done.notes {
+        let setting = note.split(':').next().unwrap();
+        assert!(["deletion_protection", "zone"].contains(&setting), "{note}");
+    }
+    assert!(source.deletion_protection && !copy.deletion_protection);
+    assert_eq!(copy.monitoring_interval, 60);
+    assert_eq!(copy.performance_insights_retention, Some(31));
+    assert_eq!(copy.parameter_group, source.parameter_group);
+    assert_eq!(done.outputs["endpoint"], copy.endpoint.unwrap());
+    assert_eq!(done.outputs["port"], "5432");
+    assert_eq!(done.outputs["source"], "shop-orders");
+    assert_eq!(done.outputs["restored_to"], "2023-11-14T21:58:20.000Z");
+    let tags: Vec<&str> = copy.tags.keys().map(String::as_str).collect();
+    assert_eq!(tags, [TAG_RUN, TAG_STEP], "no tag of the source makes the copy a target");
+    let sent: Vec<_> = t.sim.changes().into_iter().map(|c| c.operation).collect();
+    assert_eq!(sent, ["rds:RestoreDBInstanceToPointInTime", "rds:ModifyDBInstance"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_can_be_overridden_and_copied_tags_leave_out_what_marks_a_run() {
+    let t = Trial::new();
+    t.sim.edit_db("shop-orders", |db| {
+        db.tags.insert("aws:cloudformation:stack-name".to_owned(), "shop".to_owned());
+        db.tags.insert("redrill:held".to_owned(), "some run".to_owned());
+    });
+    let with = json!({ "to": "-15m", "class": "db.t3.small", "multi_az": false, "tags": "copy",
+                       "identifier": "Orders-Copy" });
+    let (undo, done) = restored(&t, with).await;
+    assert_eq!(undo.identifier, "orders-copy");
+    let copy = find(t.read(), "orders-copy").await.unwrap().unwrap();
+    assert_eq!((copy.class.as_str(), copy.multi_az), ("db.t3.small", false));
+    assert!(
+        done.notes.iter().any(|n| n == "multi_az: on at the source, off in the copy (as the drill asks)")
+    );
+    assert_eq!(copy.tags.get("service").map(String::as_str), Some("shop"));
+    assert!(!copy.tags.keys().any(|k| k.starts_with("aws:") || k == "redrill:held"), "{:?}", copy.tags);
+}
+
+#[tokio::test(start_paused = true)]
+async fn latest_is_read_once_and_sent_as_a_time() {
+    let t = Trial::new();
+    let latest = find(t.read(), "shop-orders").await.unwrap().unwrap().latest_restorable.unwrap();
+    let (undo, done) = restored(&t, json!({ "to": "latest" })).await;
+    assert_eq!((undo.at, undo.requested.as_str()), (latest, "latest"));
+    assert_eq!(done.outputs["restored_to"], rfc3339(latest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_ahead_of_the_backups_is_waited_for() {
+    let t = Trial::new();
+    let before = t.clock.now();
+    // the simulated backups lag by five minutes
+    let p = params(&RdsRestore, json!({ "to": "-1m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    let waited = (t.clock.now() - before).num_seconds();
+    assert!((240..=270).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn applying_again_makes_no_second_copy() {
+    let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap_err();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    assert_eq!(t.sim.changes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_run_made_is_neither_taken_over_nor_deleted() {
+    let t = Trial::new();
+    let p = params(&RdsRestore, json!({ "to": "-15m", "identifier": "orders-copy" }));
+    let (undo, _) = restored(&t, json!({ "to": "-15m", "identifier": "orders-copy" })).await;
+    let t = t.another_run();
+    let e = t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap_err();
+    assert!(e.hopeless && e.effect == EffectCertainty::None, "{e}");
+    let e = RdsRestore.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains("redrill:run"), "{e}");
+    assert!(find(t.read(), "orders-copy").await.unwrap().is_some());
+    let refusals = t.refusals(&RdsRestore, &orders(), &p).await;
+    assert_eq!(refusals, ["a database orders-copy exists already"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_waits_for_creating_and_takes_protection_off() {
+    let t = Trial::new();
+    let before = t.sim.snapshot();
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    t.sim.edit_db(&undo.identifier, |db| db.deletion_protection = true);
+    let done = RdsRestore.undo(t.write(), None, &undo).await.unwrap();
+    let text = format!("{} deleted, DescribeDBInstances says not found", undo.identifier);
+    assert_eq!(done, Undone::PutBack(text));
+    assert_eq!(t.sim.snapshot(), before);
+    let refused: Vec<_> = t.sim.changes().into_iter().map(|c| c.operation).collect();
+    assert_eq!(
+        refused,
+        ["rds:RestoreDBInstanceToPointInTime", "rds:ModifyDBInstance", "rds:DeleteDBInstance"],
+        "nothing is sent that AWS would refuse"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_retagged_and_safe_from_undo() {
+    let t = Trial::new();
+    let (undo, _) = restored(&t, json!({ "to": "-15m" })).await;
+    assert!(matches!(RdsRestore.keep(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
+    assert!(matches!(RdsRestore.keep(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+    let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+    assert_eq!(copy.tags.keys().collect::<Vec<_>>(), [TAG_KEPT]);
+    assert!(RdsRestore.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_restored_is_refused_beforehand() {
+    let t = Trial::new();
+    let inspect = async |id: &str, with: Value| {
+        t.refusals(&RdsRestore, &target(ResourceKind::RdsInstance, id), &params(&RdsRestore, with))
+            .await
+            .join("; ")
+    };
+    assert_eq!(inspect("shop-orders", json!({ "to": "-15m" })).await, "");
+    assert!(
+        inspect("shop-orders-replica", json!({ "to": "-15m" })).await.contains("read replica of shop-orders")
+    );
+    assert!(inspect("batch-scratch", json!({ "to": "-15m" })).await.contains("automated backups are off"));
+    assert!(inspect("nobody", json!({ "to": "-15m" })).await.contains("does not exist"));
+    assert!(inspect("shop-orders", json!({ "to": "-30d" })).await.contains("lies before its backups"));
+    assert!(
+        inspect("shop-orders", json!({ "to": "2030-01-01T00:00:00Z" })).await.contains("lies in the future")
+    );
+    t.sim.set_db_quota(3);
+    assert!(
+        inspect("shop-orders", json!({ "to": "-15m" }))
+            .await
+            .contains("quota DBInstances is 3 with 3 in use")
+    );
+    t.sim.set_db_quota(40);
+    t.sim.edit_db("shop-orders", |db| db.cluster = Some("aurora-1".to_owned()));
+    assert!(inspect("shop-orders", json!({ "to": "-15m" })).await.contains("member of the cluster aurora-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_beforehand_is_said() {
+    let t = Trial::new();
+    t.sim.fail_next("rds:DescribeAccountAttributes", "AccessDenied", 1);
+    let p = params(&RdsRestore, json!({ "to": "latest" }));
+    let found = RdsRestore.inspect(t.read(), &[orders()], &p).await.unwrap();
+    let infos: Vec<&str> =
+        found.iter().filter(|f| f.severity == Severity::Info).map(|f| f.text.as_str()).collect();
+    assert!(infos.iter().any(|t| t.starts_with("RDS quotas were not checked")), "{infos:?}");
+    assert!(infos.iter().any(|t| t.contains("a bad migration")), "{infos:?}");
+    assert!(
+        infos.iter().any(|t| t.contains("costs like a db.t3.medium in two zones with 100 GiB")),
+        "{infos:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_failed_to_restore_is_no_pending_one() {
+    let t = Trial::new();
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    t.sim.edit_db(&undo.identifier, |db| "incompatible-parameters".clone_into(&mut db.status));
+    let e = RdsRestore.poll(t.read(), None, &undo, &p).await.unwrap_err();
+    assert!(e.hopeless && e.effect == EffectCertainty::Unknown);
+}
+
+#[test]
+fn derived_identifiers_are_valid() {
+    assert!(is_identifier("shop-orders-redrill-0123abcd"));
+    for wrong in ["", "1db", "a--b", "a-", "a_b", &"a".repeat(64)] {
+        assert!(!is_identifier(wrong), "{wrong}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_source_still_gives_a_valid_identifier() {
+    let t = Trial::new();
+    let p = params(&RdsRestore, json!({ "to": "latest" }));
+    for source in ["a".repeat(63), format!("{}-{}", "a".repeat(45), "b".repeat(17))] {
+        let derived = identifier(t.read(), &source, &p);
+        assert!(is_identifier(&derived) && derived.contains("-redrill-"), "{derived}");
+    }
+}
+
+#[test]
+fn parameters_are_checked() {
+    let check = |with: Value| Action::check(&RdsRestore, &params(&RdsRestore, with)).len();
+    assert_eq!(check(json!({ "to": "latest", "tags": { "team": "a" } })), 0);
+    assert_eq!(check(json!({ "to": "latest", "tags": { "redrill:run": "x" } })), 1);
+    assert_eq!(check(json!({ "to": "latest", "identifier": "1-is-no-name" })), 1);
+    assert_eq!(check(json!({ "to": "latest", "identifier": "${params.name}" })), 0);
+    assert_eq!(check(json!({ "to": "latest", "security_groups": [] })), 1);
+    let unknown = serde_json::from_value::<Params>(json!({ "to": "latest", "klass": "x" }));
+    assert!(unknown.unwrap_err().to_string().contains("klass"));
+}

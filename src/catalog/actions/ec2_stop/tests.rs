@@ -1,0 +1,161 @@
+//! Stopping and starting again on the simulator, with everything that can go wrong on the way.
+
+use serde_json::Value;
+
+use super::*;
+use crate::catalog::actions::testing::{Bench, instance};
+use crate::cloud::faulty::Fault;
+use crate::model::Clock as _;
+
+const ACTION: StopInstances = StopInstances;
+const ZONE: &str = "us-east-1a";
+
+fn several(bench: &Bench, n: usize) -> Vec<Target> {
+    (0..n).map(|_| instance(&bench.instance(&bench.a))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ran_runs_again_and_what_was_stopped_stays_stopped() {
+    let bench = Bench::new();
+    let targets = several(&bench, 3);
+    bench.sim.edit_instance(&targets[1].id, |i, _| "stopped".clone_into(&mut i.state));
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    assert!(bench.apply(&ACTION, &batch, &Value::Null).await.iter().all(Result::is_ok));
+    assert_eq!(bench.sent("ec2:StopInstances"), 1);
+    for p in &batch {
+        bench.ready(&ACTION, p, &Value::Null).await;
+    }
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+    assert!(matches!(bench.undo(&ACTION, &batch[1]).await, Ok(Undone::Already(_))));
+    assert!(matches!(bench.undo(&ACTION, &batch[2]).await, Ok(Undone::PutBack(_))));
+    assert_eq!(bench.sim.snapshot(), before);
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::Already(_))), "undo twice");
+    assert_eq!(bench.sent("ec2:StartInstances"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_waits_for_an_instance_that_is_still_stopping() {
+    let bench = Bench::new();
+    let before = {
+        let targets = several(&bench, 1);
+        let before = bench.sim.snapshot();
+        let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+        bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+        assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+        before
+    };
+    assert_eq!(bench.sim.snapshot(), before);
+    assert_eq!(bench.sent("ec2:StartInstances"), 1, "not sent while it was stopping");
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_of_what_was_never_applied_changes_nothing() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+    assert_eq!(bench.outcome(&ACTION, &batch[0], &Value::Null).await, Ok(Progress::Absent));
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::Already(_))));
+    assert!(bench.sim.changes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answers_and_lost_requests() {
+    let mut bench = Bench::new();
+    let targets = several(&bench, 2);
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    bench.fail_once("ec2:StopInstances", Fault::LoseRequest);
+    for outcome in bench.apply(&ACTION, &batch, &Value::Null).await {
+        assert_eq!(outcome.expect_err("no answer").effect, EffectCertainty::Unknown);
+    }
+    assert_eq!(bench.outcome(&ACTION, &batch[0], &Value::Null).await, Ok(Progress::Absent));
+    bench.fail_once("ec2:StopInstances", Fault::LoseAnswer);
+    assert!(bench.apply(&ACTION, &batch, &Value::Null).await.iter().all(Result::is_ok));
+    bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+        bench.fail_once("ec2:StartInstances", fault);
+        let p = if fault == Fault::LoseAnswer { &batch[0] } else { &batch[1] };
+        assert!(matches!(bench.undo(&ACTION, p).await, Ok(Undone::PutBack(_))));
+    }
+    assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_capacity_is_waited_for_until_the_drill_gives_up() {
+    let mut bench = Bench::new();
+    let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    bench.sim.set_capacity(ZONE, false);
+    bench.give_up = Dur::mins(30);
+    let start = bench.clock.stamp().mono_ms;
+    let error = bench.undo(&ACTION, &batch[0]).await.expect_err("no capacity");
+    assert_eq!((error.kind, error.effect), (Some(ErrorKind::Capacity), EffectCertainty::None));
+    assert!(bench.clock.stamp().mono_ms - start >= 30 * 60_000, "it waited as long as it may");
+    assert!(bench.sent("ec2:StartInstances") < 60, "with growing waits");
+
+    let sim = bench.sim.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        sim.set_capacity(ZONE, true);
+    });
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_somebody_terminated_needs_a_person() {
+    let bench = Bench::new();
+    let targets = several(&bench, 1);
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    bench.somebody(Mutation::TerminateInstances { ids: vec![targets[0].id.clone()] }).await;
+    assert!(bench.undo(&ACTION, &batch[0]).await.expect_err("gone").hopeless);
+    assert!(bench.outcome(&ACTION, &batch[0], &Value::Null).await.expect_err("gone").hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_cannot_be_stopped_does_not_save_the_others() {
+    let bench = Bench::new();
+    let targets = several(&bench, 8);
+    bench.sim.protect_from_stop(&targets[5].id);
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    let outcomes = bench.apply(&ACTION, &batch, &Value::Null).await;
+    for (i, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(outcome.is_ok(), i != 5, "{i}: {outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inspect_refuses_what_would_not_come_back() {
+    let bench = Bench::new();
+    let targets = several(&bench, 7);
+    let id = |n: usize| targets[n].id.as_str();
+    bench.sim.add_group("bare", &[id(0)], &["ReplaceUnhealthy"]);
+    bench.sim.add_group("calm", &[id(1)], &["ReplaceUnhealthy", "Terminate"]);
+    bench.sim.edit_instance(id(2), |i, _| i.root_device_type = "instance-store".to_owned());
+    bench.sim.make_spot(id(3), "one-time");
+    bench.sim.make_spot(id(4), "persistent");
+    bench.sim.protect_from_stop(id(5));
+    bench.sim.edit_instance(id(6), |i, _| i.public_ip = Some("203.0.113.9".to_owned()));
+    let findings = bench.inspect(&ACTION, &targets, &Value::Null).await;
+    let refused: Vec<&str> =
+        findings.iter().filter(|f| f.severity == Severity::Refusal).map(|f| f.subject.as_str()).collect();
+    assert_eq!(refused, [id(0), id(2), id(3), id(5)], "{findings:?}");
+    assert!(findings[0].text.contains("Terminate not suspended"), "{}", findings[0].text);
+    assert!(findings.iter().any(|f| f.subject == id(6) && f.text.contains("not an Elastic IP")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_arrives_late_is_still_undone() {
+    let bench = Bench::new();
+    let targets = several(&bench, 1);
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    let (mutate, ids) = (bench.sim.cloud().mutate, vec![targets[0].id.clone()]);
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        mutate.send(&Mutation::StopInstances { ids }).await.expect("accepted");
+    });
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+    assert_eq!(bench.sim.snapshot(), before);
+}

@@ -1,0 +1,239 @@
+//! What the tests of actions share: a small simulated account and a gate that only forwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use serde_json::Value;
+
+use crate::catalog::action::{
+    ActionError, Applied, DynAction, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone, WriteCx,
+};
+use crate::cloud::faulty::{Fault, Faulty};
+use crate::cloud::{Cloud, CloudResult, Mutate, Mutation, Reply};
+use crate::model::time::VirtualClock;
+use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
+use crate::sim::{InstanceSeed, Sim, SubnetSeed};
+
+struct Forward(Arc<dyn Mutate>);
+
+#[async_trait]
+impl Gate for Forward {
+    async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
+        self.0.send(&mutation).await
+    }
+}
+
+/// One VPC: a main table with the local route, `private` with a NAT, `public` with an internet
+/// gateway; subnets a and b on `private`, `loose` on none; every listing has one item a page.
+pub(super) struct Bench {
+    pub(super) sim: Arc<Sim>,
+    pub(super) clock: VirtualClock,
+    cloud: Cloud,
+    gate: Forward,
+    run: RunId,
+    step: StepId,
+    pub(super) give_up: Dur,
+    pub(super) vpc: String,
+    pub(super) main: String,
+    pub(super) private: String,
+    pub(super) public: String,
+    pub(super) a: String,
+    pub(super) b: String,
+    pub(super) loose: String,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let clock = VirtualClock::starting_at(DateTime::from_timestamp(1_700_000_000, 0).expect("valid"));
+        let sim = Sim::new(Arc::new(clock));
+        sim.set_page_size(1);
+        let (vpc, main) = sim.add_vpc("10.0.0.0/16");
+        let private = sim.add_route_table(&vpc, "private", &Tags::new(), Some("nat-1"));
+        let public = sim.add_route_table(&vpc, "public", &Tags::new(), Some("igw-1"));
+        let subnet = |cidr: &str, zone: &str, table: Option<&String>| {
+            sim.add_subnet(&SubnetSeed {
+                vpc: vpc.clone(),
+                cidr: cidr.to_owned(),
+                zone: zone.to_owned(),
+                table: table.cloned(),
+                ..SubnetSeed::default()
+            })
+        };
+        let a = subnet("10.0.1.0/24", "us-east-1a", Some(&private));
+        let b = subnet("10.0.2.0/24", "us-east-1b", Some(&private));
+        let loose = subnet("10.0.3.0/24", "us-east-1c", None);
+        let cloud = sim.cloud();
+        let gate = Forward(cloud.mutate.clone());
+        Self {
+            run: RunId::new(DateTime::UNIX_EPOCH, "test", 1),
+            step: StepId::new("step-1"),
+            give_up: Dur::hours(1),
+            sim,
+            clock,
+            cloud,
+            gate,
+            vpc,
+            main,
+            private,
+            public,
+            a,
+            b,
+            loose,
+        }
+    }
+
+    /// From now on changes fail as `decide` says.
+    pub(super) fn faulty(
+        &mut self,
+        decide: impl Fn(usize, &Mutation) -> Option<Fault> + Send + Sync + 'static,
+    ) {
+        self.gate = Forward(Arc::new(Faulty::new(self.cloud.mutate.clone(), decide)));
+    }
+
+    /// The next change of this operation fails in this way, once; later ones pass.
+    pub(super) fn fail_once(&mut self, operation: &'static str, fault: Fault) {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        self.faulty(move |_, m| {
+            let hit = m.operation() == operation && !done.swap(true, std::sync::atomic::Ordering::SeqCst);
+            hit.then_some(fault)
+        });
+    }
+
+    /// Changes pass again.
+    pub(super) fn mended(&mut self) {
+        self.gate = Forward(self.cloud.mutate.clone());
+    }
+
+    pub(super) fn step(&mut self, id: &str) {
+        self.step = StepId::new(id);
+    }
+
+    pub(super) fn instance(&self, subnet: &str) -> String {
+        self.sim.add_instance(&InstanceSeed { subnet: subnet.to_owned(), ..InstanceSeed::default() })
+    }
+
+    pub(super) fn read(&self) -> ReadCx<'_> {
+        ReadCx {
+            reads: &self.cloud.reads,
+            clock: &self.clock,
+            region: &self.cloud.region,
+            account: crate::sim::ACCOUNT,
+            run: &self.run,
+            step: &self.step,
+            t0: None,
+            settle: Dur::secs(10),
+            give_up: self.give_up,
+        }
+    }
+
+    pub(super) fn write(&self) -> WriteCx<'_> {
+        WriteCx { read: self.read(), gate: &self.gate, local: &*self.cloud.local }
+    }
+
+    /// Sends a change as somebody else would.
+    pub(super) async fn somebody(&self, mutation: Mutation) {
+        self.cloud.mutate.send(&mutation).await.expect("somebody else's change is accepted");
+    }
+
+    pub(super) async fn refusals(
+        &self,
+        action: &dyn DynAction,
+        targets: &[Target],
+        params: &Value,
+    ) -> Vec<String> {
+        let findings = self.inspect(action, targets, params).await;
+        findings.into_iter().filter(|f| f.severity == Severity::Refusal).map(|f| f.text).collect()
+    }
+
+    pub(super) async fn inspect(
+        &self,
+        action: &dyn DynAction,
+        targets: &[Target],
+        params: &Value,
+    ) -> Vec<Finding> {
+        action.inspect(self.read(), targets, params).await.expect("inspects")
+    }
+
+    /// Captures and prepares; everything must succeed.
+    pub(super) async fn prepare(
+        &self,
+        action: &dyn DynAction,
+        targets: &[Target],
+        params: &Value,
+    ) -> Vec<Prepared<Value>> {
+        let batch: Vec<_> = targets.iter().map(|t| (Some(t.clone()), Value::Null)).collect();
+        let records = action.prepare(self.read(), &batch, params).await;
+        records
+            .into_iter()
+            .zip(targets)
+            .map(|(undo, t)| Prepared { target: Some(t.clone()), undo: undo.expect("prepares") })
+            .collect()
+    }
+
+    pub(super) async fn apply(
+        &self,
+        action: &dyn DynAction,
+        batch: &[Prepared<Value>],
+        params: &Value,
+    ) -> Vec<Result<Applied, ActionError>> {
+        action.apply(self.write(), batch, params).await
+    }
+
+    /// Polls as long as it is pending.
+    pub(super) async fn outcome(
+        &self,
+        action: &dyn DynAction,
+        p: &Prepared<Value>,
+        params: &Value,
+    ) -> Result<Progress, ActionError> {
+        for _ in 0..1000 {
+            match action.poll(self.read(), p.target.as_ref(), &p.undo, params).await? {
+                Progress::Pending(_) => tokio::time::sleep(Duration::from_secs(5)).await,
+                done => return Ok(done),
+            }
+        }
+        panic!("pending for ever");
+    }
+
+    /// Polls until it is ready.
+    pub(super) async fn ready(&self, action: &dyn DynAction, p: &Prepared<Value>, params: &Value) -> Applied {
+        match self.outcome(action, p, params).await {
+            Ok(Progress::Ready(applied)) => applied,
+            other => panic!("not ready: {other:?}"),
+        }
+    }
+
+    pub(super) async fn undo(
+        &self,
+        action: &dyn DynAction,
+        p: &Prepared<Value>,
+    ) -> Result<Undone, ActionError> {
+        action.undo(self.write(), p.target.as_ref(), &p.undo).await
+    }
+
+    /// How often this operation was asked for.
+    pub(super) fn sent(&self, operation: &str) -> usize {
+        self.sim.changes().iter().filter(|c| c.operation == operation).count()
+    }
+}
+
+pub(super) fn target(kind: ResourceKind, id: &str) -> Target {
+    Target {
+        kind,
+        id: id.to_owned(),
+        arn: None,
+        name: None,
+        tags: Tags::new(),
+        attrs: std::collections::BTreeMap::new(),
+    }
+}
+
+pub(super) fn instance(id: &str) -> Target {
+    target(ResourceKind::Ec2Instance, id)
+}
+
+pub(super) fn subnet(id: &str) -> Target {
+    target(ResourceKind::VpcSubnet, id)
+}

@@ -1,0 +1,212 @@
+//! Detaching on the simulator, with everything that can go wrong on the way.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::catalog::actions::testing::{Bench, subnet};
+use crate::cloud::faulty::Fault;
+
+const REPLACE: &str = "ec2:ReplaceRouteTableAssociation";
+const CREATE: &str = "ec2:CreateRouteTable";
+
+fn main() -> Value {
+    json!({"to": "main"})
+}
+
+async fn place(bench: &Bench, subnet: &str) -> Option<String> {
+    let tables = routing::tables(bench.read()).await.expect("reads");
+    routing::place(&tables, subnet).table().map(str::to_owned)
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_subnets_leave_their_table_for_one_empty_one_and_come_back() {
+    let bench = Bench::new();
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a), subnet(&bench.b)], &Value::Null).await;
+    for outcome in bench.apply(&DetachRouteTable, &batch, &Value::Null).await {
+        outcome.expect("accepted");
+    }
+    assert_eq!(bench.sent(CREATE), 1, "one table for the VPC");
+    let (a, b) = (place(&bench, &bench.a).await, place(&bench, &bench.b).await);
+    assert_eq!(a, b);
+    assert_ne!(a.as_deref(), Some(bench.private.as_str()));
+    for p in &batch {
+        bench.ready(&DetachRouteTable, p, &Value::Null).await;
+        assert!(matches!(bench.undo(&DetachRouteTable, p).await, Ok(Undone::PutBack(_))));
+    }
+    assert_eq!(bench.sim.snapshot(), before, "the run's table is gone too");
+    for p in &batch {
+        assert!(matches!(bench.undo(&DetachRouteTable, p).await, Ok(Undone::Already(_))), "undo twice");
+    }
+    assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_main_drops_the_association_and_undo_makes_it_again() {
+    let bench = Bench::new();
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &main()).await;
+    bench.apply(&DetachRouteTable, &batch, &main()).await.remove(0).expect("accepted");
+    assert_eq!(place(&bench, &bench.a).await, None);
+    let notes = bench.ready(&DetachRouteTable, &batch[0], &main()).await.notes;
+    assert!(notes[0].contains(&bench.main), "{notes:?}");
+    assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::PutBack(_))));
+    assert_eq!(bench.sim.snapshot(), before);
+    assert_eq!(bench.sent(CREATE), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_of_what_was_never_applied_changes_nothing() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    assert_eq!(bench.outcome(&DetachRouteTable, &batch[0], &Value::Null).await, Ok(Progress::Absent));
+    assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::Already(_))));
+    assert!(bench.sim.changes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_found_by_polling_and_undone() {
+    let mut bench = Bench::new();
+    let before = bench.sim.snapshot();
+    for params in [Value::Null, main()] {
+        bench.faulty(|_, m| {
+            let moves = matches!(m.operation(), REPLACE | "ec2:DisassociateRouteTable");
+            moves.then_some(Fault::LoseAnswer)
+        });
+        let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &params).await;
+        let error = bench.apply(&DetachRouteTable, &batch, &params).await.remove(0).expect_err("no answer");
+        assert_eq!(error.effect, EffectCertainty::Unknown);
+        bench.ready(&DetachRouteTable, &batch[0], &params).await;
+        // The undo's own answer is lost as well: what shows decides.
+        assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::PutBack(_))));
+        assert_eq!(bench.sim.snapshot(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_request_is_absent_and_leaves_no_table_behind() {
+    let mut bench = Bench::new();
+    let before = bench.sim.snapshot();
+    bench.fail_once(REPLACE, Fault::LoseRequest);
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    let error = bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect_err("no answer");
+    assert_eq!(error.effect, EffectCertainty::Unknown);
+    assert_eq!(bench.outcome(&DetachRouteTable, &batch[0], &Value::Null).await, Ok(Progress::Absent));
+    assert_ne!(bench.sim.snapshot(), before, "the run's table is there");
+    assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::Already(_))));
+    assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_whose_answer_is_lost_is_found_by_its_tags() {
+    let mut bench = Bench::new();
+    bench.fail_once(CREATE, Fault::LoseAnswer);
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect("goes on");
+    bench.ready(&DetachRouteTable, &batch[0], &Value::Null).await;
+
+    let mut bench = Bench::new();
+    bench.fail_once(CREATE, Fault::LoseRequest);
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    let error = bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect_err("no answer");
+    assert_eq!(error.effect, EffectCertainty::Unknown);
+    assert_eq!(bench.outcome(&DetachRouteTable, &batch[0], &Value::Null).await, Ok(Progress::Absent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_replacement_still_leaves_something_to_undo() {
+    let mut bench = Bench::new();
+    let before = bench.sim.snapshot();
+    bench.fail_once(REPLACE, Fault::Deny);
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    let error = bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect_err("denied");
+    assert_eq!(error.effect, EffectCertainty::Partial, "the table was made");
+    bench.undo(&DetachRouteTable, &batch[0]).await.expect("undone");
+    assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_did_is_never_overwritten() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect("accepted");
+    let tables = routing::tables(bench.read()).await.expect("reads");
+    let Place::On { association, .. } = routing::place(&tables, &bench.a) else { panic!("on a table") };
+    let (association, table) = (association.to_owned(), bench.public.clone());
+    bench.somebody(Mutation::ReplaceRouteTableAssociation { association, table }).await;
+    let now = bench.sim.snapshot();
+    let error = bench.undo(&DetachRouteTable, &batch[0]).await.expect_err("left alone");
+    assert!(error.hopeless, "{error}");
+    assert_eq!(bench.sim.snapshot(), now);
+    assert!(bench.outcome(&DetachRouteTable, &batch[0], &Value::Null).await.expect_err("not ours").hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_without_the_original_table_needs_a_person() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a), subnet(&bench.b)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await;
+    bench.somebody(Mutation::DeleteRouteTable { table: bench.private.clone() }).await;
+    assert!(bench.undo(&DetachRouteTable, &batch[0]).await.expect_err("nowhere to go").hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inspect_refuses_what_cannot_bite() {
+    let bench = Bench::new();
+    let loose = bench.refusals(&DetachRouteTable, &[subnet(&bench.loose)], &Value::Null).await;
+    assert!(loose[0].contains("implicitly"), "{loose:?}");
+    assert!(bench.refusals(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await.is_empty());
+    assert!(bench.refusals(&DetachRouteTable, &[subnet(&bench.a)], &main()).await.is_empty());
+
+    bench.sim.set_route(&bench.main, "0.0.0.0/0", "nat-1", "active");
+    let equal = bench.refusals(&DetachRouteTable, &[subnet(&bench.a)], &main()).await;
+    assert!(equal[0].contains("same routes"), "{equal:?}");
+
+    bench.sim.set_route(&bench.main, "0.0.0.0/0", "igw-1", "active");
+    let findings = bench.inspect(&DetachRouteTable, &[subnet(&bench.a)], &main()).await;
+    assert!(findings.iter().any(|f| f.text.contains("becomes public")), "{findings:?}");
+    assert!(findings.iter().any(|f| f.text.contains("- 0.0.0.0/0 via nat-1; + 0.0.0.0/0 via igw-1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn inspect_counts_the_instances_of_each_subnet() {
+    let bench = Bench::new();
+    let ids: Vec<String> = (0..12).map(|_| bench.instance(&bench.a)).collect();
+    bench.instance(&bench.b);
+    let findings = bench.inspect(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    let text = &findings.iter().find(|f| f.text.contains("affected")).expect("counted").text;
+    assert!(
+        text.starts_with("12 instances") && text.contains(&ids[0]) && text.ends_with("and 2 more"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn prepare_refuses_a_subnet_on_a_table_that_a_run_made() {
+    let mut bench = Bench::new();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect("accepted");
+    bench.step("step-2");
+    let refused = bench.refusals(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    assert!(refused[0].contains("this run made"), "{refused:?}");
+    let again = [(Some(subnet(&bench.a)), Value::Null)];
+    let records =
+        crate::catalog::DynAction::prepare(&DetachRouteTable, bench.read(), &again, &Value::Null).await;
+    assert!(records[0].is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_arrives_late_is_still_undone() {
+    let bench = Bench::new();
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &main()).await;
+    let tables = routing::tables(bench.read()).await.expect("reads");
+    let Place::On { association, .. } = routing::place(&tables, &bench.a) else { panic!("on a table") };
+    let (mutate, association) = (bench.sim.cloud().mutate, association.to_owned());
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        mutate.send(&Mutation::DisassociateRouteTable { association }).await.expect("accepted");
+    });
+    assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::PutBack(_))));
+    assert_eq!(bench.sim.snapshot(), before);
+}

@@ -1,0 +1,574 @@
+//! The driver: turns the outside world into events, and decisions into tasks.
+//!
+//! One loop: ask [`super::decide`], record what it says, start what is not running yet, then wait
+//! for a task, a person, a signal, an observation or the time. It decides nothing itself. A task is
+//! never dropped in the middle of a call, except when a third signal says "leave now".
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::decide::{self, Task};
+use super::gate::StepGate;
+use super::recorder::Recorder;
+use super::recovery::measure;
+use super::state::RunState;
+use super::{hold, preflight, probing, setup, task, verdict};
+use crate::cloud::{Cloud, CloudError};
+use crate::drill::refs::{self, Reference};
+use crate::journal::writer::{Journal, JournalError};
+use crate::journal::{Event, Line, Mark, Measured, Mode, Phase, StopCause, Verdict};
+use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
+use crate::plan::{Plan, PlannedStep};
+
+/// Who confirms manual steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum People {
+    /// A person, through [`Control::Confirm`].
+    Ask,
+    /// Nobody: each is confirmed after this long. Only off AWS; the journal says so.
+    Simulate(Duration),
+}
+
+/// What reaches a run from outside.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields say who, what and when")]
+pub enum Control {
+    /// SIGINT, SIGTERM or SIGHUP.
+    Signal(String),
+    /// `redrill abort`.
+    Abort { by: String, note: String },
+    /// `redrill confirm`, or a key on the terminal.
+    Confirm { step: StepId, by: String, note: String },
+    /// `redrill mark`.
+    Mark { mark: Mark, at: chrono::DateTime<chrono::Utc>, by: String, note: String },
+}
+
+/// Who runs this, for the journal.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Process id.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// User name.
+    pub user: String,
+}
+
+/// What a run needs.
+pub struct Setup {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// SHA-256 of the plan.
+    pub plan_sha256: String,
+    /// The run.
+    pub run: RunId,
+    /// The world.
+    pub cloud: Cloud,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where events go.
+    pub journal: Box<dyn Journal>,
+    /// What is on record already.
+    pub lines: Vec<Line>,
+    /// Why this process is here.
+    pub mode: Mode,
+    /// Secret parameters.
+    pub secrets: BTreeMap<String, String>,
+    /// Who confirms manual steps.
+    pub people: People,
+    /// Who runs this.
+    pub operator: Operator,
+    /// Gets every recorded line, for progress views.
+    pub watcher: Option<mpsc::UnboundedSender<Line>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// The verdict; `None` where there was nothing to do (rollback of a finished run).
+    pub verdict: Option<Verdict>,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// What was measured.
+    pub measured: Measured,
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal could not be written: nothing more is changed.
+    #[error("the journal cannot be written")]
+    Journal(#[source] Option<JournalError>),
+    /// AWS could not be asked when the run was taken up again.
+    #[error("the run cannot be taken up")]
+    Cloud(#[source] CloudError),
+    /// The credentials belong to another account, or the endpoint to another world.
+    #[error("{0}")]
+    OtherWorld(String),
+    /// Three signals: the process leaves with the job unfinished.
+    #[error("left on the third signal, with the run unfinished")]
+    Left,
+    /// The journal holds events of a newer redrill.
+    #[error("the journal holds {0} events that this version does not know")]
+    UnknownEvents(usize),
+}
+
+/// What tasks share.
+pub struct Shared {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The run.
+    pub run: RunId,
+    /// The world.
+    pub cloud: Cloud,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where events go.
+    pub recorder: Arc<Recorder>,
+    people: People,
+    secrets: BTreeMap<String, String>,
+}
+
+impl Shared {
+    /// A gate for changes.
+    pub fn gate(&self, step: Option<StepId>, phase: Phase, stage: Option<Stage>) -> StepGate {
+        StepGate::new(Arc::clone(&self.recorder), Arc::clone(&self.cloud.mutate), step, phase, stage)
+    }
+
+    /// T0, once there is one.
+    pub async fn t0(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        self.recorder.with(|s, _| s.t0_at).await
+    }
+
+    /// The planned target of a step by its id.
+    pub fn target(&self, step: &PlannedStep, id: Option<&str>) -> Option<Target> {
+        let id = id?;
+        self.plan.targets_of(step).iter().find(|t| t.id == id).cloned()
+    }
+
+    /// How long to wait between polls: an emulator answers at once and costs nothing.
+    pub fn poll_pause(&self, every: Dur) -> Duration {
+        if self.cloud.world == World::Emulator { every.0.min(Duration::from_secs(1)) } else { every.0 }
+    }
+
+    /// Puts outputs, the run's id and secrets into parameters.
+    ///
+    /// # Errors
+    /// The first reference that has no value, in words.
+    pub async fn resolve(&self, params: &Value) -> Result<Value, String> {
+        self.recorder
+            .with(|s, _| {
+                let known = |r: Reference<'_>| match r {
+                    Reference::RunId => Some(self.run.to_string()),
+                    Reference::Param(name) => self.secrets.get(name).cloned(),
+                    Reference::Step(rest) => {
+                        let ids = self.plan.steps.iter().map(|p| p.id.as_str());
+                        let (id, output) = refs::split_step(rest, ids)?;
+                        s.output(id, output).map(str::to_owned)
+                    }
+                    Reference::Unknown(_) => None,
+                };
+                refs::resolve_value(params, &known)
+            })
+            .await
+            .map_err(|r| format!("`${{{r}}}` has no value"))
+    }
+}
+
+/// Runs, resumes or rolls back, to the end.
+///
+/// # Errors
+/// See [`EngineError`]; whatever happened before is on record.
+pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<Ended, EngineError> {
+    let state = RunState::new(Arc::clone(&setup.plan));
+    let fresh = setup.lines.is_empty();
+    let recorder = Arc::new(Recorder::new(
+        setup.journal,
+        state,
+        setup.lines,
+        Arc::clone(&setup.clock),
+        setup.secrets.clone(),
+        setup.watcher,
+    ));
+    let unknown = recorder.with(|s, _| s.unknown).await;
+    if unknown > 0 && setup.mode != Mode::Run {
+        return Err(EngineError::UnknownEvents(unknown));
+    }
+    if let Some(ended) = nothing_to_do(&recorder, setup.mode).await {
+        return Ok(ended);
+    }
+    let shared = Arc::new(Shared {
+        plan: setup.plan,
+        run: setup.run,
+        cloud: setup.cloud,
+        clock: setup.clock,
+        recorder,
+        people: setup.people,
+        secrets: setup.secrets,
+    });
+    if !fresh {
+        preflight::same_world(&shared).await?;
+    }
+    let mut events = Vec::new();
+    if fresh {
+        events.push(header(&shared, &setup.plan_sha256));
+    }
+    events.push(Event::Attached {
+        mode: setup.mode,
+        pid: setup.operator.pid,
+        host: setup.operator.host,
+        user: setup.operator.user,
+        redrill: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
+    let outcome = Loop::new(Arc::clone(&shared)).turn(&mut control).await;
+    if shared.recorder.is_broken() {
+        return Err(EngineError::Journal(None));
+    }
+    outcome?;
+    finish(&shared).await.map_err(|e| EngineError::Journal(Some(e)))
+}
+
+/// A finished run with nothing stuck has nothing to resume or roll back.
+async fn nothing_to_do(recorder: &Recorder, mode: Mode) -> Option<Ended> {
+    let (finished, stuck) = recorder.with(|s, _| (s.finished, !s.stuck.is_empty())).await;
+    let verdict = finished?;
+    if mode == Mode::Run || (stuck && mode == Mode::Rollback) {
+        return None;
+    }
+    let exit_code = if mode == Mode::Rollback { 0 } else { verdict.exit_code() };
+    Some(Ended {
+        verdict: (mode == Mode::Resume).then_some(verdict),
+        exit_code: if stuck { Verdict::Stuck.exit_code() } else { exit_code },
+        reasons: vec![format!("the run is finished already ({}); nothing was changed", verdict.name())],
+        measured: Measured::default(),
+    })
+}
+
+fn header(shared: &Shared, plan_sha256: &str) -> Event {
+    let plan = &shared.plan;
+    Event::Header {
+        format: crate::journal::event::FORMAT,
+        redrill: env!("CARGO_PKG_VERSION").to_owned(),
+        run: shared.run.clone(),
+        drill: plan.drill.name.clone(),
+        title: plan.drill.title.clone(),
+        plan_sha256: plan_sha256.to_owned(),
+        world: plan.world,
+        account: plan.account.clone(),
+        caller: plan.caller.clone(),
+        region: plan.region.clone(),
+        rto_ms: plan.drill.objectives.rto.ms(),
+        give_up_ms: plan.drill.objectives.give_up().ms(),
+    }
+}
+
+/// Measures, judges and records the end.
+async fn finish(shared: &Shared) -> Result<Ended, JournalError> {
+    shared.recorder.flush().await?;
+    let params = setup::clock_params(&shared.plan);
+    let (measured, judged) = shared
+        .recorder
+        .with_lines(|lines, state| {
+            let measured = measure(lines, &params);
+            let judged = verdict::judge(state, &measured);
+            (measured, judged)
+        })
+        .await;
+    let event = Event::Finished {
+        verdict: judged.verdict,
+        exit_code: judged.exit_code,
+        reasons: judged.reasons.clone(),
+        measured: Box::new(measured.clone()),
+    };
+    shared.recorder.durable(vec![event]).await?;
+    // a rollback that leaves everything clean has done its work, whatever became of the run
+    let rolled_back = shared.recorder.with(|s, _| s.mode == Mode::Rollback && s.stuck.is_empty()).await;
+    let exit_code = if rolled_back { 0 } else { judged.exit_code };
+    Ok(Ended { verdict: Some(judged.verdict), exit_code, reasons: judged.reasons, measured })
+}
+
+struct Loop {
+    shared: Arc<Shared>,
+    running: Vec<Task>,
+    tasks: JoinSet<(Task, Result<(), JournalError>)>,
+    by_id: BTreeMap<tokio::task::Id, Task>,
+    probes: Vec<JoinHandle<()>>,
+    verifying: bool,
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        for p in &self.probes {
+            p.abort();
+        }
+    }
+}
+
+impl Loop {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            running: Vec::new(),
+            tasks: JoinSet::new(),
+            by_id: BTreeMap::new(),
+            probes: Vec::new(),
+            verifying: false,
+        }
+    }
+
+    async fn turn(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<(), EngineError> {
+        let recorder = Arc::clone(&self.shared.recorder);
+        let mut changes = recorder.changes();
+        let mut controlled = true;
+        match probing::standing(&self.shared).await {
+            Ok(probes) => self.watch(probes),
+            Err(why) => self.record(vec![refuse(why)]).await?,
+        }
+        loop {
+            if recorder.is_broken() {
+                return Err(EngineError::Journal(None));
+            }
+            changes.borrow_and_update();
+            let running = &self.running;
+            let (decision, now, stage) =
+                recorder.with(|s, now| (decide::decide(s, now, running), now, s.stage())).await;
+            if stage == Stage::Verify && !self.verifying {
+                self.verifying = true;
+                match probing::verifying(&self.shared).await {
+                    Ok(probes) => self.watch(probes),
+                    Err(detail) => {
+                        self.record(vec![Event::StopRequested { cause: StopCause::StepFailed, detail }])
+                            .await?;
+                        continue;
+                    }
+                }
+            }
+            if !decision.events.is_empty() {
+                self.record(decision.events).await?;
+                continue;
+            }
+            if decision.over && self.tasks.is_empty() {
+                return Ok(());
+            }
+            for task in decision.tasks {
+                self.start(task);
+            }
+            let pause = decision.wake.map_or(Duration::from_secs(5), |w| {
+                Duration::from_millis(u64::try_from(w - now).unwrap_or(0).max(1))
+            });
+            tokio::select! {
+                Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.ended(done).await?,
+                c = control.recv(), if controlled => match c {
+                    Some(c) => self.control(c).await?,
+                    None => controlled = false,
+                },
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn record(&self, events: Vec<Event>) -> Result<(), EngineError> {
+        self.shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))
+    }
+
+    fn watch(&mut self, probes: Vec<probing::Running>) {
+        for probe in probes {
+            self.probes.push(tokio::spawn(probing::keep(Arc::clone(&self.shared), probe)));
+        }
+    }
+
+    fn start(&mut self, task: Task) {
+        if self.running.contains(&task) {
+            return;
+        }
+        let steps = self.running.iter().filter(|t| matches!(t, Task::Step { .. })).count();
+        if matches!(task, Task::Step { .. }) && steps >= self.shared.plan.drill.concurrency.max(1) {
+            return;
+        }
+        self.running.push(task.clone());
+        let shared = Arc::clone(&self.shared);
+        let handle = self.tasks.spawn(perform(shared, task.clone()));
+        self.by_id.insert(handle.id(), task);
+    }
+
+    async fn ended(
+        &mut self,
+        done: Result<(tokio::task::Id, (Task, Result<(), JournalError>)), tokio::task::JoinError>,
+    ) -> Result<(), EngineError> {
+        match done {
+            Ok((id, (task, result))) => {
+                self.by_id.remove(&id);
+                self.running.retain(|t| t != &task);
+                result.map_err(|e| EngineError::Journal(Some(e)))
+            }
+            Err(e) => {
+                let Some(task) = self.by_id.remove(&e.id()) else { return Ok(()) };
+                self.running.retain(|t| t != &task);
+                self.record(panicked(&task, &e.to_string())).await
+            }
+        }
+    }
+
+    async fn control(&self, control: Control) -> Result<(), EngineError> {
+        let recorder = &self.shared.recorder;
+        let events = match control {
+            Control::Signal(name) => {
+                let (count, stage) = recorder.with(|s, _| (s.signals + 1, s.stage())).await;
+                let mut events = vec![Event::Signal { count }];
+                if count == 1 && stage != Stage::Undo {
+                    events.push(Event::StopRequested {
+                        cause: StopCause::Signal,
+                        detail: format!("interrupted by {name}"),
+                    });
+                }
+                if count >= 3 {
+                    self.record(events).await?;
+                    return Err(EngineError::Left);
+                }
+                events
+            }
+            Control::Abort { by, note } => {
+                let note = if note.is_empty() { String::new() } else { format!(": {note}") };
+                vec![Event::StopRequested {
+                    cause: StopCause::Signal,
+                    detail: format!("aborted by {by}{note}"),
+                }]
+            }
+            Control::Confirm { step, by, note } => {
+                if !recorder.with(|s, _| s.waiting.contains_key(&step)).await {
+                    return Ok(());
+                }
+                vec![Event::Confirmed { step, by, note, simulated: false }]
+            }
+            Control::Mark { mark, at, by, note } => vec![Event::Marked { mark, at, by, note }],
+        };
+        self.record(events).await
+    }
+}
+
+fn refuse(detail: String) -> Event {
+    Event::StopRequested { cause: StopCause::Refused, detail }
+}
+
+/// A task that panicked: what it was at may have happened.
+fn panicked(task: &Task, why: &str) -> Vec<Event> {
+    let bug = format!("BUG: {why}");
+    match task {
+        Task::Step { step, targets } => targets
+            .iter()
+            .map(|t| Event::StepFailed {
+                step: step.clone(),
+                target: t.clone(),
+                error: bug.clone(),
+                effect: EffectCertainty::Unknown,
+                hint: None,
+            })
+            .collect(),
+        Task::Undo { step, target } | Task::Keep { step, target } => vec![Event::Stuck {
+            step: Some(step.clone()),
+            target: target.clone(),
+            error: bug,
+            hint: "report this, and put it back by hand".to_owned(),
+        }],
+        Task::Release => vec![
+            Event::Stuck {
+                step: None,
+                target: None,
+                error: bug,
+                hint: "remove the redrill:held tags by hand".to_owned(),
+            },
+            Event::Released { targets: Vec::new() },
+        ],
+        Task::Preflight | Task::Arm | Task::Manual { .. } => {
+            vec![Event::StopRequested { cause: StopCause::StepFailed, detail: bug }]
+        }
+    }
+}
+
+async fn perform(shared: Arc<Shared>, task: Task) -> (Task, Result<(), JournalError>) {
+    let result = match &task {
+        Task::Preflight => preflight::check(&shared).await,
+        Task::Arm => arm(&shared).await,
+        Task::Step { step, targets } => task::step(&shared, step, targets).await,
+        Task::Manual { step } => manual(&shared, step).await,
+        Task::Undo { step, target } => task::undo(&shared, step, target.as_deref(), false).await,
+        Task::Keep { step, target } => task::undo(&shared, step, target.as_deref(), true).await,
+        Task::Release => hold::release(&shared).await,
+    };
+    (task, result)
+}
+
+/// The last look before the first change, then the tags.
+async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
+    if !preflight::undrifted(shared).await? {
+        return Ok(());
+    }
+    if shared.recorder.with(|s, _| s.stop.is_some()).await {
+        return Ok(());
+    }
+    match hold::hold(shared).await? {
+        Ok(()) => Ok(()),
+        Err(e) => {
+            let cause = if e.effect == EffectCertainty::None && e.kind == crate::cloud::ErrorKind::Denied {
+                StopCause::Aws
+            } else {
+                StopCause::StepFailed
+            };
+            let detail = format!("the targets could not be tagged as held: {e}");
+            shared.recorder.durable(vec![Event::StopRequested { cause, detail }]).await
+        }
+    }
+}
+
+async fn manual(shared: &Arc<Shared>, id: &StepId) -> Result<(), JournalError> {
+    let Some(step) = shared.plan.step(id) else { return Ok(()) };
+    let recorder = &shared.recorder;
+    if !recorder.with(|s, _| s.waiting.contains_key(id)).await {
+        let text = step.manual.clone().unwrap_or_default();
+        let text = match shared.resolve(&Value::String(text.clone())).await {
+            Ok(Value::String(resolved)) => resolved,
+            _ => text,
+        };
+        recorder.durable(vec![Event::Waiting { step: id.clone(), text }]).await?;
+    }
+    let over = recorder.until(|s| {
+        s.stop.is_some() || s.cells.get(&(id.clone(), None)).is_some_and(super::state::CellState::is_final)
+    });
+    let simulated = async {
+        match shared.people {
+            People::Ask => std::future::pending::<()>().await,
+            People::Simulate(after) => tokio::time::sleep(after).await,
+        }
+    };
+    tokio::select! {
+        () = over => Ok(()),
+        () = simulated => {
+            let event = Event::Confirmed {
+                step: id.clone(),
+                by: "simulated".to_owned(),
+                note: "no person was asked".to_owned(),
+                simulated: true,
+            };
+            recorder.durable(vec![event]).await
+        }
+        () = tokio::time::sleep(step.timeout.0) => {
+            let event = Event::StepFailed {
+                step: id.clone(),
+                target: None,
+                error: format!("nobody confirmed within {}", step.timeout),
+                effect: EffectCertainty::None,
+                hint: Some(format!("redrill confirm {} {id} --note …", shared.run)),
+            };
+            recorder.durable(vec![event]).await
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A probe's answers as stretches of the same health. Pure.
+//!
+//! Single observations and roll-ups of them give the same stretches, as long as a roll-up holds no
+//! gap: see [`super::rollup`].
+
+use super::steady_state::ProbeInfo;
+use crate::journal::Line;
+use crate::journal::event::Event;
+use crate::model::{Health, Stamp};
+
+/// Observations of the same health without a gap between them. Times in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) health: Health,
+    /// Sending of the first observation.
+    pub(crate) first_sent: i64,
+    /// Its answer.
+    pub(crate) start: i64,
+    /// Sending of the last observation.
+    pub(crate) last_sent: i64,
+    /// Its answer, or a later moment at which the health is vouched for.
+    pub(crate) end: i64,
+}
+
+/// Nothing was observed of a probe for longer than its rhythm explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// Sending of the last observation before.
+    pub(crate) from: i64,
+    /// Answer of the first after.
+    pub(crate) to: i64,
+}
+
+/// Everything observed of one probe.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) info: ProbeInfo,
+    pub(crate) stretches: Vec<Stretch>,
+    pub(crate) silences: Vec<Silence>,
+}
+
+impl History {
+    pub(crate) fn new(info: ProbeInfo) -> Self {
+        Self { info, stretches: Vec::new(), silences: Vec::new() }
+    }
+
+    /// Takes `count` observations of which the last has these times.
+    pub(crate) fn take(&mut self, health: Health, count: u64, sent: i64, answered: i64) {
+        // a probe has one observation under way at a time; should a journal say otherwise, its
+        // answers still count in the order in which they were recorded
+        let answered = self.stretches.last().map_or(answered, |s| answered.max(s.end));
+        let sent = sent.min(answered);
+        let mut gap = false;
+        if let Some(last) = self.stretches.last()
+            && count <= 1
+            && answered.saturating_sub(last.end) > self.info.gap_limit_ms()
+        {
+            gap = true;
+            self.silences.push(Silence { from: last.last_sent, to: answered });
+        }
+        match self.stretches.last_mut() {
+            Some(last) if last.health == health && !gap => {
+                last.last_sent = sent;
+                last.end = answered;
+            }
+            _ => self.stretches.push(Stretch {
+                health,
+                first_sent: sent,
+                start: answered,
+                last_sent: sent,
+                end: answered,
+            }),
+        }
+    }
+
+    /// The probe was found healthy up to this moment, whatever single observations are recorded.
+    pub(crate) fn vouch(&mut self, until: i64) {
+        if let Some(last) = self.stretches.last_mut()
+            && last.health == Health::Healthy
+        {
+            last.end = last.end.max(until);
+        }
+    }
+
+    pub(crate) fn of(&self, health: Health) -> impl DoubleEndedIterator<Item = &Stretch> {
+        self.stretches.iter().filter(move |s| s.health == health)
+    }
+
+    /// Whether it was healthy all along from `from` to `to`.
+    pub(crate) fn healthy_through(&self, from: i64, to: i64) -> bool {
+        self.of(Health::Healthy).any(|s| s.start <= from && s.end >= to)
+    }
+
+    /// The stretch that the newest answer at that moment belongs to.
+    pub(crate) fn newest_at(&self, at: i64) -> Option<&Stretch> {
+        self.stretches.iter().rfind(|s| s.start <= at)
+    }
+
+    /// The stretch that follows the one of that moment.
+    pub(crate) fn after(&self, at: i64) -> Option<&Stretch> {
+        self.stretches.iter().find(|s| s.start > at)
+    }
+
+    /// The earliest moment at which the health seen at `at` may have begun: the sending of the last
+    /// observation that says otherwise, or of the first of all.
+    pub(crate) fn healthy_not_before(&self, at: i64) -> i64 {
+        let Some(now) = self.newest_at(at) else { return at };
+        let other = self.stretches.iter().rfind(|s| s.start < now.start && s.health != now.health);
+        other.map_or(now.first_sent, |s| s.last_sent)
+    }
+
+    /// Answer of the first unhealthy observation answered at or after `from`.
+    pub(crate) fn first_unhealthy(&self, from: i64) -> Option<i64> {
+        self.of(Health::Unhealthy).find(|s| s.end >= from).map(|s| s.start.max(from))
+    }
+}
+
+/// An observation line: probe, health, count, sent, answered.
+pub(crate) fn observation(line: &Line) -> Option<(&str, Health, u64, Stamp, Stamp)> {
+    match &line.event {
+        Event::Observed { probe, health, sent, answered, .. } => Some((probe, *health, 1, *sent, *answered)),
+        Event::Unchanged { probe, health, count, last_sent, last_answered } => {
+            Some((probe, *health, *count, *last_sent, *last_answered))
+        }
+        _ => None,
+    }
+}
+
+/// The histories of these probes.
+pub(crate) fn histories(probes: &[ProbeInfo]) -> Vec<History> {
+    probes.iter().cloned().map(History::new).collect()
+}

@@ -1,0 +1,209 @@
+//! The `redrill:held` tag: set on every taggable target before the first change, removed at the end.
+//!
+//! It finds what a run changed without any journal, and it is a best-effort lock across machines: a
+//! foreign one is a refusal (drift, before this). The value is the run's id and a short undo hint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::driver::Shared;
+use super::gate::StepGate;
+use crate::catalog::Gate as _;
+use crate::cloud::{CloudError, ErrorKind, Mutation};
+use crate::journal::writer::JournalError;
+use crate::journal::{Event, Phase};
+use crate::model::target::TAG_HELD;
+use crate::model::{ResourceKind, Tags, Target};
+
+/// Ids per tagging call: EC2 takes up to 1,000.
+const IDS_PER_CALL: usize = 500;
+/// Longest tag value that every service takes.
+const LONGEST_VALUE: usize = 256;
+
+/// Every target of every step, once.
+fn targets(shared: &Shared) -> Vec<Target> {
+    let mut all: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
+    for step in &shared.plan.steps {
+        for t in shared.plan.targets_of(step) {
+            all.insert((t.kind, t.id.clone()), t.clone());
+        }
+    }
+    all.into_values().collect()
+}
+
+/// How a person without the journal puts this target back, in few words.
+fn hint(shared: &Shared, target: &Target) -> String {
+    let mut value = shared.run.to_string();
+    let fault = shared.plan.steps.iter().find(|s| {
+        s.stage == crate::model::Stage::Fault && shared.plan.targets_of(s).iter().any(|t| t.id == target.id)
+    });
+    if let Some(action) = fault.and_then(|s| s.action.as_deref()) {
+        value.push_str(" undo: ");
+        value.push_str(action);
+        if let Some(table) = target.attrs.get("route_table") {
+            value.push_str(" was ");
+            value.push_str(table);
+        }
+        if let Some(state) = target.attrs.get("state").filter(|_| target.kind == ResourceKind::Ec2Instance) {
+            value.push_str(" was ");
+            value.push_str(state);
+        }
+    }
+    value.chars().take(LONGEST_VALUE).collect()
+}
+
+/// Tags every target.
+///
+/// # Errors
+/// The journal could not be written. A refused tagging call is returned inside.
+pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, JournalError> {
+    let targets = targets(shared);
+    let ids: Vec<String> = targets.iter().map(|t| t.id.clone()).collect();
+    shared.recorder.durable(vec![Event::Holding { targets: ids.clone() }]).await?;
+    let gate = shared.gate(None, Phase::Hold, None);
+    let mut by_value: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for t in &targets {
+        let value = hint(shared, t);
+        let outcome = match t.kind {
+            ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
+                by_value.entry(value).or_default().push(t.id.clone());
+                Ok(())
+            }
+            _ => tag_one(shared, &gate, t, Some(value)).await,
+        };
+        if let Err(e) = outcome {
+            return Ok(Err(e));
+        }
+    }
+    for (value, ids) in by_value {
+        for ids in ids.chunks(IDS_PER_CALL) {
+            let tags = Tags::from([(TAG_HELD.to_owned(), value.clone())]);
+            if let Err(e) = gate.send(Mutation::CreateTags { ids: ids.to_vec(), tags }).await {
+                return Ok(Err(e));
+            }
+        }
+    }
+    shared.recorder.durable(vec![Event::Held { targets: ids }]).await?;
+    Ok(Ok(()))
+}
+
+/// Removes the tag from every target that is still there.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
+    let gate = shared.gate(None, Phase::Release, None);
+    let mut failures = Vec::new();
+    let mut ec2 = Vec::new();
+    for t in targets(shared) {
+        match t.kind {
+            ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
+                ec2.push(t.id)
+            }
+            _ => {
+                if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {
+                    failures.push(format!("{}: {e}", t.id));
+                }
+            }
+        }
+    }
+    for ids in ec2.chunks(IDS_PER_CALL) {
+        let keys = vec![TAG_HELD.to_owned()];
+        let all = Mutation::DeleteTags { ids: ids.to_vec(), keys: keys.clone() };
+        let Err(first) = patiently(|| send(&gate, all.clone())).await else { continue };
+        if ids.len() == 1 && first.is_not_found() {
+            continue;
+        }
+        // one id that is gone fails the whole call: take them one by one
+        for id in ids {
+            let one = Mutation::DeleteTags { ids: vec![id.clone()], keys: keys.clone() };
+            match patiently(|| send(&gate, one.clone())).await {
+                Ok(()) => {}
+                Err(e) if e.is_not_found() => {}
+                Err(e) => failures.push(format!("{id}: {e}")),
+            }
+        }
+    }
+    let mut events = Vec::new();
+    if !failures.is_empty() {
+        events.push(Event::Stuck {
+            step: None,
+            target: None,
+            error: format!("the tag {TAG_HELD} could not be removed: {}", failures.join("; ")),
+            hint: format!("remove it by hand, or try again with: redrill rollback {}", shared.run),
+        });
+    }
+    events.push(Event::Released {
+        targets: shared.recorder.with(|s, _| s.holding.iter().cloned().collect()).await,
+    });
+    shared.recorder.durable(events).await
+}
+
+async fn send(gate: &StepGate, mutation: Mutation) -> Result<(), CloudError> {
+    gate.send(mutation).await.map(|_| ())
+}
+
+/// Tries three times: tags can be set and removed any number of times.
+async fn patiently<F>(mut work: impl FnMut() -> F) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<(), CloudError>>,
+{
+    let mut pause = std::time::Duration::from_secs(1);
+    for _ in 0..2 {
+        match work().await {
+            Err(e) if !matches!(e.kind, ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Journal) => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            done => return done,
+        }
+    }
+    work().await
+}
+
+/// Sets (`Some`) or removes the tag on a resource whose service tags one at a time.
+async fn tag_one(
+    shared: &Shared,
+    gate: &StepGate,
+    t: &Target,
+    value: Option<String>,
+) -> Result<(), CloudError> {
+    let tags = value.as_ref().map(|v| Tags::from([(TAG_HELD.to_owned(), v.clone())]));
+    let keys = vec![TAG_HELD.to_owned()];
+    let arn = t.arn.clone().unwrap_or_else(|| t.id.clone());
+    let mutation = match t.kind {
+        ResourceKind::RdsInstance => match tags {
+            Some(tags) => Mutation::TagDb { arn, tags },
+            None => Mutation::UntagDb { arn, keys },
+        },
+        ResourceKind::CloudfrontDistribution => match tags {
+            Some(tags) => Mutation::TagDistribution { arn, tags },
+            None => Mutation::UntagDistribution { arn, keys },
+        },
+        ResourceKind::S3Bucket => {
+            // PutBucketTagging replaces the whole set: read it, change one tag, write it back
+            let mut all = shared.cloud.reads.s3.bucket_tags(&t.id).await?;
+            let before = all.clone();
+            match &value {
+                Some(v) => {
+                    all.insert(TAG_HELD.to_owned(), v.clone());
+                }
+                None => {
+                    all.remove(TAG_HELD);
+                }
+            }
+            if all == before {
+                return Ok(());
+            }
+            Mutation::TagBucket { bucket: t.id.clone(), tags: all }
+        }
+        ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => match tags {
+            Some(tags) => Mutation::CreateTags { ids: vec![t.id.clone()], tags },
+            None => Mutation::DeleteTags { ids: vec![t.id.clone()], keys },
+        },
+    };
+    match send(gate, mutation).await {
+        Err(e) if value.is_none() && e.is_not_found() => Ok(()),
+        done => done,
+    }
+}

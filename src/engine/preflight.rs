@@ -1,0 +1,164 @@
+//! Preflight: the world is looked at once more, and what recoveries need is captured.
+//!
+//! Reads only. What it finds is recorded; a refusal ends the run before anything is changed.
+
+use std::sync::Arc;
+
+use super::driver::{EngineError, Shared};
+use crate::catalog::{self, Finding, Severity};
+use crate::cloud::CloudError;
+use crate::journal::writer::JournalError;
+use crate::journal::{Event, Mode, StopCause};
+use crate::model::{Health, Stage};
+use crate::plan::{check_drift, limits};
+
+/// The checks of a new run; of a resumed one only what it still needs.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn check(shared: &Arc<Shared>) -> Result<(), JournalError> {
+    let (mode, stage) = shared.recorder.with(|s, _| (s.mode, s.stage())).await;
+    if mode != Mode::Run && stage > Stage::Baseline {
+        // the world was checked before the run was taken up; the fault is out there, go on
+        return shared.recorder.durable(vec![Event::PreflightPassed {}]).await;
+    }
+    match examine(shared).await {
+        Ok((mut events, findings)) => {
+            let refusal = findings.iter().find(|f| f.severity == Severity::Refusal).cloned();
+            events.extend(findings.iter().map(found));
+            events.push(match refusal {
+                Some(f) => Event::StopRequested { cause: StopCause::Refused, detail: sentence(&f) },
+                None => Event::PreflightPassed {},
+            });
+            shared.recorder.durable(events).await
+        }
+        Err(e) => shared.recorder.durable(vec![unreachable(&e)]).await,
+    }
+}
+
+fn found(f: &Finding) -> Event {
+    Event::Found { finding: serde_json::to_value(f).unwrap_or_default() }
+}
+
+fn sentence(f: &Finding) -> String {
+    let hint = f.hint.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();
+    format!("{}: {}{hint}", f.subject, f.text)
+}
+
+fn unreachable(e: &CloudError) -> Event {
+    Event::StopRequested { cause: StopCause::Aws, detail: format!("AWS could not be asked: {e}") }
+}
+
+async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), CloudError> {
+    let mut events = Vec::new();
+    let mut findings = Vec::new();
+    let before = shared.clock.now();
+    let identity = shared.cloud.reads.sts.identity().await?;
+    if let Some(date) = identity.server_date {
+        // the header has whole seconds: half a second either way is noise
+        events.push(Event::Skew { ms: (before - date).num_milliseconds() });
+    }
+    findings.extend(identity_findings(shared, &identity.account));
+    let now = shared.clock.now();
+    findings.extend(limits::window(&shared.plan.drill.limits, now, Severity::Refusal));
+    let longest = limits::longest(&shared.plan.drill, &shared.plan.steps);
+    findings.extend(limits::credentials(&identity, now, longest, None));
+    findings
+        .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
+    if findings.iter().any(|f| f.severity == Severity::Refusal) {
+        return Ok((events, findings));
+    }
+    for step in &shared.plan.steps {
+        let Some(action) = step.action.as_deref().and_then(catalog::action) else { continue };
+        let targets = shared.plan.targets_of(step);
+        // a parameter that refers to an earlier step's output has no value yet
+        let Ok(params) = shared.resolve(&step.params).await else { continue };
+        let cx = shared.read_cx(&step.id, None);
+        findings.extend(action.inspect(cx, targets, &params).await?);
+        if step.stage != Stage::Recovery {
+            continue;
+        }
+        for t in targets {
+            match action.capture(cx, t, &params).await {
+                Ok(serde_json::Value::Null) => {}
+                Ok(data) => {
+                    events.push(Event::Captured { step: step.id.clone(), target: t.id.clone(), data });
+                }
+                Err(e) => findings.push(Finding::new(
+                    Severity::Refusal,
+                    t.id.clone(),
+                    format!("what step `{}` needs of it could not be captured: {e}", step.id),
+                )),
+            }
+        }
+    }
+    findings.extend(stop_conditions(shared).await);
+    Ok((events, findings))
+}
+
+fn identity_findings(shared: &Shared, account: &str) -> Option<Finding> {
+    (account != shared.plan.account).then(|| {
+        Finding::new(
+            Severity::Refusal,
+            "account",
+            format!("the plan is for account {}, the credentials belong to {account}", shared.plan.account),
+        )
+        .hint("use the credentials that the plan was made with")
+    })
+}
+
+/// A stop condition that is breached already, or cannot be found, would stop the run at once.
+async fn stop_conditions(shared: &Arc<Shared>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Ok(probes) = super::probing::standing(shared).await else { return findings };
+    for probe in
+        probes.iter().filter(|p| shared.plan.drill.stop.iter().any(|s| super::stop::key(&s.name) == p.name))
+    {
+        let (_, reading, _) = probe.look(shared).await;
+        let text = match reading.health {
+            Health::Healthy => continue,
+            Health::Unhealthy => format!("is breached already: {}", reading.seen),
+            Health::Unknown => format!("cannot be read: {}", reading.seen),
+        };
+        findings.push(Finding::new(Severity::Refusal, probe.name.clone(), text));
+    }
+    findings
+}
+
+/// The last look right before the first change; `false` where the world is not as planned.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn undrifted(shared: &Arc<Shared>) -> Result<bool, JournalError> {
+    let events =
+        match check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await {
+            Ok(findings) => {
+                let Some(first) = findings.iter().find(|f| f.severity == Severity::Refusal) else {
+                    return Ok(true);
+                };
+                let stop = Event::StopRequested { cause: StopCause::Refused, detail: sentence(first) };
+                findings.iter().map(found).chain([stop]).collect()
+            }
+            Err(e) => vec![unreachable(&e)],
+        };
+    shared.recorder.durable(events).await?;
+    Ok(false)
+}
+
+/// A run is only taken up in the account and the world that it was started in.
+///
+/// # Errors
+/// AWS cannot be asked, or it is another account or world.
+pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
+    if shared.cloud.world != shared.plan.world {
+        return Err(EngineError::OtherWorld(format!(
+            "the run belongs to the world `{}`, this is `{}`",
+            shared.plan.world, shared.cloud.world
+        )));
+    }
+    let identity = shared.cloud.reads.sts.identity().await.map_err(EngineError::Cloud)?;
+    match identity_findings(shared, &identity.account) {
+        Some(f) => Err(EngineError::OtherWorld(f.text)),
+        None => Ok(()),
+    }
+}

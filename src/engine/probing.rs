@@ -1,0 +1,122 @@
+//! Probing: each probe looks at its own rhythm, in every stage, whatever else happens.
+//!
+//! An observation is sent every `every`, even while an earlier one has not been answered; answers
+//! that arrive after those of later observations are dropped. An observation that takes longer than
+//! its timeout is unknown, except for what a client would feel: that is the probe's own judgement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::driver::Shared;
+use super::rollup::Observation;
+use super::stop;
+use crate::catalog::{self, DynProbe, Reading};
+use crate::model::{Dur, Stamp, StepId};
+
+/// A probe as the engine runs it.
+#[derive(Clone)]
+pub struct Running {
+    /// The name its observations are journalled under.
+    pub name: String,
+    probe: &'static dyn DynProbe,
+    params: Value,
+    every: Duration,
+    timeout: Duration,
+}
+
+impl Running {
+    fn new(name: &str, probe: &str, params: Value, every: Dur, timeout: Option<Dur>) -> Option<Self> {
+        let probe = catalog::probe(probe)?;
+        let timeout = timeout.unwrap_or(probe.spec().timeout);
+        Some(Self { name: name.to_owned(), probe, params, every: every.0, timeout: timeout.0 })
+    }
+
+    /// Looks once.
+    pub async fn look(&self, shared: &Shared) -> (Stamp, Reading, Stamp) {
+        let sent = shared.clock.stamp();
+        let step = StepId::new(self.name.clone());
+        let t0 = shared.t0().await;
+        let cx = shared.read_cx(&step, t0);
+        let reading = match tokio::time::timeout(self.timeout, self.probe.observe(cx, &self.params)).await {
+            Ok(reading) => reading,
+            Err(_) => self.probe.timed_out(self.timeout),
+        };
+        (sent, reading, shared.clock.stamp())
+    }
+}
+
+/// The probes of the steady state, and the stop conditions.
+///
+/// # Errors
+/// A parameter that cannot be resolved, in words.
+pub async fn standing(shared: &Shared) -> Result<Vec<Running>, String> {
+    let drill = &shared.plan.drill;
+    let mut all = Vec::new();
+    for p in &drill.steady_state {
+        let params = shared.resolve(&p.with).await?;
+        all.extend(Running::new(&p.name, &p.probe, params, p.every, p.timeout));
+    }
+    for s in &drill.stop {
+        let params = shared.resolve(&s.with).await?;
+        all.extend(Running::new(&stop::key(&s.name), &s.probe, params, s.every, s.timeout));
+    }
+    Ok(all)
+}
+
+/// The verify probes; their references resolve once the recovery steps are ready.
+///
+/// # Errors
+/// A parameter that cannot be resolved, in words.
+pub async fn verifying(shared: &Shared) -> Result<Vec<Running>, String> {
+    let mut all = Vec::new();
+    for p in &shared.plan.drill.verify {
+        let params = shared.resolve(&p.with).await?;
+        all.extend(Running::new(&p.name, &p.probe, params, p.every, p.timeout));
+    }
+    Ok(all)
+}
+
+/// Keeps a probe going until the task is aborted.
+pub async fn keep(shared: Arc<Shared>, probe: Running) {
+    let mut tick = tokio::time::interval(probe.every);
+    // late ticks are not caught up with a burst: the gap stays visible
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut under_way: JoinSet<Observation> = JoinSet::new();
+    // more than this many unanswered observations at once tell nothing new
+    let most = usize::try_from(probe.timeout.as_millis() / probe.every.as_millis().max(1)).unwrap_or(1) + 2;
+    let mut newest_sent: Option<Stamp> = None;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                if under_way.len() < most {
+                    let (shared, probe) = (Arc::clone(&shared), probe.clone());
+                    under_way.spawn(async move {
+                        let (sent, reading, answered) = probe.look(&shared).await;
+                        Observation {
+                            probe: probe.name,
+                            health: reading.health,
+                            seen: reading.seen,
+                            sent,
+                            answered,
+                            source_at: reading.at,
+                        }
+                    });
+                }
+            }
+            Some(done) = under_way.join_next() => {
+                let Ok(observation) = done else { continue };
+                if newest_sent.is_some_and(|s| s.mono_ms > observation.sent.mono_ms) {
+                    continue;
+                }
+                newest_sent = Some(observation.sent);
+                if shared.recorder.observe(observation).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

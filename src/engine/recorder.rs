@@ -1,0 +1,242 @@
+//! The one place where events enter a run: journal first, then state, then whoever watches.
+//!
+//! An event that is not on record does not exist: if the journal cannot be written the state does
+//! not move, [`Recorder::is_broken`] turns true and nothing more is sent. Secrets are replaced here,
+//! before anything is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use tokio::sync::{Mutex, mpsc, watch};
+
+use super::rollup::{Observation, Rollup};
+use super::state::RunState;
+use crate::journal::writer::{Journal, JournalError};
+use crate::journal::{Event, Line};
+use crate::model::{Clock, Stamp};
+
+/// Records events and keeps the state that follows from them.
+///
+/// Recording goes on to its end even if the caller is dropped meanwhile: a line on the disk that the
+/// state does not know would be worse than either alone.
+pub struct Recorder {
+    core: Arc<Core>,
+}
+
+struct Core {
+    inner: Mutex<Inner>,
+    clock: Arc<dyn Clock>,
+    secrets: BTreeMap<String, String>,
+    broken: AtomicBool,
+    changed: watch::Sender<u64>,
+    watcher: Option<mpsc::UnboundedSender<Line>>,
+}
+
+struct Inner {
+    journal: Box<dyn Journal>,
+    state: RunState,
+    lines: Vec<Line>,
+    rollup: Rollup,
+}
+
+impl Recorder {
+    /// Starts from the lines that are on record already.
+    pub fn new(
+        journal: Box<dyn Journal>,
+        mut state: RunState,
+        lines: Vec<Line>,
+        clock: Arc<dyn Clock>,
+        secrets: BTreeMap<String, String>,
+        watcher: Option<mpsc::UnboundedSender<Line>>,
+    ) -> Self {
+        for line in &lines {
+            state.evolve(line);
+        }
+        let rollup = Rollup::new(&super::setup::clock_params(&state.plan).probes);
+        let core = Core {
+            inner: Mutex::new(Inner { journal, state, lines, rollup }),
+            clock,
+            secrets,
+            broken: AtomicBool::new(false),
+            changed: watch::Sender::new(0),
+            watcher,
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    /// Records events and returns once they are on the disk.
+    ///
+    /// # Errors
+    /// The journal could not be written; from then on nothing is recorded.
+    pub async fn durable(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        self.append(events, true).await
+    }
+
+    /// Records events without waiting for the disk: nothing is about to be changed because of them.
+    ///
+    /// # Errors
+    /// As [`Recorder::durable`].
+    pub async fn note(&self, events: Vec<Event>) -> Result<(), JournalError> {
+        self.append(events, false).await
+    }
+
+    async fn append(&self, events: Vec<Event>, durable: bool) -> Result<(), JournalError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let core = Arc::clone(&self.core);
+        to_its_end(async move {
+            let events: Vec<Event> = events.into_iter().map(|e| core.redact(e)).collect();
+            let mut inner = core.inner.lock().await;
+            let stamp = core.clock.stamp();
+            core.write(&mut inner, stamp, &events, durable).await
+        })
+        .await
+    }
+
+    /// Takes one observation: changes are recorded at once, the unchanged rolled up per minute.
+    ///
+    /// # Errors
+    /// As [`Recorder::durable`].
+    pub async fn observe(&self, o: Observation) -> Result<(), JournalError> {
+        let core = Arc::clone(&self.core);
+        to_its_end(async move {
+            let mut inner = core.inner.lock().await;
+            inner.state.observe(&o.probe, o.health, o.sent, o.answered);
+            let events: Vec<Event> = inner.rollup.push(o).into_iter().map(|e| core.redact(e)).collect();
+            if events.is_empty() {
+                core.changed.send_modify(|n| *n += 1);
+                return Ok(());
+            }
+            let stamp = core.clock.stamp();
+            core.write(&mut inner, stamp, &events, false).await
+        })
+        .await
+    }
+
+    /// Records what the rollup still holds.
+    ///
+    /// # Errors
+    /// As [`Recorder::durable`].
+    pub async fn flush(&self) -> Result<(), JournalError> {
+        let core = Arc::clone(&self.core);
+        to_its_end(async move {
+            let mut inner = core.inner.lock().await;
+            let events = inner.rollup.flush();
+            if events.is_empty() {
+                return Ok(());
+            }
+            let stamp = core.clock.stamp();
+            core.write(&mut inner, stamp, &events, true).await
+        })
+        .await
+    }
+
+    /// Looks at the state, with the time on the run's timeline (ms).
+    pub async fn with<R>(&self, look: impl FnOnce(&RunState, i64) -> R) -> R {
+        let inner = self.core.inner.lock().await;
+        let now = inner.state.timeline.ms(self.core.clock.stamp());
+        look(&inner.state, now)
+    }
+
+    /// Looks at the lines on record.
+    pub async fn with_lines<R>(&self, look: impl FnOnce(&[Line], &RunState) -> R) -> R {
+        let inner = self.core.inner.lock().await;
+        look(&inner.lines, &inner.state)
+    }
+
+    /// Takes the number of the next call.
+    pub async fn next_call(&self) -> u64 {
+        let mut inner = self.core.inner.lock().await;
+        let n = inner.state.next_call;
+        inner.state.next_call += 1;
+        n
+    }
+
+    /// Whether the journal could not be written.
+    pub fn is_broken(&self) -> bool {
+        self.core.broken.load(Ordering::SeqCst)
+    }
+
+    /// Tells when something was recorded or observed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.core.changed.subscribe()
+    }
+
+    /// Waits until the state meets a condition, or the journal is broken.
+    pub async fn until(&self, met: impl Fn(&RunState) -> bool) {
+        let mut changes = self.changes();
+        loop {
+            if self.is_broken() || self.with(|s, _| met(s)).await {
+                return;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
+impl Core {
+    async fn write(
+        &self,
+        inner: &mut Inner,
+        stamp: Stamp,
+        events: &[Event],
+        durable: bool,
+    ) -> Result<(), JournalError> {
+        match inner.journal.append(stamp, events, durable).await {
+            Ok(lines) => {
+                for line in lines {
+                    inner.state.evolve(&line);
+                    if let Some(watcher) = &self.watcher {
+                        // nobody watching is fine
+                        let _closed = watcher.send(line.clone());
+                    }
+                    inner.lines.push(line);
+                }
+                self.changed.send_modify(|n| *n += 1);
+                Ok(())
+            }
+            Err(e) => {
+                self.broken.store(true, Ordering::SeqCst);
+                self.changed.send_modify(|n| *n += 1);
+                Err(e)
+            }
+        }
+    }
+
+    fn redact(&self, event: Event) -> Event {
+        if self.secrets.is_empty() {
+            return event;
+        }
+        let Ok(mut value) = serde_json::to_value(&event) else { return event };
+        redact(&mut value, &self.secrets);
+        serde_json::from_value(value).unwrap_or(event)
+    }
+}
+
+/// Replaces every secret value inside a JSON value's strings by `[secret NAME]`.
+pub fn redact(value: &mut Value, secrets: &BTreeMap<String, String>) {
+    match value {
+        Value::String(s) => {
+            for (name, secret) in secrets {
+                if !secret.is_empty() && s.contains(secret.as_str()) {
+                    *s = s.replace(secret.as_str(), &format!("[secret {name}]"));
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| redact(v, secrets)),
+        Value::Object(map) => map.values_mut().for_each(|v| redact(v, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

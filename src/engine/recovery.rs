@@ -1,0 +1,575 @@
+//! The recovery clock: what a run's journal says about how long recovery took. Pure.
+//!
+//! [`measure`] reads journal lines alone, so a report can be checked without redrill's word for it,
+//! and a run that is still going on is measured as far as it is known. Times are on one
+//! [`Timeline`]. Where a moment is only known to lie between two others, the RTA counts the longer
+//! way and the interval says both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::history::{self, History};
+use super::steady_state::Timeline;
+pub use super::steady_state::{ProbeInfo, ProbeUsage};
+use crate::drill::{Role, RtoClock};
+use crate::journal::{Event, Gap, Line, Mark, Measured, Phase, PhaseTime};
+use crate::model::time::in_words;
+use crate::model::{EffectCertainty, Health, Stage, StepId};
+
+/// What the clock needs to know beside the journal; all of it stands in the plan.
+#[derive(Clone, Debug)]
+pub struct ClockParams {
+    /// The objective.
+    pub rto_ms: i64,
+    /// When the run stops waiting.
+    pub give_up_ms: i64,
+    /// Which mark the verdict counts from.
+    pub rto_clock: RtoClock,
+    /// How soon the fault should be detected.
+    pub detect_ms: Option<i64>,
+    /// The service should survive the fault.
+    pub impact_none_expected: bool,
+    /// Every probe of the steady state and of `verify`.
+    pub probes: Vec<ProbeInfo>,
+    /// The steps that break something.
+    pub fault_steps: Vec<StepId>,
+    /// The steps of the procedure being drilled.
+    pub recovery_steps: Vec<StepId>,
+}
+
+impl ClockParams {
+    fn uses(&self, usage: ProbeUsage) -> bool {
+        self.probes.iter().any(|p| p.stage_of_use == usage)
+    }
+}
+
+/// Measures a run from its journal, whole or unfinished.
+pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
+    let facts = Facts::read(lines, params);
+    let mut out = Measured {
+        rto_ms: params.rto_ms,
+        resolution_ms: params.probes.iter().filter(|p| p.decides()).map(|p| p.every_ms).max().unwrap_or(0),
+        ..Measured::default()
+    };
+    let t0 = facts.t0(params);
+    facts.gaps(t0.map(|t| t.low), &mut out);
+    let Some(t0) = t0 else {
+        out.notes.push("T0: nothing was injected and no recovery began, so nothing is measured".to_owned());
+        return out;
+    };
+    out.notes.extend(t0.note.map(str::to_owned));
+    if t0.high - t0.low >= 1_000 {
+        out.notes.push(format!(
+            "the fault took effect within {} after T0; the RTA counts from T0",
+            in_words(t0.high - t0.low)
+        ));
+    }
+    let times = facts.times(params, t0);
+    out.outage = times.outage;
+    let survived = params.impact_none_expected && !times.outage;
+    for (name, at) in &times.marks {
+        out.marks.insert((*name).to_owned(), utc(*at));
+    }
+    if let Some(t7) = times.t7.filter(|_| !survived) {
+        let rta = t7.at - t0.low;
+        out.rta_ms = Some(rta);
+        out.rta_low_ms = Some((t7.low - t0.high).clamp(0, rta));
+        out.rta_high_ms = Some((t7.high - t0.low).max(rta));
+        out.phases = phases(&times.marks, t0.low, t7.at);
+        out.from_declaration_ms = times.mark("t3").map(|t3| t7.at - t3).filter(|ms| *ms >= 0);
+        out.judged_ms = match params.rto_clock {
+            RtoClock::Impact => out.rta_ms,
+            RtoClock::Declaration => out.from_declaration_ms,
+        };
+        out.flaps = facts.flaps(t0.low, t7.at);
+    } else {
+        out.flaps = facts.flaps(t0.low, facts.last);
+    }
+    if survived && facts.uses_deciding() {
+        out.notes.push(format!("no client outage (resolution {})", in_words(out.resolution_ms)));
+    }
+    facts.capacity(t0.low, &mut out);
+    out.restore_point_age_ms = facts.restored_to.map(|at| t0.low - at);
+    facts.say(params, t0.low, &times, &mut out.notes);
+    out
+}
+
+/// The fault took effect between these two; the clock counts from the first.
+#[derive(Clone, Copy)]
+struct T0 {
+    low: i64,
+    high: i64,
+    note: Option<&'static str>,
+}
+
+/// The recovery, between these two.
+#[derive(Clone, Copy)]
+struct T7 {
+    at: i64,
+    low: i64,
+    high: i64,
+}
+
+struct Times {
+    /// In the order of their names.
+    marks: Vec<(&'static str, i64)>,
+    t7: Option<T7>,
+    outage: bool,
+}
+
+impl Times {
+    fn mark(&self, name: &str) -> Option<i64> {
+        self.marks.iter().find(|(n, _)| *n == name).map(|(_, at)| *at)
+    }
+}
+
+struct Call {
+    number: u64,
+    sent: i64,
+    answered: Option<i64>,
+    refused: bool,
+}
+
+/// What one pass over the lines collects. Milliseconds on the timeline.
+#[derive(Default)]
+struct Facts {
+    histories: Vec<History>,
+    calls: Vec<Call>,
+    fault_begun: Option<i64>,
+    fault_done: Option<i64>,
+    recovery_stage: Option<i64>,
+    alarms: Vec<i64>,
+    detected: Option<i64>,
+    acknowledged: Option<i64>,
+    declared: Option<i64>,
+    requested: Option<i64>,
+    wanted: BTreeMap<StepId, BTreeSet<Option<String>>>,
+    ready: BTreeMap<(StepId, Option<String>), i64>,
+    confirmed: BTreeMap<StepId, i64>,
+    restored_to: Option<i64>,
+    clean: Option<i64>,
+    not_clean: bool,
+    /// For every process but the first: the last line before it, and when it attached itself.
+    changes: Vec<(i64, i64)>,
+    skew_ms: i64,
+    last: i64,
+}
+
+/// How far observations count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    All,
+    /// The steady state was met: what clients see from here on is the clean-up.
+    NotClients,
+    Nothing,
+}
+
+fn first(slot: &mut Option<i64>, at: i64) {
+    *slot = Some(slot.map_or(at, |s| s.min(at)));
+}
+
+fn utc(ms: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}
+
+impl Facts {
+    fn read(lines: &[Line], params: &ClockParams) -> Self {
+        let mut facts = Self { histories: history::histories(&params.probes), ..Self::default() };
+        let mut timeline = Timeline::new();
+        let mut counting = Counting::All;
+        let mut processes = 0;
+        for line in lines {
+            if matches!(line.event, Event::Attached { .. }) {
+                timeline.line(line);
+                if processes > 0 {
+                    facts.changes.push((facts.last, timeline.ms(line.stamp)));
+                }
+                processes += 1;
+            }
+            let at = timeline.ms(line.stamp);
+            facts.last = facts.last.max(at);
+            facts.observation(&timeline, line, counting);
+            facts.line(params, &timeline, line, at);
+            match &line.event {
+                Event::Steady { .. } if facts.recovery_stage.is_some() && counting == Counting::All => {
+                    for history in facts.histories.iter_mut().filter(|h| h.info.decides()) {
+                        history.vouch(at);
+                    }
+                    counting = Counting::NotClients;
+                }
+                Event::Stage { stage: Stage::Undo } => counting = Counting::Nothing,
+                _ => {}
+            }
+        }
+        facts
+    }
+
+    fn observation(&mut self, timeline: &Timeline, line: &Line, counting: Counting) {
+        let Some((probe, health, count, sent, answered)) = history::observation(line) else { return };
+        for history in self.histories.iter_mut().filter(|h| h.info.name == probe) {
+            let counts = match counting {
+                Counting::All => true,
+                Counting::NotClients => !history.info.decides(),
+                Counting::Nothing => false,
+            };
+            if counts {
+                history.take(health, count, timeline.ms(sent), timeline.ms(answered));
+            }
+            if let Event::Observed { source_at: Some(source), .. } = &line.event
+                && history.info.role == Role::Monitoring
+                && history.info.stage_of_use == ProbeUsage::SteadyState
+                && health == Health::Unhealthy
+            {
+                let ago = answered.at.signed_duration_since(*source).num_milliseconds();
+                self.alarms.push(timeline.ms(answered).saturating_sub(ago).saturating_add(self.skew_ms));
+            }
+        }
+    }
+
+    fn line(&mut self, params: &ClockParams, timeline: &Timeline, line: &Line, at: i64) {
+        let fault = |step: &StepId| params.fault_steps.contains(step);
+        let recovery = |step: &StepId| params.recovery_steps.contains(step);
+        match &line.event {
+            Event::Skew { ms } => self.skew_ms = *ms,
+            Event::Stage { stage: Stage::Recovery } => first(&mut self.recovery_stage, at),
+            Event::CallSent { call, step: Some(step), phase: Phase::Apply, .. } if fault(step) => {
+                self.calls.push(Call { number: *call, sent: at, answered: None, refused: false });
+            }
+            Event::CallAnswered { call, error, .. } => {
+                let open = self.calls.iter_mut().find(|c| c.number == *call && c.answered.is_none());
+                if let Some(open) = open {
+                    open.answered = Some(at);
+                    open.refused = error.as_ref().is_some_and(|e| e.effect == EffectCertainty::None);
+                }
+            }
+            Event::StepStarted { step, targets } => {
+                if fault(step) {
+                    first(&mut self.fault_begun, at);
+                }
+                self.wanted.entry(step.clone()).or_default().extend(targets.iter().cloned());
+            }
+            // a target that failed before its batch was started is to be restored all the same
+            Event::StepPrepared { step, target, .. } | Event::StepFailed { step, target, .. } => {
+                self.wanted.entry(step.clone()).or_default().insert(target.clone());
+            }
+            Event::Waiting { step, .. } if fault(step) => first(&mut self.fault_begun, at),
+            Event::Confirmed { step, .. } => {
+                if fault(step) {
+                    first(&mut self.fault_begun, at);
+                    first(&mut self.fault_done, at);
+                }
+                if recovery(step) {
+                    first(&mut self.requested, at);
+                    self.confirmed.entry(step.clone()).or_insert(at);
+                }
+            }
+            Event::StepApplied { step, outputs, .. } => {
+                if fault(step) {
+                    first(&mut self.fault_done, at);
+                }
+                if recovery(step) {
+                    first(&mut self.requested, at);
+                    self.restored(outputs);
+                }
+            }
+            Event::StepReady { step, target, outputs, .. } => {
+                if fault(step) {
+                    first(&mut self.fault_done, at);
+                }
+                if recovery(step) {
+                    first(&mut self.requested, at);
+                    self.restored(outputs);
+                    self.ready.entry((step.clone(), target.clone())).or_insert(at);
+                }
+            }
+            Event::Marked { mark, at: said, .. } => {
+                let ago = line.stamp.at.signed_duration_since(*said).num_milliseconds();
+                let said = timeline.ms(line.stamp).saturating_sub(ago);
+                match mark {
+                    Mark::Detected => first(&mut self.detected, said),
+                    Mark::Ack => first(&mut self.acknowledged, said),
+                    Mark::Declare => first(&mut self.declared, said),
+                    Mark::Note => {}
+                }
+            }
+            Event::UndoDone { .. } | Event::Kept { .. } | Event::Released { .. } | Event::Cleaned { .. } => {
+                self.clean = Some(at);
+            }
+            Event::Stuck { .. } | Event::LeftInPlace { .. } | Event::SteadyAfter { healthy: false } => {
+                self.not_clean = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn restored(&mut self, outputs: &BTreeMap<String, String>) {
+        let at = outputs.get("restored_to").and_then(|t| DateTime::parse_from_rfc3339(t).ok());
+        if let Some(at) = at {
+            // of several restores the oldest point counts
+            first(&mut self.restored_to, at.timestamp_millis());
+        }
+    }
+
+    fn deciding(&self) -> impl Iterator<Item = &History> {
+        self.histories.iter().filter(|h| h.info.decides())
+    }
+
+    fn uses_deciding(&self) -> bool {
+        self.deciding().next().is_some()
+    }
+
+    fn first_unhealthy(&self, from: i64) -> Option<i64> {
+        self.deciding().filter_map(|h| h.first_unhealthy(from)).min()
+    }
+
+    fn t0(&self, params: &ClockParams) -> Option<T0> {
+        if params.fault_steps.is_empty() {
+            let at = self.recovery_stage?;
+            let note = Some("T0 is the start of the recovery stage: this drill has no fault");
+            return Some(T0 { low: at, high: at, note });
+        }
+        // a call that AWS refused had no effect
+        let call = self.calls.iter().find(|c| !c.refused);
+        let (low, done, note) = match call {
+            Some(call) => (call.sent, call.answered, None),
+            None if self.calls.is_empty() => (
+                self.fault_begun?,
+                self.fault_done,
+                Some("T0 is the moment at which the fault step began: no call was sent for it"),
+            ),
+            None => return None,
+        };
+        let high = [done, self.first_unhealthy(low)].into_iter().flatten().min();
+        Some(T0 { low, high: high.unwrap_or(self.last).max(low), note })
+    }
+
+    /// All recovery steps ready for all their targets.
+    fn t5(&self, params: &ClockParams) -> Option<i64> {
+        let mut last = None;
+        for step in &params.recovery_steps {
+            if let Some(at) = self.confirmed.get(step) {
+                last = last.max(Some(*at));
+                continue;
+            }
+            let none = BTreeSet::new();
+            let mut targets = self.wanted.get(step).unwrap_or(&none).clone();
+            if targets.is_empty() {
+                targets.insert(None);
+            }
+            for target in targets {
+                last = last.max(Some(*self.ready.get(&(step.clone(), target))?));
+            }
+        }
+        last
+    }
+
+    /// The first moment from `base` on at which the newest answer of every verify probe is healthy,
+    /// and the earliest moment at which that may have been so.
+    fn t6(&self, base: i64) -> Option<(i64, i64)> {
+        let verify = || self.histories.iter().filter(|h| h.info.stage_of_use == ProbeUsage::Verify);
+        let mut moments: Vec<i64> = verify()
+            .flat_map(|h| h.of(Health::Healthy).map(|s| s.start))
+            .filter(|at| *at > base)
+            .chain([base])
+            .collect();
+        moments.sort_unstable();
+        let at = moments
+            .into_iter()
+            .find(|at| verify().all(|h| h.newest_at(*at).is_some_and(|s| s.health == Health::Healthy)))?;
+        let low = verify().map(|h| h.healthy_not_before(at)).max()?;
+        Some((at, low.clamp(base.min(at), at)))
+    }
+
+    fn times(&self, params: &ClockParams, t0: T0) -> Times {
+        let t1 = self.alarms.iter().copied().filter(|at| *at >= t0.low).chain(self.detected).min();
+        let t5 = self.t5(params);
+        let restored = params.recovery_steps.is_empty() || t5.is_some();
+        let t6 = (restored && params.uses(ProbeUsage::Verify))
+            .then(|| self.t6(t5.unwrap_or(t0.low).max(t0.low)))
+            .flatten();
+        let verified = !params.uses(ProbeUsage::Verify) || t6.is_some();
+        let (t7, outage) = if restored && verified {
+            self.t7(t0, t5, t6)
+        } else {
+            (None, self.first_unhealthy(t0.low).is_some())
+        };
+        let marks = [
+            ("t0", Some(t0.low)),
+            ("t1", t1),
+            ("t2", self.acknowledged),
+            ("t3", self.declared),
+            ("t4", self.requested),
+            ("t5", t5),
+            ("t6", t6.map(|(at, _)| at)),
+            ("t7", t7.map(|t| t.at)),
+            ("t8", self.clean.filter(|_| !self.not_clean)),
+        ];
+        Times { marks: marks.into_iter().filter_map(|(n, at)| Some((n, at?))).collect(), t7, outage }
+    }
+
+    /// The recovery, and whether there was an outage before it.
+    fn t7(&self, t0: T0, t5: Option<i64>, t6: Option<(i64, i64)>) -> (Option<T7>, bool) {
+        let done = t5.max(t6.map(|(at, _)| at)).map(|at| at.max(t0.low));
+        let unhealthy = self.first_unhealthy(t0.low);
+        // with no step to wait for, recovery can only follow an outage
+        let Some(from) = done.or(unhealthy) else { return (None, false) };
+        let mut moments: Vec<i64> = self
+            .deciding()
+            .flat_map(|h| h.of(Health::Healthy).map(|s| s.start))
+            .filter(|at| *at > from)
+            .chain([from])
+            .collect();
+        moments.sort_unstable();
+        let held = moments
+            .into_iter()
+            .find(|at| self.deciding().all(|h| h.healthy_through(*at, at.saturating_add(h.info.hold_ms))));
+        let Some(held) = held else { return (None, unhealthy.is_some()) };
+        let outage = unhealthy.is_some_and(|at| at <= held);
+        let at = match done {
+            Some(done) if !outage => done,
+            _ => held,
+        };
+        let low = self
+            .deciding()
+            .flat_map(|h| h.of(Health::Unhealthy))
+            .filter(|s| s.start <= held && s.end >= t0.low)
+            .map(|s| s.last_sent)
+            .chain(t5)
+            .chain(t6.map(|(_, low)| low))
+            .max()
+            .unwrap_or(at);
+        (Some(T7 { at, low, high: held }), outage)
+    }
+
+    /// How often the service got healthy after the outage began and did not stay so for the hold.
+    fn flaps(&self, t0: i64, until: i64) -> u32 {
+        let Some(began) = self.first_unhealthy(t0) else { return 0 };
+        let hold = self.deciding().map(|h| h.info.hold_ms).max().unwrap_or(0);
+        let starts: BTreeSet<i64> = self
+            .deciding()
+            .flat_map(|h| h.of(Health::Healthy).map(|s| s.start))
+            .filter(|at| *at > began && *at <= until)
+            .collect();
+        let mut flaps = 0;
+        for at in starts {
+            if self.deciding().any(|h| h.newest_at(at).is_none_or(|s| s.health != Health::Healthy)) {
+                continue;
+            }
+            let broken = self.deciding().filter_map(|h| h.after(at)).min_by_key(|s| s.start);
+            if broken.is_some_and(|s| s.health == Health::Unhealthy && s.start - at < hold) {
+                flaps += 1;
+            }
+        }
+        flaps
+    }
+
+    fn gaps(&self, t0: Option<i64>, out: &mut Measured) {
+        let mut all: Vec<(i64, i64, bool)> = self
+            .histories
+            .iter()
+            .filter(|h| h.info.stage_of_use == ProbeUsage::SteadyState)
+            .flat_map(|h| &h.silences)
+            .map(|s| (s.from, s.to, self.changes.iter().any(|(before, at)| s.from <= *at && *before <= s.to)))
+            .chain(self.changes.iter().map(|(before, at)| (*before, *at, true)))
+            .map(|(from, to, process)| (from.min(to), from.max(to), process))
+            .filter(|(_, to, _)| t0.is_none_or(|t0| *to >= t0))
+            .collect();
+        all.sort_unstable();
+        let mut merged: Vec<(i64, i64, bool)> = Vec::new();
+        for (from, to, process) in all {
+            match merged.last_mut() {
+                Some(last) if from <= last.1 => {
+                    last.1 = last.1.max(to);
+                    last.2 |= process;
+                }
+                _ => merged.push((from, to, process)),
+            }
+        }
+        out.gaps = merged
+            .into_iter()
+            .map(|(from, to, process)| Gap {
+                from: utc(from),
+                to: utc(to),
+                why: if process { "no process was running" } else { "probe late" }.to_owned(),
+            })
+            .collect();
+    }
+
+    fn capacity(&self, t0: i64, out: &mut Measured) {
+        let capacity = |p: &ProbeInfo| p.role == Role::Capacity && p.stage_of_use == ProbeUsage::SteadyState;
+        let probes: Vec<&History> = self.histories.iter().filter(|h| capacity(&h.info)).collect();
+        if probes.is_empty() {
+            return;
+        }
+        let mut back = None;
+        for history in probes {
+            let Some(last) = history.of(Health::Unhealthy).rfind(|s| s.end >= t0) else { continue };
+            let Some(healthy) = history.of(Health::Healthy).find(|s| s.start >= last.end) else {
+                out.notes.push(format!("capacity: `{}` was not back", history.info.name));
+                return;
+            };
+            back = back.max(Some(healthy.start));
+        }
+        match back {
+            Some(back) => out.capacity_ms = Some(back - t0),
+            None => out.notes.push("capacity: no drop was observed".to_owned()),
+        }
+    }
+
+    /// What a reader must know about the marks.
+    fn say(&self, params: &ClockParams, t0: i64, times: &Times, notes: &mut Vec<String>) {
+        const MEANING: [(&str, &str); 3] =
+            [("t1", "T1 (detected)"), ("t2", "T2 (acknowledged)"), ("t3", "T3 (declared)")];
+        let t4 = times.mark("t4");
+        let end = times.t7.map(|t| t.at);
+        for (name, text) in MEANING {
+            match times.mark(name) {
+                None => notes.push(format!("{text}: not measured")),
+                Some(at) if at < t0 => notes.push(format!("{text}: before T0, so it cuts no phase")),
+                Some(at) if end.is_some_and(|end| at > end) => {
+                    notes.push(format!("{text}: only after the recovery, so it cuts no phase"));
+                }
+                Some(at) if t4.is_some_and(|t4| at > t4) => {
+                    notes.push(format!("{text}: only after the restore was requested"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let (Some(t1), Some(detect)) = (times.mark("t1"), params.detect_ms)
+            && t1 - t0 > detect
+        {
+            let (took, wanted) = (in_words(t1 - t0), in_words(detect));
+            notes.push(format!("detected after {took}, later than the objective of {wanted}"));
+        }
+        if params.rto_clock == RtoClock::Declaration && times.mark("t3").is_none() {
+            notes.push("the RTO counts from the declaration, and nobody declared".to_owned());
+        }
+        if !self.alarms.is_empty() && self.skew_ms.abs() >= 1_000 {
+            let word = if self.skew_ms > 0 { "ahead of" } else { "behind" };
+            let by = in_words(self.skew_ms.abs());
+            notes.push(format!("the local clock is {by} {word} AWS's; alarm times are put right by that"));
+        }
+        if times.t7.is_none() && self.last - t0 >= params.give_up_ms {
+            notes.push(format!("not recovered within {}", in_words(params.give_up_ms)));
+        }
+    }
+}
+
+/// Cuts `[t0, t7]` at the marks inside it. Sums to `t7 - t0` exactly.
+fn phases(marks: &[(&'static str, i64)], t0: i64, t7: i64) -> Vec<PhaseTime> {
+    let mut cuts: Vec<(i64, &str)> = marks
+        .iter()
+        .filter(|(name, at)| !matches!(*name, "t0" | "t7" | "t8") && (t0..=t7).contains(at))
+        .map(|(name, at)| (*at, *name))
+        .collect();
+    cuts.sort_unstable();
+    cuts.insert(0, (t0, "t0"));
+    cuts.push((t7, "t7"));
+    cuts.windows(2)
+        .map(|w| PhaseTime { from: w[0].1.to_owned(), to: w[1].1.to_owned(), ms: w[1].0 - w[0].0 })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What the pure parts need to know of a plan's probes. Pure.
+
+use super::recovery::ClockParams;
+use super::steady_state::{ProbeInfo, ProbeUsage};
+use super::stop;
+use crate::catalog;
+use crate::drill::{Drill, Impact, ProbeUse, Role};
+use crate::model::{Dur, Stage};
+use crate::plan::Plan;
+
+/// The probes of the steady state.
+pub fn steady(drill: &Drill) -> Vec<ProbeInfo> {
+    drill.steady_state.iter().map(|p| info(p, ProbeUsage::SteadyState)).collect()
+}
+
+/// The verify probes.
+pub fn verify(drill: &Drill) -> Vec<ProbeInfo> {
+    drill.verify.iter().map(|p| info(p, ProbeUsage::Verify)).collect()
+}
+
+fn info(p: &ProbeUse, stage_of_use: ProbeUsage) -> ProbeInfo {
+    ProbeInfo {
+        name: p.name.clone(),
+        role: p.role,
+        every_ms: p.every.ms(),
+        timeout_ms: timeout(&p.probe, p.timeout).ms(),
+        hold_ms: p.hold.ms(),
+        stage_of_use,
+    }
+}
+
+fn timeout(probe: &str, given: Option<Dur>) -> Dur {
+    given.or_else(|| catalog::probe(probe).map(|p| p.spec().timeout)).unwrap_or(Dur::secs(5))
+}
+
+/// What the recovery clock needs to know of a plan.
+pub fn clock_params(plan: &Plan) -> ClockParams {
+    let drill = &plan.drill;
+    let mut probes = steady(drill);
+    probes.extend(verify(drill));
+    probes.extend(drill.stop.iter().map(|s| ProbeInfo {
+        name: stop::key(&s.name),
+        role: Role::Capacity,
+        every_ms: s.every.ms(),
+        timeout_ms: timeout(&s.probe, s.timeout).ms(),
+        hold_ms: 0,
+        stage_of_use: ProbeUsage::Stop,
+    }));
+    let ids = |stage: Stage| plan.steps.iter().filter(|s| s.stage == stage).map(|s| s.id.clone()).collect();
+    ClockParams {
+        rto_ms: drill.objectives.rto.ms(),
+        give_up_ms: drill.objectives.give_up().ms(),
+        rto_clock: drill.objectives.rto_clock,
+        detect_ms: drill.objectives.detect.map(Dur::ms),
+        impact_none_expected: drill.impact == Impact::NoneExpected,
+        probes,
+        fault_steps: ids(Stage::Fault),
+        recovery_steps: ids(Stage::Recovery),
+    }
+}

@@ -1,0 +1,494 @@
+//! The state of a run: a fold over its journal.
+//!
+//! [`RunState::evolve`] takes one recorded event; [`super::decide`] says from the state what comes
+//! next. A resumed run is the same fold over the same lines, so recovery from a crash is the normal
+//! path. Pure: reads no clock, sends nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::setup;
+use super::steady_state::{SteadyState, Timeline};
+use super::stop::StopWatch;
+use crate::catalog::action::{After, Outputs, Reversibility};
+use crate::drill::Impact;
+use crate::journal::{Event, Line, Mode, Phase, StopCause, Verdict};
+use crate::model::{EffectCertainty, Health, Stage, Stamp, StepId};
+use crate::plan::{Plan, PlannedStep};
+
+/// A step on one target (`None` for a step without targets).
+pub type Cell = (StepId, Option<String>);
+
+/// How far a step has come on one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing happened yet.
+    #[default]
+    Idle,
+    /// Undo is recorded, nothing was sent.
+    Prepared,
+    /// It may have been sent.
+    Started,
+    /// AWS accepted it.
+    Applied,
+    /// Done.
+    Ready,
+    /// It failed; whether it may have happened all the same.
+    Failed(EffectCertainty),
+    /// It will not run.
+    Skipped,
+}
+
+/// What is known of a step on one target.
+#[derive(Clone, Debug, Default)]
+pub struct CellState {
+    /// How far it has come.
+    pub status: Status,
+    /// The undo record.
+    pub undo: Option<Value>,
+    /// Outputs.
+    pub outputs: Outputs,
+    /// When it was started, as a number that grows: the order for undo.
+    pub order: u64,
+    /// Put back, retagged as kept, or left in place on purpose.
+    pub settled: bool,
+    /// Its undo failed for good.
+    pub stuck: bool,
+}
+
+impl CellState {
+    /// Whether the step may have had an effect on this target.
+    pub fn may_have_effect(&self) -> bool {
+        match self.status {
+            Status::Started | Status::Applied | Status::Ready => true,
+            Status::Failed(effect) => effect != EffectCertainty::None,
+            Status::Idle | Status::Prepared | Status::Skipped => false,
+        }
+    }
+
+    /// Whether nothing more will be done to apply it.
+    pub fn is_final(&self) -> bool {
+        matches!(self.status, Status::Ready | Status::Failed(_) | Status::Skipped)
+    }
+}
+
+/// Everything that decides what comes next.
+pub struct RunState {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Where milliseconds on one timeline come from.
+    pub timeline: Timeline,
+    /// How the newest process attached itself.
+    pub mode: Mode,
+    /// How many processes attached themselves.
+    pub sessions: u32,
+    /// The stage, and when it began (ms).
+    pub stage: Option<(Stage, i64)>,
+    /// When each stage began (ms), first entry.
+    pub stage_times: BTreeMap<Stage, i64>,
+    /// Preflight has passed in this process.
+    pub preflighted: bool,
+    /// Targets that may carry `redrill:held`.
+    pub holding: BTreeSet<String>,
+    /// All targets carry it; the world was as planned right before.
+    pub armed: bool,
+    /// What recoveries need of targets that a fault may destroy.
+    pub captured: BTreeMap<Cell, Value>,
+    /// Every step on every target, in the plan's order.
+    pub cells: BTreeMap<Cell, CellState>,
+    /// Manual steps that wait, since when (ms).
+    pub waiting: BTreeMap<StepId, i64>,
+    /// The steady state, as observed.
+    pub steady: SteadyState,
+    /// The verify probes, as observed since the verify stage began.
+    pub verify: SteadyState,
+    /// The stop conditions, as observed.
+    pub stops: StopWatch,
+    /// When the first fault call was sent (ms), or the recovery stage of a drill without fault began.
+    pub t0: Option<i64>,
+    /// T0 as wall time.
+    pub t0_at: Option<DateTime<Utc>>,
+    /// A client probe was unhealthy since T0.
+    pub impact_seen: bool,
+    /// When the verify probes had all passed (ms).
+    pub verified: Option<i64>,
+    /// The steady state was met and held.
+    pub held: bool,
+    /// Why the run stops before its end.
+    pub stop: Option<(StopCause, String)>,
+    /// How many signals came.
+    pub signals: u8,
+    /// When undo and clean-up were over (ms).
+    pub cleaned: Option<i64>,
+    /// Whether the steady state held again after the clean-up; `None` until judged.
+    pub steady_after: Option<bool>,
+    /// A person is needed.
+    pub stuck: Vec<String>,
+    /// Steps that were skipped, with why.
+    pub skipped: Vec<String>,
+    /// The verdict.
+    pub finished: Option<Verdict>,
+    /// The number of the next call.
+    pub next_call: u64,
+    /// Kinds of events that this version does not know.
+    pub unknown: usize,
+    next_order: u64,
+    /// Calls that may still be under way, with their phase.
+    pub open_calls: BTreeMap<u64, Phase>,
+}
+
+impl RunState {
+    /// The state before the first event.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let steady = SteadyState::new(&setup::steady(&plan.drill));
+        let verify = SteadyState::new(&setup::verify(&plan.drill));
+        let stops = StopWatch::new(&plan.drill.stop);
+        let mut cells = BTreeMap::new();
+        for step in &plan.steps {
+            let targets = plan.targets_of(step);
+            if targets.is_empty() {
+                cells.insert((step.id.clone(), None), CellState::default());
+            }
+            for t in targets {
+                cells.insert((step.id.clone(), Some(t.id.clone())), CellState::default());
+            }
+        }
+        Self {
+            plan,
+            timeline: Timeline::default(),
+            mode: Mode::Run,
+            sessions: 0,
+            stage: None,
+            stage_times: BTreeMap::new(),
+            preflighted: false,
+            holding: BTreeSet::new(),
+            armed: false,
+            captured: BTreeMap::new(),
+            cells,
+            waiting: BTreeMap::new(),
+            steady,
+            verify,
+            stops,
+            t0: None,
+            t0_at: None,
+            impact_seen: false,
+            verified: None,
+            held: false,
+            stop: None,
+            signals: 0,
+            cleaned: None,
+            steady_after: None,
+            stuck: Vec::new(),
+            skipped: Vec::new(),
+            finished: None,
+            next_call: 0,
+            unknown: 0,
+            next_order: 0,
+            open_calls: BTreeMap::new(),
+        }
+    }
+
+    /// Folds the lines of a journal.
+    pub fn replay(plan: Arc<Plan>, lines: &[Line]) -> Self {
+        let mut state = Self::new(plan);
+        for line in lines {
+            state.evolve(line);
+        }
+        state
+    }
+
+    /// The stage, `Preflight` before the first.
+    pub fn stage(&self) -> Stage {
+        self.stage.map_or(Stage::Preflight, |(s, _)| s)
+    }
+
+    /// When the current stage began (ms).
+    pub fn stage_since(&self) -> i64 {
+        self.stage.map_or(0, |(_, ms)| ms)
+    }
+
+    /// The cells of one step.
+    pub fn cells_of<'a>(
+        &'a self,
+        step: &'a StepId,
+    ) -> impl Iterator<Item = (&'a Option<String>, &'a CellState)> {
+        self.cells.iter().filter(move |((s, _), _)| s == step).map(|((_, t), c)| (t, c))
+    }
+
+    /// Whether anything may have been changed in the account.
+    pub fn touched(&self) -> bool {
+        !self.holding.is_empty() || self.cells.values().any(CellState::may_have_effect)
+    }
+
+    /// Whether any fault may have had an effect.
+    pub fn fault_happened(&self) -> bool {
+        self.plan
+            .steps
+            .iter()
+            .filter(|s| s.stage == Stage::Fault)
+            .any(|s| self.cells_of(&s.id).any(|(_, c)| c.may_have_effect()))
+    }
+
+    /// The outputs of a step that acts on one target.
+    pub fn output(&self, step: &str, name: &str) -> Option<&str> {
+        self.cells
+            .iter()
+            .filter(|((s, _), _)| s.as_str() == step)
+            .find_map(|(_, c)| c.outputs.get(name))
+            .map(String::as_str)
+    }
+
+    /// What the end of the run has to do with this cell: undo it, keep it, or nothing.
+    pub fn fate(&self, step: &PlannedStep) -> Fate {
+        match (step.stage, step.after) {
+            (Stage::Recovery, After::None) => Fate::Nothing,
+            (Stage::Recovery, After::Keep) => Fate::Keep,
+            _ if step.reversibility == Reversibility::Momentary => Fate::Nothing,
+            _ => Fate::Undo,
+        }
+    }
+
+    /// Takes one recorded line.
+    pub fn evolve(&mut self, line: &Line) {
+        self.timeline.line(line);
+        let now = self.timeline.ms(line.stamp);
+        match &line.event {
+            Event::Header { .. } | Event::Skew { .. } | Event::Found { .. } | Event::CallAnswered { .. } => {
+                if let Event::CallAnswered { call, .. } = &line.event {
+                    self.open_calls.remove(call);
+                }
+            }
+            Event::Attached { mode, .. } => self.attached(*mode),
+            Event::Stage { stage } => self.entered(*stage, now, line.stamp),
+            Event::PreflightPassed {} => self.preflighted = true,
+            Event::Captured { step, target, data } => {
+                self.captured.insert((step.clone(), Some(target.clone())), data.clone());
+            }
+            Event::Holding { targets } => self.holding.extend(targets.iter().cloned()),
+            Event::Held { .. } => self.armed = true,
+            Event::Released { .. } => {
+                self.holding.clear();
+                self.cleaned.get_or_insert(now);
+            }
+            Event::StepPrepared { step, target, undo } => {
+                let cell = self.cell(step, target);
+                cell.undo = Some(undo.clone());
+                if cell.status == Status::Idle {
+                    cell.status = Status::Prepared;
+                }
+            }
+            Event::StepStarted { step, targets } => {
+                for target in targets {
+                    self.next_order += 1;
+                    let order = self.next_order;
+                    let cell = self.cell(step, target);
+                    cell.status = Status::Started;
+                    cell.order = order;
+                }
+            }
+            Event::CallSent { call, step, phase, .. } => {
+                self.next_call = self.next_call.max(call + 1);
+                self.open_calls.insert(*call, *phase);
+                let is_fault =
+                    step.as_ref().and_then(|s| self.plan.step(s)).is_some_and(|s| s.stage == Stage::Fault);
+                if is_fault && *phase == Phase::Apply && self.t0.is_none() {
+                    self.t0 = Some(now);
+                    self.t0_at = Some(line.stamp.at);
+                }
+            }
+            Event::StepApplied { step, target, outputs, .. } => {
+                let cell = self.cell(step, target);
+                cell.status = Status::Applied;
+                cell.outputs.extend(outputs.clone());
+            }
+            Event::StepFailed { step, target, effect, .. } => {
+                self.waiting.remove(step);
+                self.cell(step, target).status = Status::Failed(*effect);
+            }
+            Event::StepReady { step, target, outputs, .. } => {
+                let cell = self.cell(step, target);
+                cell.status = Status::Ready;
+                cell.outputs.extend(outputs.clone());
+            }
+            Event::StepSkipped { step, why } => {
+                self.skipped.push(format!("{step}: {why}"));
+                for ((s, _), cell) in &mut self.cells {
+                    if s == step && matches!(cell.status, Status::Idle | Status::Prepared) {
+                        cell.status = Status::Skipped;
+                    }
+                }
+            }
+            Event::StepProgress { .. } | Event::Marked { .. } | Event::Steady { .. } => {
+                if let Event::Steady { .. } = &line.event {
+                    self.held = true;
+                }
+            }
+            Event::Waiting { step, .. } => {
+                self.waiting.entry(step.clone()).or_insert(now);
+            }
+            Event::Confirmed { step, .. } => {
+                self.waiting.remove(step);
+                self.cell(step, &None).status = Status::Ready;
+            }
+            Event::Observed { probe, health, sent, answered, .. } => {
+                self.observe(probe, *health, *sent, *answered);
+            }
+            Event::Unchanged { probe, health, last_sent, last_answered, .. } => {
+                self.observe(probe, *health, *last_sent, *last_answered);
+            }
+            Event::StopRequested { cause, detail } => {
+                // a stronger cause replaces a weaker one, never the other way round
+                if self.stop.as_ref().is_none_or(|(c, _)| cause > c) {
+                    self.stop = Some((*cause, detail.clone()));
+                }
+            }
+            Event::Signal { count } => self.signals = *count,
+            Event::UndoStarted { .. } | Event::UndoFailed { .. } => {}
+            Event::UndoDone { step, target, .. }
+            | Event::Kept { step, target, .. }
+            | Event::LeftInPlace { step, target, .. } => {
+                let cell = self.cell(step, target);
+                cell.settled = true;
+                cell.stuck = false;
+            }
+            Event::Stuck { step, target, error, .. } => {
+                self.stuck.push(error.clone());
+                if let Some(step) = step {
+                    self.cell(step, target).stuck = true;
+                }
+            }
+            Event::Cleaned {} => self.cleaned = Some(now),
+            Event::SteadyAfter { healthy } => self.steady_after = Some(*healthy),
+            Event::Finished { verdict, .. } => self.finished = Some(*verdict),
+            Event::Unknown(_) => self.unknown += 1,
+        }
+    }
+
+    /// Takes one observation, journalled or not.
+    pub fn observe(&mut self, probe: &str, health: Health, sent: Stamp, answered: Stamp) {
+        let (sent, answered) = (self.timeline.ms(sent), self.timeline.ms(answered));
+        self.steady.observe(probe, health, sent, answered);
+        self.verify.observe(probe, health, sent, answered);
+        self.stops.observe(probe, health, answered);
+        if health == Health::Unhealthy
+            && self.steady.tracks().iter().any(|t| t.info.name == probe && t.info.decides())
+            && self.t0.is_some_and(|t0| answered >= t0)
+        {
+            self.impact_seen = true;
+        }
+        if self.stage() == Stage::Verify && self.verified.is_none() && self.verify_passed() {
+            self.verified = Some(answered);
+        }
+    }
+
+    /// Whether every verify probe's newest answer was asked for in the verify stage and is healthy.
+    pub fn verify_passed(&self) -> bool {
+        let since = self.stage_times.get(&Stage::Verify).copied().unwrap_or(i64::MAX);
+        all_healthy_since(&self.verify, since)
+    }
+
+    /// Whether the newest answer of every deciding probe was asked for after `since` and is healthy.
+    pub fn steady_again(&self, since: i64) -> bool {
+        all_healthy_since(&self.steady, since)
+    }
+
+    /// The longest hold of the steady state (ms).
+    pub fn longest_hold(&self) -> i64 {
+        self.deciding().map(|t| t.info.hold_ms).max().unwrap_or(0)
+    }
+
+    /// The slowest rhythm of the steady state (ms).
+    pub fn slowest(&self) -> i64 {
+        self.deciding().map(|t| t.info.every_ms).max().unwrap_or(0)
+    }
+
+    /// What stands in the way of the steady state, in words.
+    pub fn not_healthy(&self, now: i64) -> String {
+        let bad: Vec<String> = self
+            .deciding()
+            .filter_map(|t| match t.health_at(now) {
+                Health::Healthy => None,
+                Health::Unhealthy => Some(format!("`{}` is unhealthy", t.info.name)),
+                Health::Unknown => Some(format!("`{}` is unknown", t.info.name)),
+            })
+            .collect();
+        if bad.is_empty() { "it did not stay healthy for long enough".to_owned() } else { bad.join(", ") }
+    }
+
+    /// A deciding probe that cannot be read now, where no other is known to be unhealthy.
+    pub fn unreadable(&self, now: i64) -> Option<String> {
+        let track = |t: &&super::steady_state::ProbeTrack| t.health_at(now) == Health::Unknown;
+        let all =
+            || self.deciding().chain(self.verify.tracks().iter().filter(|_| self.stage() == Stage::Verify));
+        if all().any(|t| t.health_at(now) == Health::Unhealthy) {
+            return None;
+        }
+        all().find(track).map(|t| t.info.name.clone())
+    }
+
+    fn deciding(&self) -> impl Iterator<Item = &super::steady_state::ProbeTrack> {
+        self.steady.tracks().iter().filter(|t| t.info.decides())
+    }
+
+    /// Whether clients are expected to notice the fault.
+    pub fn expects_impact(&self) -> bool {
+        self.plan.drill.impact == Impact::Expected && self.plan.steps.iter().any(|s| s.stage == Stage::Fault)
+    }
+
+    fn attached(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.sessions += 1;
+        self.preflighted = false;
+        self.signals = 0;
+        self.waiting.clear();
+        self.open_calls.clear();
+        if mode != Mode::Run {
+            // what was stuck is tried again: a person may have mended it
+            self.stuck.clear();
+            for cell in self.cells.values_mut() {
+                cell.stuck = false;
+            }
+            self.finished = None;
+            self.steady_after = None;
+        }
+    }
+
+    fn entered(&mut self, stage: Stage, now: i64, stamp: Stamp) {
+        self.stage = Some((stage, now));
+        self.stage_times.entry(stage).or_insert(now);
+        let no_fault = !self.plan.steps.iter().any(|s| s.stage == Stage::Fault);
+        if stage == Stage::Recovery && no_fault && self.t0.is_none() && self.stop.is_none() {
+            self.t0 = Some(now);
+            self.t0_at = Some(stamp.at);
+        }
+        if stage == Stage::Verify && self.plan.drill.verify.is_empty() {
+            self.verified = Some(now);
+        }
+    }
+
+    fn cell(&mut self, step: &StepId, target: &Option<String>) -> &mut CellState {
+        self.cells.entry((step.clone(), target.clone())).or_default()
+    }
+}
+
+fn all_healthy_since(probes: &SteadyState, since: i64) -> bool {
+    probes
+        .tracks()
+        .iter()
+        .filter(|t| t.info.role == crate::drill::Role::Client)
+        .all(|t| t.health == Some(Health::Healthy) && t.last_sent_ms.is_some_and(|sent| sent >= since))
+}
+
+/// What the end of a run does with a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Put it back.
+    Undo,
+    /// Retag it as kept.
+    Keep,
+    /// Leave it be.
+    Nothing,
+}

@@ -1,0 +1,499 @@
+//! What a task does: the thin code that acts.
+//!
+//! A step on a batch: prepare, record, start, record, apply, record, poll until ready. Each awaits
+//! the world; none decides what comes next. A step whose outcome is unknown is looked for before
+//! anything else: a fault is never applied twice, a recovery only when it is surely absent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::driver::Shared;
+use super::gate::StepGate;
+use super::state::Status;
+use crate::catalog::{self, ActionError, DynAction, Prepared, Progress, ReadCx, WriteCx};
+use crate::journal::writer::JournalError;
+use crate::journal::{Event, Phase};
+use crate::model::{EffectCertainty, Stage, StepId, Target};
+use crate::plan::PlannedStep;
+
+/// A recovery whose apply left unknown whether it happened is applied again at most this often.
+const REAPPLY: u32 = 5;
+/// Attempts of an undo before it is given up as stuck.
+const UNDO_ATTEMPTS: u32 = 6;
+
+/// One target of a batch on its way.
+struct Item {
+    target: Option<Target>,
+    id: Option<String>,
+    undo: Value,
+}
+
+/// Runs one batch of a step to its end, or until the run stops.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>]) -> Result<(), JournalError> {
+    let Some(step) = shared.plan.step(id).cloned() else { return Ok(()) };
+    let Some(action) = step.action.as_deref().and_then(catalog::action) else {
+        return fail_all(
+            shared,
+            &step,
+            targets,
+            &ActionError::refused("this version does not know the action"),
+        )
+        .await;
+    };
+    let params = match shared.resolve(&step.params).await {
+        Ok(p) => p,
+        Err(why) => return fail_all(shared, &step, targets, &ActionError::refused(why)).await,
+    };
+    // what is on record already: after a crash some targets may have been started
+    let mut fresh = Vec::new();
+    let mut found = Vec::new();
+    for id in targets {
+        let cell = shared
+            .recorder
+            .with(|s, _| s.cells.get(&(step.id.clone(), id.clone())).cloned())
+            .await
+            .unwrap_or_default();
+        let target = shared.target(&step, id.as_deref());
+        match cell.status {
+            Status::Idle | Status::Prepared => fresh.push((target, id.clone())),
+            Status::Started | Status::Applied => {
+                found.push(Item { target, id: id.clone(), undo: cell.undo.unwrap_or(Value::Null) });
+            }
+            Status::Ready | Status::Failed(_) | Status::Skipped => {}
+        }
+    }
+    let mut pending = found;
+    if !fresh.is_empty() {
+        pending.extend(begin(shared, &step, action, &params, fresh).await?);
+    }
+    let limit = tokio::time::sleep(step.timeout.0);
+    let stopped = shared.recorder.until(|s| s.stop.is_some() && !super::decide::is_mending(s, &step.id));
+    tokio::pin!(limit, stopped);
+    let mut watch = Watch::default();
+    while !pending.is_empty() {
+        // polling only reads, so it may be dropped at any moment; applying may not, and minds itself
+        let absent = tokio::select! {
+            biased;
+            absent = await_ready(shared, &step, action, &params, &mut pending, &mut watch) => absent?,
+            () = &mut stopped => return Ok(()),
+            () = &mut limit => {
+                let why = ActionError::refused(format!("not ready within {}", step.timeout))
+                    .effect(EffectCertainty::Unknown);
+                let ids: Vec<Option<String>> = pending.iter().map(|i| i.id.clone()).collect();
+                return fail_open(shared, &step, &ids, &why).await;
+            }
+        };
+        if absent.is_empty() {
+            break;
+        }
+        pending.extend(again(shared, &step, action, &params, absent, &mut watch).await?);
+    }
+    Ok(())
+}
+
+/// What polling remembers between rounds.
+#[derive(Default)]
+struct Watch {
+    absent_since: BTreeMap<Option<String>, u64>,
+    notes: BTreeMap<Option<String>, String>,
+    applied: u32,
+}
+
+/// What is surely absent: a fault is never sent twice, a recovery is applied again.
+async fn again(
+    shared: &Arc<Shared>,
+    step: &PlannedStep,
+    action: &'static dyn DynAction,
+    params: &Value,
+    absent: Vec<Item>,
+    watch: &mut Watch,
+) -> Result<Vec<Item>, JournalError> {
+    watch.applied += 1;
+    watch.absent_since.clear();
+    let why = if step.stage == Stage::Fault {
+        "the answer was lost and no effect is to be seen; a fault is never sent twice".to_owned()
+    } else if watch.applied > REAPPLY {
+        format!("still absent after {REAPPLY} more attempts")
+    } else {
+        return apply(shared, step, action, params, absent).await;
+    };
+    let e = unknown(ActionError::refused(why));
+    shared.recorder.note(absent.iter().map(|i| failed(step, &i.id, &e)).collect()).await?;
+    Ok(Vec::new())
+}
+
+/// Prepares and applies; returns what has to be polled.
+async fn begin(
+    shared: &Arc<Shared>,
+    step: &PlannedStep,
+    action: &'static dyn DynAction,
+    params: &Value,
+    fresh: Vec<(Option<Target>, Option<String>)>,
+) -> Result<Vec<Item>, JournalError> {
+    if shared.recorder.with(|s, _| s.stop.is_some() && !super::decide::is_mending(s, &step.id)).await {
+        return Ok(Vec::new());
+    }
+    let t0 = shared.t0().await;
+    let cx = shared.read_cx(&step.id, t0);
+    let mut batch = Vec::with_capacity(fresh.len());
+    for (target, id) in &fresh {
+        let captured = shared
+            .recorder
+            .with(|s, _| s.captured.get(&(step.id.clone(), id.clone())).cloned())
+            .await
+            .unwrap_or(Value::Null);
+        batch.push((target.clone(), captured));
+    }
+    let prepared = action.prepare(cx, &batch, params).await;
+    let mut items = Vec::new();
+    let mut events = Vec::new();
+    for ((target, id), outcome) in fresh.into_iter().zip(prepared) {
+        match outcome {
+            Ok(undo) => {
+                events.push(Event::StepPrepared {
+                    step: step.id.clone(),
+                    target: id.clone(),
+                    undo: undo.clone(),
+                });
+                items.push(Item { target, id, undo });
+            }
+            Err(e) => events.push(failed(step, &id, &ActionError { effect: EffectCertainty::None, ..e })),
+        }
+    }
+    let any_failed = events.iter().any(|e| matches!(e, Event::StepFailed { .. }));
+    if any_failed && step.stage == Stage::Fault {
+        // a fault on part of its targets is not the drill that was planned: nothing is sent
+        for item in &items {
+            let why = ActionError::refused("not started: another target of this step could not be prepared");
+            events.push(failed(step, &item.id, &why));
+        }
+        items.clear();
+    }
+    if !items.is_empty() {
+        events.push(Event::StepStarted {
+            step: step.id.clone(),
+            targets: items.iter().map(|i| i.id.clone()).collect(),
+        });
+    }
+    shared.recorder.durable(events).await?;
+    if items.is_empty() {
+        return Ok(items);
+    }
+    apply(shared, step, action, params, items).await
+}
+
+/// Sends the batch; returns the items whose outcome has to be polled.
+async fn apply(
+    shared: &Arc<Shared>,
+    step: &PlannedStep,
+    action: &'static dyn DynAction,
+    params: &Value,
+    items: Vec<Item>,
+) -> Result<Vec<Item>, JournalError> {
+    let gate = shared.gate(Some(step.id.clone()), Phase::Apply, Some(step.stage));
+    let t0 = shared.t0().await;
+    let cx = shared.write_cx(&step.id, t0, &gate);
+    let batch: Vec<Prepared<Value>> =
+        items.iter().map(|i| Prepared { target: i.target.clone(), undo: i.undo.clone() }).collect();
+    let outcomes = {
+        let work = action.apply(cx, &batch, params);
+        tokio::pin!(work);
+        let limit = tokio::time::sleep(step.timeout.0);
+        tokio::pin!(limit);
+        let interrupted = async {
+            tokio::select! {
+                () = shared.recorder.until(|s| s.stop.is_some() && !super::decide::is_mending(s, &step.id)) => {}
+                () = &mut limit => {}
+            }
+            // never in the middle of a call: its answer is waited for and recorded
+            gate.idle().await;
+        };
+        tokio::pin!(interrupted);
+        tokio::select! {
+            biased;
+            outcomes = &mut work => outcomes,
+            // what was started stays "may have happened"; polling or undo finds out
+            () = &mut interrupted => return Ok(items),
+        }
+    };
+    let mut pending = Vec::new();
+    let mut events = Vec::new();
+    for (item, outcome) in items.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(done) => {
+                events.push(Event::StepApplied {
+                    step: step.id.clone(),
+                    target: item.id.clone(),
+                    outputs: done.outputs,
+                    notes: done.notes,
+                });
+                pending.push(item);
+            }
+            // look first: it may have happened although nobody said so
+            Err(e) if e.effect != EffectCertainty::None && !e.hopeless => pending.push(item),
+            Err(e) => events.push(failed(step, &item.id, &e)),
+        }
+    }
+    shared.recorder.note(events).await?;
+    Ok(pending)
+}
+
+/// Polls until every item is ready or failed; returns early with those that are surely absent.
+async fn await_ready(
+    shared: &Arc<Shared>,
+    step: &PlannedStep,
+    action: &'static dyn DynAction,
+    params: &Value,
+    pending: &mut Vec<Item>,
+    watch: &mut Watch,
+) -> Result<Vec<Item>, JournalError> {
+    let settle = u64::try_from(shared.plan.drill.settle.ms()).unwrap_or(0);
+    while !pending.is_empty() {
+        let mut absent = Vec::new();
+        let mut i = 0;
+        while i < pending.len() {
+            let item = &pending[i];
+            let t0 = shared.t0().await;
+            let cx = shared.read_cx(&step.id, t0);
+            match action.poll(cx, item.target.as_ref(), &item.undo, params).await {
+                Ok(Progress::Ready(done)) => {
+                    let event = Event::StepReady {
+                        step: step.id.clone(),
+                        target: item.id.clone(),
+                        outputs: done.outputs,
+                        notes: done.notes,
+                    };
+                    shared.recorder.note(vec![event]).await?;
+                    pending.remove(i);
+                    continue;
+                }
+                Ok(Progress::Pending(note)) => {
+                    watch.absent_since.remove(&item.id);
+                    progress_note(shared, step, &item.id, note, &mut watch.notes).await?;
+                }
+                // begun and stuck half-way: applying again, which is repeatable there, completes it
+                Ok(Progress::Incomplete(note)) => {
+                    progress_note(shared, step, &item.id, note, &mut watch.notes).await?;
+                    absent.push(pending.remove(i));
+                    continue;
+                }
+                Ok(Progress::Absent) => {
+                    let now = shared.clock.stamp().mono_ms;
+                    let since = *watch.absent_since.entry(item.id.clone()).or_insert(now);
+                    if now.saturating_sub(since) >= settle {
+                        absent.push(pending.remove(i));
+                        continue;
+                    }
+                }
+                Err(e) if e.hopeless => {
+                    shared.recorder.note(vec![failed(step, &item.id, &unknown(e))]).await?;
+                    pending.remove(i);
+                    continue;
+                }
+                // a poll that cannot be read says nothing: it is tried until the step's time is over
+                Err(e) => {
+                    progress_note(shared, step, &item.id, format!("cannot look: {e}"), &mut watch.notes)
+                        .await?;
+                }
+            }
+            i += 1;
+        }
+        if !absent.is_empty() {
+            return Ok(absent);
+        }
+        if !pending.is_empty() {
+            tokio::time::sleep(shared.poll_pause(action.spec().poll_every)).await;
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn unknown(e: ActionError) -> ActionError {
+    ActionError { effect: EffectCertainty::Unknown, ..e }
+}
+
+async fn progress_note(
+    shared: &Shared,
+    step: &PlannedStep,
+    target: &Option<String>,
+    note: String,
+    last: &mut BTreeMap<Option<String>, String>,
+) -> Result<(), JournalError> {
+    if last.get(target) == Some(&note) {
+        return Ok(());
+    }
+    last.insert(target.clone(), note.clone());
+    let event = Event::StepProgress { step: step.id.clone(), target: target.clone(), note };
+    shared.recorder.note(vec![event]).await
+}
+
+fn failed(step: &PlannedStep, target: &Option<String>, e: &ActionError) -> Event {
+    Event::StepFailed {
+        step: step.id.clone(),
+        target: target.clone(),
+        error: e.message.clone(),
+        effect: e.effect,
+        hint: e.hint.clone(),
+    }
+}
+
+async fn fail_all(
+    shared: &Shared,
+    step: &PlannedStep,
+    targets: &[Option<String>],
+    e: &ActionError,
+) -> Result<(), JournalError> {
+    shared.recorder.note(targets.iter().map(|t| failed(step, t, e)).collect()).await
+}
+
+/// Fails what has not come to an end.
+async fn fail_open(
+    shared: &Shared,
+    step: &PlannedStep,
+    targets: &[Option<String>],
+    e: &ActionError,
+) -> Result<(), JournalError> {
+    let open: Vec<Option<String>> = shared
+        .recorder
+        .with(|s, _| {
+            targets
+                .iter()
+                .filter(|t| s.cells.get(&(step.id.clone(), (*t).clone())).is_some_and(|c| !c.is_final()))
+                .cloned()
+                .collect()
+        })
+        .await;
+    fail_all(shared, step, &open, e).await
+}
+
+/// Puts one cell back: retried, then stuck.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn undo(
+    shared: &Arc<Shared>,
+    id: &StepId,
+    target: Option<&str>,
+    keep: bool,
+) -> Result<(), JournalError> {
+    let Some(step) = shared.plan.step(id).cloned() else { return Ok(()) };
+    let key = (id.clone(), target.map(str::to_owned));
+    let cell = shared.recorder.with(|s, _| s.cells.get(&key).cloned()).await.unwrap_or_default();
+    let resource = shared.target(&step, target);
+    let record = cell.undo.unwrap_or(Value::Null);
+    let action = step.action.as_deref().and_then(catalog::action);
+    let phase = if keep { Phase::Keep } else { Phase::Undo };
+    shared.recorder.note(vec![Event::UndoStarted { step: id.clone(), target: key.1.clone() }]).await?;
+    let mut pause = Duration::from_secs(1);
+    let mut last = ActionError::hopeless("this version does not know the action");
+    for attempt in 1..=UNDO_ATTEMPTS {
+        let Some(action) = action else { break };
+        let gate = shared.gate(Some(id.clone()), phase, Some(step.stage));
+        let t0 = shared.t0().await;
+        let cx = shared.write_cx(id, t0, &gate);
+        let work = async {
+            if keep {
+                action.keep(cx, resource.as_ref(), &record).await
+            } else {
+                action.undo(cx, resource.as_ref(), &record).await
+            }
+        };
+        let outcome = match tokio::time::timeout(step.undo_timeout.0, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ActionError::refused(format!("not put back within {}", step.undo_timeout))),
+        };
+        match outcome {
+            Ok(done) => {
+                shared.recorder.durable(vec![undone(id, &key.1, done, keep)]).await?;
+                return Ok(());
+            }
+            Err(e) => {
+                let hopeless = e.hopeless || e.kind == Some(crate::cloud::ErrorKind::Denied);
+                let event = Event::UndoFailed {
+                    step: id.clone(),
+                    target: key.1.clone(),
+                    error: e.message.clone(),
+                    attempt,
+                };
+                shared.recorder.note(vec![event]).await?;
+                last = e;
+                if shared.recorder.is_broken() || hopeless {
+                    break;
+                }
+            }
+        }
+        if attempt < UNDO_ATTEMPTS {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+    }
+    let hint = last
+        .hint
+        .clone()
+        .unwrap_or_else(|| format!("mend it by hand, then finish with: redrill rollback {}", shared.run));
+    let event = Event::Stuck {
+        step: Some(id.clone()),
+        target: key.1.clone(),
+        error: format!("step `{id}` could not be put back{}: {}", on(target), last.message),
+        hint,
+    };
+    shared.recorder.durable(vec![event]).await
+}
+
+fn on(target: Option<&str>) -> String {
+    target.map(|t| format!(" on {t}")).unwrap_or_default()
+}
+
+fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: bool) -> Event {
+    use catalog::Undone;
+    let (how, proof) = match done {
+        Undone::PutBack(p) => ("put-back", p),
+        Undone::Already(p) => ("already", p),
+        Undone::Irreversible(why) => {
+            return Event::LeftInPlace { step: step.clone(), target: target.clone(), why };
+        }
+    };
+    if keep {
+        Event::Kept { step: step.clone(), target: target.clone(), proof }
+    } else {
+        Event::UndoDone { step: step.clone(), target: target.clone(), how: how.to_owned(), proof }
+    }
+}
+
+/// What the read and write contexts borrow lives in [`Shared`].
+impl Shared {
+    /// The context for everything that only reads.
+    pub fn read_cx<'a>(&'a self, step: &'a StepId, t0: Option<chrono::DateTime<chrono::Utc>>) -> ReadCx<'a> {
+        ReadCx {
+            reads: &self.cloud.reads,
+            clock: self.clock.as_ref(),
+            region: &self.cloud.region,
+            account: &self.plan.account,
+            run: &self.run,
+            step,
+            t0,
+            settle: self.plan.drill.settle,
+            give_up: self.plan.drill.objectives.give_up(),
+        }
+    }
+
+    /// The context for changes.
+    pub fn write_cx<'a>(
+        &'a self,
+        step: &'a StepId,
+        t0: Option<chrono::DateTime<chrono::Utc>>,
+        gate: &'a StepGate,
+    ) -> WriteCx<'a> {
+        WriteCx {
+            read: self.read_cx(step, t0),
+            gate: gate as &dyn catalog::Gate,
+            local: self.cloud.local.as_ref(),
+        }
+    }
+}

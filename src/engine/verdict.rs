@@ -1,0 +1,165 @@
+//! The verdict: one word for a run, and why. Pure.
+//!
+//! Nothing is green without work: each way in which a run did less than its drill says has a verdict
+//! of its own. Where several hold, the first of stuck, stopped, failed, not-recovered,
+//! objective-missed, inconclusive, no-impact wins.
+
+use super::decide::{UNREADABLE, unmended};
+use super::state::{RunState, Status};
+use crate::drill::{Impact, Role, RtoClock};
+use crate::journal::{Measured, StopCause, Verdict};
+use crate::model::{Dur, Stage};
+
+/// The verdict with its reasons, most important first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The word.
+    pub verdict: Verdict,
+    /// The exit code: the verdict's own, but 5 where AWS could not be asked.
+    pub exit_code: u8,
+    /// Sentences.
+    pub reasons: Vec<String>,
+}
+
+/// Judges a run that is over.
+pub fn judge(state: &RunState, measured: &Measured) -> Judged {
+    let mut reasons = Vec::new();
+    let mut candidates: Vec<Verdict> = Vec::new();
+    let mut add = |v: Verdict, why: String| {
+        candidates.push(v);
+        reasons.push((v, why));
+    };
+    for why in &state.stuck {
+        add(Verdict::Stuck, why.clone());
+    }
+    let mut exit = None;
+    if let Some((cause, detail)) = &state.stop {
+        match cause {
+            StopCause::StopCondition | StopCause::Signal | StopCause::Rollback => {
+                add(Verdict::Stopped, format!("stopped and rolled back: {detail}"));
+            }
+            StopCause::StepFailed => add(Verdict::Failed, detail.clone()),
+            StopCause::GaveUp if detail.starts_with(UNREADABLE) => add(Verdict::Inconclusive, detail.clone()),
+            StopCause::GaveUp => add(Verdict::NotRecovered, detail.clone()),
+            StopCause::NoImpact => add(Verdict::NoImpact, detail.clone()),
+            StopCause::NotSteady => add(Verdict::NotSteady, detail.clone()),
+            StopCause::Refused => add(Verdict::Refused, detail.clone()),
+            StopCause::Aws => {
+                exit = Some(5);
+                add(Verdict::Refused, detail.clone());
+            }
+        }
+        for step in unmended(state) {
+            add(*unmended_as(*cause), format!("what step `{step}` broke is not mended"));
+        }
+    } else {
+        forward(state, measured, &mut add);
+    }
+    for why in &state.skipped {
+        add(Verdict::Inconclusive, format!("skipped: {why}"));
+    }
+    const ORDER: [Verdict; 9] = [
+        Verdict::Stuck,
+        Verdict::Stopped,
+        Verdict::Failed,
+        Verdict::NotRecovered,
+        Verdict::ObjectiveMissed,
+        Verdict::Inconclusive,
+        Verdict::NoImpact,
+        Verdict::NotSteady,
+        Verdict::Refused,
+    ];
+    let refused_early = state
+        .stop
+        .as_ref()
+        .is_some_and(|(c, _)| matches!(c, StopCause::NotSteady | StopCause::Refused | StopCause::Aws));
+    let verdict = if refused_early && !candidates.contains(&Verdict::Stuck) {
+        reasons.first().map_or(Verdict::Refused, |(v, _)| *v)
+    } else {
+        ORDER.into_iter().find(|v| candidates.contains(v)).unwrap_or(Verdict::Passed)
+    };
+    reasons.sort_by_key(|(v, _)| *v != verdict);
+    let exit_code = if verdict == Verdict::Refused { exit.unwrap_or(3) } else { verdict.exit_code() };
+    let mut reasons: Vec<String> = reasons.into_iter().map(|(_, why)| why).collect();
+    if verdict == Verdict::Passed {
+        reasons.push(passed_text(measured));
+    }
+    Judged { verdict, exit_code, reasons }
+}
+
+/// An irreversible loss that nothing mended does not change the word, only the reasons.
+fn unmended_as(cause: StopCause) -> &'static Verdict {
+    match cause {
+        StopCause::StepFailed => &Verdict::Failed,
+        StopCause::GaveUp => &Verdict::NotRecovered,
+        StopCause::NoImpact => &Verdict::NoImpact,
+        _ => &Verdict::Stopped,
+    }
+}
+
+/// A run that came to its end by itself.
+fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, String)) {
+    let drill = &state.plan.drill;
+    let rto = drill.objectives.rto;
+    let unfinished: Vec<String> = state
+        .cells
+        .iter()
+        .filter(|((step, _), c)| {
+            c.status != Status::Ready
+                && !matches!(c.status, Status::Skipped)
+                && state.plan.step(step).is_some()
+        })
+        .map(|((step, target), _)| {
+            format!("{step}{}", target.as_ref().map(|t| format!(" on {t}")).unwrap_or_default())
+        })
+        .collect();
+    if !unfinished.is_empty() {
+        add(Verdict::Inconclusive, format!("not done: {}", unfinished.join(", ")));
+    }
+    let has_fault = state.plan.steps.iter().any(|s| s.stage == Stage::Fault);
+    let has_client = drill.steady_state.iter().any(|p| p.role == Role::Client);
+    if has_fault && drill.impact == Impact::Expected && has_client && !measured.outage {
+        add(Verdict::NoImpact, "no probe saw the fault".to_owned());
+    }
+    match measured.judged_ms {
+        Some(ms) if ms > rto.ms() => {
+            add(
+                Verdict::ObjectiveMissed,
+                format!("recovered in {}, later than the RTO of {rto}", seconds(ms)),
+            );
+        }
+        Some(_) => {}
+        None if drill.objectives.rto_clock == RtoClock::Declaration && !measured.marks.contains_key("t3") => {
+            add(
+                Verdict::Inconclusive,
+                "the RTO runs from the declaration, and nobody declared (redrill mark RUN declare)"
+                    .to_owned(),
+            );
+        }
+        // no outage was expected and none was seen: there is no recovery time, and the drill says so
+        None if drill.impact == Impact::NoneExpected && !measured.outage => {
+            if let Some(ms) = measured.capacity_ms.filter(|ms| *ms > rto.ms()) {
+                add(
+                    Verdict::ObjectiveMissed,
+                    format!("capacity was back after {}, later than the RTO of {rto}", seconds(ms)),
+                );
+            }
+        }
+        None => add(Verdict::Inconclusive, "the recovery time could not be measured".to_owned()),
+    }
+}
+
+fn seconds(ms: i64) -> String {
+    Dur(std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0))).to_string()
+}
+
+fn passed_text(measured: &Measured) -> String {
+    match measured.judged_ms {
+        Some(ms) => format!(
+            "recovered in {}, within the RTO of {}; everything is clean",
+            seconds(ms),
+            seconds(measured.rto_ms)
+        ),
+        None => "no client outage; everything is clean".to_owned(),
+    }
+}
