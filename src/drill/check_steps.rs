@@ -53,7 +53,7 @@ pub(super) fn check<'n>(drill: &'n Node, known: &Known, report: &mut Report<'_>)
                     for item in inner.items() {
                         match item.entry("parallel") {
                             Some((key, _)) => {
-                                report.at(key.span, "`parallel` cannot stand within `parallel`")
+                                report.at(key.span, "`parallel` cannot stand within `parallel`");
                             }
                             None => step(drill, item, stage, group, known, &mut seen, report),
                         }
@@ -216,7 +216,7 @@ fn after(
     let creates = reversibility == Reversibility::Additive || spec.after != After::None;
     match value.text() {
         Some("remove" | "keep") if !creates => {
-            report.at(value.span, format!("`{}` creates nothing that could be removed or kept", spec.name))
+            report.at(value.span, format!("`{}` creates nothing that could be removed or kept", spec.name));
         }
         Some("none") if creates => {
             report.hint(value.span, format!("`{}` creates something", spec.name), "say `remove` or `keep`");
