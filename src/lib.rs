@@ -20,6 +20,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod catalog;
+pub mod cli;
 pub mod cloud;
 pub mod drill;
 pub mod engine;
