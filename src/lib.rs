@@ -31,3 +31,4 @@ pub mod plan;
 pub mod report;
 pub mod sandbox;
 pub mod sim;
+pub mod view;
