@@ -21,7 +21,7 @@ pub(super) fn check(drill: &Node, known: &Known, report: &mut Report<'_>) {
     selectors(drill, report);
     let steps = check_steps::check(drill, known, report);
     probes(drill, known, report);
-    check_steps::references(drill, &steps, known, report);
+    check_steps::references(drill, &steps, report);
     if steps.is_empty() && !has_steps(drill) {
         report.at(drill.span, "a drill needs at least one step under `fault` or `recovery`");
     }

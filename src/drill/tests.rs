@@ -1,5 +1,9 @@
 //! Every kind of problem, with exactly what people see.
 
+mod merging;
+mod schema;
+mod steps;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -342,92 +346,6 @@ error: `web` would match everything
 }
 
 #[test]
-fn steps_are_one_thing_each_and_stand_in_their_stage() {
-    says(
-        &[("action: ec2.terminate-instances", "action: ec2.terminate-instance")],
-        r"
-error: no action `ec2.terminate-instance`
-  --> drill.yaml:28:13
-   |
-28 |   - action: ec2.terminate-instance
-   |             ^^^^^^^^^^^^^^^^^^^^^^ did you mean `ec2.terminate-instances`?
-",
-    );
-    brief(&[("probe: http", "probe: htttp")], "no probe `htttp`", Some("did you mean `http`?"));
-    brief(
-        &[("recovery:\n", "recovery:\n  - action: ec2.terminate-instances\n    target: web\n")],
-        "`ec2.terminate-instances` breaks something and stands under `recovery`",
-        Some("move it to `fault`"),
-    );
-    brief(
-        &[("fault:\n", "fault:\n  - action: vpc.attach-route-table\n    target: net\n")],
-        "`vpc.attach-route-table` is part of a recovery and stands under `fault`",
-        Some("move it to `recovery`"),
-    );
-    brief(
-        &[("  - action: wait\n", "  - action: wait\n    manual: wait\n")],
-        "a step is one of `action`, `manual` and `parallel`",
-        None,
-    );
-    brief(
-        &[("  - action: wait\n    with: { for: 1s }\n", "  - id: nothing\n")],
-        "a step needs `action`, `manual` or `parallel`",
-        None,
-    );
-    brief(&[("fault:\n", "fault:\n  - parallel: []\n")], "`parallel` has no steps", None);
-    brief(
-        &[("fault:\n", "fault:\n  - parallel:\n      - parallel: []\n      - manual: look\n")],
-        "`parallel` cannot stand within `parallel`",
-        None,
-    );
-    brief(
-        &[("fault:\n", "fault:\n  - id: both\n    parallel:\n      - manual: look\n")],
-        "`id` belongs to the steps under `parallel`",
-        None,
-    );
-    brief(
-        &[("fault:\n", "fault:\n  - manual: look\n    target: web\n")],
-        "`target` is for actions; a person reads the text of `manual`",
-        None,
-    );
-    brief(
-        &[("fault:\n", "fault:\n  - manual: \" \"\n")],
-        "`manual` is empty: say what the person has to do",
-        None,
-    );
-    brief(
-        &[("fault:\n", "fault:\n  - action: wait\n    with: { for: 1s }\n")],
-        "two steps are called `wait`",
-        Some("the other is in line 28; give one an `id`"),
-    );
-    brief(
-        &[("    id: kill\n", "    id: kill\n    after: keep\n")],
-        "`after` is for recovery steps; a fault is always put back",
-        None,
-    );
-    brief(
-        &[("    id: restore\n", "    id: restore\n    after: none\n")],
-        "`rds.restore-to-point-in-time` creates something",
-        Some("say `remove` or `keep`"),
-    );
-    brief(
-        &[("  - action: wait\n", "  - action: wait\n    after: keep\n")],
-        "`wait` creates nothing that could be removed or kept",
-        None,
-    );
-    says(
-        &[("allow_irreversible: true\n", "")],
-        r"
-error: `ec2.terminate-instances` cannot be put back
-  --> drill.yaml:27:13
-   |
-27 |   - action: ec2.terminate-instances
-   |             ^^^^^^^^^^^^^^^^^^^^^^^ if that is meant, say `allow_irreversible: true` at the top
-",
-    );
-}
-
-#[test]
 fn a_drill_does_something_and_looks_at_something() {
     let (start, rest) = BASE.split_once("steady_state:").unwrap();
     let (_, recovery) = rest.split_once("fault:").unwrap();
@@ -470,210 +388,6 @@ fn a_drill_does_something_and_looks_at_something() {
 }
 
 #[test]
-fn references_are_checked_before_anything_runs() {
-    says(
-        &[("${steps.restore.identifier}", "${steps.restore.idenifier}")],
-        r#"
-error: `rds.restore-to-point-in-time` has no output `idenifier`
-  --> drill.yaml:40:26
-   |
-40 |     with: { identifier: "${steps.restore.idenifier}" }
-   |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^ did you mean `identifier`?
-"#,
-    );
-    let verify = "${steps.restore.identifier}";
-    brief(&[(verify, "${steps.restor.identifier}")], "no step `restor`", Some("did you mean `restore`?"));
-    brief(&[(verify, "${steps.kill.id}")], "`ec2.terminate-instances` has no outputs", None);
-    brief(&[(verify, "${params.x}")], "no parameter `x`", None);
-    brief(&[(verify, "${param.x}")], "`${param.x}` refers to nothing", Some("did you mean `params.x`?"));
-    brief(
-        &[(verify, "${restore}")],
-        "`${restore}` refers to nothing",
-        Some("references are `params.NAME`, `steps.ID.OUTPUT` and `run.id`"),
-    );
-    brief(&[(verify, "${steps.restore")], "`${` without its `}`", Some("`$${` is a literal `${`"));
-    brief(
-        &[("title: A sample", "title: \"${run.id}\"")],
-        "`run.id` can only be used under `with` and `manual`",
-        None,
-    );
-    brief(
-        &[("http://127.0.0.1:8080/", "http://${steps.restore.endpoint}/")],
-        "`steady_state` is watched before any step has run",
-        Some("only `verify` and later steps can refer to a step"),
-    );
-    let before = "fault:\n  - manual: Look at ${steps.restore.endpoint}\n    id: look\n";
-    brief(&[("fault:\n", before)], "`restore` comes later", None);
-    brief(
-        &[("{ to: \"-15m\" }", "{ to: \"-15m\", identifier: \"${steps.restore.source}\" }")],
-        "a step cannot refer to itself",
-        None,
-    );
-    let beside = "  - parallel:\n      - manual: Look at ${steps.attach.route_table}\n      - action: vpc.attach-route-table\n        id: attach\n        target: net\n";
-    let found = problems(&edited(&[("recovery:\n", &format!("recovery:\n{beside}"))]));
-    assert!(found.contains("error: `attach` runs at the same time"), "{found}");
-    assert!(
-        found.contains("error: a reference to `attach` needs exactly one target, and `net` may draw more"),
-        "{found}"
-    );
-    assert!(found.ends_with("2 problems in drill.yaml; nothing was run."), "{found}");
-    let manual = "  - manual: Use ${steps.look.x}\n    id: use\nverify:\n";
-    brief(
-        &[("fault:\n", "fault:\n  - manual: Look\n    id: look\n"), ("verify:\n", manual)],
-        "`look` is done by a person and has no outputs",
-        None,
-    );
-}
-
-#[test]
-fn ids_with_dots_are_referred_to_by_the_longest_that_fits() {
-    let text = edited(&[
-        ("    id: restore\n", ""),
-        ("${steps.restore.identifier}", "${steps.rds.restore-to-point-in-time.identifier}"),
-    ]);
-    assert_eq!(loaded(&text).drill.recovery[0].id.as_deref(), Some("rds.restore-to-point-in-time"));
-}
-
-#[test]
-fn parameters_are_typed_put_in_and_escaped() {
-    let params = r#"params:
-  port: { type: integer, default: 8080 }
-  host: { default: "127.0.0.1" }
-  every: { type: duration, default: 2s }
-  token: { secret: true }
-  odd: { default: "${x}" }
-targets:
-"#;
-    let text = edited(&[
-        ("targets:\n", params),
-        (
-            r#"{ url: "http://127.0.0.1:8080/" }"#,
-            r#"{ url: "http://${params.host}:${params.port}/${params.odd}/$${y}", headers: { authorization: "${params.token}" } }"#,
-        ),
-        ("    probe: http\n", "    probe: http\n    every: ${params.every}\n"),
-        ("title: A sample", "title: On ${params.port}, $${literally}"),
-    ]);
-    let set = |pairs: &[(&str, &str)]| LoadOptions {
-        env: None,
-        set: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-    };
-    let done = load("drill.yaml", &text, &set(&[("token", "s3cret"), ("port", "99")])).unwrap();
-    let with = &done.drill.steady_state[0].with;
-    assert_eq!(with["url"], "http://127.0.0.1:99/$${x}/$${y}");
-    assert_eq!(
-        refs::resolve(with["url"].as_str().unwrap(), &|_| None).unwrap(),
-        "http://127.0.0.1:99/${x}/${y}"
-    );
-    assert_eq!(with["headers"]["authorization"], "${params.token}");
-    assert_eq!(done.drill.title, "On 99, ${literally}");
-    assert_eq!(done.drill.steady_state[0].every.to_string(), "2s");
-    assert_eq!(done.secrets["token"], "s3cret");
-    assert!(!done.params.contains_key("token"));
-    assert!(!format!("{done:?}").contains("s3cret"), "a secret never shows itself");
-
-    let found = problems_with(&text, &set(&[("prot", "1"), ("port", "x"), ("every", "soon")]));
-    for want in [
-        "error: the parameter `token` needs a value\n  --> drill.yaml:15:3\n   |\n15 |   token: { secret: true }\n   |   ^^^^^ --set token=VALUE",
-        "error: --set port=x: expected a whole number\n",
-        "error: --set every=soon: expected a duration such as 30s\n",
-        "error: --set prot=…: the drill has no parameter `prot`\n  = did you mean `port`?",
-        "4 problems in drill.yaml; nothing was run.",
-    ] {
-        assert!(found.contains(want), "{want}\n---\n{found}");
-    }
-    assert!(check("drill.yaml", &text, &LoadOptions::default()).is_ok(), "a check needs no values");
-
-    brief(
-        &[("targets:\n", "params: { a: { type: integer, default: x } }\ntargets:\n")],
-        "the default of `a`: expected a whole number, found text",
-        None,
-    );
-    brief(
-        &[("targets:\n", "params: { a: { secret: true, default: x } }\ntargets:\n")],
-        "a secret has no default: it would be on disk",
-        Some("give it with `--set`"),
-    );
-    let secret = "params: { a: { secret: true } }\ntargets:\n";
-    let found = problems_with(
-        &edited(&[("targets:\n", secret), ("service: shop\nobj", "service: \"${params.a}\"\nobj")]),
-        &set(&[("a", "x")]),
-    );
-    assert!(found.contains("error: the secret `a` can only be used under `with`"), "{found}");
-    let found = problems_with(
-        &edited(&[("targets:\n", secret), ("fault:\n", "fault:\n  - manual: Type ${params.a}\n")]),
-        &set(&[("a", "x")]),
-    );
-    assert!(found.contains("error: the secret `a` would be shown to everyone"), "{found}");
-}
-
-#[test]
-fn environments_merge_deep_and_limits_only_get_stricter() {
-    let environments = r#"environments:
-  production:
-    title: For real
-    objectives: { detect: 1m }
-    limits:
-      accounts: ["123456789012", "999999999999"]
-      max_targets: 9
-      max_percent: 10
-      require_tags: { env: [prod-*, shared] }
-      forbid_tags: { redrill: no }
-      windows: ["Mon 10:00-12:00 UTC"]
-    targets: { web: { tags: { env: production } } }
-targets:
-"#;
-    let text = edited(&[
-        ("targets:\n", environments),
-        (
-            "  max_targets: 5\n",
-            "  max_targets: 5\n  require_tags: { env: [prod-1, test] }\n  forbid_tags: { redrill: never }\n  windows: [\"daily 09:00-11:00 UTC\"]\n",
-        ),
-    ]);
-    let production = LoadOptions { env: Some("production".to_owned()), set: vec![] };
-    let drill = load("drill.yaml", &text, &production).unwrap_or_else(|p| panic!("{p}")).drill;
-    assert_eq!((drill.title.as_str(), drill.objectives.rto.to_string().as_str()), ("For real", "15m"));
-    assert_eq!(drill.objectives.detect.unwrap().to_string(), "1m");
-    assert_eq!(drill.limits.accounts, ["123456789012"], "no account is added");
-    assert_eq!((drill.limits.max_targets, drill.limits.max_percent), (5, Some(10)), "no number grows");
-    assert_eq!(drill.limits.require_tags["env"].values(), ["prod-1"], "both must hold");
-    assert_eq!(drill.limits.forbid_tags["redrill"].values(), ["never", "no"], "either is enough");
-    assert_eq!(drill.limits.windows, ["daily 09:00-11:00 UTC and Mon 10:00-12:00 UTC"]);
-    assert_eq!(drill.targets["web"].tags.len(), 2);
-    assert!(drill.environments.is_empty());
-    assert_eq!(loaded(&text).drill.title, "A sample");
-
-    let found = problems_with(&text, &LoadOptions { env: Some("prodution".to_owned()), set: vec![] });
-    assert_eq!(
-        found,
-        "error: --env prodution: no such environment\n  = did you mean `production`?\n\n1 problem in drill.yaml; nothing was run."
-    );
-    // an environment is checked even where it is not chosen, and its problems stand where it stands
-    says(
-        &[("targets:\n", "environments:\n  staging:\n    titel: x\ntargets:\n")],
-        r"
-error: unknown key `titel`
-  --> drill.yaml:13:5
-   |
-13 |     titel: x
-   |     ^^^^^ did you mean `title`?
-",
-    );
-    brief(
-        &[(
-            "targets:\n",
-            "environments: { other: { limits: { accounts: [\"999999999999\"] } } }\ntargets:\n",
-        )],
-        "none of the drill's `accounts` is left: limits can only get stricter",
-        Some("the drill allows 123456789012"),
-    );
-    brief(
-        &[("targets:\n", "environments: { other: { name: x } }\ntargets:\n")],
-        "an environment cannot change `name`",
-        None,
-    );
-}
-
-#[test]
 fn all_problems_at_once_in_the_order_of_the_file() {
     let text = edited(&[
         ("name: sample", "name: Sample"),
@@ -708,107 +422,6 @@ fn numbers_in_tags_are_what_was_written() {
     assert_eq!(tags["n"].values(), ["007"]);
 }
 
-fn shipped() -> Vec<(String, String)> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("drills");
-    let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    files
-        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
-        .map(|p| (p.display().to_string(), std::fs::read_to_string(&p).unwrap()))
-        .collect()
-}
-
-#[test]
-fn every_shipped_drill_loads_and_every_misspelt_key_is_refused_by_walk_and_types_alike() {
-    let schema = json_schema::plain();
-    for (file, text) in shipped() {
-        load(&file, &text, &LoadOptions::default()).unwrap_or_else(|p| panic!("{p}"));
-        let mut report = Report::new(&text);
-        let tree = parse::parse(&text, &mut report).unwrap();
-        let mut paths = Vec::new();
-        keys(&tree, &mut Vec::new(), &mut paths);
-        assert!(paths.len() > 20);
-        for path in paths {
-            // free keys: names of selectors, tags, parameters, environments; what stands under `with` is walked by its action
-            let free = matches!(
-                path[..path.len() - 1].last().map(String::as_str),
-                Some("targets" | "tags" | "where" | "params" | "require_tags" | "forbid_tags")
-            ) || path[..path.len() - 1].iter().any(|k| k == "with");
-            if free {
-                continue;
-            }
-            let mut mutant = tree.clone();
-            misspell(&mut mutant, &path);
-            tags_are_text(&mut mutant);
-            let mut walked = Report::new(&text);
-            walk::walk(&mutant, mutant.span, "the drill", &schema, &mut walked);
-            let typed = serde_json::from_value::<Drill>(mutant.to_value());
-            assert!(!walked.is_empty() && typed.is_err(), "{file}: {path:?} {typed:?}");
-        }
-    }
-}
-
-fn keys(node: &Node, path: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
-    for (n, item) in node.items().iter().enumerate() {
-        path.push(n.to_string());
-        keys(item, path, out);
-        path.pop();
-    }
-    for (key, value) in node.entries() {
-        path.push(key.text.clone());
-        out.push(path.clone());
-        keys(value, path, out);
-        path.pop();
-    }
-}
-
-fn misspell(node: &mut Node, path: &[String]) {
-    let Some((first, rest)) = path.split_first() else { return };
-    match &mut node.data {
-        Data::List(items) => misspell(&mut items[first.parse::<usize>().unwrap()], rest),
-        Data::Map(entries) => {
-            let (key, value) = entries.iter_mut().find(|(k, _)| k.text == *first).unwrap();
-            match rest.is_empty() {
-                true => key.text.push_str("zz"),
-                false => misspell(value, rest),
-            }
-        }
-        _ => unreachable!("paths lead through lists and mappings"),
-    }
-}
-
-#[test]
-fn the_schema_for_editors_knows_every_action_and_probe() {
-    let schema = json_schema();
-    let rules = |def: &str| schema["$defs"][def]["allOf"].as_array().unwrap().len();
-    assert_eq!(rules("Step"), actions::ACTIONS.len());
-    assert_eq!(rules("ProbeUse"), probes::PROBES.len());
-    assert_eq!(rules("StopUse"), probes::PROBES.len());
-    // every reference leads somewhere
-    fn refs_of(value: &Value, out: &mut Vec<String>) {
-        match value {
-            Value::Object(entries) => entries.iter().for_each(|(k, v)| match (k.as_str(), v.as_str()) {
-                ("$ref", Some(target)) => out.push(target.to_owned()),
-                _ => refs_of(v, out),
-            }),
-            Value::Array(items) => items.iter().for_each(|v| refs_of(v, out)),
-            _ => {}
-        }
-    }
-    let mut targets = Vec::new();
-    refs_of(&schema, &mut targets);
-    assert!(targets.len() > 20);
-    for target in targets {
-        assert!(schema.pointer(target.trim_start_matches('#')).is_some(), "{target}");
-    }
-}
-
-#[test]
-#[ignore = "writes drills/drill.schema.json"]
-fn write_the_schema() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("drills/drill.schema.json");
-    std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap())).unwrap();
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -831,4 +444,18 @@ proptest! {
         let shown = problems(&text);
         prop_assert!(!shown.is_empty());
     }
+}
+
+#[test]
+fn a_file_made_to_take_long_does_not() {
+    let keys: String = (0..60_000).map(|n| format!("k{n}: 1\n")).collect();
+    assert!(problems(&keys).contains("and 950 more"));
+    let steps = "  - manual: look\n".repeat(30_000);
+    brief(&[("fault:\n", &format!("fault:\n{steps}"))], "a drill has at most 500 steps", None);
+    let environments: String = (0..40).map(|n| format!("  e{n}: {{ title: t }}\n")).collect();
+    brief(
+        &[("targets:\n", &format!("environments:\n{environments}targets:\n"))],
+        "a drill has at most 32 environments",
+        None,
+    );
 }

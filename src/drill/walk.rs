@@ -155,18 +155,21 @@ impl<'a> Walker<'a, '_, '_> {
         let properties = schema.get("properties").and_then(Value::as_object);
         let closed = schema.get("additionalProperties").and_then(Value::as_bool) == Some(false)
             || schema.get("unevaluatedProperties").and_then(Value::as_bool) == Some(false);
+        let all: Vec<&str> = properties.into_iter().flat_map(|p| p.keys().map(String::as_str)).collect();
+        // in a list of what there is, what stands there already is of no use
+        let free: Vec<&str> = all.iter().copied().filter(|k| node.entry(k).is_none()).collect();
         for (key, value) in node.entries() {
+            if self.report.is_full() {
+                return;
+            }
             if let Some(schema) = properties.and_then(|p| p.get(&key.text)) {
                 self.node(value, key.span, &key.text, schema, depth + 1);
             } else if let Some(schema) = schema.get("additionalProperties").filter(|s| s.is_object()) {
                 self.node(value, key.span, &key.text, schema, depth + 1);
             } else if closed {
-                let known: Vec<&str> =
-                    properties.into_iter().flat_map(|p| p.keys().map(String::as_str)).collect();
-                // in a list of what there is, what stands there already is of no use
-                let listed: Vec<&str> = match nearest(&key.text, &known) {
+                let listed = match nearest(&key.text, &all) {
                     Some(near) => vec![near],
-                    None => known.into_iter().filter(|k| node.entry(k).is_none()).collect(),
+                    None => free.clone(),
                 };
                 self.report.unknown(key.span, format!("unknown key `{}`", key.text), &key.text, listed);
             }
