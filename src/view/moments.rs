@@ -77,7 +77,11 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             format!("undo of {step}{} failed: {error}", on(target.as_ref()))
         }
         Event::UndoDone { step, target, how, .. } => {
-            format!("{step}{} {}", on(target.as_ref()), if how == "already" { "was back already" } else { "put back" })
+            format!(
+                "{step}{} {}",
+                on(target.as_ref()),
+                if how == "already" { "was back already" } else { "put back" }
+            )
         }
         Event::Kept { step, target, .. } => format!("result of {step}{} kept", on(target.as_ref())),
         Event::Stuck { step, target, error, .. } => {
