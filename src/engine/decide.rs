@@ -268,7 +268,7 @@ fn skip_unstarted_faults(state: &RunState) -> Option<Decision> {
 /// The tasks of the first unfinished group of a stage; `None` when the stage's steps are all done.
 fn steps(state: &RunState, stage: Stage) -> Option<Decision> {
     let unfinished = |s: &&PlannedStep| {
-        s.stage == stage && state.cells_of(&s.id).any(|(t, c)| !c.is_final() && !spared(state, s, t))
+        s.stage == stage && state.cells_of(&s.id).any(|(t, c)| !c.is_final() && !spared(state, s, t.as_ref()))
     };
     let group = state.plan.steps.iter().filter(unfinished).map(|s| s.group).min()?;
     let in_group: Vec<&PlannedStep> =
@@ -310,7 +310,7 @@ fn batches(state: &RunState, step: &PlannedStep) -> Vec<Vec<Option<String>>> {
         .map_or(catalog::Batch { size: 1, by_zone: false }, |a| a.spec().batch);
     let mut by_zone: std::collections::BTreeMap<&str, Vec<Option<String>>> =
         std::collections::BTreeMap::new();
-    for t in targets.iter().filter(|t| !spared(state, step, &Some(t.id.clone()))) {
+    for t in targets.iter().filter(|t| !spared(state, step, Some(&t.id))) {
         let zone = if batch.by_zone { t.zone().unwrap_or("") } else { "" };
         by_zone.entry(zone).or_default().push(Some(t.id.clone()));
     }
@@ -352,14 +352,14 @@ fn stopping(state: &RunState, now: i64, running: &[Task]) -> Decision {
 
 /// Whether the faults that this recovery mends surely left this target alone: then there is nothing
 /// to mend, and a replacement beside an instance that still stands would be one too many.
-fn spared(state: &RunState, step: &PlannedStep, target: &Option<String>) -> bool {
+fn spared(state: &RunState, step: &PlannedStep, target: Option<&String>) -> bool {
     if step.stage != Stage::Recovery || target.is_none() {
         return false;
     }
     let mut faults = state.plan.steps.iter().filter(|f| mended_by(f, step)).peekable();
     faults.peek().is_some()
         && faults.all(|f| {
-            let cell = state.cells.get(&(f.id.clone(), target.clone()));
+            let cell = state.cells.get(&(f.id.clone(), target.cloned()));
             cell.is_some_and(|c| match c.status {
                 Status::Idle | Status::Prepared => state.stop.is_some(),
                 _ => !c.may_have_effect(),
@@ -409,7 +409,7 @@ pub fn mends(state: &RunState) -> Vec<&PlannedStep> {
         .steps
         .iter()
         .filter(|s| {
-            let open = |(t, c): (&Option<String>, &CellState)| !c.is_final() && !spared(state, s, t);
+            let open = |(t, c): (&Option<String>, &CellState)| !c.is_final() && !spared(state, s, t.as_ref());
             s.stage == Stage::Recovery && state.cells_of(&s.id).any(open)
         })
         .filter(|s| {
@@ -513,7 +513,9 @@ pub fn unmended(state: &RunState) -> Vec<StepId> {
     let mended = |fault: &PlannedStep| {
         state.plan.steps.iter().any(|r| {
             mended_by(fault, r)
-                && state.cells_of(&r.id).all(|(t, c)| c.status == Status::Ready || spared(state, r, t))
+                && state
+                    .cells_of(&r.id)
+                    .all(|(t, c)| c.status == Status::Ready || spared(state, r, t.as_ref()))
         })
     };
     state

@@ -132,7 +132,7 @@ pub async fn look(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
                 return fail_open(shared, &step, targets, &why).await;
             }
         };
-        let events = absent.iter().map(|i| failed(&step, &i.id, &watch.not_there(&step, &i.id)));
+        let events = absent.iter().map(|i| failed(&step, &i.id, &watch.not_there(&step, i)));
         shared.recorder.note(events.collect()).await?;
     }
     Ok(())
@@ -150,11 +150,11 @@ struct Watch {
 impl Watch {
     /// A fault that was looked for all the settling time and is not there. One that cannot be undone
     /// counts as one that did nothing: its undo would not look again.
-    fn not_there(&self, step: &PlannedStep, target: &Option<String>) -> ActionError {
+    fn not_there(&self, step: &PlannedStep, item: &Item) -> ActionError {
         let e = ActionError::refused(
             "the answer was lost and no effect is to be seen; a fault is never sent twice",
         );
-        let sure = step.reversibility == Reversibility::Irreversible && !self.incomplete.contains(target);
+        let sure = step.reversibility == Reversibility::Irreversible && !self.incomplete.contains(&item.id);
         if sure { e } else { unknown(e) }
     }
 }
@@ -175,7 +175,7 @@ async fn again(
         return apply(shared, step, action, params, absent).await;
     }
     let still = unknown(ActionError::refused(format!("still absent after {REAPPLY} more attempts")));
-    let why = |i: &Item| if fault { watch.not_there(step, &i.id) } else { still.clone() };
+    let why = |i: &Item| if fault { watch.not_there(step, i) } else { still.clone() };
     shared.recorder.note(absent.iter().map(|i| failed(step, &i.id, &why(i))).collect()).await?;
     Ok(Vec::new())
 }

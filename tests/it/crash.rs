@@ -309,10 +309,11 @@ impl Stand {
         for line in journal.lines() {
             match line.event {
                 Event::Attached { .. } => attached += 1,
-                Event::CallSent { step: Some(step), phase: Phase::Apply, operation, .. } if attached > 1 => {
-                    if self.bench.plan.step(&step).is_some_and(|s| s.stage == Stage::Fault) {
-                        wrong.push(format!("the fault `{step}` sent {operation} after the crash"));
-                    }
+                Event::CallSent { step: Some(step), phase: Phase::Apply, operation, .. }
+                    if attached > 1
+                        && self.bench.plan.step(&step).is_some_and(|s| s.stage == Stage::Fault) =>
+                {
+                    wrong.push(format!("the fault `{step}` sent {operation} after the crash"));
                 }
                 _ => {}
             }
@@ -413,6 +414,7 @@ async fn harness(targets: &str, fixture: &'static Fixture, tally: &mut Tally) {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "how much was tried is part of what the harness tells")]
 async fn shard(part: usize, of: usize) {
     let mut tally = Tally::default();
     let started = redrill::model::time::SystemClock;

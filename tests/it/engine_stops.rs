@@ -153,26 +153,26 @@ async fn what_is_not_steady_is_left_alone() {
     assert_eq!(bench.sim.changes(), []);
 }
 
-#[tokio::test(start_paused = true)]
-async fn drift_is_refused_with_nothing_changed() {
-    let tag = |id: &str, key: &str, value: &str| Mutation::CreateTags {
+fn tag(id: &str, key: &str, value: &str) -> Mutation {
+    Mutation::CreateTags {
         ids: vec![id.to_owned()],
         tags: BTreeMap::from([(key.to_owned(), value.to_owned())]),
-    };
-    let drifts: [fn(&str) -> Mutation; 2] = [
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_refused_with_nothing_changed() {
+    let drifts: [fn(&str) -> Mutation; 4] = [
         |id| Mutation::TerminateInstances { ids: vec![id.to_owned()] },
         |id| Mutation::DeleteTags { ids: vec![id.to_owned()], keys: vec!["role".to_owned()] },
+        |id| tag(id, "redrill", "never"),
+        |id| tag(id, "redrill:held", "20260101T000000Z-other-abcdef undo: x"),
     ];
     for before_preflight in [true, false] {
-        for n in 0..4 {
+        for drift in drifts {
             // the page does not depend on the account: drift is found, not an outage
             let bench = Bench::new(&drill("/", LOSS)).await;
-            let id = target(&bench);
-            let change = match n {
-                0 | 1 => drifts[n](&id),
-                2 => tag(&id, "redrill", "never"),
-                _ => tag(&id, "redrill:held", "20260101T000000Z-other-abcdef undo: x"),
-            };
+            let change = drift(&target(&bench));
             let play = if before_preflight {
                 meddle(&bench, change).await;
                 Play::start(&bench)

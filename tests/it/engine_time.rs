@@ -44,7 +44,7 @@ struct Slow {
 impl Net for Slow {
     async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse> {
         let nth = {
-            let mut asked = self.asked.lock().unwrap();
+            let mut asked = self.asked.lock().expect("not poisoned");
             asked.push(self.clock.stamp().mono_ms);
             asked.len()
         };
@@ -190,7 +190,7 @@ struct Echo(Mutex<Vec<String>>);
 impl Local for Echo {
     async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
         let token = request.env.get("TOKEN").cloned().unwrap_or_default();
-        self.0.lock().unwrap().push(token.clone());
+        self.0.lock().expect("not poisoned").push(token.clone());
         Ok(CommandOutput { code: Some(0), stdout: format!("token={token}"), ..CommandOutput::default() })
     }
 }
@@ -239,7 +239,7 @@ fn abreast(lines: &[Line]) -> (usize, u64) {
         times.push(l.stamp.mono_ms);
         most = most.max(now);
     }
-    (most, times.last().unwrap() - times[0])
+    (most, times.last().expect("steps ran") - times[0])
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,5 +274,5 @@ async fn a_verify_probe_is_not_satisfied_by_a_namesake_of_the_steady_state() {
     let mut play = Play::start(&bench);
     play.stage(Stage::Verify).await;
     let (ended, journal) = play.ends_with(11).await;
-    assert!(ended.measured.marks.get("t6").is_none(), "{:?}\n{}", ended.measured, dump(&journal));
+    assert!(!ended.measured.marks.contains_key("t6"), "{:?}\n{}", ended.measured, dump(&journal));
 }

@@ -24,7 +24,7 @@ recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with
 
 async fn association(bench: &Bench, subnet: &str) -> (String, String) {
     let filter = redrill::cloud::Filter::default();
-    let tables = bench.sim.cloud().reads.ec2.route_tables(&filter, None).await.unwrap().items;
+    let tables = bench.sim.cloud().reads.ec2.route_tables(&filter, None).await.expect("reads").items;
     let on = tables.iter().find_map(|t| {
         let a = t.associations.iter().find(|a| a.subnet.as_deref() == Some(subnet))?;
         Some((a.id.clone(), t.id.clone()))

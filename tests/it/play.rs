@@ -72,7 +72,12 @@ impl Play {
     /// Waits for the end.
     pub async fn end(self) -> (Result<Ended, EngineError>, Arc<MemoryJournal>) {
         let ended = tokio::time::timeout(Duration::from_secs(48 * 3600), self.handle).await;
-        (ended.unwrap_or_else(|_| panic!("no end:\n{}", dump(&self.journal))).unwrap(), self.journal)
+        (
+            ended
+                .unwrap_or_else(|_| panic!("no end:\n{}", dump(&self.journal)))
+                .expect("as the test set it up"),
+            self.journal,
+        )
     }
 
     /// Waits for the end and holds its exit code against the expected one.
@@ -86,7 +91,7 @@ impl Play {
 
 /// Takes a journal up again, in another process.
 pub async fn again(bench: &Bench, mode: Mode, journal: &MemoryJournal) -> (Ended, Arc<MemoryJournal>) {
-    let (next, read) = MemoryJournal::resume(&journal.bytes()).unwrap();
+    let (next, read) = MemoryJournal::resume(&journal.bytes()).expect("as the test set it up");
     let next = Arc::new(next);
     let (_keep, control) = mpsc::channel::<Control>(1);
     let setup = bench.setup(mode, Arc::clone(&next), read.lines, bench.sim.cloud());
@@ -96,12 +101,12 @@ pub async fn again(bench: &Bench, mode: Mode, journal: &MemoryJournal) -> (Ended
 
 /// Somebody else changes something.
 pub async fn meddle(bench: &Bench, change: Mutation) {
-    bench.sim.cloud().mutate.send(&change).await.unwrap();
+    bench.sim.cloud().mutate.send(&change).await.expect("as the test set it up");
 }
 
 /// The first target of the plan's only selector.
 pub fn target(bench: &Bench) -> String {
-    bench.plan.targets.values().next().unwrap().drawn[0].id.clone()
+    bench.plan.targets.values().next().expect("as the test set it up").drawn[0].id.clone()
 }
 
 /// How many calls of this name were accepted.

@@ -52,10 +52,10 @@ pub fn differences(before: &Value, after: &Value, run: &str, may_lack: bool) -> 
         if may_lack {
             text = after["registrations"].to_string();
         }
-        before["registrations"] = sorted(serde_json::from_str(&text).unwrap());
+        before["registrations"] = sorted(serde_json::from_str(&text).expect("as the test set it up"));
         after["registrations"] = sorted(after["registrations"].clone());
     }
-    for (part, was) in before.as_object().unwrap() {
+    for (part, was) in before.as_object().expect("as the test set it up") {
         let is = &after[part];
         if was != is {
             wrong.push(format!("{part}: {}", changes(was, is)));
@@ -65,7 +65,7 @@ pub fn differences(before: &Value, after: &Value, run: &str, may_lack: bool) -> 
 }
 
 fn instances(snapshot: &mut Value) -> &mut Map<String, Value> {
-    snapshot["instances"].as_object_mut().unwrap()
+    snapshot["instances"].as_object_mut().expect("as the test set it up")
 }
 
 /// What a replacement shares with its original.
@@ -81,8 +81,8 @@ fn likeness(instance: &Value) -> Value {
 }
 
 fn sorted(mut registrations: Value) -> Value {
-    for ids in registrations.as_object_mut().unwrap().values_mut() {
-        ids.as_array_mut().unwrap().sort_by_key(ToString::to_string);
+    for ids in registrations.as_object_mut().expect("as the test set it up").values_mut() {
+        ids.as_array_mut().expect("as the test set it up").sort_by_key(ToString::to_string);
     }
     registrations
 }
