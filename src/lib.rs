@@ -20,6 +20,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod catalog;
+pub mod cli;
 pub mod cloud;
 pub mod drill;
 pub mod engine;
@@ -31,3 +32,4 @@ pub mod plan;
 pub mod report;
 pub mod sandbox;
 pub mod sim;
+pub mod view;

@@ -1,3 +1,7 @@
-//! The `redrill` binary.
+//! The `redrill` binary: hands the command line to [`redrill::cli`] and its answer to the shell.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    redrill::cli::main()
+}

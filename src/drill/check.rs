@@ -21,7 +21,7 @@ pub(super) fn check(drill: &Node, known: &Known, report: &mut Report<'_>) {
     selectors(drill, report);
     let steps = check_steps::check(drill, known, report);
     probes(drill, known, report);
-    check_steps::references(drill, &steps, known, report);
+    check_steps::references(drill, &steps, report);
     if steps.is_empty() && !has_steps(drill) {
         report.at(drill.span, "a drill needs at least one step under `fault` or `recovery`");
     }
@@ -168,14 +168,6 @@ fn limits(drill: &Node, report: &mut Report<'_>) {
             report.at(item.span, e);
         }
     }
-    for key in ["require_tags", "forbid_tags"] {
-        let Some(tags) = limits.get(key) else { continue };
-        for (key, value) in tags.entries() {
-            if matches!(&value.data, Data::List(items) if items.is_empty()) {
-                report.at(key.span, format!("`{}` has no value, so it matches nothing", key.text));
-            }
-        }
-    }
     let global = texts.contains(&"global");
     for (_, spec) in drill.get("targets").map(Node::entries).unwrap_or_default() {
         if let Some(resource) = spec.get("resource")
@@ -197,9 +189,7 @@ fn is_region(text: &str) -> bool {
     let word = |s: &&str| !s.is_empty() && s.chars().all(|c| c.is_ascii_lowercase());
     let digit = |s: &&str| !s.is_empty() && s.chars().all(|c| c.is_ascii_digit());
     match parts.split_last() {
-        Some((last, rest)) => {
-            text == "global" || (rest.len() >= 2 && digit(last) && rest.iter().all(|s| word(s)))
-        }
+        Some((last, rest)) => text == "global" || (rest.len() >= 2 && digit(last) && rest.iter().all(word)),
         None => false,
     }
 }
@@ -234,11 +224,6 @@ fn selectors(drill: &Node, report: &mut Report<'_>) {
                 format!("`{}` would match everything", name.text),
                 "say which with `tags` or `where`",
             );
-        }
-        for (key, value) in spec.get("tags").into_iter().chain(spec.get("where")).flat_map(Node::entries) {
-            if matches!(&value.data, Data::List(items) if items.is_empty()) {
-                report.at(key.span, format!("`{}` has no value, so it matches nothing", key.text));
-            }
         }
         if let Some(kind) = spec.get("resource").and_then(kind) {
             for (key, _) in spec.get("where").map(Node::entries).unwrap_or_default() {

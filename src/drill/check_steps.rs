@@ -26,10 +26,20 @@ pub(super) struct Seen<'n> {
     single: bool,
 }
 
+/// More steps than any procedure has; what compares each with each stays quick.
+const MAX_STEPS: usize = 500;
+
 /// Checks every step; returns those that have the right shape, in order.
 pub(super) fn check<'n>(drill: &'n Node, known: &Known, report: &mut Report<'_>) -> Vec<Seen<'n>> {
     let mut seen: Vec<Seen<'n>> = Vec::new();
     let mut group = 0;
+    let sections = ["fault", "recovery"].into_iter().filter_map(|s| drill.get(s));
+    let items = sections.clone().flat_map(Node::items);
+    let many = items.map(|i| i.get("parallel").map_or(1, |p| p.items().len())).sum::<usize>() > MAX_STEPS;
+    if many && let Some(first) = sections.clone().next() {
+        report.at(first.span, format!("a drill has at most {MAX_STEPS} steps"));
+        return seen;
+    }
     for (section, stage) in [("fault", Stage::Fault), ("recovery", Stage::Recovery)] {
         for item in drill.get(section).map(Node::items).unwrap_or_default() {
             match item.entry("parallel") {
@@ -53,7 +63,7 @@ pub(super) fn check<'n>(drill: &'n Node, known: &Known, report: &mut Report<'_>)
                     for item in inner.items() {
                         match item.entry("parallel") {
                             Some((key, _)) => {
-                                report.at(key.span, "`parallel` cannot stand within `parallel`")
+                                report.at(key.span, "`parallel` cannot stand within `parallel`");
                             }
                             None => step(drill, item, stage, group, known, &mut seen, report),
                         }
@@ -216,7 +226,7 @@ fn after(
     let creates = reversibility == Reversibility::Additive || spec.after != After::None;
     match value.text() {
         Some("remove" | "keep") if !creates => {
-            report.at(value.span, format!("`{}` creates nothing that could be removed or kept", spec.name))
+            report.at(value.span, format!("`{}` creates nothing that could be removed or kept", spec.name));
         }
         Some("none") if creates => {
             report.hint(value.span, format!("`{}` creates something", spec.name), "say `remove` or `keep`");
@@ -277,7 +287,10 @@ fn draws_one(drill: &Node, name: &str) -> bool {
 }
 
 /// Checks every `${steps.ID.output}` of the drill.
-pub(super) fn references(drill: &Node, steps: &[Seen<'_>], _known: &Known, report: &mut Report<'_>) {
+pub(super) fn references(drill: &Node, steps: &[Seen<'_>], report: &mut Report<'_>) {
+    if steps.is_empty() {
+        return; // refused already
+    }
     for (n, step) in steps.iter().enumerate() {
         let before: BTreeMap<&str, Order> = steps
             .iter()

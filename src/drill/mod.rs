@@ -34,6 +34,9 @@ pub use schema::{
 
 use crate::catalog::{DynAction, DynProbe, actions, probes};
 
+/// How many environments a drill may have: each is checked whole.
+const MAX_ENVIRONMENTS: usize = 32;
+
 /// What to apply to a drill while it is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
@@ -150,7 +153,11 @@ fn read(
     }
     let chosen = environments.iter().find(|(k, _)| Some(&k.text) == options.env.as_ref());
     let (tree, values) = one(&root, chosen.map(|(_, p)| p), known, &options.set, partial, &mut report);
-    for (_, patch) in environments.iter().filter(|(k, _)| Some(&k.text) != options.env.as_ref()) {
+    if let Some((extra, _)) = environments.get(MAX_ENVIRONMENTS) {
+        report.at(extra.span, format!("a drill has at most {MAX_ENVIRONMENTS} environments"));
+    }
+    let others = environments.iter().take(MAX_ENVIRONMENTS);
+    for (_, patch) in others.filter(|(k, _)| Some(&k.text) != options.env.as_ref()) {
         // what is wrong there too is reported once; parameters are given for the chosen one only
         let mut other = Report::new(text);
         one(&root, Some(patch), known, &[], true, &mut other);

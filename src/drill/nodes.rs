@@ -144,7 +144,7 @@ impl Node {
     }
 
     /// The node at a path of keys and indices, as far as the path goes.
-    pub(super) fn follow<'n>(&'n self, path: impl Iterator<Item = String>) -> &'n Node {
+    pub(super) fn follow(&self, path: impl Iterator<Item = String>) -> &Node {
         let mut node = self;
         for step in path {
             let next = match &node.data {

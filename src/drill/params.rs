@@ -176,6 +176,8 @@ fn replaced(node: &Node, text: &str, live: bool, values: &Values, report: &mut R
             Part::Escape => out.push_str(if live { "$${" } else { "${" }),
             Part::Open(rest) => {
                 report.hint(place(node, rest, report), "`${` without its `}`", "`$${` is a literal `${`");
+                out.push_str("${");
+                out.push_str(rest);
             }
             Part::Reference(inner) => {
                 let at = place(node, inner, report);

@@ -3,6 +3,8 @@
 //! Anchors and merge keys are refused and not expanded: a drill is read by people who must see what
 //! it does, and a file cannot grow while it is read.
 
+use std::collections::HashMap;
+
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 use serde_json::Number;
 
@@ -22,6 +24,14 @@ struct Open {
     data: Data,
     /// The key that waits for its value.
     key: Option<Key>,
+    /// The keys so far, with their lines.
+    seen: HashMap<String, usize>,
+}
+
+impl Open {
+    fn new(span: Span, data: Data) -> Self {
+        Self { span, data, key: None, seen: HashMap::new() }
+    }
 }
 
 fn pos(m: &Marker) -> Pos {
@@ -79,11 +89,11 @@ pub(super) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
             }
             Event::SequenceStart(anchor, tag) => {
                 extras(anchor, tag.is_some(), span, report);
-                open.push(Open { span, data: Data::List(Vec::new()), key: None });
+                open.push(Open::new(span, Data::List(Vec::new())));
             }
             Event::MappingStart(anchor, tag) => {
                 extras(anchor, tag.is_some(), span, report);
-                open.push(Open { span, data: Data::Map(Vec::new()), key: None });
+                open.push(Open::new(span, Data::Map(Vec::new())));
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(done) = open.pop() {
@@ -132,9 +142,8 @@ fn attach(node: Node, open: &mut [Open], root: &mut Option<Node>, report: &mut R
                     (Data::Null, Some("")) => Node { span: key.span, ..node },
                     _ => node,
                 };
-                match entries.iter().find(|(k, _)| k.text == key.text) {
-                    Some((first, _)) => {
-                        let line = first.span.start.line;
+                match parent.seen.get(&key.text) {
+                    Some(line) => {
                         report.hint(
                             key.span,
                             format!("`{}` stands here twice", key.text),
@@ -146,7 +155,10 @@ fn attach(node: Node, open: &mut [Open], root: &mut Option<Node>, report: &mut R
                         "merge keys are not read",
                         "write the keys out, or use `environments`",
                     ),
-                    None => entries.push((key, node)),
+                    None => {
+                        parent.seen.insert(key.text.clone(), key.span.start.line);
+                        entries.push((key, node));
+                    }
                 }
             }
         },

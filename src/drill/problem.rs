@@ -14,6 +14,8 @@ use super::nodes::Span;
 const SHOWN: usize = 96;
 /// How many problems are printed; the rest is counted.
 const PRINTED: usize = 50;
+/// How many problems are collected: a file with more is not a drill.
+const COLLECTED: usize = 1000;
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -147,6 +149,9 @@ impl<'a> Report<'a> {
     }
 
     fn push(&mut self, span: Span, message: String, hint: Option<String>) {
+        if self.is_full() {
+            return;
+        }
         let source = self.line(span.start.line).to_owned();
         let width = match span.end.line == span.start.line {
             true => span.end.column.saturating_sub(span.start.column),
@@ -169,6 +174,11 @@ impl<'a> Report<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Whether nothing more is collected, so that looking on is of no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= COLLECTED
     }
 
     pub(super) fn len(&self) -> usize {

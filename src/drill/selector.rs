@@ -127,20 +127,14 @@ mod tests {
 
     #[test]
     fn the_draw_is_the_one_that_sha256sum_gives() {
-        // printf '7:i-1' | sha256sum … : i-3 (2f5c…) and i-1 come first
+        // what the shell loop in this module's header prints for seed 7:
+        //   8117a4c64fef… i-2
+        //   9453450f2af0… i-4
+        //   a72c5317ac8f… i-1
+        //   e05add59d09a… i-3
         let all = ["i-1", "i-2", "i-3", "i-4"].map(|id| instance(id, &[], "running"));
-        let mut by_hand: Vec<(String, &str)> = ["i-1", "i-2", "i-3", "i-4"]
-            .iter()
-            .map(|id| {
-                let digest = Sha256::digest(format!("7:{id}").as_bytes());
-                (digest.iter().map(|b| format!("{b:02x}")).collect(), *id)
-            })
-            .collect();
-        by_hand.sort();
-        let mut first_two: Vec<&str> = by_hand.iter().take(2).map(|(_, id)| *id).collect();
-        first_two.sort_unstable();
         let drawn = draw(Select::Count(2), 7, all.to_vec()).unwrap();
-        assert_eq!(drawn.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), first_two);
+        assert_eq!(drawn.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), ["i-2", "i-4"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::nodes::{Data, Node, Span};
-use super::problem::Report;
+use super::problem::{Report, nearest};
 use super::refs;
 use crate::model::Dur;
 
@@ -155,16 +155,23 @@ impl<'a> Walker<'a, '_, '_> {
         let properties = schema.get("properties").and_then(Value::as_object);
         let closed = schema.get("additionalProperties").and_then(Value::as_bool) == Some(false)
             || schema.get("unevaluatedProperties").and_then(Value::as_bool) == Some(false);
+        let all: Vec<&str> = properties.into_iter().flat_map(|p| p.keys().map(String::as_str)).collect();
+        // in a list of what there is, what stands there already is of no use
+        let free: Vec<&str> = all.iter().copied().filter(|k| node.entry(k).is_none()).collect();
         for (key, value) in node.entries() {
+            if self.report.is_full() {
+                return;
+            }
             if let Some(schema) = properties.and_then(|p| p.get(&key.text)) {
                 self.node(value, key.span, &key.text, schema, depth + 1);
             } else if let Some(schema) = schema.get("additionalProperties").filter(|s| s.is_object()) {
                 self.node(value, key.span, &key.text, schema, depth + 1);
             } else if closed {
-                let known = properties.into_iter().flat_map(|p| p.keys().map(String::as_str));
-                // keys that are there already are not what was meant
-                let free = known.filter(|k| node.entry(k).is_none());
-                self.report.unknown(key.span, format!("unknown key `{}`", key.text), &key.text, free);
+                let listed = match nearest(&key.text, &all) {
+                    Some(near) => vec![near],
+                    None => free.clone(),
+                };
+                self.report.unknown(key.span, format!("unknown key `{}`", key.text), &key.text, listed);
             }
         }
         for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
@@ -173,11 +180,12 @@ impl<'a> Walker<'a, '_, '_> {
                 // a misspelt key is reported once, not as unknown and as missing
                 let known: Vec<&str> = vec![name];
                 let misspelt = node.entries().iter().any(|(k, _)| {
-                    properties.is_none_or(|p| !p.contains_key(&k.text))
-                        && super::problem::nearest(&k.text, &known).is_some()
+                    properties.is_none_or(|p| !p.contains_key(&k.text)) && nearest(&k.text, &known).is_some()
                 });
                 if !misspelt {
-                    self.report.at(at, format!("`{what}` needs `{name}`"));
+                    let what =
+                        if depth == 0 && what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
+                    self.report.at(at, format!("{what} needs `{name}`"));
                 }
             }
         }
@@ -207,8 +215,8 @@ impl<'a> Walker<'a, '_, '_> {
                 return;
             }
         }
-        let nearest = fitting.iter().copied().max_by_key(|b| shared_keys(node, b));
-        match nearest {
+        let best = fitting.iter().copied().max_by_key(|b| shared_keys(node, b));
+        match best {
             Some(branch) => {
                 // positions and lines come from this walk; pass the un-resolved branch for its name
                 let whole =

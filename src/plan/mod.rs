@@ -22,6 +22,9 @@ use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
 pub use build::{BuildOptions, PlanError, build, check_drift};
 pub use file::FileError;
 
+#[cfg(test)]
+mod tests;
+
 /// The plan format's version.
 pub const FORMAT: u32 = 1;
 

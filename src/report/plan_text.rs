@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::catalog::action::{After, Reversibility, Severity};
-use crate::model::pattern::OneOrMany;
+use crate::drill::Role;
+use crate::model::pattern::{OneOrMany, is_pattern};
 use crate::model::{Stage, Target};
 use crate::plan::{Plan, PlannedStep};
 
@@ -47,7 +48,7 @@ impl Page {
     /// A text after a label; further lines start below the text.
     fn hanging(&mut self, label: &str, text: &str) {
         let indent = label.chars().count();
-        let room = self.width.saturating_sub(indent).max(20);
+        let room = self.width.saturating_sub(indent).max(12);
         for (n, line) in wrap(text, room).into_iter().enumerate() {
             if n == 0 {
                 self.out.push_str(label);
@@ -146,11 +147,14 @@ fn targets(plan: &Plan, page: &mut Page) {
             true => String::new(),
             false => format!("{} match, ", planned.matched),
         };
-        page.hanging(
-            "  ",
-            &format!("{name}: {drawn} {} ({matched}{} exist)", planned.resource, planned.population),
-        );
-        let rows: Vec<Vec<String>> = planned.drawn.iter().take(LISTED).map(target).collect();
+        // what all of them share is said once
+        let none = BTreeMap::new();
+        let shared = plan.drill.targets.get(name).map_or(&none, |s| &s.tags);
+        let with: Vec<String> = shared.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(" ")) };
+        let exist = planned.population;
+        page.hanging("  ", &format!("{name}: {drawn} {}{with} ({matched}{exist} exist)", planned.resource));
+        let rows: Vec<Vec<String>> = planned.drawn.iter().take(LISTED).map(|t| target(t, shared)).collect();
         page.table(4, &rows);
         if drawn > LISTED {
             page.hanging("    ", &format!("and {} more, in plan.json", drawn - LISTED));
@@ -158,10 +162,12 @@ fn targets(plan: &Plan, page: &mut Page) {
     }
 }
 
-fn target(target: &Target) -> Vec<String> {
+fn target(target: &Target, shared: &BTreeMap<String, OneOrMany>) -> Vec<String> {
     let name = target.name.as_deref().filter(|n| *n != target.id).unwrap_or_default();
-    let tags = target.tags.iter().filter(|(k, _)| *k != "Name" && !k.starts_with("aws:"));
-    let tags: Vec<String> = tags.map(|(k, v)| format!("{k}={v}")).collect();
+    let plain = |k: &str| shared.get(k).is_some_and(|want| !want.values().iter().any(|v| is_pattern(v)));
+    let own = |k: &str| k != "Name" && !k.starts_with("aws:") && !plain(k);
+    let tags: Vec<String> =
+        target.tags.iter().filter(|(k, _)| own(k)).map(|(k, v)| format!("{k}={v}")).collect();
     let zone = target.zone().unwrap_or_default();
     row([&target.id, name, zone, &tags.join(" ")])
 }
@@ -194,21 +200,22 @@ fn step_text(plan: &Plan, number: usize, step: &PlannedStep, together: bool, pag
         let _ = write!(what, " on {n} {noun} ({target})");
     }
     if together {
-        what.push_str(", together with its neighbours");
+        what.push_str(", in parallel");
     }
     page.hanging(&label, &what);
     if step.action.is_none() {
         return;
     }
+    let story = &step.undo_story;
     let end = match (step.reversibility, step.after, step.stage) {
-        (Reversibility::Irreversible, ..) => "cannot be put back",
-        (Reversibility::Momentary, ..) => "passes by itself",
-        (_, After::Remove, Stage::Recovery) => "removed at the end",
-        (_, After::Keep, Stage::Recovery) => "kept",
-        (_, After::None, Stage::Recovery) => "the state from before",
-        _ => "put back at the end",
+        (Reversibility::Irreversible, ..) => format!("cannot be put back. {story}"),
+        (Reversibility::Momentary, ..) => "passes by itself".to_owned(),
+        (_, After::Remove, Stage::Recovery) => format!("removed at the end. {story}"),
+        (_, After::Keep, Stage::Recovery) => "kept".to_owned(),
+        (_, After::None, Stage::Recovery) => "leads back to the state from before".to_owned(),
+        _ => format!("put back at the end. {story}"),
     };
-    page.hanging("     ", &format!("{end}. {}", step.undo_story));
+    page.hanging("     ", &end);
 }
 
 fn watched(plan: &Plan, page: &mut Page) {
@@ -216,19 +223,31 @@ fn watched(plan: &Plan, page: &mut Page) {
     page.title("Probes");
     let mut rows = Vec::new();
     for p in &drill.steady_state {
-        let role = format!("{:?}", p.role).to_lowercase();
-        let rhythm = format!("every {}, holds for {} ({role})", p.every, p.hold);
-        rows.push(row(["steady", &p.name, &p.probe, &rhythm]));
+        let role = match p.role {
+            Role::Client => "",
+            Role::Monitoring => ", monitoring",
+            Role::Capacity => ", capacity",
+        };
+        rows.push(row([
+            "steady",
+            &p.probe,
+            &format!("{}every {}, hold {}{role}", called(&p.name, &p.probe), p.every, p.hold),
+        ]));
     }
     for p in &drill.verify {
-        rows.push(row(["verify", &p.name, &p.probe, &format!("every {}", p.every)]));
+        rows.push(row(["verify", &p.probe, &format!("{}every {}", called(&p.name, &p.probe), p.every)]));
     }
     for s in &drill.stop {
         let after = s.for_.map(|d| format!(" for {d}")).unwrap_or_default();
-        let rhythm = format!("every {}, stops the run when breached{after}", s.every);
-        rows.push(row(["stop", &s.name, &s.probe, &rhythm]));
+        let name = called(&s.name, &s.probe);
+        rows.push(row(["stop", &s.probe, &format!("{name}every {}, when breached{after}", s.every)]));
     }
     page.table(2, &rows);
+}
+
+/// A probe's own name, where it has one.
+fn called(name: &str, probe: &str) -> String {
+    if name == probe { String::new() } else { format!("{name}: ") }
 }
 
 fn limits(plan: &Plan, page: &mut Page) {

@@ -1,0 +1,130 @@
+//! Errors at the edge: a kind that decides the exit code, the cause, and what to type next.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// What kind of failure; each has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong usage, or an invalid drill, plan or configuration.
+    Usage,
+    /// Limits, no targets, drift, lock: nothing changed.
+    Refused,
+    /// AWS unreachable, no credentials, no permission, before anything changed.
+    Aws,
+    /// A person is needed.
+    Stuck,
+    /// The journal could not be written or read.
+    Journal,
+    /// Ours.
+    Internal,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub struct CliError {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+    rendered: bool,
+}
+
+impl CliError {
+    /// Of any kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hints: Vec::new(), rendered: false }
+    }
+
+    /// Exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Exit code 3.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, message)
+    }
+
+    /// Exit code 1.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+
+    /// A message that is complete as it stands, for example a list of problems in a file.
+    pub fn rendered(kind: Kind, message: impl Into<String>) -> Self {
+        Self { rendered: true, ..Self::new(kind, message) }
+    }
+
+    /// With the cause and its causes.
+    #[must_use]
+    pub fn because(mut self, source: impl Error) -> Self {
+        let _ = write!(self.message, ": {source}");
+        let mut cause = source.source();
+        while let Some(e) = cause {
+            let _ = write!(self.message, ": {e}");
+            cause = e.source();
+        }
+        self
+    }
+
+    /// With what to type next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Internal => 1,
+            Kind::Usage => 2,
+            Kind::Refused => 3,
+            Kind::Aws => 5,
+            Kind::Stuck => 20,
+            Kind::Journal => 21,
+        }
+    }
+
+    /// As printed on stderr.
+    pub fn text(&self) -> String {
+        let mut text =
+            if self.rendered { self.message.clone() } else { format!("redrill: {}", self.message) };
+        for hint in &self.hints {
+            let _ = write!(text, "\n  hint: {hint}");
+        }
+        text
+    }
+}
+
+/// An AWS failure before anything changed: what it means and what to type next.
+impl From<crate::cloud::CloudError> for CliError {
+    fn from(e: crate::cloud::CloudError) -> Self {
+        use crate::cloud::ErrorKind as K;
+        let (what, hint) = match e.kind {
+            K::NoCredentials => {
+                ("no AWS credentials were found", "log in (aws sso login), or name a profile with --profile")
+            }
+            K::NoRegion => ("no AWS region was given", "name one with --region, or set AWS_REGION"),
+            K::Expired => {
+                ("the AWS credentials are expired or not valid", "log in again, then repeat the command")
+            }
+            K::Denied => ("AWS denied a call", "give the caller the permissions that `redrill plan` lists"),
+            K::Unreachable => {
+                ("AWS could not be reached", "check the network, the region, and --endpoint-url")
+            }
+            K::Timeout => ("AWS did not answer in time", "check the network, then repeat the command"),
+            K::ClockSkew => (
+                "the clocks of this machine and AWS differ too much",
+                "set the clock, then repeat the command",
+            ),
+            _ => ("an AWS call failed", "nothing was changed; mend the cause, then repeat the command"),
+        };
+        Self::new(Kind::Aws, format!("{what}: {e}")).hint(hint)
+    }
+}

@@ -1,0 +1,175 @@
+//! The command line: one file per command, arguments and `run`.
+//!
+//! This is the edge: the only place (with `report`) that writes output, reads the environment and
+//! picks a world. Progress goes to stderr, data to stdout. Exit codes are part of the interface.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod catalog;
+mod check;
+mod completions;
+mod demo;
+mod error;
+mod out;
+mod people;
+mod plan;
+mod progress;
+mod rehearse;
+mod report;
+mod resume;
+mod run;
+mod runs;
+mod sandbox;
+mod schema;
+mod session;
+mod world;
+
+pub use error::{CliError, Kind};
+
+/// AWS disaster-recovery drills: break or restore by tag, time the recovery against its RTO, put
+/// everything back, and leave evidence.
+#[derive(Debug, Parser)]
+#[command(name = "redrill", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// How results are printed on stdout.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, env = "REDRILL_OUTPUT")]
+    pub output: Output,
+    /// Folder for runs and locks.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".redrill", env = "REDRILL_STATE")]
+    pub state: PathBuf,
+    /// AWS profile.
+    #[arg(long, global = true, env = "REDRILL_PROFILE")]
+    pub profile: Option<String>,
+    /// AWS region.
+    #[arg(long, global = true, env = "REDRILL_REGION")]
+    pub region: Option<String>,
+    /// Endpoint of an AWS emulator; everything run there is marked as not being AWS.
+    #[arg(long, global = true, value_name = "URL", env = "REDRILL_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// Compact JSON, one value a line.
+    Json,
+}
+
+/// What turns a drill file into a drill.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DrillArgs {
+    /// Apply this environment of the drill.
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+    /// Set a parameter of the drill.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+}
+
+fn pair(s: &str) -> Result<(String, String), String> {
+    s.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole drill on a local emulator: nothing to configure, no AWS account.
+    Demo(demo::DemoArgs),
+    /// Check drill files; report every problem with line and column.
+    Check(check::CheckArgs),
+    /// Show what a drill would do, to what, without changing anything.
+    Plan(plan::PlanArgs),
+    /// Run a drill or a plan: break, time the recovery, put everything back.
+    Run(run::RunArgs),
+    /// Rehearse a drill on the simulator: what would happen and when, in milliseconds.
+    Rehearse(rehearse::RehearseArgs),
+    /// Take up an interrupted run: measure and recover, never inject again.
+    Resume(resume::ResumeArgs),
+    /// Put back everything that a run changed.
+    Rollback(resume::RollbackArgs),
+    /// List runs.
+    Runs(runs::RunsArgs),
+    /// Show one run.
+    Show(runs::ShowArgs),
+    /// Write the reports of a run from its journal.
+    Report(report::ReportArgs),
+    /// Set a time mark on a run: detected, ack, declare, note.
+    Mark(people::MarkArgs),
+    /// Confirm a manual step that waits.
+    Confirm(people::ConfirmArgs),
+    /// Stop a run and roll it back.
+    Abort(people::AbortArgs),
+    /// List actions and probes.
+    Catalog(catalog::CatalogArgs),
+    /// Print the JSON Schema of drill files.
+    Schema(schema::SchemaArgs),
+    /// Manage the local AWS emulator.
+    Sandbox(sandbox::SandboxArgs),
+    /// Print shell completions.
+    Completions(completions::CompletionsArgs),
+}
+
+/// Reads the command line, runs the command, prints what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // clap's own codes: 0 for help and version, 2 for usage
+            let code = if e.use_stderr() { 2 } else { 0 };
+            let _closed = e.print();
+            return ExitCode::from(code);
+        }
+    };
+    match cli.command.run(&cli.global) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            out::error(&e);
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+impl Command {
+    fn run(self, global: &Global) -> Result<u8, CliError> {
+        match self {
+            Self::Demo(a) => demo::run(global, &a),
+            Self::Check(a) => check::run(global, &a),
+            Self::Plan(a) => plan::run(global, &a),
+            Self::Run(a) => run::run(global, &a),
+            Self::Rehearse(a) => rehearse::run(global, &a),
+            Self::Resume(a) => resume::resume(global, &a),
+            Self::Rollback(a) => resume::rollback(global, &a),
+            Self::Runs(a) => runs::runs(global, &a),
+            Self::Show(a) => runs::show(global, &a),
+            Self::Report(a) => report::run(global, &a),
+            Self::Mark(a) => people::mark(global, &a),
+            Self::Confirm(a) => people::confirm(global, &a),
+            Self::Abort(a) => people::abort(global, &a),
+            Self::Catalog(a) => catalog::run(global, &a),
+            Self::Schema(a) => schema::run(global, &a),
+            Self::Sandbox(a) => sandbox::run(global, &a),
+            Self::Completions(a) => completions::run(&a),
+        }
+    }
+}
+
+/// A runtime for commands that wait.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::internal("the runtime could not be started").because(e))
+}

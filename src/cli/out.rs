@@ -1,0 +1,73 @@
+//! Writing to the terminal: the one file that may.
+//!
+//! A closed pipe is no error: `redrill runs | head -1` ends quietly.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::CliError;
+
+/// Writes text to stdout.
+pub fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a line to stdout.
+pub fn line(text: &str) {
+    let mut out = io::stdout().lock();
+    let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Writes one JSON value on one line to stdout.
+pub fn json<T: serde::Serialize>(value: &T) {
+    match serde_json::to_string(value) {
+        Ok(text) => line(&text),
+        Err(e) => note(&format!("redrill: BUG: {e}")),
+    }
+}
+
+/// Writes a line to stderr.
+pub fn note(text: &str) {
+    let mut err = io::stderr().lock();
+    let _closed = writeln!(err, "{text}");
+}
+
+/// Writes an error to stderr.
+pub fn error(e: &CliError) {
+    note(&e.text());
+}
+
+/// Whether people are watching stderr.
+pub fn watched() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Whether a person can be asked.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks a yes-or-no question on the terminal; anything but `yes` is no.
+pub fn ask(question: &str) -> bool {
+    let mut err = io::stderr().lock();
+    if write!(err, "{question} ").and_then(|()| err.flush()).is_err() {
+        return false;
+    }
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// The terminal's width, 80 where there is none.
+pub fn width() -> usize {
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|c| c.parse().ok())
+        .or_else(terminal_width)
+        .unwrap_or(80)
+        .clamp(60, 120)
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}

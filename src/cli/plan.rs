@@ -1,0 +1,85 @@
+//! `redrill plan`: what a drill would do, to what. Only reads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::check::load;
+use super::{CliError, DrillArgs, Global, Output, out, runtime, world};
+use crate::cloud::Cloud;
+use crate::drill::Loaded;
+use crate::model::Clock;
+use crate::model::time::SystemClock;
+use crate::plan::{self, BuildOptions, Plan, PlanError, file};
+use crate::report::plan_text::plan_text;
+
+/// Show what a drill would do, to what, without changing anything.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The drill file.
+    drill: PathBuf,
+    /// Write the plan there, to be run later exactly as it is.
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Draw the targets with this seed.
+    #[arg(long)]
+    seed: Option<u32>,
+    #[command(flatten)]
+    args: DrillArgs,
+}
+
+/// Plans a loaded drill.
+pub async fn build(
+    loaded: &Loaded,
+    cloud: &Cloud,
+    clock: &dyn Clock,
+    seed: Option<u32>,
+    endpoint: Option<String>,
+) -> Result<Plan, CliError> {
+    let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
+    options.seed = seed;
+    options.endpoint = endpoint;
+    plan::build(loaded, &cloud.reads, clock, &options).await.map_err(|PlanError::Cloud(e)| CliError::from(e))
+}
+
+/// Refuses a plan with refusals, naming each.
+pub fn refuse(plan: &Plan) -> Result<(), CliError> {
+    let refusals: Vec<_> = plan.refusals().collect();
+    let Some(first) = refusals.first() else { return Ok(()) };
+    let mut e = CliError::refused(format!("refused: {}: {}", first.subject, first.text));
+    if let Some(hint) = &first.hint {
+        e = e.hint(hint.clone());
+    }
+    for more in &refusals[1..] {
+        e = e.hint(format!("also refused: {}: {}", more.subject, more.text));
+    }
+    Err(e)
+}
+
+/// Reads `plan.json`.
+pub fn read(path: &Path) -> Result<Plan, CliError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| CliError::usage(format!("cannot read {}", path.display())).because(e))?;
+    file::read(&text).map_err(|e| CliError::usage(format!("{}", path.display())).because(e))
+}
+
+pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
+    let loaded = load(&args.drill, &args.args)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let plan = runtime()?.block_on(async {
+        let cloud = world::connect(global, Arc::clone(&clock), None).await?;
+        build(&loaded, &cloud, clock.as_ref(), args.seed, global.endpoint_url.clone()).await
+    })?;
+    match global.output {
+        Output::Text => out::print(&plan_text(&plan, out::width())),
+        Output::Json => out::json(&plan::PlanFile { sha256: plan.sha256(), plan: plan.clone() }),
+    }
+    if let Some(path) = &args.out {
+        std::fs::write(path, file::write(&plan))
+            .map_err(|e| CliError::usage(format!("cannot write {}", path.display())).because(e))?;
+        out::note(&format!("plan written to {0}; run it with: redrill run {0}", path.display()));
+    }
+    refuse(&plan)?;
+    Ok(0)
+}

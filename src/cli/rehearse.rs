@@ -1,0 +1,137 @@
+//! `redrill rehearse`: the drill on the simulator, on virtual time. No network, nothing written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::check::load;
+use super::{CliError, DrillArgs, Global, Kind, Output, out, plan, session};
+use crate::engine::{self, Control, People, Setup};
+use crate::journal::writer::MemoryJournal;
+use crate::journal::{Line, Mode, Verdict};
+use crate::model::time::{SystemClock, VirtualClock};
+use crate::model::{Clock, World};
+use crate::plan::Plan;
+use crate::report;
+use crate::sandbox::ESTATE_JSON;
+use crate::sim::Sim;
+use crate::view::RunView;
+
+/// How long a simulated person takes to do and confirm a manual step.
+const PERSON: Duration = Duration::from_secs(5 * 60);
+
+/// Rehearse a drill on the simulator: what would happen and when, in milliseconds.
+#[derive(Debug, Args)]
+pub struct RehearseArgs {
+    /// The drill file.
+    drill: Option<PathBuf>,
+    /// Rehearse a plan on a world made of its targets.
+    #[arg(long, value_name = "PLAN", conflicts_with = "drill")]
+    from: Option<PathBuf>,
+    /// Rehearse on this estate instead of the sample shop.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    world: Option<PathBuf>,
+    /// Draw the targets with this seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+    #[command(flatten)]
+    args: DrillArgs,
+}
+
+pub fn run(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .map_err(|e| CliError::internal("the runtime could not be started").because(e))?;
+    runtime.block_on(rehearse(global, args))
+}
+
+async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> {
+    // seconds keep the timeline readable, and two rehearsals within one second alike
+    let start: DateTime<Utc> = DateTime::from_timestamp(SystemClock.now().timestamp(), 0).unwrap_or_default();
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
+    let (sim, plan, secrets) = match (&args.from, &args.drill) {
+        (Some(from), _) => {
+            let given = plan::read(from)?;
+            let secrets = super::run::secrets_for(&given, &args.args)?;
+            let targets: Vec<_> = given.targets.values().flat_map(|t| t.drawn.clone()).collect();
+            (Sim::from_targets(&targets, Arc::clone(&clock)), on_sim(given), secrets)
+        }
+        (None, Some(drill)) => {
+            let loaded = load(drill, &args.args)?;
+            let estate = match &args.world {
+                Some(path) => std::fs::read_to_string(path)
+                    .map_err(|e| CliError::usage(format!("cannot read {}", path.display())).because(e))?,
+                None => ESTATE_JSON.to_owned(),
+            };
+            let sim = Sim::from_estate(&estate, Arc::clone(&clock))
+                .map_err(|e| CliError::usage("the estate cannot be used").because(e))?;
+            let plan = plan::build(&loaded, &sim.cloud(), clock.as_ref(), Some(args.seed), None).await?;
+            (sim, plan, loaded.secrets)
+        }
+        (None, None) => {
+            return Err(CliError::usage("name a drill file, or a plan with --from")
+                .hint("for example: redrill rehearse drills/critical-service-loss.yaml"));
+        }
+    };
+    plan::refuse(&plan)?;
+    let mut cloud = sim.cloud();
+    cloud.region.clone_from(&plan.region);
+    let (watcher, mut lines) = mpsc::unbounded_channel::<Line>();
+    let (_keep, controls) = mpsc::channel::<Control>(1);
+    let setup = Setup {
+        plan_sha256: plan.sha256(),
+        run: session::new_id(clock.as_ref(), &plan.drill.name),
+        plan: Arc::new(plan),
+        cloud,
+        clock,
+        journal: Box::new(MemoryJournal::new()),
+        lines: Vec::new(),
+        mode: Mode::Run,
+        secrets,
+        people: People::Simulate(PERSON),
+        operator: session::operator(),
+        watcher: Some(watcher),
+    };
+    let (run, rto_ms) = (setup.run.clone(), setup.plan.drill.objectives.rto.ms());
+    let ended = engine::run(setup, controls)
+        .await
+        .map_err(|e| CliError::new(Kind::Internal, "the rehearsal broke off").because(e))?;
+    let mut view = RunView::default();
+    while let Ok(line) = lines.try_recv() {
+        if global.output == Output::Json {
+            out::json(&line);
+        }
+        view.apply(&line);
+    }
+    match global.output {
+        Output::Json => out::json(&json!({
+            "type": "result", "v": 1, "run": run, "verdict": ended.verdict.map(Verdict::name),
+            "rta_ms": ended.measured.rta_ms, "rta_low_ms": ended.measured.rta_low_ms,
+            "rta_high_ms": ended.measured.rta_high_ms, "rto_ms": rto_ms, "exit_code": ended.exit_code
+        })),
+        Output::Text => {
+            out::print(&report::timeline::timeline(&view));
+            out::line("");
+            out::print(&report::text::summary(&view, None));
+        }
+    }
+    Ok(ended.exit_code)
+}
+
+/// The same plan, for the simulator: another world has another hash.
+fn on_sim(plan: Plan) -> Plan {
+    Plan {
+        world: World::Sim,
+        account: "123456789012".to_owned(),
+        endpoint: None,
+        findings: Vec::new(),
+        ..plan
+    }
+}

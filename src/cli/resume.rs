@@ -1,0 +1,85 @@
+//! `redrill resume` and `redrill rollback`: from the journal.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::run::{people, secrets_for};
+use super::session::{self, Work};
+use super::{CliError, DrillArgs, Global, runs, runtime, world};
+use crate::journal::{Mode, runs as store};
+use crate::model::time::SystemClock;
+use crate::model::{Clock, World};
+
+/// Take up an interrupted run: measure and recover, never inject again.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Id, unique prefix, path, or `last`.
+    run: String,
+    /// Confirm manual steps without a person; only off AWS.
+    #[arg(long)]
+    simulate_people: bool,
+    #[command(flatten)]
+    args: DrillArgs,
+}
+
+/// Put back everything that a run changed.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Id, unique prefix, path, or `last`.
+    run: String,
+    #[command(flatten)]
+    args: DrillArgs,
+}
+
+pub fn resume(global: &Global, args: &ResumeArgs) -> Result<u8, CliError> {
+    take_up(global, &args.run, Mode::Resume, args.simulate_people, &args.args)
+}
+
+pub fn rollback(global: &Global, args: &RollbackArgs) -> Result<u8, CliError> {
+    take_up(global, &args.run, Mode::Rollback, false, &args.args)
+}
+
+fn take_up(
+    global: &Global,
+    what: &str,
+    mode: Mode,
+    simulate: bool,
+    args: &DrillArgs,
+) -> Result<u8, CliError> {
+    let dir = store::find(&global.state, what).map_err(runs::not_found)?;
+    let lines = session::read_journal(&dir)?;
+    if lines.is_empty() {
+        // killed before its first line: nothing was sent, so there is nothing to put back
+        return runs::nothing_happened(global, &dir);
+    }
+    let plan = session::read_plan(&dir)?;
+    if let Some(crate::journal::Event::Header { plan_sha256, .. }) = lines.first().map(|l| &l.event)
+        && *plan_sha256 != plan.sha256()
+    {
+        return Err(CliError::usage(format!(
+            "the plan of run {} is not the one it was started with",
+            dir.id()
+        ))
+        .hint("restore plan.json from a copy; nothing was changed"));
+    }
+    let mut global = global.clone();
+    // the run knows where it belongs; flags may still say otherwise
+    if global.endpoint_url.is_none() && plan.world == World::Emulator {
+        global.endpoint_url.clone_from(&plan.endpoint);
+    }
+    if global.region.is_none() {
+        global.region = Some(plan.region.clone());
+    }
+    let secrets = match mode {
+        // undo works from the journal alone; a secret that is not given is only missed by a mending step
+        Mode::Rollback => secrets_for(&plan, args).unwrap_or_default(),
+        _ => secrets_for(&plan, args)?,
+    };
+    runtime()?.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let cloud = world::connect(&global, Arc::clone(&clock), Some(dir.id())).await?;
+        let people = people(simulate, cloud.world)?;
+        session::take_up(&global, &dir, Work { plan, secrets, cloud, clock, mode, people }).await
+    })
+}

@@ -1,0 +1,139 @@
+//! `redrill run`: a drill file, or a plan exactly as it was made.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::check::load;
+use super::session::{self, Work};
+use super::{CliError, DrillArgs, Global, Output, out, plan, runtime, world};
+use crate::engine::People;
+use crate::journal::Mode;
+use crate::model::time::SystemClock;
+use crate::model::{Clock, World};
+use crate::plan::Plan;
+use crate::report::plan_text::plan_text;
+
+/// How long a simulated person takes.
+const SIMULATED_PERSON: Duration = Duration::from_secs(2);
+
+/// Run a drill or a plan: break, time the recovery, put everything back.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A drill file, or a plan written by `redrill plan -o`.
+    what: PathBuf,
+    /// Do not ask. Never confirms a manual step.
+    #[arg(long)]
+    yes: bool,
+    /// Confirm manual steps without a person; only off AWS, and the journal says so.
+    #[arg(long)]
+    simulate_people: bool,
+    /// Draw the targets with this seed.
+    #[arg(long)]
+    seed: Option<u32>,
+    #[command(flatten)]
+    args: DrillArgs,
+}
+
+/// Who confirms manual steps in this world.
+pub fn people(simulate: bool, world: World) -> Result<People, CliError> {
+    match (simulate, world) {
+        (true, World::Aws) => Err(CliError::usage("--simulate-people works only off AWS")
+            .hint("on AWS a person confirms: press Enter, or redrill confirm RUN STEP --note …")),
+        (true, _) => Ok(People::Simulate(SIMULATED_PERSON)),
+        (false, _) => Ok(People::Ask),
+    }
+}
+
+/// Values of a plan's secret parameters, from `--set`.
+pub fn secrets_for(plan: &Plan, args: &DrillArgs) -> Result<BTreeMap<String, String>, CliError> {
+    let mut secrets = BTreeMap::new();
+    for (name, value) in &args.set {
+        if !plan.secret_params.contains(name) {
+            return Err(CliError::usage(format!("the plan is fixed: `{name}` cannot be set any more"))
+                .hint("set it when planning; only secret parameters are given when a plan is run"));
+        }
+        secrets.insert(name.clone(), value.clone());
+    }
+    for name in &plan.secret_params {
+        if let Some(default) = plan.drill.params.get(name).and_then(|p| p.default.as_ref()) {
+            let text = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            secrets.entry(name.clone()).or_insert(text);
+        }
+        if !secrets.contains_key(name) {
+            return Err(CliError::usage(format!("the secret parameter `{name}` is missing"))
+                .hint(format!("plans hold no secrets; give it again: --set {name}=…")));
+        }
+    }
+    Ok(secrets)
+}
+
+pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
+    let is_plan = args.what.extension().is_some_and(|e| e == "json");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let loaded = if is_plan { None } else { Some(load(&args.what, &args.args)?) };
+    let given = if is_plan { Some(plan::read(&args.what)?) } else { None };
+    if !args.yes && !out::can_ask() {
+        return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
+            .hint("look at `redrill plan`, then run with --yes"));
+    }
+    if is_plan && args.args.env.is_some() {
+        return Err(CliError::usage("a plan has its environment already").hint("choose --env when planning"));
+    }
+    runtime()?.block_on(async {
+        let name =
+            loaded.as_ref().map(|l| l.drill.name.clone()).or(given.as_ref().map(|p| p.drill.name.clone()));
+        let run = session::new_id(clock.as_ref(), &name.unwrap_or_default());
+        let cloud = world::connect(global, Arc::clone(&clock), Some(&run)).await?;
+        let (plan, secrets) = match (loaded, given) {
+            (Some(l), _) => {
+                let plan =
+                    plan::build(&l, &cloud, clock.as_ref(), args.seed, global.endpoint_url.clone()).await?;
+                (plan, l.secrets)
+            }
+            (None, Some(plan)) => {
+                if plan.world != cloud.world || plan.region != cloud.region {
+                    return Err(CliError::refused(format!(
+                        "the plan is for {} in {}, this is {} in {}",
+                        plan.world, plan.region, cloud.world, cloud.region
+                    ))
+                    .hint("use the endpoint, profile and region that the plan was made with"));
+                }
+                let secrets = secrets_for(&plan, &args.args)?;
+                (plan, secrets)
+            }
+            (None, None) => return Err(CliError::internal("BUG: neither drill nor plan")),
+        };
+        if global.output == Output::Text {
+            out::note(&plan_text(&plan, out::width()));
+        }
+        plan::refuse(&plan)?;
+        if !args.yes && !out::ask(&question(&plan)) {
+            return Err(CliError::refused("not confirmed; nothing was changed"));
+        }
+        let people = people(args.simulate_people, cloud.world)?;
+        session::start(global, run, Work { plan, secrets, cloud, clock, mode: Mode::Run, people }).await
+    })
+}
+
+fn question(plan: &Plan) -> String {
+    let targets: usize = plan.targets.values().map(|t| t.drawn.len()).sum();
+    let irreversible: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|s| s.reversibility == crate::catalog::Reversibility::Irreversible)
+        .map(|s| s.id.as_str())
+        .collect();
+    let warning = if irreversible.is_empty() {
+        String::new()
+    } else {
+        format!(" These steps cannot be put back: {}.", irreversible.join(", "))
+    };
+    format!(
+        "Run this on {targets} targets in account {} ({}), {}?{warning} Type yes to go on:",
+        plan.account, plan.world, plan.region
+    )
+}

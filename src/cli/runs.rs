@@ -1,0 +1,107 @@
+//! `redrill runs` and `redrill show`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{CliError, Global, Kind, Output, out, session};
+use crate::journal::Verdict;
+use crate::journal::runs::{self, RunDir, RunsError};
+use crate::report::{self, time};
+use crate::view::RunView;
+
+/// List runs.
+#[derive(Debug, Args)]
+pub struct RunsArgs {}
+
+/// Show one run.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Id, unique prefix, path, or `last`.
+    #[arg(default_value = "last")]
+    run: String,
+    /// With the timeline.
+    #[arg(long)]
+    timeline: bool,
+}
+
+/// No such run, or the folder cannot be read.
+pub fn not_found(e: RunsError) -> CliError {
+    match e {
+        RunsError::NotFound { .. } | RunsError::NoRuns { .. } | RunsError::Ambiguous { .. } => {
+            CliError::usage(e.to_string()).hint("`redrill runs` lists them; --state names another folder")
+        }
+        e => CliError::new(Kind::Journal, "the state folder cannot be read").because(e),
+    }
+}
+
+/// A run that never wrote a line.
+pub fn nothing_happened(global: &Global, dir: &RunDir) -> Result<u8, CliError> {
+    match global.output {
+        Output::Text => {
+            out::line(&format!("run {} ended before its first line; nothing was changed", dir.id()))
+        }
+        Output::Json => out::json(&json!({
+            "type": "result", "v": 1, "run": dir.id(), "verdict": null, "rta_ms": null, "rta_low_ms": null,
+            "rta_high_ms": null, "rto_ms": null, "exit_code": 0
+        })),
+    }
+    Ok(0)
+}
+
+pub fn runs(global: &Global, _args: &RunsArgs) -> Result<u8, CliError> {
+    let list = runs::list(&global.state).map_err(not_found)?;
+    match global.output {
+        Output::Json => out::json(&list),
+        Output::Text if list.is_empty() => {
+            out::line(&format!("no runs in {}; start with: redrill demo", global.state.display()));
+        }
+        Output::Text => {
+            let width = list.iter().map(|r| r.run.as_str().len()).max().unwrap_or(0);
+            out::line(&format!("{:width$}  {:17}  {:9}  {:>12}  STARTED", "RUN", "VERDICT", "WORLD", "RTA"));
+            for r in &list {
+                let verdict = r.verdict.map_or("unfinished", Verdict::name);
+                let world = r.world.map(|w| w.to_string()).unwrap_or_default();
+                let rta = r.rta_ms.map(crate::model::time::in_words).unwrap_or_else(|| "-".to_owned());
+                let started = r.started_at.map(time).unwrap_or_default();
+                out::line(&format!(
+                    "{:width$}  {verdict:17}  {world:9}  {rta:>12}  {started}",
+                    r.run.as_str()
+                ));
+            }
+        }
+    }
+    Ok(0)
+}
+
+pub fn show(global: &Global, args: &ShowArgs) -> Result<u8, CliError> {
+    let dir = runs::find(&global.state, &args.run).map_err(not_found)?;
+    let lines = session::read_journal(&dir)?;
+    if lines.is_empty() {
+        return nothing_happened(global, &dir);
+    }
+    let view = RunView::of(&lines);
+    match global.output {
+        Output::Json => {
+            // one line: the report is pretty-printed for its file
+            let value: serde_json::Value =
+                serde_json::from_str(&report::json::report(&view)).unwrap_or_default();
+            out::json(&value);
+        }
+        Output::Text => {
+            let place = dir.path().join("report.md");
+            let place = place.is_file().then(|| place.display().to_string());
+            out::print(&report::text::summary(&view, place.as_deref()));
+            if args.timeline {
+                out::line("");
+                out::print(&report::timeline::timeline(&view));
+            }
+            if view.verdict.is_none() {
+                out::line(&format!(
+                    "\nThe run is not finished. Go on with: redrill resume {0}\nor put everything back:  redrill rollback {0}",
+                    dir.id()
+                ));
+            }
+        }
+    }
+    Ok(0)
+}

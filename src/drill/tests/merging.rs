@@ -1,0 +1,142 @@
+//! Parameters and environments.
+
+use super::*;
+
+#[test]
+fn parameters_are_typed_put_in_and_escaped() {
+    let params = r#"params:
+  port: { type: integer, default: 8080 }
+  host: { default: "127.0.0.1" }
+  every: { type: duration, default: 2s }
+  token: { secret: true }
+  odd: { default: "${x}" }
+targets:
+"#;
+    let text = edited(&[
+        ("targets:\n", params),
+        (
+            r#"{ url: "http://127.0.0.1:8080/" }"#,
+            r#"{ url: "http://${params.host}:${params.port}/${params.odd}/$${y}", headers: { authorization: "${params.token}" } }"#,
+        ),
+        ("    probe: http\n", "    probe: http\n    every: ${params.every}\n"),
+        ("title: A sample", "title: On ${params.port}, $${literally}"),
+    ]);
+    let set = |pairs: &[(&str, &str)]| LoadOptions {
+        env: None,
+        set: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    };
+    let done = load("drill.yaml", &text, &set(&[("token", "s3cret"), ("port", "99")])).unwrap();
+    let with = &done.drill.steady_state[0].with;
+    assert_eq!(with["url"], "http://127.0.0.1:99/$${x}/$${y}");
+    assert_eq!(
+        refs::resolve(with["url"].as_str().unwrap(), &|_| None).unwrap(),
+        "http://127.0.0.1:99/${x}/${y}"
+    );
+    assert_eq!(with["headers"]["authorization"], "${params.token}");
+    assert_eq!(done.drill.title, "On 99, ${literally}");
+    assert_eq!(done.drill.steady_state[0].every.to_string(), "2s");
+    assert_eq!(done.secrets["token"], "s3cret");
+    assert!(!done.params.contains_key("token"));
+    assert!(!format!("{done:?}").contains("s3cret"), "a secret never shows itself");
+
+    let found = problems_with(&text, &set(&[("prot", "1"), ("port", "x"), ("every", "soon")]));
+    for want in [
+        "error: the parameter `token` needs a value\n  --> drill.yaml:15:3\n   |\n15 |   token: { secret: true }\n   |   ^^^^^ --set token=VALUE",
+        "error: --set port=x: expected a whole number\n",
+        "error: --set every=soon: expected a duration such as 30s\n",
+        "error: --set prot=…: the drill has no parameter `prot`\n  = did you mean `port`?",
+        "4 problems in drill.yaml; nothing was run.",
+    ] {
+        assert!(found.contains(want), "{want}\n---\n{found}");
+    }
+    assert!(check("drill.yaml", &text, &LoadOptions::default()).is_ok(), "a check needs no values");
+
+    brief(
+        &[("targets:\n", "params: { a: { type: integer, default: x } }\ntargets:\n")],
+        "the default of `a`: expected a whole number, found text",
+        None,
+    );
+    brief(
+        &[("targets:\n", "params: { a: { secret: true, default: x } }\ntargets:\n")],
+        "a secret has no default: it would be on disk",
+        Some("give it with `--set`"),
+    );
+    let secret = "params: { a: { secret: true } }\ntargets:\n";
+    let found = problems_with(
+        &edited(&[("targets:\n", secret), ("service: shop\nobj", "service: \"${params.a}\"\nobj")]),
+        &set(&[("a", "x")]),
+    );
+    assert!(found.contains("error: the secret `a` can only be used under `with`"), "{found}");
+    let found = problems_with(
+        &edited(&[("targets:\n", secret), ("fault:\n", "fault:\n  - manual: Type ${params.a}\n")]),
+        &set(&[("a", "x")]),
+    );
+    assert!(found.contains("error: the secret `a` would be shown to everyone"), "{found}");
+}
+
+#[test]
+fn environments_merge_deep_and_limits_only_get_stricter() {
+    let environments = r#"environments:
+  production:
+    title: For real
+    objectives: { detect: 1m }
+    limits:
+      accounts: ["123456789012", "999999999999"]
+      max_targets: 9
+      max_percent: 10
+      require_tags: { env: [prod-*, shared] }
+      forbid_tags: { redrill: no }
+      windows: ["Mon 10:00-12:00 UTC"]
+    targets: { web: { tags: { env: production } } }
+targets:
+"#;
+    let text = edited(&[
+        ("targets:\n", environments),
+        (
+            "  max_targets: 5\n",
+            "  max_targets: 5\n  require_tags: { env: [prod-1, test] }\n  forbid_tags: { redrill: never }\n  windows: [\"daily 09:00-11:00 UTC\"]\n",
+        ),
+    ]);
+    let production = LoadOptions { env: Some("production".to_owned()), set: vec![] };
+    let drill = load("drill.yaml", &text, &production).unwrap_or_else(|p| panic!("{p}")).drill;
+    assert_eq!((drill.title.as_str(), drill.objectives.rto.to_string().as_str()), ("For real", "15m"));
+    assert_eq!(drill.objectives.detect.unwrap().to_string(), "1m");
+    assert_eq!(drill.limits.accounts, ["123456789012"], "no account is added");
+    assert_eq!((drill.limits.max_targets, drill.limits.max_percent), (5, Some(10)), "no number grows");
+    assert_eq!(drill.limits.require_tags["env"].values(), ["prod-1"], "both must hold");
+    assert_eq!(drill.limits.forbid_tags["redrill"].values(), ["never", "no"], "either is enough");
+    assert_eq!(drill.limits.windows, ["daily 09:00-11:00 UTC and Mon 10:00-12:00 UTC"]);
+    assert_eq!(drill.targets["web"].tags.len(), 2);
+    assert!(drill.environments.is_empty());
+    assert_eq!(loaded(&text).drill.title, "A sample");
+
+    let found = problems_with(&text, &LoadOptions { env: Some("prodution".to_owned()), set: vec![] });
+    assert_eq!(
+        found,
+        "error: --env prodution: no such environment\n  = did you mean `production`?\n\n1 problem in drill.yaml; nothing was run."
+    );
+    // an environment is checked even where it is not chosen, and its problems stand where it stands
+    says(
+        &[("targets:\n", "environments:\n  staging:\n    titel: x\ntargets:\n")],
+        r"
+error: unknown key `titel`
+  --> drill.yaml:13:5
+   |
+13 |     titel: x
+   |     ^^^^^ did you mean `title`?
+",
+    );
+    brief(
+        &[(
+            "targets:\n",
+            "environments: { other: { limits: { accounts: [\"999999999999\"] } } }\ntargets:\n",
+        )],
+        "none of the drill's `accounts` is left: limits can only get stricter",
+        Some("the drill allows 123456789012"),
+    );
+    brief(
+        &[("targets:\n", "environments: { other: { name: x } }\ntargets:\n")],
+        "an environment cannot change `name`",
+        None,
+    );
+}

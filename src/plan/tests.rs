@@ -1,0 +1,436 @@
+//! Plans of the shipped drills, and of drills that must be refused, on the simulated shop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::*;
+use crate::cloud::{Identity, Mutation};
+use crate::drill::{self, LoadOptions, Loaded};
+use crate::model::target::{TAG_HELD, TAG_RUN};
+use crate::model::time::VirtualClock;
+use crate::model::{Clock as _, RunId, Tags};
+use crate::report::plan_text::plan_text;
+use crate::sim::Sim;
+
+const ESTATE: &str = include_str!("../../localstack/estate.json");
+
+const DRILL: &str = r#"version: 1
+name: sample
+title: A sample
+service: shop
+objectives: { rto: 15m }
+limits:
+  accounts: ["123456789012"]
+  regions: [us-east-1]
+  max_targets: 3
+targets:
+  web:
+    resource: ec2.instance
+    tags: { service: shop, role: web }
+    select: { count: 2 }
+steady_state:
+  - probe: http
+    with: { url: "http://127.0.0.1:8080/health" }
+fault:
+  - action: ec2.stop-instances
+    target: web
+"#;
+
+fn shop() -> (Arc<Sim>, Arc<VirtualClock>) {
+    // a Friday, 08:00 UTC
+    let start = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
+    let clock = Arc::new(VirtualClock::starting_at(start));
+    (Sim::from_estate(ESTATE, clock.clone()).expect("the estate is sound"), clock)
+}
+
+fn shipped() -> Vec<(String, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("drills");
+    let mut all: Vec<(String, String)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
+        .map(|p| {
+            (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(&p).unwrap())
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+fn load(text: &str) -> Loaded {
+    drill::load("drill.yaml", text, &LoadOptions::default()).unwrap_or_else(|p| panic!("{p}"))
+}
+
+fn edited(edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(DRILL.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from:?} is not in the sample");
+        text.replacen(from, to, 1)
+    })
+}
+
+fn options() -> BuildOptions {
+    BuildOptions { seed: Some(7), ..BuildOptions::new(World::Sim, "us-east-1") }
+}
+
+async fn planned(text: &str) -> Plan {
+    let (sim, clock) = shop();
+    build(&load(text), &sim.cloud().reads, &*clock, &options()).await.unwrap()
+}
+
+/// The refusals of the sample with one edit, each `subject: text`.
+async fn refused(edits: &[(&str, &str)]) -> Vec<String> {
+    let plan = planned(&edited(edits)).await;
+    plan.refusals().map(|f| format!("{}: {}", f.subject, f.text)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_shipped_drill_makes_a_plan_that_is_not_refused_and_changes_nothing() {
+    let shipped = shipped();
+    assert_eq!(shipped.len(), 6);
+    for (name, text) in shipped {
+        let (sim, clock) = shop();
+        let plan = build(&load(&text), &sim.cloud().reads, &*clock, &options()).await.unwrap();
+        assert_eq!(plan.refusals().count(), 0, "{name}: {:#?}", plan.findings);
+        assert!(sim.changes().is_empty(), "planning changes nothing");
+        assert_eq!(format!("{}.yaml", plan.drill.name), name);
+        assert!(plan.targets.values().all(|t| !t.drawn.is_empty()));
+        let read = file::read(&file::write(&plan)).unwrap();
+        assert_eq!(read, plan);
+        let longest = plan_text(&plan, 80).lines().map(|l| l.chars().count()).max();
+        assert!(longest <= Some(80), "{name}\n{}", plan_text(&plan, 80));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_says_what_will_happen() {
+    let mut plan = planned(&edited(&[("max_targets: 3", "max_targets: 1")])).await;
+    "Starts each instance again, and waits until it runs.".clone_into(&mut plan.steps[0].undo_story);
+    let text = plan_text(&plan, 80);
+    let (before, after) = text.split_once("Findings\n").expect("has findings");
+    assert_eq!(
+        before,
+        "\
+A sample
+
+  drill       sample, service shop
+  world       sim account 123456789012, us-east-1
+  caller      arn:aws:sts::123456789012:assumed-role/redrill/rehearsal
+  objectives  RTO 15m; gives up after 30m
+  seed        7
+
+Targets
+  web: 2 ec2.instance with role=web service=shop (3 match, 4 exist)
+    i-00000000000000002  shop-web-2  us-east-1b  env=staging
+    i-00000000000000003  shop-web-3  us-east-1a  env=staging
+
+Fault
+  1  ec2.stop-instances on 2 targets (web)
+     put back at the end. Starts each instance again, and waits until it runs.
+
+Recovery
+  nothing
+
+Probes
+  steady  http  every 5s, hold 1m
+
+Limits
+  accounts  123456789012
+  regions   us-east-1
+  targets   at most 1
+
+"
+    );
+    assert!(
+        after.starts_with(
+            "  refused  limits.max_targets: 2 targets are drawn, 1 are allowed\n           → narrow"
+        ),
+        "{after}"
+    );
+    assert!(after.contains("\n1 refusal: this plan cannot be run.\n"), "{after}");
+    assert!(after.ends_with(&format!("Plan sha256 {}\n", plan.sha256())), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_refuse() {
+    assert_eq!(refused(&[]).await, [] as [&str; 0]);
+    for (from, to, want) in [
+        (
+            "123456789012",
+            "999999999999",
+            "limits.accounts: this is account 123456789012; the drill may run in 999999999999",
+        ),
+        ("[us-east-1]", "[eu-west-1]", "limits.regions: this is us-east-1; the drill may run in eu-west-1"),
+        ("max_targets: 3", "max_targets: 1", "limits.max_targets: 2 targets are drawn, 1 are allowed"),
+        (
+            "max_targets: 3",
+            "max_targets: 3\n  max_percent: 49",
+            "limits.max_percent: `web` draws 2 of the 4 ec2.instance that exist, more than 49 %",
+        ),
+        ("count: 2", "count: 4", "web: too few targets: 4 wanted, 3 match"),
+        ("role: web", "role: wbe", "web: no target: none of the 4 ec2.instance in us-east-1 matches"),
+    ] {
+        assert_eq!(refused(&[(from, to)]).await, [want], "{to}");
+    }
+    let half = edited(&[("max_targets: 3", "max_targets: 3\n  max_percent: 50")]);
+    assert_eq!(planned(&half).await.refusals().count(), 0, "2 of 4 are 50 %");
+    let tags = refused(&[(
+        "max_targets: 3",
+        "max_targets: 3\n  require_tags: { env: prod, team: x }\n  forbid_tags: { role: [db, w*] }",
+    )])
+    .await;
+    assert_eq!(tags.len(), 6, "{tags:?}");
+    assert_eq!(
+        tags[0],
+        "i-00000000000000002 (shop-web-2): the limits require the tag env=prod, and it has `staging`"
+    );
+    assert_eq!(
+        tags[1],
+        "i-00000000000000002 (shop-web-2): the limits require the tag team=x, and it has no such tag"
+    );
+    assert_eq!(
+        tags[2],
+        "i-00000000000000002 (shop-web-2): it carries the tag role=web, which the limits forbid"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_run_made_is_not_drawn_and_what_a_run_holds_is_refused() {
+    let (sim, clock) = shop();
+    let web = |id: &str, key: &str| Mutation::CreateTags {
+        ids: vec![id.to_owned()],
+        tags: Tags::from([(key.to_owned(), "20260101T000000Z-other-aaaaaa undo: start".to_owned())]),
+    };
+    let mutate = sim.cloud().mutate;
+    mutate.send(&web("i-00000000000000002", TAG_RUN)).await.unwrap();
+    let plan = build(&load(DRILL), &sim.cloud().reads, &*clock, &options()).await.unwrap();
+    let ids: Vec<&str> = plan.targets["web"].drawn.iter().map(|t| t.id.as_str()).collect();
+    assert_eq!(ids, ["i-00000000000000001", "i-00000000000000003"]);
+    assert_eq!(plan.refusals().count(), 0);
+    mutate.send(&web("i-00000000000000001", TAG_HELD)).await.unwrap();
+    let plan = build(&load(DRILL), &sim.cloud().reads, &*clock, &options()).await.unwrap();
+    let refusals: Vec<&Finding> = plan.refusals().collect();
+    assert_eq!(refusals.len(), 1);
+    assert!(refusals[0].text.starts_with("the run 20260101T000000Z-other-aaaaaa holds it"), "{refusals:?}");
+    assert_eq!(
+        refusals[0].hint.as_deref(),
+        Some("finish it first: redrill rollback 20260101T000000Z-other-aaaaaa")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_draws_the_same_targets_and_another_may_not() {
+    let (sim, clock) = shop();
+    let drawn = async |seed| {
+        let options = BuildOptions { seed: Some(seed), ..options() };
+        let plan = build(&load(DRILL), &sim.cloud().reads, &*clock, &options).await.unwrap();
+        plan.targets["web"].drawn.iter().map(|t| t.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(7).await, drawn(7).await);
+    let mut several = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        several.insert(drawn(seed).await);
+    }
+    assert_eq!(several.len(), 3, "20 seeds find all three pairs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_window_is_a_warning_with_its_next_opening() {
+    let plan =
+        planned(&edited(&[("max_targets: 3", "max_targets: 3\n  windows: [\"Mon 10:00-11:00 UTC\"]")])).await;
+    let closed = plan.findings.iter().find(|f| f.subject == "limits.windows").expect("is found");
+    assert_eq!(closed.severity, Severity::Warning);
+    assert_eq!(closed.text, "the time window is closed; it opens at 2027-01-18 10:00 UTC");
+    let now = plan.created_at;
+    let refusal = limits::window(&plan.drill.limits, now, Severity::Refusal).expect("is closed");
+    assert_eq!(refusal.severity, Severity::Refusal);
+}
+
+#[test]
+fn credentials_that_expire_too_soon_are_said() {
+    let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
+    let identity = |minutes| Identity {
+        account: String::new(),
+        arn: String::new(),
+        expires_at: Some(now + chrono::TimeDelta::minutes(minutes)),
+        server_date: None,
+    };
+    let hour = Dur::hours(1);
+    let severity = |minutes, refreshable| {
+        limits::credentials(&identity(minutes), now, hour, refreshable).map(|f| f.severity)
+    };
+    assert_eq!(severity(59, None), Some(Severity::Warning));
+    assert_eq!(severity(59, Some(false)), Some(Severity::Refusal));
+    assert_eq!(severity(59, Some(true)), None);
+    assert_eq!(severity(60, Some(false)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn permissions_cover_steps_probes_selectors_and_tags() {
+    let plan = planned(DRILL).await;
+    for needed in [
+        "sts:GetCallerIdentity",
+        "ec2:DescribeInstances",
+        "ec2:CreateTags",
+        "ec2:DeleteTags",
+        "ec2:StopInstances",
+        "ec2:StartInstances",
+    ] {
+        assert!(plan.permissions.iter().any(|p| p == needed), "{needed} in {:?}", plan.permissions);
+    }
+    assert!(plan.permissions.is_sorted());
+    assert_eq!(plan.permissions, build::permissions_of(&plan.drill, &drill::Known::shipped()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_keep_their_order_and_groups() {
+    let (_, text) = shipped().into_iter().find(|(n, _)| n.starts_with("critical")).unwrap();
+    let plan = planned(&text).await;
+    let steps: Vec<(&str, Stage, usize)> =
+        plan.steps.iter().map(|s| (s.id.as_str(), s.stage, s.group)).collect();
+    assert_eq!(
+        steps,
+        [
+            ("terminate", Stage::Fault, 0),
+            ("detach", Stage::Fault, 0),
+            ("attach", Stage::Recovery, 0),
+            ("replace", Stage::Recovery, 1),
+            ("restore", Stage::Recovery, 1),
+            ("invalidate", Stage::Recovery, 2),
+        ]
+    );
+    assert_eq!(plan.steps[0].after, After::None);
+    assert_eq!((plan.steps[3].after, plan.steps[4].after), (After::Keep, After::Remove));
+    assert_eq!(plan.targets_of(&plan.steps[1]).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_file_that_was_touched_is_refused() {
+    let plan = planned(DRILL).await;
+    let text = file::write(&plan);
+    assert_eq!(file::read(&text).unwrap(), plan);
+    // another layout of the same JSON is the same plan
+    let compact = serde_json::to_string(&serde_json::from_str::<Value>(&text).unwrap()).unwrap();
+    assert_eq!(file::read(&compact).unwrap(), plan);
+    let edit = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        file::read(&text.replace(from, to)).unwrap_err()
+    };
+    assert!(matches!(edit("i-00000000000000002", "i-00000000000000001"), FileError::Edited { .. }));
+    assert!(matches!(edit("\"format\": 1", "\"format\": 2"), FileError::Format { .. }));
+    assert!(matches!(edit("\"seed\": 7", "\"seed\": 7, \"seeds\": 7"), FileError::Edited { .. }));
+    assert!(matches!(file::read("{}"), Err(FileError::NotAPlan(_))));
+    assert!(matches!(file::read("plan"), Err(FileError::NotAPlan(_))));
+    // an unknown field with a hash that fits it: made by a later version
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    value["plan"]["drill"]["novelty"] = Value::Bool(true);
+    let bytes = serde_json_canonicalizer::to_vec(&value["plan"]).unwrap();
+    use sha2::{Digest as _, Sha256};
+    let hash: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    value["sha256"] = Value::String(hash);
+    let e = file::read(&value.to_string()).unwrap_err();
+    assert!(matches!(e, FileError::Unknown { .. }), "{e}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_names_the_target_and_what_changed() {
+    let (sim, clock) = shop();
+    let cloud = sim.cloud();
+    let text = edited(&[("max_targets: 3", "max_targets: 3\n  forbid_tags: { redrill: never }")]);
+    let plan = build(&load(&text), &cloud.reads, &*clock, &options()).await.unwrap();
+    let drift = async |run: Option<&RunId>| {
+        let found = check_drift(&plan, &cloud.reads, World::Sim, run).await.unwrap();
+        found.into_iter().map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(drift(None).await, [] as [&str; 0]);
+    let tag = |key: &str, value: &str| Mutation::CreateTags {
+        ids: vec!["i-00000000000000002".to_owned()],
+        tags: Tags::from([(key.to_owned(), value.to_owned())]),
+    };
+    cloud.mutate.send(&tag("unrelated", "x")).await.unwrap();
+    assert_eq!(drift(None).await, [] as [&str; 0], "other tags may change");
+    cloud.mutate.send(&tag(TAG_HELD, "r1")).await.unwrap();
+    let own = RunId::from_existing("r1");
+    assert_eq!(drift(Some(&own)).await, [] as [&str; 0], "a run's own mark is no drift");
+    assert_eq!(
+        drift(None).await,
+        ["i-00000000000000002 (shop-web-2): the run r1 holds it (redrill:held=r1)"]
+    );
+    cloud.mutate.send(&tag("redrill", "never")).await.unwrap();
+    cloud.mutate.send(&tag("role", "db")).await.unwrap();
+    cloud
+        .mutate
+        .send(&Mutation::TerminateInstances { ids: vec!["i-00000000000000003".to_owned()] })
+        .await
+        .unwrap();
+    assert_eq!(
+        drift(Some(&own)).await,
+        [
+            "i-00000000000000002 (shop-web-2): it no longer matches `web`: tag role was `web`, is `db`",
+            "i-00000000000000002 (shop-web-2): it carries the tag redrill=never, which the limits forbid",
+            "i-00000000000000003 (shop-web-3): it no longer matches `web`: state was `running`, is `shutting-down`",
+        ]
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(7200)).await;
+    assert!(
+        drift(Some(&own)).await.iter().any(|f| f == "i-00000000000000003 (shop-web-3): it no longer exists")
+    );
+    let elsewhere = drift::compare(&plan, &[], "999999999999", World::Aws, None);
+    assert_eq!(elsewhere[0].text, "planned for account 123456789012, this is 999999999999");
+    assert_eq!(elsewhere[1].text, "planned for `sim`, this is `aws`");
+    assert!(clock.now() > plan.created_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_probably_not_meant_is_a_warning() {
+    let warnings = async |edits: &[(&str, &str)]| {
+        let plan = planned(&edited(edits)).await;
+        let lint = lint::lint(&plan, &drill::Known::shipped());
+        lint.into_iter().map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&[]).await, [] as [&str; 0]);
+    assert_eq!(
+        warnings(&[("  - probe: http\n", "  - probe: http\n    role: capacity\n")]).await,
+        ["steady_state: no client probe can see the fault: the verdict will be no-impact"]
+    );
+    assert_eq!(
+        warnings(&[("  - probe: http\n", "  - probe: http\n    every: 20m\n    hold: 1h\n")]).await,
+        [
+            "http: it looks every 20m, and the RTO is 15m",
+            "http: it must hold for 1h, and the run gives up after 30m"
+        ]
+    );
+    assert_eq!(
+        warnings(&[("limits:", "allow_irreversible: true\nlimits:")]).await,
+        ["allow_irreversible: every step can be put back; `allow_irreversible` is not needed"]
+    );
+    assert_eq!(
+        warnings(&[
+            ("limits:", "allow_irreversible: true\nlimits:"),
+            ("ec2.stop-instances", "ec2.terminate-instances")
+        ])
+        .await,
+        ["ec2.terminate-instances: nothing under `recovery` mends what this breaks for good"]
+    );
+    assert_eq!(
+        warnings(&[("steady_state:", "  spare:\n    resource: vpc.subnet\n    tags: { tier: public }\n    select: { count: 1 }\nsteady_state:")]).await,
+        ["spare: no step uses this selector, and its targets count"]
+    );
+    let restore = r#"  db:
+    resource: rds.instance
+    tags: { role: orders }
+    select: { count: 1 }
+recovery:
+  - action: rds.restore-to-point-in-time
+    id: restore
+    target: db
+    with: { to: "-15m" }
+  - manual: Point the application at ${steps.restore.endpoint}
+steady_state:"#;
+    assert_eq!(
+        warnings(&[("steady_state:", restore)]).await,
+        [
+            "restore: no verify probe looks at what this step restores",
+            "restore: `manual` uses it, and it is removed at the end of the run"
+        ]
+    );
+}

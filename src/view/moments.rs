@@ -1,0 +1,108 @@
+//! Events as sentences, for timelines. Pure.
+
+use super::RunView;
+use crate::journal::{Event, Mark, Mode, Phase};
+use crate::model::Health;
+use crate::model::time::in_words;
+
+fn on(target: Option<&String>) -> String {
+    target.map(|t| format!(" on {t}")).unwrap_or_default()
+}
+
+fn many(targets: &[Option<String>]) -> String {
+    let named: Vec<&str> = targets.iter().flatten().map(String::as_str).collect();
+    match named.len() {
+        0 => String::new(),
+        1..=3 => format!(" on {}", named.join(", ")),
+        n => format!(" on {n} targets"),
+    }
+}
+
+/// What the event says to a reader who follows the run; `None` for what is only bookkeeping.
+pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
+    Some(match event {
+        Event::Attached { mode, host, user, .. } => match mode {
+            Mode::Run => return None,
+            Mode::Resume => format!("resumed by {user}@{host}"),
+            Mode::Rollback => format!("rollback by {user}@{host}"),
+        },
+        Event::Stage { stage } => format!("stage: {}", format!("{stage:?}").to_lowercase()),
+        Event::StepStarted { step, targets } => format!("{step} started{}", many(targets)),
+        Event::CallSent { operation, phase: Phase::Apply, attempt, .. } => match attempt {
+            0 | 1 => format!("{operation} sent"),
+            n => format!("{operation} sent (attempt {n})"),
+        },
+        Event::CallAnswered { call, error: Some(error), .. } => {
+            let sent = view.calls.iter().rev().find(|c| c.call == *call);
+            let operation = sent.map_or("call", |c| c.operation.as_str());
+            format!("{operation} failed: {}", error.code.as_deref().unwrap_or(&error.kind))
+        }
+        Event::StepApplied { step, target, .. } => format!("{step} accepted{}", on(target.as_ref())),
+        Event::StepReady { step, target, .. } => format!("{step} ready{}", on(target.as_ref())),
+        Event::StepFailed { step, target, error, .. } => {
+            format!("{step} failed{}: {error}", on(target.as_ref()))
+        }
+        Event::StepProgress { step, target, note } => format!("{step}{}: {note}", on(target.as_ref())),
+        Event::StepSkipped { step, why } => format!("{step} skipped: {why}"),
+        Event::Waiting { step, text } => format!("{step} waits for a person: {text}"),
+        Event::Confirmed { step, by, simulated, .. } => {
+            let how = if *simulated { " (simulated)" } else { "" };
+            format!("{step} confirmed by {by}{how}")
+        }
+        Event::Marked { mark, by, note, .. } => {
+            let name = match mark {
+                Mark::Detected => "detected",
+                Mark::Ack => "acknowledged",
+                Mark::Declare => "disaster declared",
+                Mark::Note => "note",
+            };
+            if note.is_empty() { format!("{name} by {by}") } else { format!("{name} by {by}: {note}") }
+        }
+        Event::Observed { probe, health, seen, .. } => {
+            let known = view.probes.iter().find(|p| p.name == *probe);
+            if known.is_some_and(|p| p.health() == *health) {
+                return None;
+            }
+            let word = match health {
+                Health::Healthy => "healthy",
+                Health::Unhealthy => "unhealthy",
+                Health::Unknown => "could not be read",
+            };
+            if seen.is_empty() { format!("{probe}: {word}") } else { format!("{probe}: {word} ({seen})") }
+        }
+        Event::Steady { .. } => "the steady state was met and held".to_owned(),
+        Event::StopRequested { detail, .. } => format!("stopping: {detail}"),
+        Event::Signal { count } => format!("signal {count}"),
+        Event::UndoFailed { step, target, error, .. } => {
+            format!("undo of {step}{} failed: {error}", on(target.as_ref()))
+        }
+        Event::UndoDone { step, target, how, .. } => {
+            format!(
+                "{step}{} {}",
+                on(target.as_ref()),
+                if how == "already" { "was back already" } else { "put back" }
+            )
+        }
+        Event::Kept { step, target, .. } => format!("result of {step}{} kept", on(target.as_ref())),
+        Event::Stuck { step, target, error, .. } => {
+            let step = step.as_ref().map_or("the clean-up", |s| s.as_str());
+            format!("STUCK: {step}{}: {error}", on(target.as_ref()))
+        }
+        Event::LeftInPlace { step, target, why } => {
+            format!("{step}{} left in place: {why}", on(target.as_ref()))
+        }
+        Event::Cleaned {} => "clean-up over".to_owned(),
+        Event::SteadyAfter { healthy } => {
+            if *healthy { "healthy after the clean-up" } else { "NOT healthy after the clean-up" }.to_owned()
+        }
+        Event::Finished { verdict, measured, .. } => match measured.rta_ms {
+            Some(rta) => format!("verdict: {} (RTA {})", verdict.name(), in_words(rta)),
+            None => format!("verdict: {}", verdict.name()),
+        },
+        Event::Unknown(value) => {
+            let kind = value.get("type").and_then(|t| t.as_str()).unwrap_or("?");
+            format!("`{kind}`: an event that this version does not know")
+        }
+        _ => return None,
+    })
+}
