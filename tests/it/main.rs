@@ -2,4 +2,10 @@
 
 mod bench;
 mod conformance;
+mod crash;
+mod engine_stops;
+mod engine_time;
+mod engine_undo;
+mod play;
 mod shipped;
+mod world;
