@@ -144,6 +144,20 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
         }
         // no outage was expected and none was seen: there is no recovery time, and the drill says so
         None if drill.impact == Impact::NoneExpected && !measured.outage => {
+            if state.blind {
+                add(
+                    Verdict::Inconclusive,
+                    "a probe that decides could not be read after the fault, so nobody knows what clients felt"
+                        .to_owned(),
+                );
+            }
+            if !has_client {
+                add(Verdict::Inconclusive, "no client probe was watching".to_owned());
+            }
+            let counts_capacity = drill.steady_state.iter().any(|p| p.role == Role::Capacity);
+            if counts_capacity && measured.capacity_ms.is_none() {
+                add(Verdict::NotRecovered, "capacity was not back at the end of the recovery".to_owned());
+            }
             if let Some(ms) = measured.capacity_ms.filter(|ms| *ms > rto.ms()) {
                 add(
                     Verdict::ObjectiveMissed,

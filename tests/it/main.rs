@@ -3,6 +3,7 @@
 mod bench;
 mod conformance;
 mod crash;
+mod engine_edges;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;
