@@ -38,7 +38,7 @@ pub fn not_found(e: RunsError) -> CliError {
 pub fn nothing_happened(global: &Global, dir: &RunDir) -> Result<u8, CliError> {
     match global.output {
         Output::Text => {
-            out::line(&format!("run {} ended before its first line; nothing was changed", dir.id()))
+            out::line(&format!("run {} ended before its first line; nothing was changed", dir.id()));
         }
         Output::Json => out::json(&json!({
             "type": "result", "v": 1, "run": dir.id(), "verdict": null, "rta_ms": null, "rta_low_ms": null,

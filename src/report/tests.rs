@@ -1,3 +1,5 @@
+//! Tests of the reports: exact text of made-up runs.
+
 use super::*;
 use crate::journal::Event;
 use crate::view::tests::example;
