@@ -137,7 +137,10 @@ impl From<crate::cloud::CloudError> for CliError {
             K::Expired => {
                 ("the AWS credentials are expired or not valid", "log in again, then repeat the command")
             }
-            K::Denied => ("AWS denied a call", "give the caller the permissions that `redrill catalog NAME` names for each action"),
+            K::Denied => (
+                "AWS denied a call",
+                "give the caller the permissions that `redrill catalog NAME` names for each action",
+            ),
             K::Unreachable => {
                 ("AWS could not be reached", "check the network, the region, and --endpoint-url")
             }

@@ -49,7 +49,8 @@ impl Progress {
         }
         while let Some(moment) = view.moments.get(self.shown) {
             self.shown += 1;
-            let from = self.t0.or(self.start).unwrap_or(moment.at);
+            // counted from the start of the run: T0 is not known yet when the first lines scroll by
+            let from = self.start.unwrap_or(moment.at);
             let text = format!("{}  {}", timeline::offset(from, moment.at), clean(&moment.what));
             match &self.bar {
                 Some(bar) => bar.println(text),

@@ -3,6 +3,7 @@
 //! Pure and total. The driver records the events, starts the tasks that are not running yet and asks
 //! again whenever something happened or the time has come. Nothing else decides anything.
 
+use super::sabotage::{self, Sabotage};
 use super::state::{Cell, CellState, Fate, RunState, Status};
 use crate::catalog;
 use crate::catalog::action::Reversibility;
@@ -21,6 +22,8 @@ pub enum Task {
     Arm,
     /// Prepare, apply and await a step on these targets (one batch).
     Step { step: StepId, targets: Vec<Option<String>> },
+    /// The run stops: find out whether an irreversible fault reached these targets.
+    Look { step: StepId, targets: Vec<Option<String>> },
     /// Announce a manual step and wait for a person (or simulate one).
     Manual { step: StepId },
     /// Put one cell back.
@@ -143,6 +146,8 @@ fn gave_up_text(state: &RunState, now: i64, give_up: Dur) -> String {
 /// The stages in order.
 fn forward(state: &RunState, now: i64) -> Decision {
     let Some((stage, since)) = state.stage else { return Decision::enter(Stage::Preflight) };
+    // nobody looked between a crash and now, so waiting for an observation starts anew
+    let since = since.max(state.attached_ms);
     if state.sessions > 1 && !state.preflighted {
         // a new process looks at the world once more, whatever the stage
         return Decision::run(vec![Task::Preflight]);
@@ -262,7 +267,9 @@ fn skip_unstarted_faults(state: &RunState) -> Option<Decision> {
 
 /// The tasks of the first unfinished group of a stage; `None` when the stage's steps are all done.
 fn steps(state: &RunState, stage: Stage) -> Option<Decision> {
-    let unfinished = |s: &&PlannedStep| s.stage == stage && state.cells_of(&s.id).any(|(_, c)| !c.is_final());
+    let unfinished = |s: &&PlannedStep| {
+        s.stage == stage && state.cells_of(&s.id).any(|(t, c)| !c.is_final() && !spared(state, s, t.as_ref()))
+    };
     let group = state.plan.steps.iter().filter(unfinished).map(|s| s.group).min()?;
     let in_group: Vec<&PlannedStep> =
         state.plan.steps.iter().filter(unfinished).filter(|s| s.group == group).collect();
@@ -303,7 +310,7 @@ fn batches(state: &RunState, step: &PlannedStep) -> Vec<Vec<Option<String>>> {
         .map_or(catalog::Batch { size: 1, by_zone: false }, |a| a.spec().batch);
     let mut by_zone: std::collections::BTreeMap<&str, Vec<Option<String>>> =
         std::collections::BTreeMap::new();
-    for t in targets {
+    for t in targets.iter().filter(|t| !spared(state, step, Some(&t.id))) {
         let zone = if batch.by_zone { t.zone().unwrap_or("") } else { "" };
         by_zone.entry(zone).or_default().push(Some(t.id.clone()));
     }
@@ -325,6 +332,13 @@ fn stopping(state: &RunState, now: i64, running: &[Task]) -> Decision {
     if busy_otherwise {
         return Decision::wait_until(now + 1000);
     }
+    let unsure = if state.signals < 2 { unsure(state) } else { Vec::new() };
+    if !unsure.is_empty() {
+        return Decision::run(unsure);
+    }
+    if running.iter().any(|t| matches!(t, Task::Look { .. })) {
+        return Decision::wait_until(now + 1000);
+    }
     if state.signals < 2 && !mending.is_empty() {
         let group = mending.iter().map(|s| s.group).min().unwrap_or(0);
         let first: Vec<&PlannedStep> = mending.into_iter().filter(|s| s.group == group).collect();
@@ -334,6 +348,50 @@ fn stopping(state: &RunState, now: i64, running: &[Task]) -> Decision {
         return Decision::wait_until(now + 1000);
     }
     Decision::enter(Stage::Undo)
+}
+
+/// Whether the faults that this recovery mends surely left this target alone: then there is nothing
+/// to mend, and a replacement beside an instance that still stands would be one too many.
+fn spared(state: &RunState, step: &PlannedStep, target: Option<&String>) -> bool {
+    if step.stage != Stage::Recovery || target.is_none() {
+        return false;
+    }
+    let mut faults = state.plan.steps.iter().filter(|f| mended_by(f, step)).peekable();
+    faults.peek().is_some()
+        && faults.all(|f| {
+            let cell = state.cells.get(&(f.id.clone(), target.cloned()));
+            cell.is_some_and(|c| match c.status {
+                Status::Idle | Status::Prepared => state.stop.is_some(),
+                _ => !c.may_have_effect(),
+            })
+        })
+}
+
+/// Whether this recovery is made to mend what this fault breaks, on the same targets.
+pub(super) fn mended_by(fault: &PlannedStep, recovery: &PlannedStep) -> bool {
+    let Some(action) = recovery.action.as_deref().and_then(catalog::action) else { return false };
+    fault.stage == Stage::Fault
+        && recovery.stage == Stage::Recovery
+        && fault.target == recovery.target
+        && fault.action.as_deref().is_some_and(|f| action.spec().mends.contains(&f))
+}
+
+/// Irreversible faults of which it is not known whether they reached their targets, where that
+/// decides what is mended.
+fn unsure(state: &RunState) -> Vec<Task> {
+    let mendable = |f: &&PlannedStep| {
+        f.stage == Stage::Fault
+            && f.reversibility == Reversibility::Irreversible
+            && state.plan.steps.iter().any(|r| mended_by(f, r))
+    };
+    let open = |f: &PlannedStep| -> Vec<Option<String>> {
+        let open = |c: &CellState| matches!(c.status, Status::Started | Status::Applied);
+        state.cells_of(&f.id).filter(|(_, c)| open(c)).map(|(t, _)| t.clone()).collect()
+    };
+    let all = state.plan.steps.iter().filter(mendable).map(|f| (f, open(f)));
+    all.filter(|(_, targets)| !targets.is_empty())
+        .map(|(f, targets)| Task::Look { step: f.id.clone(), targets })
+        .collect()
 }
 
 /// The recoveries that mend what an irreversible fault broke on the same targets, not yet done.
@@ -350,7 +408,10 @@ pub fn mends(state: &RunState) -> Vec<&PlannedStep> {
         .plan
         .steps
         .iter()
-        .filter(|s| s.stage == Stage::Recovery && state.cells_of(&s.id).any(|(_, c)| !c.is_final()))
+        .filter(|s| {
+            let open = |(t, c): (&Option<String>, &CellState)| !c.is_final() && !spared(state, s, t.as_ref());
+            s.stage == Stage::Recovery && state.cells_of(&s.id).any(open)
+        })
         .filter(|s| {
             let Some(action) = s.action.as_deref().and_then(catalog::action) else { return false };
             broken.iter().any(|(a, t)| action.spec().mends.contains(a) && *t == s.target.as_ref())
@@ -365,9 +426,19 @@ pub fn is_mending(state: &RunState, step: &StepId) -> bool {
 
 /// Undo, newest first; keep; release; then the steady state must hold again.
 fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
+    if state.mode == Mode::Rollback && state.signals < 2 {
+        // what could not be mended before, a later rollback tries again
+        let mending = mends(state);
+        if !mending.is_empty() {
+            return tasks_of(state, &mending);
+        }
+    }
     let mut todo: Vec<(&Cell, &CellState, Fate)> = Vec::new();
     for (cell, c) in &state.cells {
         if !c.may_have_effect() || c.settled || c.stuck {
+            continue;
+        }
+        if sabotage::is(Sabotage::FailedIsNotUndone) && matches!(c.status, Status::Failed(_)) {
             continue;
         }
         let Some(step) = state.plan.step(&cell.0) else { continue };
@@ -393,7 +464,7 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
             .collect();
         return Decision::run(tasks);
     }
-    if !state.holding.is_empty() {
+    if !state.holding.is_empty() && !state.release_failed {
         return Decision::run(vec![Task::Release]);
     }
     let Some(cleaned) = state.cleaned else { return Decision::record(Event::Cleaned {}) };
@@ -441,13 +512,10 @@ fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {
 pub fn unmended(state: &RunState) -> Vec<StepId> {
     let mended = |fault: &PlannedStep| {
         state.plan.steps.iter().any(|r| {
-            r.stage == Stage::Recovery
-                && r.target == fault.target
-                && r.action
-                    .as_deref()
-                    .and_then(catalog::action)
-                    .is_some_and(|a| fault.action.as_deref().is_some_and(|f| a.spec().mends.contains(&f)))
-                && state.cells_of(&r.id).all(|(_, c)| c.status == Status::Ready)
+            mended_by(fault, r)
+                && state
+                    .cells_of(&r.id)
+                    .all(|(t, c)| c.status == Status::Ready || spared(state, r, t.as_ref()))
         })
     };
     state

@@ -156,6 +156,13 @@ impl Shared {
         self.plan.targets_of(step).iter().find(|t| t.id == id).cloned()
     }
 
+    /// A record of the journal as it was before its secrets were taken out.
+    pub fn reveal(&self, record: Option<Value>) -> Value {
+        let mut record = record.unwrap_or(Value::Null);
+        super::recorder::reveal(&mut record, &self.secrets);
+        record
+    }
+
     /// How long to wait between polls: an emulator answers at once and costs nothing.
     pub fn poll_pause(&self, every: Dur) -> Duration {
         if self.cloud.world == World::Emulator { every.0.min(Duration::from_secs(1)) } else { every.0 }
@@ -463,7 +470,7 @@ fn refuse(detail: String) -> Event {
 fn panicked(task: &Task, why: &str) -> Vec<Event> {
     let bug = format!("BUG: {why}");
     match task {
-        Task::Step { step, targets } => targets
+        Task::Step { step, targets } | Task::Look { step, targets } => targets
             .iter()
             .map(|t| Event::StepFailed {
                 step: step.clone(),
@@ -499,6 +506,7 @@ async fn perform(shared: Arc<Shared>, task: Task) -> (Task, Result<(), JournalEr
         Task::Preflight => preflight::check(&shared).await,
         Task::Arm => arm(&shared).await,
         Task::Step { step, targets } => task::step(&shared, step, targets).await,
+        Task::Look { step, targets } => task::look(&shared, step, targets).await,
         Task::Manual { step } => manual(&shared, step).await,
         Task::Undo { step, target } => task::undo(&shared, step, target.as_deref(), false).await,
         Task::Keep { step, target } => task::undo(&shared, step, target.as_deref(), true).await,

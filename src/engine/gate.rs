@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::recorder::Recorder;
+use super::sabotage::{self, Sabotage};
 use crate::catalog::Gate;
 use crate::cloud::{CloudError, CloudResult, EffectCertainty, ErrorKind, Mutate, Mutation, Reply};
 use crate::journal::{Event, Phase};
@@ -103,6 +104,9 @@ impl StepGate {
                 error: Some(call_error(e)),
             },
         };
+        let result = result.map_err(|e| {
+            if sabotage::is(Sabotage::TimeoutIsNothing) { e.effect(EffectCertainty::None) } else { e }
+        });
         // if this cannot be recorded the recorder is broken and the driver stops; the answer still counts
         let _broken = self.recorder.note(vec![answered]).await;
         result

@@ -3,11 +3,12 @@
 //! It finds what a run changed without any journal, and it is a best-effort lock across machines: a
 //! foreign one is a refusal (drift, before this). The value is the run's id and a short undo hint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::driver::Shared;
 use super::gate::StepGate;
+use super::state::RunState;
 use crate::catalog::Gate as _;
 use crate::cloud::{CloudError, ErrorKind, Mutation};
 use crate::journal::writer::JournalError;
@@ -94,6 +95,7 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
 pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let gate = shared.gate(None, Phase::Release, None);
     let mut failures = Vec::new();
+    let mut left = BTreeSet::new();
     let mut ec2 = Vec::new();
     for t in targets(shared) {
         match t.kind {
@@ -103,6 +105,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             _ => {
                 if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {
                     failures.push(format!("{}: {e}", t.id));
+                    left.insert(t.id.clone());
                 }
             }
         }
@@ -120,7 +123,10 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             match patiently(|| send(&gate, one.clone())).await {
                 Ok(()) => {}
                 Err(e) if e.is_not_found() => {}
-                Err(e) => failures.push(format!("{id}: {e}")),
+                Err(e) => {
+                    failures.push(format!("{id}: {e}"));
+                    left.insert(id.clone());
+                }
             }
         }
     }
@@ -133,9 +139,9 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             hint: format!("remove it by hand, or try again with: redrill rollback {}", shared.run),
         });
     }
-    events.push(Event::Released {
-        targets: shared.recorder.with(|s, _| s.holding.iter().cloned().collect()).await,
-    });
+    // what still carries the tag stays on record, so that a rollback tries again
+    let released = |s: &RunState, _| s.holding.iter().filter(|id| !left.contains(*id)).cloned().collect();
+    events.push(Event::Released { targets: shared.recorder.with(released).await });
     shared.recorder.durable(events).await
 }
 

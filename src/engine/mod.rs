@@ -15,6 +15,8 @@ mod probing;
 pub mod recorder;
 pub mod recovery;
 pub mod rollup;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod setup;
 pub mod state;
 pub mod steady_state;

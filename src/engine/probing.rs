@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::driver::Shared;
 use super::rollup::Observation;
-use super::stop;
+use super::{setup, stop};
 use crate::catalog::{self, DynProbe, Reading};
 use crate::model::{Dur, Stamp, StepId};
 
@@ -75,7 +75,13 @@ pub async fn verifying(shared: &Shared) -> Result<Vec<Running>, String> {
     let mut all = Vec::new();
     for p in &shared.plan.drill.verify {
         let params = shared.resolve(&p.with).await?;
-        all.extend(Running::new(&p.name, &p.probe, params, p.every, p.timeout));
+        all.extend(Running::new(
+            &setup::verify_key(&shared.plan.drill, p),
+            &p.probe,
+            params,
+            p.every,
+            p.timeout,
+        ));
     }
     Ok(all)
 }

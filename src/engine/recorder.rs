@@ -225,6 +225,23 @@ impl Core {
     }
 }
 
+/// Puts the secret values back in: what is read from the journal to act on it.
+pub fn reveal(value: &mut Value, secrets: &BTreeMap<String, String>) {
+    match value {
+        Value::String(s) => {
+            for (name, secret) in secrets {
+                let mark = format!("[secret {name}]");
+                if s.contains(&mark) {
+                    *s = s.replace(&mark, secret);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| reveal(v, secrets)),
+        Value::Object(map) => map.values_mut().for_each(|v| reveal(v, secrets)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Replaces every secret value inside a JSON value's strings by `[secret NAME]`.
 pub fn redact(value: &mut Value, secrets: &BTreeMap<String, String>) {
     match value {

@@ -15,7 +15,18 @@ pub fn steady(drill: &Drill) -> Vec<ProbeInfo> {
 
 /// The verify probes.
 pub fn verify(drill: &Drill) -> Vec<ProbeInfo> {
-    drill.verify.iter().map(|p| info(p, ProbeUsage::Verify)).collect()
+    let named = |p: &ProbeUse| ProbeInfo { name: verify_key(drill, p), ..info(p, ProbeUsage::Verify) };
+    drill.verify.iter().map(named).collect()
+}
+
+/// The name that a verify probe's observations are journalled under: its own, unless a probe of the
+/// steady state has the same, whose answers must not count for it.
+pub fn verify_key(drill: &Drill, probe: &ProbeUse) -> String {
+    if drill.steady_state.iter().any(|p| p.name == probe.name) {
+        format!("verify: {}", probe.name)
+    } else {
+        probe.name.clone()
+    }
 }
 
 fn info(p: &ProbeUse, stage_of_use: ProbeUsage) -> ProbeInfo {

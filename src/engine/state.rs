@@ -91,6 +91,10 @@ pub struct RunState {
     pub stage_times: BTreeMap<Stage, i64>,
     /// Preflight has passed in this process.
     pub preflighted: bool,
+    /// When the newest process attached itself (ms).
+    pub attached_ms: i64,
+    /// The tag could not be removed from what is left in `holding`.
+    pub release_failed: bool,
     /// Targets that may carry `redrill:held`.
     pub holding: BTreeSet<String>,
     /// All targets carry it; the world was as planned right before.
@@ -164,6 +168,8 @@ impl RunState {
             stage: None,
             stage_times: BTreeMap::new(),
             preflighted: false,
+            attached_ms: i64::MIN,
+            release_failed: false,
             holding: BTreeSet::new(),
             armed: false,
             captured: BTreeMap::new(),
@@ -244,9 +250,13 @@ impl RunState {
     /// What the end of the run has to do with this cell: undo it, keep it, or nothing.
     pub fn fate(&self, step: &PlannedStep) -> Fate {
         match (step.stage, step.after) {
-            (Stage::Recovery, After::None) => Fate::Nothing,
             (Stage::Recovery, After::Keep) => Fate::Keep,
             _ if step.reversibility == Reversibility::Momentary => Fate::Nothing,
+            // a recovery that can be put back is asked: where it restored what was there before, it
+            // has nothing to do; where it went elsewhere, it must go before the fault's own undo
+            (Stage::Recovery, After::None) if step.reversibility != Reversibility::Reversible => {
+                Fate::Nothing
+            }
             _ => Fate::Undo,
         }
     }
@@ -261,7 +271,7 @@ impl RunState {
                     self.open_calls.remove(call);
                 }
             }
-            Event::Attached { mode, .. } => self.attached(*mode),
+            Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { stage } => self.entered(*stage, now, line.stamp),
             Event::PreflightPassed {} => self.preflighted = true,
             Event::Captured { step, target, data } => {
@@ -269,8 +279,11 @@ impl RunState {
             }
             Event::Holding { targets } => self.holding.extend(targets.iter().cloned()),
             Event::Held { .. } => self.armed = true,
-            Event::Released { .. } => {
-                self.holding.clear();
+            Event::Released { targets } => {
+                for t in targets {
+                    self.holding.remove(t);
+                }
+                self.release_failed = !self.holding.is_empty();
                 self.cleaned.get_or_insert(now);
             }
             Event::StepPrepared { step, target, undo } => {
@@ -438,8 +451,9 @@ impl RunState {
         self.plan.drill.impact == Impact::Expected && self.plan.steps.iter().any(|s| s.stage == Stage::Fault)
     }
 
-    fn attached(&mut self, mode: Mode) {
+    fn attached(&mut self, mode: Mode, now: i64) {
         self.mode = mode;
+        self.attached_ms = now;
         self.sessions += 1;
         self.preflighted = false;
         self.signals = 0;
@@ -453,6 +467,25 @@ impl RunState {
             }
             self.finished = None;
             self.steady_after = None;
+            // this process cleans up, and only then looks whether the steady state holds again
+            self.cleaned = None;
+            self.release_failed = false;
+        }
+        if mode == Mode::Rollback {
+            self.mend_again();
+        }
+    }
+
+    /// A recovery that surely did nothing (for want of a permission, say) may do its work now.
+    fn mend_again(&mut self) {
+        let again = super::decide::unmended(self);
+        let faults: Vec<_> = self.plan.steps.iter().filter(|s| again.contains(&s.id)).collect();
+        for ((id, _), cell) in &mut self.cells {
+            let Some(step) = self.plan.step(id) else { continue };
+            let mends = faults.iter().any(|f| super::decide::mended_by(f, step));
+            if mends && cell.status == Status::Failed(EffectCertainty::None) {
+                cell.status = Status::Idle;
+            }
         }
     }
 

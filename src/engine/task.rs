@@ -4,7 +4,7 @@
 //! the world; none decides what comes next. A step whose outcome is unknown is looked for before
 //! anything else: a fault is never applied twice, a recovery only when it is surely absent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use super::driver::Shared;
 use super::gate::StepGate;
+use super::sabotage::{self, Sabotage};
 use super::state::Status;
+use crate::catalog::action::Reversibility;
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress, ReadCx, WriteCx};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
@@ -63,7 +65,7 @@ pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
         match cell.status {
             Status::Idle | Status::Prepared => fresh.push((target, id.clone())),
             Status::Started | Status::Applied => {
-                found.push(Item { target, id: id.clone(), undo: cell.undo.unwrap_or(Value::Null) });
+                found.push(Item { target, id: id.clone(), undo: shared.reveal(cell.undo) });
             }
             Status::Ready | Status::Failed(_) | Status::Skipped => {}
         }
@@ -97,12 +99,64 @@ pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
     Ok(())
 }
 
+/// The run stops: finds out whether an irreversible fault reached these targets, without sending it.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn look(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>]) -> Result<(), JournalError> {
+    let Some(step) = shared.plan.step(id).cloned() else { return Ok(()) };
+    let action = step.action.as_deref().and_then(catalog::action);
+    let params = shared.resolve(&step.params).await;
+    let (Some(action), Ok(params)) = (action, params) else {
+        return fail_open(shared, &step, targets, &unknown(ActionError::refused("cannot be looked for")))
+            .await;
+    };
+    let mut pending = Vec::with_capacity(targets.len());
+    for id in targets {
+        let key = (step.id.clone(), id.clone());
+        let undo = shared.recorder.with(|s, _| s.cells.get(&key).and_then(|c| c.undo.clone())).await;
+        let target = shared.target(&step, id.as_deref());
+        pending.push(Item { target, id: id.clone(), undo: shared.reveal(undo) });
+    }
+    let limit = tokio::time::sleep(step.timeout.0);
+    let hurry = shared.recorder.until(|s| s.signals >= 2);
+    tokio::pin!(limit, hurry);
+    let mut watch = Watch::default();
+    while !pending.is_empty() {
+        let absent = tokio::select! {
+            biased;
+            absent = await_ready(shared, &step, action, &params, &mut pending, &mut watch) => absent?,
+            () = &mut hurry => return Ok(()),
+            () = &mut limit => {
+                let why = unknown(ActionError::refused(format!("not over within {}", step.timeout)));
+                return fail_open(shared, &step, targets, &why).await;
+            }
+        };
+        let events = absent.iter().map(|i| failed(&step, &i.id, &watch.not_there(&step, i)));
+        shared.recorder.note(events.collect()).await?;
+    }
+    Ok(())
+}
+
 /// What polling remembers between rounds.
 #[derive(Default)]
 struct Watch {
+    incomplete: BTreeSet<Option<String>>,
     absent_since: BTreeMap<Option<String>, u64>,
     notes: BTreeMap<Option<String>, String>,
     applied: u32,
+}
+
+impl Watch {
+    /// A fault that was looked for all the settling time and is not there. One that cannot be undone
+    /// counts as one that did nothing: its undo would not look again.
+    fn not_there(&self, step: &PlannedStep, item: &Item) -> ActionError {
+        let e = ActionError::refused(
+            "the answer was lost and no effect is to be seen; a fault is never sent twice",
+        );
+        let sure = step.reversibility == Reversibility::Irreversible && !self.incomplete.contains(&item.id);
+        if sure { e } else { unknown(e) }
+    }
 }
 
 /// What is surely absent: a fault is never sent twice, a recovery is applied again.
@@ -116,15 +170,13 @@ async fn again(
 ) -> Result<Vec<Item>, JournalError> {
     watch.applied += 1;
     watch.absent_since.clear();
-    let why = if step.stage == Stage::Fault {
-        "the answer was lost and no effect is to be seen; a fault is never sent twice".to_owned()
-    } else if watch.applied > REAPPLY {
-        format!("still absent after {REAPPLY} more attempts")
-    } else {
+    let fault = step.stage == Stage::Fault;
+    if !fault && watch.applied <= REAPPLY {
         return apply(shared, step, action, params, absent).await;
-    };
-    let e = unknown(ActionError::refused(why));
-    shared.recorder.note(absent.iter().map(|i| failed(step, &i.id, &e)).collect()).await?;
+    }
+    let still = unknown(ActionError::refused(format!("still absent after {REAPPLY} more attempts")));
+    let why = |i: &Item| if fault { watch.not_there(step, i) } else { still.clone() };
+    shared.recorder.note(absent.iter().map(|i| failed(step, &i.id, &why(i))).collect()).await?;
     Ok(Vec::new())
 }
 
@@ -143,12 +195,9 @@ async fn begin(
     let cx = shared.read_cx(&step.id, t0);
     let mut batch = Vec::with_capacity(fresh.len());
     for (target, id) in &fresh {
-        let captured = shared
-            .recorder
-            .with(|s, _| s.captured.get(&(step.id.clone(), id.clone())).cloned())
-            .await
-            .unwrap_or(Value::Null);
-        batch.push((target.clone(), captured));
+        let key = (step.id.clone(), id.clone());
+        let captured = shared.recorder.with(|s, _| s.captured.get(&key).cloned()).await;
+        batch.push((target.clone(), shared.reveal(captured)));
     }
     let prepared = action.prepare(cx, &batch, params).await;
     let mut items = Vec::new();
@@ -180,6 +229,11 @@ async fn begin(
             step: step.id.clone(),
             targets: items.iter().map(|i| i.id.clone()).collect(),
         });
+    }
+    if sabotage::is(Sabotage::NoWriteAhead) && !items.is_empty() {
+        let pending = apply(shared, step, action, params, items).await?;
+        shared.recorder.durable(events).await?;
+        return Ok(pending);
     }
     shared.recorder.durable(events).await?;
     if items.is_empty() {
@@ -280,6 +334,7 @@ async fn await_ready(
                 // begun and stuck half-way: applying again, which is repeatable there, completes it
                 Ok(Progress::Incomplete(note)) => {
                     progress_note(shared, step, &item.id, note, &mut watch.notes).await?;
+                    watch.incomplete.insert(item.id.clone());
                     absent.push(pending.remove(i));
                     continue;
                 }
@@ -388,9 +443,17 @@ pub async fn undo(
     let key = (id.clone(), target.map(str::to_owned));
     let cell = shared.recorder.with(|s, _| s.cells.get(&key).cloned()).await.unwrap_or_default();
     let resource = shared.target(&step, target);
-    let record = cell.undo.unwrap_or(Value::Null);
+    let record = shared.reveal(cell.undo);
     let action = step.action.as_deref().and_then(catalog::action);
     let phase = if keep { Phase::Keep } else { Phase::Undo };
+    if keep
+        && !matches!(cell.status, Status::Ready | Status::Applied)
+        && never_made(shared, &step, action, resource.as_ref(), &record).await
+    {
+        let proof = "nothing was made, so there is nothing to keep".to_owned();
+        let (step, target, how) = (id.clone(), key.1.clone(), "already".to_owned());
+        return shared.recorder.durable(vec![Event::UndoDone { step, target, how, proof }]).await;
+    }
     shared.recorder.note(vec![Event::UndoStarted { step: id.clone(), target: key.1.clone() }]).await?;
     let mut pause = Duration::from_secs(1);
     let mut last = ActionError::hopeless("this version does not know the action");
@@ -446,6 +509,29 @@ pub async fn undo(
         hint,
     };
     shared.recorder.durable(vec![event]).await
+}
+
+/// Whether a recovery that was not accepted, as far as is known, did make nothing.
+async fn never_made(
+    shared: &Shared,
+    step: &PlannedStep,
+    action: Option<&'static dyn DynAction>,
+    target: Option<&Target>,
+    undo: &Value,
+) -> bool {
+    let (Some(action), Ok(params)) = (action, shared.resolve(&step.params).await) else { return false };
+    let began = shared.clock.stamp().mono_ms;
+    let settle = u64::try_from(shared.plan.drill.settle.ms()).unwrap_or(0);
+    loop {
+        let t0 = shared.t0().await;
+        match action.poll(shared.read_cx(&step.id, t0), target, undo, &params).await {
+            Ok(Progress::Absent) if shared.clock.stamp().mono_ms.saturating_sub(began) >= settle => {
+                return true;
+            }
+            Ok(Progress::Absent) => tokio::time::sleep(Duration::from_secs(1)).await,
+            Ok(_) | Err(_) => return false,
+        }
+    }
 }
 
 fn on(target: Option<&str>) -> String {

@@ -122,6 +122,12 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
     if has_fault && drill.impact == Impact::Expected && has_client && !measured.outage {
         add(Verdict::NoImpact, "no probe saw the fault".to_owned());
     }
+    if has_client && state.steady_after.is_none() && state.signals >= 2 {
+        add(
+            Verdict::Inconclusive,
+            "interrupted before anybody looked whether the steady state holds after the clean-up".to_owned(),
+        );
+    }
     match measured.judged_ms {
         Some(ms) if ms > rto.ms() => {
             add(

@@ -61,10 +61,10 @@ fn facts(s: &ActionSpec) -> Vec<(&'static str, String)> {
     match s.after {
         After::None => {}
         After::Remove => {
-            facts.push(("After the run", "removed, unless the drill says `after: keep`".to_owned()))
+            facts.push(("After the run", "removed, unless the drill says `after: keep`".to_owned()));
         }
         After::Keep => {
-            facts.push(("After the run", "kept, unless the drill says `after: remove`".to_owned()))
+            facts.push(("After the run", "kept, unless the drill says `after: remove`".to_owned()));
         }
     }
     if !s.mends.is_empty() {

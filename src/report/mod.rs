@@ -145,7 +145,10 @@ fn cell_status(step: &StepView, cell: &CellView) -> String {
         None => None,
         Some(Ending::Undoing { error: Some(error), .. }) => Some(format!("undo not finished: {error}")),
         Some(Ending::Undoing { .. }) => Some("undo not finished".to_owned()),
-        Some(Ending::Undone { how, .. }) => Some(format!("put back: {how}")),
+        Some(Ending::Undone { how, proof, .. }) => {
+            let word = if how == "already" { "was back already" } else { "put back" };
+            Some(if proof.is_empty() { word.to_owned() } else { format!("{word} ({proof})") })
+        }
         Some(Ending::Kept { .. }) => Some("result kept".to_owned()),
         Some(Ending::Stuck { .. }) => Some("STUCK".to_owned()),
         Some(Ending::Left { why }) => Some(format!("left in place: {why}")),

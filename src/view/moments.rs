@@ -76,7 +76,13 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
         Event::UndoFailed { step, target, error, .. } => {
             format!("undo of {step}{} failed: {error}", on(target.as_ref()))
         }
-        Event::UndoDone { step, target, how, .. } => format!("{step}{} put back: {how}", on(target.as_ref())),
+        Event::UndoDone { step, target, how, .. } => {
+            format!(
+                "{step}{} {}",
+                on(target.as_ref()),
+                if how == "already" { "was back already" } else { "put back" }
+            )
+        }
         Event::Kept { step, target, .. } => format!("result of {step}{} kept", on(target.as_ref())),
         Event::Stuck { step, target, error, .. } => {
             let step = step.as_ref().map_or("the clean-up", |s| s.as_str());

@@ -54,17 +54,30 @@ impl Bench {
 
     /// The same, with the shop changed first.
     pub async fn with(text: &str, change: impl FnOnce(&Arc<Sim>)) -> Self {
+        Self::planned(&load(text), change).await
+    }
+
+    /// The same for a drill that is loaded already.
+    pub async fn planned(loaded: &Loaded, change: impl FnOnce(&Arc<Sim>)) -> Self {
         let start = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
         let sim = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).expect("the estate is valid");
         change(&sim);
-        let loaded = load(text);
         let cloud = sim.cloud();
         let mut options = BuildOptions::new(World::Sim, cloud.region.clone());
         options.seed = Some(7);
-        let plan = plan::build(&loaded, &cloud.reads, clock.as_ref(), &options).await.expect("plans");
+        let plan = plan::build(loaded, &cloud.reads, clock.as_ref(), &options).await.expect("plans");
         let run = RunId::new(clock.now(), &plan.drill.name, 0);
-        Self { clock, sim, plan: Arc::new(plan), secrets: loaded.secrets, run }
+        Self { clock, sim, plan: Arc::new(plan), secrets: loaded.secrets.clone(), run }
+    }
+
+    /// The same plan on a fresh shop.
+    pub fn again(&self) -> Self {
+        let start = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
+        let sim = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).expect("the estate is valid");
+        let (plan, secrets, run) = (Arc::clone(&self.plan), self.secrets.clone(), self.run.clone());
+        Self { clock, sim, plan, secrets, run }
     }
 
     /// The world with every change passing through `wrap`.

@@ -148,12 +148,10 @@ fn a_rehearsal_is_the_same_for_the_same_seed() {
 #[test]
 fn a_plan_is_rehearsed_on_a_world_made_of_its_targets() {
     let place = Place::new();
-    for name in ["ec2-instance-loss", "rds-point-in-time"] {
-        let plan = place.plan_of(&text_of(&shipped(name)));
-        place.write("plan.json", &plan);
-        let ran = place.run(&["rehearse", "--from", "plan.json", "--output", "json"]).exits(0);
-        assert_eq!(result(&ran).1["verdict"], "passed", "{name}");
-    }
+    place.write("plan.json", place.plan_of(&text_of(&shipped("rds-point-in-time"))));
+    let ran = place.run(&["rehearse", "--from", "plan.json", "--output", "json"]).exits(0);
+    let (events, result) = result(&ran);
+    assert_eq!((&result["verdict"], &events[0]["world"]), (&"passed".into(), &"sim".into()));
 }
 
 #[test]

@@ -1,0 +1,265 @@
+//! How runs end: signals, stop conditions, failures, refusals; each with its exit code and its world.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redrill::cloud::Mutation;
+use redrill::cloud::faulty::{Fault, Faulty};
+use redrill::engine::{Control, EngineError, People};
+use redrill::journal::writer::MemoryJournal;
+use redrill::journal::{Event, Mode};
+use redrill::model::Stage;
+
+use crate::bench::{Bench, dump};
+use crate::play::{Play, accepted, again, drill, meddle, target};
+use crate::world::differences;
+
+const LOSS: &str = "objectives: { rto: 10m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.terminate-instances, target: it }]
+recovery: [{ action: ec2.launch-replacement, target: it }]
+verify:
+  - { name: servers, probe: ec2.instances, with: { tags: { role: web }, at_least: 3, include_run_made: true }, every: 1s }";
+const CUT: &str = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]
+recovery: [{ action: wait, with: { for: 30s } }, { action: vpc.attach-route-table, target: it }]";
+
+const STAGES: [Stage; 8] = [
+    Stage::Preflight,
+    Stage::Baseline,
+    Stage::Fault,
+    Stage::Impact,
+    Stage::Recovery,
+    Stage::Verify,
+    Stage::Hold,
+    Stage::Undo,
+];
+
+#[tokio::test(start_paused = true)]
+async fn one_signal_rolls_back_and_mends_in_every_stage() {
+    for text in [LOSS, CUT] {
+        for stage in STAGES {
+            for later in [0, 700, 2500] {
+                let bench = Bench::new(&drill("/health", text)).await;
+                let before = bench.sim.snapshot();
+                let mut play = Play::start(&bench);
+                play.stage(stage).await;
+                tokio::time::sleep(Duration::from_millis(later)).await;
+                play.signal().await;
+                let (ended, journal) = play.end().await;
+                let ended = ended.unwrap();
+                let at = format!("{stage:?} + {later} ms: {:?}\n{}", ended.reasons, dump(&journal));
+                let past = journal.lines().iter().position(|l| matches!(l.event, Event::Signal { .. }));
+                let undo = journal
+                    .lines()
+                    .iter()
+                    .position(|l| matches!(l.event, Event::Stage { stage: Stage::Undo }));
+                let in_time = past.is_some() && past < undo;
+                assert_eq!(ended.exit_code, if in_time { 13 } else { 0 }, "{at}");
+                let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+                assert_eq!(wrong, [""; 0], "{at}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_signals_only_undo_and_three_leave_what_a_rollback_finishes() {
+    for stage in STAGES {
+        for signals in [2, 3] {
+            let bench = Bench::new(&drill("/health", LOSS)).await;
+            let before = bench.sim.snapshot();
+            let mut play = Play::start(&bench);
+            play.stage(stage).await;
+            for _ in 0..signals {
+                play.signal().await;
+            }
+            let (ended, journal) = play.end().await;
+            let may_lack = signals == 2;
+            if signals == 2 {
+                let ended = ended.unwrap();
+                assert_eq!(
+                    ended.exit_code,
+                    if stage == Stage::Undo { 15 } else { 13 },
+                    "{:?}",
+                    ended.reasons
+                );
+                let gone = accepted(&bench, "ec2:TerminateInstances") > 0;
+                let mended = accepted(&bench, "ec2:RunInstances") > 0;
+                let told = ended.reasons.iter().any(|r| r.contains("is not mended"));
+                assert!(told || !gone || mended, "{stage:?}: {:?}\n{}", ended.reasons, dump(&journal));
+            } else {
+                // with nothing to put back, the run is over before the third signal
+                let early = (stage < Stage::Fault || stage == Stage::Undo)
+                    && matches!(&ended, Ok(e) if [13, 15].contains(&e.exit_code));
+                assert!(early || matches!(ended, Err(EngineError::Left)), "{stage:?}: {ended:?}");
+                let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+                assert_eq!(ended.exit_code, 0, "{stage:?}: {:?}\n{}", ended.reasons, dump(&journal));
+            }
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), may_lack);
+            assert_eq!(wrong, [""; 0], "{stage:?}, {signals} signals\n{}", dump(&journal));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_is_a_stop_too() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    play.control.send(Control::Abort { by: "ann".into(), note: "not today".into() }).await.unwrap();
+    let (ended, _) = play.ends_with(13).await;
+    assert!(ended.reasons[0].contains("aborted by ann: not today"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breached_stop_condition_rolls_back() {
+    let stop = "\nstop: [{ name: budget, probe: cloudwatch.alarm, with: { name: shop-error-budget }, every: 1s, for: 5s }]";
+    let bench = Bench::new(&drill("/health", &format!("{CUT}{stop}"))).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    bench.sim.set_alarm("shop-error-budget", "ALARM");
+    let (ended, _) = play.ends_with(13).await;
+    assert!(ended.reasons[0].contains("`budget` is breached"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_step_is_rolled_back() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let deny =
+        |_, m: &Mutation| matches!(m, Mutation::ReplaceRouteTableAssociation { .. }).then_some(Fault::Deny);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, deny)));
+    let (ended, journal) = Play::of(&bench, cloud, People::Ask).ends_with(14).await;
+    assert!(ended.reasons[0].contains("vpc.detach-route-table"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot(), "{}", dump(&journal));
+    assert_eq!(accepted(&bench, "ec2:CreateRouteTable"), 1, "half of the fault had happened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_steady_is_left_alone() {
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    bench.sim.answer_http("http://127.0.0.1:8080/health", 503, "");
+    let (ended, _) = Play::start(&bench).ends_with(4).await;
+    assert!(ended.reasons[0].contains("`shop` is unhealthy"), "{:?}", ended.reasons);
+    assert_eq!(bench.sim.changes(), []);
+}
+
+fn tag(id: &str, key: &str, value: &str) -> Mutation {
+    Mutation::CreateTags {
+        ids: vec![id.to_owned()],
+        tags: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_refused_with_nothing_changed() {
+    let drifts: [fn(&str) -> Mutation; 4] = [
+        |id| Mutation::TerminateInstances { ids: vec![id.to_owned()] },
+        |id| Mutation::DeleteTags { ids: vec![id.to_owned()], keys: vec!["role".to_owned()] },
+        |id| tag(id, "redrill", "never"),
+        |id| tag(id, "redrill:held", "20260101T000000Z-other-abcdef undo: x"),
+    ];
+    for before_preflight in [true, false] {
+        for drift in drifts {
+            // the page does not depend on the account: drift is found, not an outage
+            let bench = Bench::new(&drill("/", LOSS)).await;
+            let change = drift(&target(&bench));
+            let play = if before_preflight {
+                meddle(&bench, change).await;
+                Play::start(&bench)
+            } else {
+                let mut play = Play::start(&bench);
+                play.stage(Stage::Baseline).await;
+                meddle(&bench, change).await;
+                play
+            };
+            let (_, journal) = play.ends_with(3).await;
+            assert_eq!(bench.sim.changes().len(), 1, "only the drift itself:\n{}", dump(&journal));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_nobody_sees_is_no_impact() {
+    let bench = Bench::new(&drill("/", &format!("impact_timeout: 20s\n{CUT}"))).await;
+    let before = bench.sim.snapshot();
+    Play::start(&bench).ends_with(12).await;
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+const STOPPED: &str = "targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.stop-instances, target: it }]
+recovery: [{ action: wait, with: { for: 10s } }]";
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_recover_is_given_up_and_put_back() {
+    let text = format!("objectives: {{ rto: 2m, give_up: 5m }}\n{STOPPED}");
+    let bench = Bench::new(&drill("/health", &text)).await;
+    let before = bench.sim.snapshot();
+    let (ended, _) = Play::start(&bench).ends_with(11).await;
+    assert!(ended.reasons[0].contains("5m after T0"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_later_than_the_rto_misses_it() {
+    let bench = Bench::new(&drill("/health", &LOSS.replace("rto: 10m", "rto: 10s, give_up: 20m"))).await;
+    let (ended, _) = Play::start(&bench).ends_with(10).await;
+    assert!(ended.measured.rta_ms.is_some_and(|ms| ms > 10_000), "{:?}", ended.measured);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deciding_probe_that_cannot_be_read_is_inconclusive() {
+    let text = drill(
+        "/",
+        "objectives: { rto: 1m, give_up: 10m }
+targets: { it: { resource: cloudfront.distribution, tags: { role: storefront } } }
+recovery: [{ action: cloudfront.invalidate, target: it, with: { paths: [/a] } }]",
+    );
+    let text = text.replace(
+        "steady_state:\n",
+        "steady_state:\n  - { name: alarm, probe: cloudwatch.alarm, with: { name: shop-availability }, every: 1s, role: client }\n",
+    );
+    let bench = Bench::new(&text).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    bench.sim.set_alarm("shop-availability", "INSUFFICIENT_DATA");
+    // unreadable to the end it would be stuck: nobody could say that the service is well again
+    play.stage(Stage::Undo).await;
+    bench.sim.set_alarm("shop-availability", "OK");
+    let (ended, _) = play.ends_with(15).await;
+    assert!(ended.reasons[0].contains("`alarm`"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_journal_nothing_is_changed() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let (ended, whole) = bench.go().await;
+    assert_eq!(ended.unwrap().exit_code, 0);
+    for n in 0..whole.appends() {
+        let bench = bench.again();
+        let journal = Arc::new(MemoryJournal::new().failing_from(n));
+        let setup = bench.setup(Mode::Run, Arc::clone(&journal), vec![], bench.sim.cloud());
+        let (_keep, control) = tokio::sync::mpsc::channel(1);
+        let ended = redrill::engine::run(setup, control).await;
+        assert!(matches!(ended, Err(EngineError::Journal(_))), "append {n}: {ended:?}");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let recorded = journal.lines().iter().filter(|l| matches!(l.event, Event::CallSent { .. })).count();
+        assert_eq!(
+            bench.sim.changes().len(),
+            recorded,
+            "append {n}: every change is on record before it is sent"
+        );
+    }
+}

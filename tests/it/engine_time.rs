@@ -1,0 +1,278 @@
+//! Time: what is measured, how often probes look, what waits for people, what runs together.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redrill::cloud::{
+    CloudResult, CommandOutput, CommandRequest, HttpRequest, HttpResponse, Local, Net, SqlAnswer, SqlRequest,
+};
+use redrill::drill::{self, LoadOptions};
+use redrill::engine::recorder::Recorder;
+use redrill::engine::rollup::Observation;
+use redrill::engine::state::RunState;
+use redrill::engine::{Control, People};
+use redrill::journal::writer::MemoryJournal;
+use redrill::journal::{Event, Line};
+use redrill::model::{Clock, Health, Stage, StepId};
+use redrill::sim::Pace;
+
+use crate::bench::{Bench, SharedJournal, dump};
+use crate::play::{Play, drill as text};
+
+const RESTORE: &str = "objectives: { rto: 1h }
+targets: { it: { resource: rds.instance, tags: { role: orders } } }
+recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]";
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_was_never_away_still_waits_for_the_restore() {
+    let bench = Bench::new(&text("/", RESTORE)).await;
+    let (ended, _) = Play::start(&bench).ends_with(0).await;
+    let restore = i64::try_from(bench.sim.restore_time().0.as_millis()).unwrap();
+    let rta = ended.measured.rta_ms.unwrap();
+    assert!((restore..restore + 120_000).contains(&rta), "{rta} ms for a restore of {restore} ms");
+}
+
+/// Notes when it was asked, and answers every seventh time only after a while.
+struct Slow {
+    inner: Arc<dyn Net>,
+    clock: Arc<dyn Clock>,
+    asked: Mutex<Vec<u64>>,
+}
+
+#[async_trait]
+impl Net for Slow {
+    async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse> {
+        let nth = {
+            let mut asked = self.asked.lock().expect("not poisoned");
+            asked.push(self.clock.stamp().mono_ms);
+            asked.len()
+        };
+        if nth.is_multiple_of(7) {
+            tokio::time::sleep(Duration::from_millis(3500)).await;
+        }
+        self.inner.http(request).await
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
+        self.inner.tcp(host, port).await
+    }
+
+    async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer> {
+        self.inner.sql(request).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_keep_their_rhythm_whatever_else_is_slow() {
+    let steps = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]
+recovery: [{ action: vpc.attach-route-table, target: it }]";
+    let bench = Bench::new(&text("/health", steps)).await;
+    bench.sim.set_pace(Pace {
+        change_latency: redrill::model::Dur::secs(20),
+        read_latency: redrill::model::Dur(Duration::from_millis(900)),
+        ..Pace::default()
+    });
+    let mut cloud = bench.sim.cloud();
+    let (inner, clock) = (cloud.reads.net.clone(), Arc::clone(&bench.clock));
+    let slow = Arc::new(Slow { inner, clock, asked: Mutex::default() });
+    cloud.reads.net = slow.clone();
+    let (_, journal) = Play::of(&bench, cloud, People::Ask).ends_with(0).await;
+    let asked = slow.asked.lock().unwrap();
+    let stages: Vec<u64> = journal
+        .lines()
+        .iter()
+        .filter(|l| matches!(l.event, Event::Stage { .. }))
+        .map(|l| l.stamp.mono_ms)
+        .collect();
+    assert_eq!(stages.len(), 8, "every stage was gone through");
+    assert!(asked[0] <= stages[1], "from preflight on");
+    let longest = asked.windows(2).map(|w| w[1] - w[0]).max().unwrap();
+    assert!(longest <= 1000, "{longest} ms without a look");
+    let end = journal.lines().last().unwrap().stamp.mono_ms;
+    assert!(end - asked.last().unwrap() <= 1000 && end > 100_000, "to the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_probes_each_second_for_four_hours_stay_small() {
+    let probes: String = (0..10)
+        .map(|n| {
+            format!("  - {{ name: p{n}, probe: http, with: {{ url: \"http://127.0.0.1:8080/{n}\" }}, every: 1s }}\n")
+        })
+        .collect();
+    let drill = text("/", RESTORE).replace("steady_state:\n", &format!("steady_state:\n{probes}"));
+    let bench = Bench::new(&drill).await;
+    let journal = Arc::new(MemoryJournal::new());
+    let recorder = Recorder::new(
+        Box::new(SharedJournal(Arc::clone(&journal))),
+        RunState::new(Arc::clone(&bench.plan)),
+        vec![],
+        Arc::clone(&bench.clock),
+        bench.secrets.clone(),
+        None,
+    );
+    for second in 0..4 * 3600 {
+        for n in 0..10 {
+            let sent = bench.clock.stamp();
+            let health = if second % 3600 < 30 { Health::Unhealthy } else { Health::Healthy };
+            let seen = format!("{} in 12 ms", if health == Health::Healthy { 200 } else { 503 });
+            let o =
+                Observation { probe: format!("p{n}"), health, seen, sent, answered: sent, source_at: None };
+            recorder.observe(o).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    recorder.flush().await.unwrap();
+    let lines: Vec<Line> = journal.lines();
+    let seen: u64 = lines
+        .iter()
+        .map(|l| match &l.event {
+            Event::Observed { .. } => 1,
+            Event::Unchanged { count, .. } => *count,
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(seen, 10 * 4 * 3600, "every observation is accounted for");
+    let changes = lines.iter().filter(|l| matches!(l.event, Event::Observed { .. })).count();
+    assert_eq!(changes, 10 * 8, "each change of health is a line of its own");
+    assert!(journal.bytes().len() < 5_000_000, "{} bytes", journal.bytes().len());
+}
+
+const MANUAL: &str = "objectives: { rto: 1h }
+targets: {}
+recovery: [{ manual: \"Point ${run.id} elsewhere\", id: point, timeout: 20m }]";
+
+#[tokio::test(start_paused = true)]
+async fn manual_steps_wait_for_a_person() {
+    let bench = Bench::new(&text("/", MANUAL)).await;
+    let mut play = Play::start(&bench);
+    play.until(|e| matches!(e, Event::Waiting { text, .. } if text.contains(bench.run.as_str()))).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let confirm =
+        |step: &str| Control::Confirm { step: StepId::new(step), by: "ann".into(), note: "done".into() };
+    play.control.send(confirm("another")).await.unwrap();
+    play.control.send(confirm("point")).await.unwrap();
+    let (ended, journal) = play.ends_with(0).await;
+    assert!(ended.measured.rta_ms.is_some_and(|ms| (600_000..660_000).contains(&ms)), "{:?}", ended.measured);
+    let confirmed: Vec<_> = journal
+        .lines()
+        .into_iter()
+        .filter_map(|l| match l.event {
+            Event::Confirmed { by, simulated, .. } => Some((by, simulated)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(confirmed, [("ann".to_owned(), false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manual_step_that_nobody_confirms_fails_and_a_simulated_one_says_so() {
+    let bench = Bench::new(&text("/", MANUAL)).await;
+    let (ended, journal) = Play::start(&bench).ends_with(14).await;
+    assert!(ended.reasons[0].contains("`point` failed"), "{:?}", ended.reasons);
+    assert!(dump(&journal).contains("nobody confirmed within 20m"));
+
+    let bench = Bench::new(&text("/", MANUAL)).await;
+    let people = People::Simulate(Duration::from_secs(30));
+    let (_, journal) = Play::of(&bench, bench.sim.cloud(), people).ends_with(0).await;
+    let simulated =
+        |l: &Line| matches!(&l.event, Event::Confirmed { by, simulated: true, .. } if by == "simulated");
+    assert_eq!(journal.lines().iter().filter(|l| simulated(l)).count(), 1);
+}
+
+/// Remembers the environment that programs got, and repeats it on standard output.
+#[derive(Default)]
+struct Echo(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Local for Echo {
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+        let token = request.env.get("TOKEN").cloned().unwrap_or_default();
+        self.0.lock().expect("not poisoned").push(token.clone());
+        Ok(CommandOutput { code: Some(0), stdout: format!("token={token}"), ..CommandOutput::default() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn secret_parameters_reach_programs_and_never_the_journal() {
+    const SECRET: &str = "hunter2-\"quoted\"";
+    let steps = "objectives: { rto: 1h }
+params: { token: { secret: true } }
+targets: {}
+impact: none-expected
+fault:
+  - action: command
+    with:
+      argv: [/bin/break]
+      env: { TOKEN: \"${params.token}\" }
+      undo: { argv: [/bin/mend], env: { TOKEN: \"${params.token}\" } }
+verify:
+  - name: v
+    probe: http
+    with: { url: \"http://127.0.0.1:8080/x\", headers: { authorization: \"${params.token}\" } }
+    every: 1s";
+    let options = LoadOptions { set: vec![("token".into(), SECRET.into())], ..LoadOptions::default() };
+    let loaded = drill::load("drill.yaml", &text("/", steps), &options).unwrap_or_else(|p| panic!("{p}"));
+    let bench = Bench::planned(&loaded, |_| {}).await;
+    let mut cloud = bench.sim.cloud();
+    let echo = Arc::new(Echo::default());
+    cloud.local = echo.clone();
+    let (_, journal) = Play::of(&bench, cloud, People::Ask).ends_with(0).await;
+    let text = dump(&journal);
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.contains("token=[secret token]"), "it is marked where it stood");
+    assert_eq!(*echo.0.lock().unwrap(), [SECRET, SECRET], "the step and its undo got the real one");
+}
+
+/// The most steps' targets under way at once, and how long the steps took together (ms).
+fn abreast(lines: &[Line]) -> (usize, u64) {
+    let (mut now, mut most) = (0, 0);
+    let mut times = Vec::new();
+    for l in lines {
+        match &l.event {
+            Event::StepStarted { targets, .. } => now += targets.len(),
+            Event::StepReady { .. } => now -= 1,
+            _ => continue,
+        }
+        times.push(l.stamp.mono_ms);
+        most = most.max(now);
+    }
+    (most, times.last().expect("steps ran") - times[0])
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_run_together_up_to_the_limit() {
+    let waits = "objectives: { rto: 1h }
+targets: {}
+recovery:
+  - parallel:
+      - { action: wait, id: a, with: { for: 30s } }
+      - { action: wait, id: b, with: { for: 30s } }
+      - { action: wait, id: c, with: { for: 30s } }
+  - { action: wait, id: d, with: { for: 10s } }";
+    for (limit, most, least_ms, most_ms) in
+        [(10, 3, 40_000, 45_000), (2, 2, 70_000, 77_000), (1, 1, 100_000, 110_000)]
+    {
+        let bench = Bench::new(&text("/", &format!("concurrency: {limit}\n{waits}"))).await;
+        let (_, journal) = Play::start(&bench).ends_with(0).await;
+        let (at_once, took) = abreast(&journal.lines());
+        assert_eq!(at_once, most, "concurrency {limit}");
+        assert!((least_ms..most_ms).contains(&took), "concurrency {limit}: {took} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verify_probe_is_not_satisfied_by_the_steady_state() {
+    let steps = format!(
+        "{RESTORE}\nverify: [{{ name: other, probe: http, with: {{ url: \"http://127.0.0.1:8080/other\", status: 200 }}, every: 1s }}]"
+    )
+    .replace("rto: 1h", "rto: 40m, give_up: 1h");
+    let bench = Bench::new(&text("/", &steps)).await;
+    bench.sim.answer_http("http://127.0.0.1:8080/other", 503, "");
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Verify).await;
+    let (ended, journal) = play.ends_with(11).await;
+    assert!(!ended.measured.marks.contains_key("t6"), "{:?}\n{}", ended.measured, dump(&journal));
+}

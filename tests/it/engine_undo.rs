@@ -1,0 +1,256 @@
+//! What is put back, kept, mended and left to a person.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redrill::cloud::Mutation;
+use redrill::cloud::faulty::{Fault, Faulty};
+use redrill::engine::People;
+use redrill::journal::{Event, Mode};
+use redrill::model::{Stage, Tags};
+use redrill::sim::InstanceSeed;
+
+use crate::bench::{Bench, dump};
+use crate::play::{Play, accepted, again, drill, meddle, target};
+use crate::world::differences;
+
+const CUT: &str = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]
+recovery: [{ action: wait, with: { for: 30s } }]";
+const RESTORE: &str = "objectives: { rto: 1h }
+targets: { it: { resource: rds.instance, tags: { role: orders } } }
+recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]";
+
+async fn association(bench: &Bench, subnet: &str) -> (String, String) {
+    let filter = redrill::cloud::Filter::default();
+    let tables = bench.sim.cloud().reads.ec2.route_tables(&filter, None).await.expect("reads").items;
+    let on = tables.iter().find_map(|t| {
+        let a = t.associations.iter().find(|a| a.subnet.as_deref() == Some(subnet))?;
+        Some((a.id.clone(), t.id.clone()))
+    });
+    on.expect("the subnet has a table")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_moved_is_left_and_finished_once_it_is_mended() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let subnet = target(&bench);
+    let own = association(&bench, &subnet).await.1;
+    let other = {
+        let filter = redrill::cloud::Filter::default();
+        let tables = bench.sim.cloud().reads.ec2.route_tables(&filter, None).await.unwrap().items;
+        tables.into_iter().find(|t| t.tags.get("Name").is_some_and(|n| n == "shop-public")).unwrap().id
+    };
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let (id, _) = association(&bench, &subnet).await;
+    meddle(&bench, Mutation::ReplaceRouteTableAssociation { association: id, table: other.clone() }).await;
+    let (ended, journal) = play.ends_with(20).await;
+    assert!(ended.reasons[0].contains("somebody else acted"), "{:?}", ended.reasons);
+    assert_eq!(association(&bench, &subnet).await.1, other, "foreign state is never overwritten");
+
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 20, "it is not mended yet: {:?}", ended.reasons);
+    let (id, _) = association(&bench, &subnet).await;
+    meddle(&bench, Mutation::ReplaceRouteTableAssociation { association: id, table: own }).await;
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+    // and once more: there is nothing left to do
+    let changes = bench.sim.changes().len();
+    let (ended, _) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!((ended.exit_code, bench.sim.changes().len()), (0, changes));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_could_not_be_removed_is_removed_by_a_rollback() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let deny = |_, m: &Mutation| matches!(m, Mutation::DeleteTags { .. }).then_some(Fault::Deny);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, deny)));
+    let (ended, journal) = Play::of(&bench, cloud, People::Ask).ends_with(20).await;
+    assert!(ended.reasons[0].contains("redrill:held"), "{:?}", ended.reasons);
+    assert_ne!(before, bench.sim.snapshot());
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_taken_up_hours_later_still_looks_before_it_judges() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.until(|e| matches!(e, Event::Cleaned {} | Event::Released { .. })).await;
+    for _ in 0..3 {
+        play.signal().await;
+    }
+    let (_, journal) = play.end().await;
+    tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
+    let (ended, journal) = again(&bench, Mode::Resume, &journal).await;
+    assert_ne!(ended.exit_code, 20, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_replacement_is_launched_by_a_later_rollback() {
+    let text = "objectives: { rto: 10m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.terminate-instances, target: it }]
+recovery: [{ action: ec2.launch-replacement, target: it }]";
+    let bench = Bench::new(&drill("/health", text)).await;
+    let before = bench.sim.snapshot();
+    let deny = |_, m: &Mutation| matches!(m, Mutation::RunInstances { .. }).then_some(Fault::Deny);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, deny)));
+    let (ended, journal) = Play::of(&bench, cloud, People::Ask).ends_with(20).await;
+    assert!(ended.reasons.iter().any(|r| r.contains("is not mended")), "{:?}", ended.reasons);
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_for_one_member_is_split_and_only_what_is_gone_is_replaced() {
+    let text = "objectives: { rto: 10m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web } } }
+fault: [{ action: ec2.terminate-instances, target: it }]
+recovery: [{ action: ec2.launch-replacement, target: it }]";
+    let bench = Bench::new(&drill("/health", text)).await;
+    let before = bench.sim.snapshot();
+    let survivor = target(&bench);
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Baseline).await;
+    bench.sim.protect(&survivor);
+    let (_, journal) = play.ends_with(14).await;
+    bench.sim.edit_instance(&survivor, |_, d| d.disable_api_termination = false);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+    assert_eq!(wrong, [""; 0], "{}", dump(&journal));
+    assert_eq!(accepted(&bench, "ec2:RunInstances"), 2, "the one that stands is not replaced");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_is_terminated_with_one_call_a_zone_and_decoys_are_left_alone() {
+    let text = "objectives: { rto: 10m }
+allow_irreversible: true
+impact: none-expected
+targets: { it: { resource: ec2.instance, tags: { fleet: big } } }
+fault: [{ action: ec2.terminate-instances, target: it }]";
+    let mut decoys = Vec::new();
+    let mut subnets = Vec::new();
+    let bench = Bench::with(&drill("/", text), |sim| {
+        let shop = sim.snapshot();
+        subnets = ["10.20.10.0/24", "10.20.11.0/24"]
+            .map(|cidr| {
+                let all = shop["subnets"].as_object().unwrap();
+                all.iter().find(|(_, s)| s["cidr"] == cidr).unwrap().0.clone()
+            })
+            .to_vec();
+        for n in 0..255 {
+            let fleet = if n % 51 == 50 { "bigger" } else { "big" };
+            let id = sim.add_instance(&InstanceSeed {
+                name: format!("fleet-{n}"),
+                subnet: subnets[n % 2].clone(),
+                instance_type: "t3.small".to_owned(),
+                security_groups: vec![],
+                tags: Tags::from([("fleet".to_owned(), fleet.to_owned())]),
+                user_data: None,
+            });
+            if fleet == "bigger" {
+                decoys.push(id);
+            }
+        }
+    })
+    .await;
+    assert_eq!((bench.plan.targets["it"].drawn.len(), decoys.len()), (250, 5));
+    Play::start(&bench).ends_with(0).await;
+    assert_eq!(accepted(&bench, "ec2:TerminateInstances"), 2);
+    let after = bench.sim.snapshot();
+    let left = after["instances"].as_object().unwrap();
+    assert!(decoys.iter().all(|id| left.contains_key(id)));
+    assert_eq!(left.len(), 5 + 4, "the decoys and the shop's own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_whose_answer_was_lost_is_found_and_not_applied_twice() {
+    let bench = Bench::new(&drill("/", RESTORE)).await;
+    let before = bench.sim.snapshot();
+    let lose = |_, m: &Mutation| matches!(m, Mutation::RestoreDb { .. }).then_some(Fault::LoseAnswer);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, lose)));
+    let (ended, _) = Play::of(&bench, cloud, People::Ask).ends_with(0).await;
+    let restores: Vec<_> =
+        bench.sim.changes().into_iter().filter(|c| c.operation.contains("RestoreDB")).collect();
+    assert_eq!(restores.len(), 1);
+    let least = i64::try_from(bench.sim.restore_time().0.as_millis()).unwrap();
+    assert!(ended.measured.rta_ms.is_some_and(|ms| ms >= least), "{:?}", ended.measured);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_restore_that_is_given_up_is_waited_for_and_removed() {
+    for stop in [false, true] {
+        let give_up = if stop { "2h" } else { "5m" };
+        let text = RESTORE.replace("rto: 1h", &format!("rto: 4m, give_up: {give_up}"));
+        let bench = Bench::new(&drill("/", &text)).await;
+        let before = bench.sim.snapshot();
+        let mut play = Play::start(&bench);
+        play.until(|e| matches!(e, Event::StepApplied { .. })).await;
+        if stop {
+            play.signal().await;
+        }
+        let (_, journal) = play.ends_with(if stop { 13 } else { 11 }).await;
+        assert_eq!(accepted(&bench, "rds:DeleteDBInstance"), 1, "{}", dump(&journal));
+        assert_eq!(before, bench.sim.snapshot());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_recoveries_made_is_kept_or_removed_as_the_drill_says() {
+    for (after, kept) in [("remove", false), ("keep", true)] {
+        let text = RESTORE.replace("target: it, with", &format!("target: it, after: {after}, with"));
+        let bench = Bench::new(&drill("/", &text)).await;
+        let before = bench.sim.snapshot();
+        let (_, journal) = Play::start(&bench).ends_with(0).await;
+        let now = bench.sim.snapshot();
+        assert_eq!(before == now, !kept, "{after}\n{}", dump(&journal));
+        let count = |s: &serde_json::Value| s["databases"].as_object().unwrap().len();
+        assert_eq!(count(&now) - count(&before), usize::from(kept));
+        let text = now["databases"].to_string();
+        assert_eq!(text.contains("redrill:kept"), kept);
+        assert!(!text.contains("redrill:run") && !text.contains("redrill:held"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_made_needs_not_be_kept() {
+    let text = RESTORE.replace("target: it, with", "target: it, after: keep, with");
+    let bench = Bench::new(&drill("/", &text)).await;
+    let before = bench.sim.snapshot();
+    let lose = |_, m: &Mutation| matches!(m, Mutation::RestoreDb { .. }).then_some(Fault::LoseRequest);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, lose)));
+    let (_, journal) = Play::of(&bench, cloud, People::Ask).ends_with(14).await;
+    assert_eq!(before, bench.sim.snapshot(), "{}", dump(&journal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_held_tag_is_there_before_the_first_change_and_gone_after_the_last() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    Play::start(&bench).ends_with(11).await;
+    let changes = bench.sim.changes();
+    let (first, last) = (changes.first().unwrap(), changes.last().unwrap());
+    assert_eq!((first.operation.as_str(), last.operation.as_str()), ("ec2:CreateTags", "ec2:DeleteTags"));
+    let value = first.change.as_ref().unwrap().to_string();
+    assert!(
+        value.contains(bench.run.as_str()) && value.contains("vpc.detach-route-table was rtb-"),
+        "{value}"
+    );
+    for t in &bench.plan.targets["it"].drawn {
+        assert!(value.contains(&t.id), "{} is held", t.id);
+    }
+    assert!(!bench.sim.snapshot().to_string().contains("redrill:held"));
+}
