@@ -25,6 +25,9 @@ use crate::journal::{Event, Line, Mark, Measured, Mode, Phase, StopCause, Verdic
 use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
 use crate::plan::{Plan, PlannedStep};
 
+/// How one task ended.
+type Joined = Result<(tokio::task::Id, (Task, Result<(), JournalError>)), tokio::task::JoinError>;
+
 /// Who confirms manual steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum People {
@@ -419,10 +422,7 @@ impl Loop {
         self.by_id.insert(handle.id(), task);
     }
 
-    async fn ended(
-        &mut self,
-        done: Result<(tokio::task::Id, (Task, Result<(), JournalError>)), tokio::task::JoinError>,
-    ) -> Result<(), EngineError> {
+    async fn ended(&mut self, done: Joined) -> Result<(), EngineError> {
         match done {
             Ok((id, (task, result))) => {
                 self.by_id.remove(&id);

@@ -101,7 +101,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     for t in own(shared).await {
         match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
-                ec2.push(t.id)
+                ec2.push(t.id);
             }
             _ => {
                 if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {

@@ -526,6 +526,7 @@ impl RunState {
         }
     }
 
+    #[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
     fn cell(&mut self, step: &StepId, target: &Option<String>) -> &mut CellState {
         self.cells.entry((step.clone(), target.clone())).or_default()
     }

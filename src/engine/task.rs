@@ -376,6 +376,7 @@ fn unknown(e: ActionError) -> ActionError {
     ActionError { effect: EffectCertainty::Unknown, ..e }
 }
 
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 async fn progress_note(
     shared: &Shared,
     step: &PlannedStep,
@@ -391,6 +392,7 @@ async fn progress_note(
     shared.recorder.note(vec![event]).await
 }
 
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 fn failed(step: &PlannedStep, target: &Option<String>, e: &ActionError) -> Event {
     Event::StepFailed {
         step: step.id.clone(),
@@ -559,6 +561,7 @@ fn on(target: Option<&str>) -> String {
     target.map(|t| format!(" on {t}")).unwrap_or_default()
 }
 
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: bool) -> Event {
     use catalog::Undone;
     let (how, proof) = match done {

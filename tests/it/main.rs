@@ -1,12 +1,17 @@
 //! The one integration binary: each further one would link everything again.
 
+mod architecture;
 mod bench;
+mod catalog;
+mod cli;
 mod conformance;
 mod crash;
 mod engine_edges;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;
+mod generated;
 mod play;
+mod postgres;
 mod shipped;
 mod world;
