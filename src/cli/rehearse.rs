@@ -127,8 +127,11 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
     Ok(ended.exit_code)
 }
 
-/// The same plan, for the simulator: another world has another hash.
-fn on_sim(plan: Plan) -> Plan {
+/// The same plan, for the simulator: another world has another hash, and its resources another birth.
+fn on_sim(mut plan: Plan) -> Plan {
+    for target in plan.targets.values_mut().flat_map(|t| &mut t.drawn) {
+        target.attrs.remove(crate::inventory::CREATED);
+    }
     Plan {
         world: World::Sim,
         account: "123456789012".to_owned(),

@@ -11,11 +11,11 @@ use super::gate::StepGate;
 use super::state::RunState;
 use crate::catalog::Gate as _;
 use crate::cloud::{CloudError, ErrorKind, Mutation};
-use crate::inventory;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
 use crate::model::target::TAG_HELD;
 use crate::model::{ResourceKind, Tags, Target};
+use crate::plan;
 
 /// Ids per tagging call: EC2 takes up to 1,000.
 const IDS_PER_CALL: usize = 500;
@@ -150,7 +150,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
 /// cannot be read whose the tag is, it counts as ours, since that is what the journal says.
 async fn own(shared: &Shared) -> Vec<Target> {
     let all = targets(shared);
-    let Ok(now) = inventory::reread_all(&shared.cloud.reads, &shared.plan.region, &all).await else {
+    let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
         return all;
     };
     let foreign = |t: &Option<Target>| {

@@ -122,6 +122,18 @@ pub async fn build(
     Ok(plan)
 }
 
+/// Reads targets again, as they are now; `None` for what is gone.
+///
+/// # Errors
+/// Where AWS cannot be read.
+pub async fn read_again(
+    plan: &Plan,
+    reads: &Reads,
+    targets: &[Target],
+) -> Result<Vec<Option<Target>>, CloudError> {
+    inventory::reread_all(reads, &plan.region, targets).await
+}
+
 /// Reads every target of a plan again and says what changed; see [`drift::compare`].
 ///
 /// # Errors
@@ -133,7 +145,7 @@ pub async fn check_drift(
     run: Option<&RunId>,
 ) -> Result<Vec<Finding>, CloudError> {
     let identity = reads.sts.identity().await?;
-    let now = inventory::reread_all(reads, &plan.region, &drift::targets(plan)).await?;
+    let now = read_again(plan, reads, &drift::targets(plan)).await?;
     Ok(drift::compare(plan, &now, &identity.account, world, run))
 }
 

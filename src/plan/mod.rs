@@ -19,7 +19,7 @@ use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::drill::Drill;
 use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
 
-pub use build::{BuildOptions, PlanError, build, check_drift};
+pub use build::{BuildOptions, PlanError, build, check_drift, read_again};
 pub use file::FileError;
 
 #[cfg(test)]
