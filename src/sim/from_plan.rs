@@ -243,6 +243,8 @@ impl World {
             storage_gib: Some(100),
             backup_retention: 7,
             cluster: get("cluster"),
+            // a database with another birth is another one under the same name
+            created_at: get("created_at").and_then(|at| at.parse().ok()),
             tags: t.tags.clone(),
             ..DbInstance::default()
         });
