@@ -3,6 +3,8 @@
 mod bench;
 mod conformance;
 mod crash;
+#[cfg(feature = "aws")]
+mod emulator;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;
