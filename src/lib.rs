@@ -1,21 +1,35 @@
 //! redrill: AWS disaster-recovery drills with a measured recovery clock.
 //!
 //! Data flows one way: drill file → [`plan`] → [`engine`] → [`journal`] → [`view`] → every output.
-//! Pure modules decide, thin ones act. What may import what:
+//! Pure modules decide, thin ones act. What may import what; `tests/it/architecture.rs` reads this
+//! table and fails on any other import:
 //!
 //! ```text
-//! main ─► cli ─► report ─► view ─► journal ─► model
-//!          │
-//!          ▼
-//!        engine ─► { plan, journal, catalog, cloud }
-//!        plan ─► { drill, catalog, inventory }      inventory ─► { drill, cloud }
-//!        drill ─► { model, catalog specs }          catalog ─► { model, cloud }
-//!        aws, sim, net implement cloud              cli picks one and passes it in
+//! model      nothing
+//! cloud      model
+//! catalog    cloud model
+//! drill      catalog model
+//! inventory  cloud drill model
+//! plan       catalog cloud drill inventory model
+//! journal    model
+//! engine     catalog cloud drill journal model plan
+//! view       journal model
+//! report     catalog drill journal model plan view
+//! aws        cloud model
+//! sim        cloud model
+//! net        cloud
+//! sandbox    nothing
+//! cli        everything
+//! main       cli
 //! ```
 //!
-//! `drill`, `plan::{limits, lint, drift}`, `engine::{state, recovery, steady_state, stop}` and
-//! `view` are synchronous and do no I/O. Only `aws` names an SDK type; only `cli` and `report`
-//! write output; only `model::time` reads a clock. `tests/it/architecture.rs` keeps this true.
+//! `aws`, `sim` and `net` implement the traits of `cloud`; `cli` picks among them and passes one in.
+//! `report` knows `catalog`, `drill` and `plan` because a plan is shown before there is a run.
+//!
+//! `drill`, `plan::{limits, lint, drift, file}`, `view` and `engine::{state, decide, recovery,
+//! steady_state, stop, verdict, rollup, setup}` are synchronous and do no I/O. Only `aws` names an
+//! SDK type; only `cli` writes to the terminal (`report` makes the text); only `model::time` reads a
+//! clock. The same test keeps all of this true.
 
 #[cfg(feature = "aws")]
 pub mod aws;

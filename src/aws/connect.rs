@@ -114,7 +114,7 @@ pub async fn connect(
             cloudfront: clients.cloudfront(&clients.change),
         }),
         local,
-        world: if overridden { World::Emulator } else { World::Aws },
+        world: if elsewhere(&base) { World::Emulator } else { World::Aws },
         region,
     })
 }
@@ -266,21 +266,38 @@ fn finish(
     Ok(builder.build())
 }
 
-/// Whether any service goes anywhere but to AWS's own endpoint, asked the way the clients ask.
+/// Whether any service has an endpoint set, asked the way the clients ask.
 fn overridden(config: &SdkConfig) -> bool {
-    config.endpoint_url().is_some()
-        || config.service_config().is_some_and(|settings| {
-            SERVICES.iter().any(|service| {
-                ServiceConfigKey::builder()
-                    .service_id(service)
-                    .env("AWS_ENDPOINT_URL")
-                    .profile("endpoint_url")
-                    .build()
-                    .ok()
-                    .and_then(|key| settings.load_config(key))
-                    .is_some()
-            })
-        })
+    !endpoints(config).is_empty()
+}
+
+/// Whether any service goes anywhere but to AWS: a private endpoint of AWS (PrivateLink) is AWS.
+fn elsewhere(config: &SdkConfig) -> bool {
+    endpoints(config).iter().any(|url| !is_aws(url))
+}
+
+/// Every endpoint that is set, for all services or for one.
+fn endpoints(config: &SdkConfig) -> Vec<String> {
+    let mut found: Vec<String> = config.endpoint_url().map(str::to_owned).into_iter().collect();
+    if let Some(settings) = config.service_config() {
+        found.extend(SERVICES.iter().filter_map(|service| {
+            ServiceConfigKey::builder()
+                .service_id(service)
+                .env("AWS_ENDPOINT_URL")
+                .profile("endpoint_url")
+                .build()
+                .ok()
+                .and_then(|key| settings.load_config(key))
+        }));
+    }
+    found
+}
+
+/// Whether a URL's host is AWS's own. `api.aws` is the domain of its dual-stack endpoints.
+fn is_aws(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
 }
 
 fn endpoint_url(text: &str) -> Result<reqwest::Url, CloudError> {

@@ -66,25 +66,23 @@ impl Ec2 for Ec2Reads {
     }
 
     async fn addresses(&self, instances: &[String]) -> CloudResult<Vec<Address>> {
-        if instances.is_empty() {
-            return Ok(Vec::new());
-        }
-        let out = self
-            .client
-            .describe_addresses()
-            .filters(sdk::Filter::builder().name("instance-id").set_values(Some(instances.to_vec())).build())
-            .send()
-            .await
-            .map_err(failed_read("ec2:DescribeAddresses"))?;
-        Ok(out
-            .addresses()
-            .iter()
-            .map(|a| Address {
+        let mut found = Vec::new();
+        // a filter takes at most 200 values
+        for ids in instances.chunks(200) {
+            let out = self
+                .client
+                .describe_addresses()
+                .filters(sdk::Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build())
+                .send()
+                .await
+                .map_err(failed_read("ec2:DescribeAddresses"))?;
+            found.extend(out.addresses().iter().map(|a| Address {
                 allocation: a.allocation_id().unwrap_or_default().to_owned(),
                 public_ip: a.public_ip().unwrap_or_default().to_owned(),
                 instance: non_empty(a.instance_id()),
-            })
-            .collect())
+            }));
+        }
+        Ok(found)
     }
 
     async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>> {

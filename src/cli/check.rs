@@ -1,12 +1,14 @@
 //! `redrill check`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{CliError, DrillArgs, Global, Kind, Output, out};
-use crate::drill::{self, LoadOptions, Loaded};
+use crate::drill::{self, LoadOptions, Loaded, Problems};
 
 /// Check drill files; report every problem with line and column.
 #[derive(Debug, Args)]
@@ -18,41 +20,70 @@ pub struct CheckArgs {
     drill: DrillArgs,
 }
 
-/// Reads and checks a drill file.
-pub fn load(path: &std::path::Path, args: &DrillArgs) -> Result<Loaded, CliError> {
+/// Reads a drill file and checks it whole: what `plan`, `run` and `rehearse` need.
+pub fn load(path: &Path, args: &DrillArgs) -> Result<Loaded, CliError> {
+    read(path, args, drill::load)?.map_err(|p| CliError::rendered(Kind::Usage, p.to_string()))
+}
+
+type Checker = fn(&str, &str, &LoadOptions) -> Result<Loaded, Problems>;
+
+/// The file's own problems, inside what kept it from being read.
+fn read(path: &Path, args: &DrillArgs, checker: Checker) -> Result<Result<Loaded, Problems>, CliError> {
     let name = path.display().to_string();
-    let text = std::fs::read(path).map_err(|e| {
-        CliError::usage(format!("cannot read {name}"))
-            .because(e)
-            .hint("name a drill file, for example drills/ec2-instance-loss.yaml")
-    })?;
-    let text = String::from_utf8(text).map_err(|e| {
-        CliError::usage(format!("{name} is not UTF-8 text, from byte {}", e.utf8_error().valid_up_to()))
-    })?;
+    let unreadable = |e: std::io::Error| {
+        let hint = match e.kind() {
+            std::io::ErrorKind::IsADirectory => {
+                "name the drill files in it, for example with a shell's *.yaml"
+            }
+            _ => "name a drill file, for example drills/ec2-instance-loss.yaml",
+        };
+        CliError::usage(format!("cannot read {name}")).because(e).hint(hint)
+    };
+    let mut bytes = Vec::new();
+    // one byte more than a drill may have: enough to refuse an endless file without reading it
+    File::open(path)
+        .and_then(|f| f.take(drill::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        // cut in the middle of a character, far beyond what a drill may have
+        Err(e) if e.as_bytes().len() > drill::MAX_BYTES => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        Err(e) => {
+            let at = e.utf8_error().valid_up_to();
+            return Err(CliError::usage(format!("{name} is not UTF-8 text, from byte {at}"))
+                .hint("a drill is a YAML file; is this the right one?"));
+        }
+    };
     let options = LoadOptions { env: args.env.clone(), set: args.set.clone() };
-    drill::load(&name, &text, &options).map_err(|p| CliError::rendered(Kind::Usage, p.to_string()))
+    Ok(checker(&name, &text, &options))
 }
 
 pub fn run(global: &Global, args: &CheckArgs) -> Result<u8, CliError> {
     let mut bad = 0;
     for path in &args.files {
-        match (load(path, &args.drill), global.output) {
-            (Ok(l), Output::Text) => {
-                out::line(&format!(
-                    "ok    {}  {} ({} steps)",
-                    path.display(),
-                    l.drill.title,
-                    l.drill.fault.len() + l.drill.recovery.len()
-                ));
+        // values that only a run needs may be missing
+        let checked = read(path, &args.drill, drill::check);
+        let ok = matches!(checked, Ok(Ok(_)));
+        bad += usize::from(!ok);
+        match (checked, global.output) {
+            (Ok(Ok(l)), Output::Text) => {
+                let steps = l.drill.fault.iter().chain(&l.drill.recovery);
+                let n: usize = steps.map(|s| s.parallel.as_ref().map_or(1, Vec::len)).sum();
+                let noun = if n == 1 { "step" } else { "steps" };
+                out::line(&format!("ok    {}  {} ({n} {noun})", path.display(), l.drill.title));
             }
-            (Ok(l), Output::Json) => out::json(&json!({"file": path, "ok": true, "drill": l.drill.name})),
-            (Err(e), Output::Text) => {
-                bad += 1;
-                out::note(&e.text());
+            (Ok(Err(problems)), Output::Text) => out::note(&problems.to_string()),
+            (Err(e), Output::Text) => out::error(&e),
+            (Ok(Ok(l)), Output::Json) => {
+                out::json(&json!({"file": path, "ok": true, "drill": l.drill.name, "problems": []}));
+            }
+            (Ok(Err(p)), Output::Json) => {
+                out::json(&json!({"file": path, "ok": false, "drill": null, "problems": p.problems}));
             }
             (Err(e), Output::Json) => {
-                bad += 1;
-                out::json(&json!({"file": path, "ok": false, "problems": e.text()}));
+                let problem =
+                    json!({"line": null, "column": null, "message": e.message(), "hint": e.hints().first()});
+                out::json(&json!({"file": path, "ok": false, "drill": null, "problems": [problem]}));
             }
         }
     }

@@ -27,12 +27,13 @@ pub struct CliError {
     message: String,
     hints: Vec<String>,
     rendered: bool,
+    told: bool,
 }
 
 impl CliError {
     /// Of any kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), rendered: false }
+        Self { kind, message: message.into(), hints: Vec::new(), rendered: false, told: false }
     }
 
     /// Exit code 2.
@@ -74,9 +75,31 @@ impl CliError {
         self
     }
 
+    /// Machines have been told already: the result line is printed.
+    #[must_use]
+    pub fn told(mut self) -> Self {
+        self.told = true;
+        self
+    }
+
+    /// Whether [`Self::told`] was called.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// The kind.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What went wrong, with its causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to type next.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
     }
 
     /// The exit code.
@@ -114,7 +137,10 @@ impl From<crate::cloud::CloudError> for CliError {
             K::Expired => {
                 ("the AWS credentials are expired or not valid", "log in again, then repeat the command")
             }
-            K::Denied => ("AWS denied a call", "give the caller the permissions that `redrill plan` lists"),
+            K::Denied => (
+                "AWS denied a call",
+                "give the caller the permissions that `redrill catalog NAME` names for each action",
+            ),
             K::Unreachable => {
                 ("AWS could not be reached", "check the network, the region, and --endpoint-url")
             }

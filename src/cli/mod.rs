@@ -17,6 +17,7 @@ mod out;
 mod people;
 mod plan;
 mod progress;
+mod reference;
 mod rehearse;
 mod report;
 mod resume;
@@ -28,6 +29,7 @@ mod session;
 mod world;
 
 pub use error::{CliError, Kind};
+pub use reference::reference;
 
 /// AWS disaster-recovery drills: break or restore by tag, time the recovery against its RTO, put
 /// everything back, and leave evidence.
@@ -42,21 +44,29 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// How results are printed on stdout.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text, env = "REDRILL_OUTPUT")]
+    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Text, env = "REDRILL_OUTPUT", hide_env_values = true)]
     pub output: Output,
     /// Folder for runs and locks.
-    #[arg(long, global = true, value_name = "DIR", default_value = ".redrill", env = "REDRILL_STATE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".redrill",
+        env = "REDRILL_STATE",
+        hide_env_values = true
+    )]
     pub state: PathBuf,
     /// AWS profile.
-    #[arg(long, global = true, env = "REDRILL_PROFILE")]
+    #[arg(long, global = true, value_name = "NAME", env = "REDRILL_PROFILE", hide_env_values = true)]
     pub profile: Option<String>,
     /// AWS region.
-    #[arg(long, global = true, env = "REDRILL_REGION")]
+    #[arg(long, global = true, value_name = "NAME", env = "REDRILL_REGION", hide_env_values = true)]
     pub region: Option<String>,
     /// Endpoint of an AWS emulator; everything run there is marked as not being AWS.
-    #[arg(long, global = true, value_name = "URL", env = "REDRILL_ENDPOINT_URL")]
+    #[arg(long, global = true, value_name = "URL", env = "REDRILL_ENDPOINT_URL", hide_env_values = true)]
     pub endpoint_url: Option<String>,
 }
 
@@ -133,9 +143,14 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    let ends_with_result = cli.command.ends_with_result();
     match cli.command.run(&cli.global) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
+            if ends_with_result && cli.global.output == Output::Json && !e.is_told() {
+                let verdict = (e.kind() == Kind::Refused).then_some(crate::journal::Verdict::Refused);
+                out::result(&out::Outcome { verdict, exit_code: e.exit_code(), ..out::Outcome::default() });
+            }
             out::error(&e);
             ExitCode::from(e.exit_code())
         }
@@ -143,6 +158,11 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// Whether its JSON ends with a result line, however it comes out.
+    fn ends_with_result(&self) -> bool {
+        matches!(self, Self::Demo(_) | Self::Run(_) | Self::Rehearse(_) | Self::Resume(_) | Self::Rollback(_))
+    }
+
     fn run(self, global: &Global) -> Result<u8, CliError> {
         match self {
             Self::Demo(a) => demo::run(global, &a),

@@ -5,6 +5,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use super::CliError;
+use crate::journal::{Measured, Verdict};
+use crate::model::RunId;
 
 /// Writes text to stdout.
 pub fn print(text: &str) {
@@ -24,6 +26,32 @@ pub fn json<T: serde::Serialize>(value: &T) {
         Ok(text) => line(&text),
         Err(e) => note(&format!("redrill: BUG: {e}")),
     }
+}
+
+/// How a run came out, for machines: the last line of `run`, `resume`, `rollback`, `demo` and `rehearse`.
+#[derive(Default)]
+pub struct Outcome<'a> {
+    /// The run; `None` where it came to none.
+    pub run: Option<&'a RunId>,
+    /// The verdict, where there is one.
+    pub verdict: Option<Verdict>,
+    /// What was measured.
+    pub measured: Option<&'a Measured>,
+    /// The objective, in milliseconds.
+    pub rto_ms: Option<i64>,
+    /// The exit code.
+    pub exit_code: u8,
+}
+
+/// Writes the result line.
+pub fn result(o: &Outcome<'_>) {
+    json(&serde_json::json!({
+        "type": "result", "v": 1, "run": o.run, "verdict": o.verdict.map(Verdict::name),
+        "rta_ms": o.measured.and_then(|m| m.rta_ms),
+        "rta_low_ms": o.measured.and_then(|m| m.rta_low_ms),
+        "rta_high_ms": o.measured.and_then(|m| m.rta_high_ms),
+        "rto_ms": o.rto_ms, "exit_code": o.exit_code
+    }));
 }
 
 /// Writes a line to stderr.

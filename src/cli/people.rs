@@ -5,7 +5,8 @@
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
-use super::session::operator;
+use super::runs::finished;
+use super::session::{operator, read_journal};
 use super::{CliError, Global, Output, out};
 use crate::journal::Mark;
 use crate::journal::runs::{self, Request};
@@ -20,11 +21,16 @@ pub struct MarkArgs {
     #[arg(value_enum)]
     mark: MarkKind,
     /// When it was, if not now (RFC 3339).
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<DateTime<Utc>>,
     /// Anything worth keeping.
     #[arg(long, default_value = "")]
     note: String,
+}
+
+fn time(s: &str) -> Result<DateTime<Utc>, String> {
+    let read = DateTime::parse_from_rfc3339(s).map(|t| t.to_utc());
+    read.map_err(|_| "write a time with its zone, for example 2026-01-31T14:05:00Z".to_owned())
 }
 
 /// The marks people set.
@@ -102,6 +108,16 @@ fn leave(
     request: impl FnOnce(String) -> Request,
 ) -> Result<u8, CliError> {
     let dir = runs::find(&global.state, run).map_err(super::runs::not_found)?;
+    // a journal that cannot be read may still belong to a process that works on it
+    if let Ok(lines) = read_journal(&dir)
+        && let Some(verdict) = finished(&lines)
+    {
+        let (id, verdict) = (dir.id(), verdict.name());
+        return Err(CliError::usage(format!(
+            "run {id} is finished already ({verdict}); nobody would see a request"
+        ))
+        .hint("`redrill runs` lists those that are not"));
+    }
     let who = operator();
     dir.leave(&request(format!("{}@{}", who.user, who.host)))
         .map_err(|e| CliError::internal("the request could not be left in the run's inbox").because(e))?;

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::check::load;
+use super::out::Outcome;
 use super::{CliError, DrillArgs, Global, Kind, Output, out, plan, session};
 use crate::engine::{self, Control, People, Setup};
 use crate::journal::writer::MemoryJournal;
-use crate::journal::{Line, Mode, Verdict};
+use crate::journal::{Line, Mode};
 use crate::model::time::{SystemClock, VirtualClock};
 use crate::model::{Clock, World};
 use crate::plan::Plan;
@@ -111,11 +111,13 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         view.apply(&line);
     }
     match global.output {
-        Output::Json => out::json(&json!({
-            "type": "result", "v": 1, "run": run, "verdict": ended.verdict.map(Verdict::name),
-            "rta_ms": ended.measured.rta_ms, "rta_low_ms": ended.measured.rta_low_ms,
-            "rta_high_ms": ended.measured.rta_high_ms, "rto_ms": rto_ms, "exit_code": ended.exit_code
-        })),
+        Output::Json => out::result(&Outcome {
+            run: Some(&run),
+            verdict: ended.verdict,
+            measured: Some(&ended.measured),
+            rto_ms: Some(rto_ms),
+            exit_code: ended.exit_code,
+        }),
         Output::Text => {
             out::print(&report::timeline::timeline(&view));
             out::line("");

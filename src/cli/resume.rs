@@ -53,6 +53,9 @@ fn take_up(
         // killed before its first line: nothing was sent, so there is nothing to put back
         return runs::nothing_happened(global, &dir);
     }
+    if let Some(code) = runs::finished_already(global, &dir, &lines, mode) {
+        return Ok(code);
+    }
     let plan = session::read_plan(&dir)?;
     if let Some(crate::journal::Event::Header { plan_sha256, .. }) = lines.first().map(|l| &l.event)
         && *plan_sha256 != plan.sha256()

@@ -1,11 +1,11 @@
 //! `redrill runs` and `redrill show`.
 
 use clap::Args;
-use serde_json::json;
 
+use super::out::Outcome;
 use super::{CliError, Global, Kind, Output, out, session};
-use crate::journal::Verdict;
 use crate::journal::runs::{self, RunDir, RunsError};
+use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::report::{self, time};
 use crate::view::RunView;
 
@@ -27,8 +27,13 @@ pub struct ShowArgs {
 /// No such run, or the folder cannot be read.
 pub fn not_found(e: RunsError) -> CliError {
     match e {
-        RunsError::NotFound { .. } | RunsError::NoRuns { .. } | RunsError::Ambiguous { .. } => {
+        RunsError::NoRuns { .. } => CliError::usage(e.to_string())
+            .hint("make one with `redrill demo`, or name another folder with --state"),
+        RunsError::NotFound { .. } | RunsError::Ambiguous { .. } => {
             CliError::usage(e.to_string()).hint("`redrill runs` lists them; --state names another folder")
+        }
+        RunsError::NotAFolder { .. } => {
+            CliError::usage(e.to_string()).hint("name the folder of the runs with --state")
         }
         e => CliError::new(Kind::Journal, "the state folder cannot be read").because(e),
     }
@@ -38,14 +43,53 @@ pub fn not_found(e: RunsError) -> CliError {
 pub fn nothing_happened(global: &Global, dir: &RunDir) -> Result<u8, CliError> {
     match global.output {
         Output::Text => {
-            out::line(&format!("run {} ended before its first line; nothing was changed", dir.id()))
+            out::line(&format!("run {} ended before its first line; nothing was changed", dir.id()));
         }
-        Output::Json => out::json(&json!({
-            "type": "result", "v": 1, "run": dir.id(), "verdict": null, "rta_ms": null, "rta_low_ms": null,
-            "rta_high_ms": null, "rto_ms": null, "exit_code": 0
-        })),
+        Output::Json => out::result(&Outcome { run: Some(dir.id()), ..Outcome::default() }),
     }
     Ok(0)
+}
+
+/// How a run ended, unless a process took it up again afterwards.
+fn end(lines: &[Line]) -> Option<(Verdict, &Measured)> {
+    let last = lines.iter().rev().find_map(|l| match &l.event {
+        Event::Finished { verdict, measured, .. } => Some(Some((*verdict, measured.as_ref()))),
+        Event::Attached { .. } => Some(None),
+        _ => None,
+    });
+    last.flatten()
+}
+
+/// The verdict of a run that is over.
+pub fn finished(lines: &[Line]) -> Option<Verdict> {
+    end(lines).map(|(verdict, _)| verdict)
+}
+
+/// `resume` or `rollback` of a run that came to its end and left nothing to do; `None` for any other.
+/// No world is asked, so that this needs neither network nor credentials.
+pub fn finished_already(global: &Global, dir: &RunDir, lines: &[Line], mode: Mode) -> Option<u8> {
+    let (verdict, measured) = end(lines)?;
+    if verdict == Verdict::Stuck {
+        return None; // what is stuck is tried again
+    }
+    let outcome = match mode {
+        Mode::Rollback => Outcome { run: Some(dir.id()), ..Outcome::default() },
+        _ => Outcome {
+            run: Some(dir.id()),
+            verdict: Some(verdict),
+            measured: Some(measured),
+            rto_ms: Some(measured.rto_ms),
+            exit_code: verdict.exit_code(),
+        },
+    };
+    match global.output {
+        Output::Text => {
+            let verdict = verdict.name();
+            out::line(&format!("run {} is finished already ({verdict}); nothing was changed", dir.id()));
+        }
+        Output::Json => out::result(&outcome),
+    }
+    Some(outcome.exit_code)
 }
 
 pub fn runs(global: &Global, _args: &RunsArgs) -> Result<u8, CliError> {

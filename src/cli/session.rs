@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::out::Outcome;
 use super::progress::Progress;
 use super::{CliError, Global, Kind, Output, out};
 use crate::cloud::Cloud;
@@ -205,12 +205,10 @@ async fn work_on(
         Err(e) => {
             let e = failed(dir, e);
             if global.output == Output::Json {
-                out::json(&json!({
-                    "type": "result", "v": 1, "run": dir.id(), "verdict": null, "rta_ms": null, "rta_low_ms": null,
-                    "rta_high_ms": null, "rto_ms": rto_ms, "exit_code": e.exit_code()
-                }));
+                let (run, rto_ms) = (Some(dir.id()), Some(rto_ms));
+                out::result(&Outcome { run, rto_ms, exit_code: e.exit_code(), ..Outcome::default() });
             }
-            Err(e)
+            Err(e.told())
         }
     }
 }
@@ -252,15 +250,13 @@ fn write_reports(dir: &RunDir) -> Result<PathBuf, CliError> {
 
 fn result(global: &Global, dir: &RunDir, ended: &Ended, rto_ms: i64, report: Option<&PathBuf>) {
     match global.output {
-        Output::Json => out::json(&json!({
-            "type": "result", "v": 1, "run": dir.id(),
-            "verdict": ended.verdict.map(Verdict::name),
-            "rta_ms": ended.measured.rta_ms,
-            "rta_low_ms": ended.measured.rta_low_ms,
-            "rta_high_ms": ended.measured.rta_high_ms,
-            "rto_ms": rto_ms,
-            "exit_code": ended.exit_code
-        })),
+        Output::Json => out::result(&Outcome {
+            run: Some(dir.id()),
+            verdict: ended.verdict,
+            measured: Some(&ended.measured),
+            rto_ms: Some(rto_ms),
+            exit_code: ended.exit_code,
+        }),
         Output::Text => {
             let Ok(lines) = read_journal(dir) else { return };
             let place = report.map(|p| p.display().to_string());

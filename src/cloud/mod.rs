@@ -75,12 +75,17 @@ where
     F: Future<Output = CloudResult<Page<T>>>,
 {
     let mut items = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
     let mut token = None;
     loop {
         let mut one = page(token).await?;
         items.append(&mut one.items);
         match one.next {
-            Some(next) => token = Some(next),
+            // a listing that hands out the same token for ever must not hold a run up for ever
+            Some(next) if seen.insert(next.clone()) => token = Some(next),
+            Some(_) => {
+                return Err(CloudError::new("listing", ErrorKind::Other, "the same page was offered twice"));
+            }
             None => return Ok(items),
         }
     }

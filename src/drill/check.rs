@@ -245,8 +245,9 @@ fn selectors(drill: &Node, report: &mut Report<'_>) {
 }
 
 fn probes(drill: &Node, known: &Known, report: &mut Report<'_>) {
+    // the journal and every report know a probe by its name alone, whichever section it stands in
+    let mut names: Vec<(&str, &str, usize)> = Vec::new();
     for section in ["steady_state", "verify", "stop"] {
-        let mut names: Vec<(&str, usize)> = Vec::new();
         for item in drill.get(section).map(Node::items).unwrap_or_default() {
             let Some((key, probe)) = item.entry("probe") else { continue };
             let Some(name) = probe.text() else { continue };
@@ -260,15 +261,19 @@ fn probes(drill: &Node, known: &Known, report: &mut Report<'_>) {
                     report.unknown(probe.span, format!("no probe `{name}`"), name, all);
                 }
             }
-            let shown = item.get("name").unwrap_or(probe);
+            let given = item.get("name").filter(|n| n.text() != Some(""));
+            let shown = given.unwrap_or(probe);
             let text = shown.text().unwrap_or(name);
-            match names.iter().find(|(n, _)| *n == text) {
-                Some((_, line)) => report.hint(
+            match names.iter().find(|(n, ..)| *n == text) {
+                Some((_, other, line)) => report.hint(
                     shown.span,
-                    format!("two probes under `{section}` are called `{text}`"),
-                    format!("the other is in line {line}; give one a `name`"),
+                    match *other == section {
+                        true => format!("two probes under `{section}` are called `{text}`"),
+                        false => format!("a probe under `{other}` is called `{text}`, too"),
+                    },
+                    format!("the other is in line {line}; give one a `name` of its own"),
                 ),
-                None => names.push((text, shown.span.start.line)),
+                None => names.push((text, section, shown.span.start.line)),
             }
             rhythm(item, section, report);
         }

@@ -109,7 +109,13 @@ pub(super) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
         }
     }
     if root.is_none() {
-        report.outside("the file is empty", Some("`redrill init` writes a drill to start from".to_owned()));
+        report.outside(
+            "the file is empty",
+            Some(
+                "`redrill schema` says what a drill holds; the shipped drills are good to start from"
+                    .to_owned(),
+            ),
+        );
     }
     root
 }

@@ -370,8 +370,35 @@ fn a_drill_does_something_and_looks_at_something() {
     brief(
         &[("fault:\n", "  - name: shop\n    probe: tcp\n    with: { host: localhost, port: 80 }\nfault:\n")],
         "two probes under `steady_state` are called `shop`",
-        Some("the other is in line 24; give one a `name`"),
+        Some("the other is in line 24; give one a `name` of its own"),
     );
+    // the journal knows a probe by its name alone, so it is one of a kind in the whole drill
+    brief(
+        &[(
+            "verify:\n",
+            "verify:\n  - name: shop\n    probe: tcp\n    with: { host: localhost, port: 80 }\n",
+        )],
+        "a probe under `steady_state` is called `shop`, too",
+        Some("the other is in line 24; give one a `name` of its own"),
+    );
+    brief(
+        &[("verify:\n", "stop:\n  - probe: rds.instance\n    with: { identifier: x }\nverify:\n")],
+        "a probe under `verify` is called `rds.instance`, too",
+        Some("the other is in line 42; give one a `name` of its own"),
+    );
+    brief(
+        &[
+            ("  - name: shop\n    probe: http", "  - name: \"\"\n    probe: http"),
+            ("verify:\n", "verify:\n  - probe: http\n    with: { url: \"http://127.0.0.1/\" }\n"),
+        ],
+        "a probe under `steady_state` is called `http`, too",
+        Some("the other is in line 25; give one a `name` of its own"),
+    );
+    let named = [(
+        "verify:\n",
+        "stop:\n  - name: old\n    probe: rds.instance\n    with: { identifier: x }\nverify:\n",
+    )];
+    assert_eq!(problems(&edited(&named)), "no problem");
     brief(
         &[(
             "verify:\n",

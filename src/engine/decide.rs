@@ -186,6 +186,19 @@ fn forward(state: &RunState, now: i64) -> Decision {
                     Decision::run(vec![Task::Arm])
                 };
             }
+            let untouched = state.t0.is_none()
+                && !state.plan.steps.iter().any(|s| {
+                    s.stage == Stage::Fault && state.cells_of(&s.id).any(|(_, c)| c.status != Status::Idle)
+                });
+            let decides = state.steady.tracks().iter().any(|t| t.info.decides());
+            if untouched
+                && state.mode == Mode::Run
+                && decides
+                && state.steady.healthy_at(now) != Health::Healthy
+            {
+                let why = format!("the steady state was lost before the fault: {}", state.not_healthy(now));
+                return Decision::stop(StopCause::NotSteady, why);
+            }
             if state.mode == Mode::Resume
                 && let Some(skip) = skip_unstarted_faults(state)
             {
@@ -506,6 +519,21 @@ fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {
         },
         Event::SteadyAfter { healthy: false },
     ]
+}
+
+/// Irreversible losses whose planned mending step failed, with that step: a person is needed.
+pub fn mending_failed(state: &RunState) -> Vec<(StepId, StepId)> {
+    let lost = unmended(state);
+    let faults = state.plan.steps.iter().filter(|s| lost.contains(&s.id));
+    faults
+        .filter_map(|fault| {
+            let failed = |r: &&PlannedStep| {
+                mended_by(fault, r)
+                    && state.cells_of(&r.id).any(|(_, c)| matches!(c.status, Status::Failed(_)))
+            };
+            state.plan.steps.iter().find(failed).map(|r| (fault.id.clone(), r.id.clone()))
+        })
+        .collect()
 }
 
 /// Whether a cell counts as an irreversible loss that nothing mended.

@@ -25,6 +25,9 @@ use crate::journal::{Event, Line, Mark, Measured, Mode, Phase, StopCause, Verdic
 use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
 use crate::plan::{Plan, PlannedStep};
 
+/// How one task ended.
+type Joined = Result<(tokio::task::Id, (Task, Result<(), JournalError>)), tokio::task::JoinError>;
+
 /// Who confirms manual steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum People {
@@ -280,6 +283,16 @@ fn header(shared: &Shared, plan_sha256: &str) -> Event {
 /// Measures, judges and records the end.
 async fn finish(shared: &Shared) -> Result<Ended, JournalError> {
     shared.recorder.flush().await?;
+    let lost = shared.recorder.with(|s, _| decide::mending_failed(s)).await;
+    if !lost.is_empty() {
+        let stuck = |(fault, mend): (StepId, StepId)| Event::Stuck {
+            step: None,
+            target: None,
+            error: format!("what step `{fault}` broke is not mended: step `{mend}` failed"),
+            hint: format!("mend the cause, then finish with: redrill rollback {}", shared.run),
+        };
+        shared.recorder.durable(lost.into_iter().map(stuck).collect()).await?;
+    }
     let params = setup::clock_params(&shared.plan);
     let (measured, judged) = shared
         .recorder
@@ -337,6 +350,8 @@ impl Loop {
         let mut controlled = true;
         match probing::standing(&self.shared).await {
             Ok(probes) => self.watch(probes),
+            // a run that is put back goes on without what a probe needs; it is then not judged healthy
+            Err(_) if recorder.with(|s, _| s.mode != Mode::Run).await => {}
             Err(why) => self.record(vec![refuse(why)]).await?,
         }
         loop {
@@ -407,10 +422,7 @@ impl Loop {
         self.by_id.insert(handle.id(), task);
     }
 
-    async fn ended(
-        &mut self,
-        done: Result<(tokio::task::Id, (Task, Result<(), JournalError>)), tokio::task::JoinError>,
-    ) -> Result<(), EngineError> {
+    async fn ended(&mut self, done: Joined) -> Result<(), EngineError> {
         match done {
             Ok((id, (task, result))) => {
                 self.by_id.remove(&id);
@@ -443,6 +455,8 @@ impl Loop {
                 }
                 events
             }
+            // like a signal, an abort during the clean-up changes nothing: it is being put back already
+            Control::Abort { .. } if recorder.with(|s, _| s.stage() == Stage::Undo).await => return Ok(()),
             Control::Abort { by, note } => {
                 let note = if note.is_empty() { String::new() } else { format!(": {note}") };
                 vec![Event::StopRequested {
@@ -526,10 +540,11 @@ async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
     match hold::hold(shared).await? {
         Ok(()) => Ok(()),
         Err(e) => {
-            let cause = if e.effect == EffectCertainty::None && e.kind == crate::cloud::ErrorKind::Denied {
-                StopCause::Aws
-            } else {
-                StopCause::StepFailed
+            // nothing was injected: refused for want of a permission, of room for a tag, or for good measure
+            let cause = match (e.effect, e.kind) {
+                (EffectCertainty::None, crate::cloud::ErrorKind::Denied) => StopCause::Aws,
+                (EffectCertainty::None, _) => StopCause::Refused,
+                _ => StopCause::StepFailed,
             };
             let detail = format!("the targets could not be tagged as held: {e}");
             shared.recorder.durable(vec![Event::StopRequested { cause, detail }]).await

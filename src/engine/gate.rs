@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::recorder::Recorder;
 use super::sabotage::{self, Sabotage};
+use super::state::RunState;
 use crate::catalog::Gate;
 use crate::cloud::{CloudError, CloudResult, EffectCertainty, ErrorKind, Mutate, Mutation, Reply};
 use crate::journal::{Event, Phase};
@@ -59,13 +60,6 @@ impl StepGate {
         }
     }
 
-    /// A fault is not sent any more once the run is to be stopped.
-    async fn refused_by_stop(&self) -> bool {
-        self.phase == Phase::Apply
-            && self.stage == Some(Stage::Fault)
-            && self.recorder.with(|s, _| s.stop.is_some() || s.signals > 0).await
-    }
-
     async fn attempt(&self, mutation: &Mutation, attempt: u32) -> CloudResult<Reply> {
         let op = mutation.operation();
         let call = self.recorder.next_call().await;
@@ -77,10 +71,17 @@ impl StepGate {
             params: mutation.redacted(),
             attempt,
         };
-        self.recorder
-            .durable(vec![sent])
+        // one look and one record under one lock: nothing is sent after a stop that is on record
+        let held_back = self.phase == Phase::Apply && self.stage == Some(Stage::Fault);
+        let stopping = move |s: &RunState| held_back && (s.stop.is_some() || s.signals > 0);
+        let recorded = self
+            .recorder
+            .durable_unless(stopping, vec![sent])
             .await
             .map_err(|e| CloudError::new(op, ErrorKind::Journal, format!("not sent: {e}")))?;
+        if !recorded {
+            return Err(CloudError::new(op, ErrorKind::Other, "not sent: the run is stopping"));
+        }
         let result = match tokio::time::timeout(CALL_TIMEOUT, self.mutate.send(mutation)).await {
             Ok(result) => result,
             Err(_) => Err(CloudError::new(
@@ -125,13 +126,6 @@ impl Gate for StepGate {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         let mut attempt = 1;
         loop {
-            if self.refused_by_stop().await {
-                return Err(CloudError::new(
-                    mutation.operation(),
-                    ErrorKind::Other,
-                    "not sent: the run is stopping",
-                ));
-            }
             self.in_flight.fetch_add(1, Ordering::SeqCst);
             let result = self.attempt(&mutation, attempt).await;
             self.in_flight.fetch_sub(1, Ordering::SeqCst);

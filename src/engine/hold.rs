@@ -11,6 +11,7 @@ use super::gate::StepGate;
 use super::state::RunState;
 use crate::catalog::Gate as _;
 use crate::cloud::{CloudError, ErrorKind, Mutation};
+use crate::inventory;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
 use crate::model::target::TAG_HELD;
@@ -97,10 +98,10 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let mut failures = Vec::new();
     let mut left = BTreeSet::new();
     let mut ec2 = Vec::new();
-    for t in targets(shared) {
+    for t in own(shared).await {
         match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
-                ec2.push(t.id)
+                ec2.push(t.id);
             }
             _ => {
                 if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {
@@ -143,6 +144,20 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let released = |s: &RunState, _| s.holding.iter().filter(|id| !left.contains(*id)).cloned().collect();
     events.push(Event::Released { targets: shared.recorder.with(released).await });
     shared.recorder.durable(events).await
+}
+
+/// The targets without those that another run holds by now: its tag is not ours to remove. Where it
+/// cannot be read whose the tag is, it counts as ours, since that is what the journal says.
+async fn own(shared: &Shared) -> Vec<Target> {
+    let all = targets(shared);
+    let Ok(now) = inventory::reread_all(&shared.cloud.reads, &shared.plan.region, &all).await else {
+        return all;
+    };
+    let foreign = |t: &Option<Target>| {
+        let held = t.as_ref().and_then(|t| t.tags.get(TAG_HELD));
+        held.is_some_and(|value| value.split(' ').next() != Some(shared.run.as_str()))
+    };
+    all.into_iter().zip(&now).filter(|(_, now)| !foreign(now)).map(|(t, _)| t).collect()
 }
 
 async fn send(gate: &StepGate, mutation: Mutation) -> Result<(), CloudError> {

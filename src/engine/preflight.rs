@@ -130,19 +130,32 @@ async fn stop_conditions(shared: &Arc<Shared>) -> Vec<Finding> {
 /// # Errors
 /// The journal could not be written.
 pub async fn undrifted(shared: &Arc<Shared>) -> Result<bool, JournalError> {
-    let events =
-        match check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await {
-            Ok(findings) => {
-                let Some(first) = findings.iter().find(|f| f.severity == Severity::Refusal) else {
-                    return Ok(true);
-                };
-                let stop = Event::StopRequested { cause: StopCause::Refused, detail: sentence(first) };
-                findings.iter().map(found).chain([stop]).collect()
-            }
-            Err(e) => vec![unreachable(&e)],
-        };
+    let events = match last_look(shared).await {
+        Ok(findings) => {
+            let Some(first) = findings.iter().find(|f| f.severity == Severity::Refusal) else {
+                return Ok(true);
+            };
+            let stop = Event::StopRequested { cause: StopCause::Refused, detail: sentence(first) };
+            let refusals = findings.iter().filter(|f| f.severity == Severity::Refusal);
+            refusals.map(found).chain([stop]).collect()
+        }
+        Err(e) => vec![unreachable(&e)],
+    };
     shared.recorder.durable(events).await?;
     Ok(false)
+}
+
+/// Drift, and what the faults themselves refuse: a protection may have been set since preflight.
+async fn last_look(shared: &Arc<Shared>) -> Result<Vec<Finding>, CloudError> {
+    let (reads, world) = (&shared.cloud.reads, shared.cloud.world);
+    let mut findings = check_drift(&shared.plan, reads, world, Some(&shared.run)).await?;
+    for step in shared.plan.steps.iter().filter(|s| s.stage == Stage::Fault) {
+        let Some(action) = step.action.as_deref().and_then(catalog::action) else { continue };
+        let Ok(params) = shared.resolve(&step.params).await else { continue };
+        let cx = shared.read_cx(&step.id, None);
+        findings.extend(action.inspect(cx, shared.plan.targets_of(step), &params).await?);
+    }
+    Ok(findings)
 }
 
 /// A run is only taken up in the account and the world that it was started in.
@@ -154,6 +167,12 @@ pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
         return Err(EngineError::OtherWorld(format!(
             "the run belongs to the world `{}`, this is `{}`",
             shared.plan.world, shared.cloud.world
+        )));
+    }
+    if shared.cloud.region != shared.plan.region {
+        return Err(EngineError::OtherWorld(format!(
+            "the run belongs to region {}, this is {}",
+            shared.plan.region, shared.cloud.region
         )));
     }
     let identity = shared.cloud.reads.sts.identity().await.map_err(EngineError::Cloud)?;

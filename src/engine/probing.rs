@@ -1,7 +1,7 @@
 //! Probing: each probe looks at its own rhythm, in every stage, whatever else happens.
 //!
-//! An observation is sent every `every`, even while an earlier one has not been answered; answers
-//! that arrive after those of later observations are dropped. An observation that takes longer than
+//! An observation is sent every `every`, even while an earlier one has not been answered; a healthy
+//! answer that arrives after that of a later observation is dropped, any other counts. An observation that takes longer than
 //! its timeout is unknown, except for what a client would feel: that is the probe's own judgement.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::driver::Shared;
 use super::rollup::Observation;
 use super::{setup, stop};
 use crate::catalog::{self, DynProbe, Reading};
-use crate::model::{Dur, Stamp, StepId};
+use crate::model::{Dur, Health, Stamp, StepId};
 
 /// A probe as the engine runs it.
 #[derive(Clone)]
@@ -115,10 +115,14 @@ pub async fn keep(shared: Arc<Shared>, probe: Running) {
             }
             Some(done) = under_way.join_next() => {
                 let Ok(observation) = done else { continue };
-                if newest_sent.is_some_and(|s| s.mono_ms > observation.sent.mono_ms) {
+                let late = newest_sent.is_some_and(|s| s.mono_ms > observation.sent.mono_ms);
+                // a late "healthy" tells nothing new; a late "unhealthy" is a request that a client lost
+                if late && observation.health == Health::Healthy {
                     continue;
                 }
-                newest_sent = Some(observation.sent);
+                if !late {
+                    newest_sent = Some(observation.sent);
+                }
                 if shared.recorder.observe(observation).await.is_err() {
                     return;
                 }

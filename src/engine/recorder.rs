@@ -74,6 +74,29 @@ impl Recorder {
         self.append(events, true).await
     }
 
+    /// Records events, durably, unless the state says not to; returns whether it did. Nothing can be
+    /// recorded between the look and the record.
+    ///
+    /// # Errors
+    /// As [`Recorder::durable`].
+    pub async fn durable_unless(
+        &self,
+        refused: impl Fn(&RunState) -> bool + Send + 'static,
+        events: Vec<Event>,
+    ) -> Result<bool, JournalError> {
+        let core = Arc::clone(&self.core);
+        to_its_end(async move {
+            let events: Vec<Event> = events.into_iter().map(|e| core.redact(e)).collect();
+            let mut inner = core.inner.lock().await;
+            if refused(&inner.state) {
+                return Ok(false);
+            }
+            let stamp = core.clock.stamp();
+            core.write(&mut inner, stamp, &events, true).await.map(|()| true)
+        })
+        .await
+    }
+
     /// Records events without waiting for the disk: nothing is about to be changed because of them.
     ///
     /// # Errors
@@ -221,7 +244,9 @@ impl Core {
         }
         let Ok(mut value) = serde_json::to_value(&event) else { return event };
         redact(&mut value, &self.secrets);
-        serde_json::from_value(value).unwrap_or(event)
+        // a secret that is also a word of the format would break the event: then it is kept as it stands,
+        // redacted, and never as it was
+        serde_json::from_value(value.clone()).unwrap_or(Event::Unknown(value))
     }
 }
 

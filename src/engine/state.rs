@@ -117,6 +117,8 @@ pub struct RunState {
     pub t0_at: Option<DateTime<Utc>>,
     /// A client probe was unhealthy since T0.
     pub impact_seen: bool,
+    /// A client probe could not be read since T0, before the clean-up.
+    pub blind: bool,
     /// When the verify probes had all passed (ms).
     pub verified: Option<i64>,
     /// The steady state was met and held.
@@ -181,6 +183,7 @@ impl RunState {
             t0: None,
             t0_at: None,
             impact_seen: false,
+            blind: false,
             verified: None,
             held: false,
             stop: None,
@@ -294,6 +297,7 @@ impl RunState {
                 }
             }
             Event::StepStarted { step, targets } => {
+                self.begin_without_call(step, now, line.stamp);
                 for target in targets {
                     self.next_order += 1;
                     let order = self.next_order;
@@ -340,6 +344,7 @@ impl RunState {
                 }
             }
             Event::Waiting { step, .. } => {
+                self.begin_without_call(step, now, line.stamp);
                 self.waiting.entry(step.clone()).or_insert(now);
             }
             Event::Confirmed { step, .. } => {
@@ -388,9 +393,16 @@ impl RunState {
         self.stops.observe(probe, health, answered);
         if health == Health::Unhealthy
             && self.steady.tracks().iter().any(|t| t.info.name == probe && t.info.decides())
-            && self.t0.is_some_and(|t0| answered >= t0)
+            && self.t0.is_some_and(|t0| sent >= t0)
         {
             self.impact_seen = true;
+        }
+        if health == Health::Unknown
+            && self.stage() < Stage::Undo
+            && self.steady.tracks().iter().any(|t| t.info.name == probe && t.info.decides())
+            && self.t0.is_some_and(|t0| sent >= t0)
+        {
+            self.blind = true;
         }
         if self.stage() == Stage::Verify && self.verified.is_none() && self.verify_passed() {
             self.verified = Some(answered);
@@ -451,6 +463,18 @@ impl RunState {
         self.plan.drill.impact == Impact::Expected && self.plan.steps.iter().any(|s| s.stage == Stage::Fault)
     }
 
+    /// A fault that no AWS call makes (a person, a local program) begins when its step does.
+    fn begin_without_call(&mut self, step: &StepId, now: i64, stamp: Stamp) {
+        let Some(step) = self.plan.step(step).filter(|s| s.stage == Stage::Fault) else { return };
+        let calls =
+            step.action.as_deref().and_then(crate::catalog::action).is_some_and(|a| a.spec().kind.is_some());
+        let waits = step.action.as_deref() == Some("wait");
+        if !calls && !waits && self.t0.is_none() {
+            self.t0 = Some(now);
+            self.t0_at = Some(stamp.at);
+        }
+    }
+
     fn attached(&mut self, mode: Mode, now: i64) {
         self.mode = mode;
         self.attached_ms = now;
@@ -502,6 +526,7 @@ impl RunState {
         }
     }
 
+    #[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
     fn cell(&mut self, step: &StepId, target: &Option<String>) -> &mut CellState {
         self.cells.entry((step.clone(), target.clone())).or_default()
     }

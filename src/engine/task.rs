@@ -23,7 +23,10 @@ use crate::plan::PlannedStep;
 
 /// A recovery whose apply left unknown whether it happened is applied again at most this often.
 const REAPPLY: u32 = 5;
-/// Attempts of an undo before it is given up as stuck.
+/// How long an undo is tried against an AWS that cannot be reached, in milliseconds: an outage of a
+/// few minutes must not leave anything behind.
+const PATIENCE_MS: u64 = 15 * 60_000;
+/// Attempts of an undo that fails for another reason, before it is given up as stuck.
 const UNDO_ATTEMPTS: u32 = 6;
 
 /// One target of a batch on its way.
@@ -373,6 +376,7 @@ fn unknown(e: ActionError) -> ActionError {
     ActionError { effect: EffectCertainty::Unknown, ..e }
 }
 
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 async fn progress_note(
     shared: &Shared,
     step: &PlannedStep,
@@ -388,6 +392,7 @@ async fn progress_note(
     shared.recorder.note(vec![event]).await
 }
 
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 fn failed(step: &PlannedStep, target: &Option<String>, e: &ActionError) -> Event {
     Event::StepFailed {
         step: step.id.clone(),
@@ -455,7 +460,12 @@ pub async fn undo(
     shared.recorder.note(vec![Event::UndoStarted { step: id.clone(), target: key.1.clone() }]).await?;
     let mut pause = Duration::from_secs(1);
     let mut last = ActionError::hopeless("this version does not know the action");
-    for attempt in 1..=UNDO_ATTEMPTS {
+    let deadline = tokio::time::sleep(step.undo_timeout.0);
+    tokio::pin!(deadline);
+    let began = shared.clock.stamp().mono_ms;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
         let Some(action) = action else { break };
         let gate = shared.gate(Some(id.clone()), phase, Some(step.stage));
         let t0 = shared.t0().await;
@@ -467,9 +477,17 @@ pub async fn undo(
                 action.undo(cx, resource.as_ref(), &record).await
             }
         };
-        let outcome = match tokio::time::timeout(step.undo_timeout.0, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(ActionError::refused(format!("not put back within {}", step.undo_timeout))),
+        tokio::pin!(work);
+        let late = async {
+            (&mut deadline).await;
+            // never in the middle of a call: its answer is waited for and recorded
+            gate.idle().await;
+        };
+        tokio::pin!(late);
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut work => outcome,
+            () = &mut late => Err(ActionError::hopeless(format!("not put back within {}", step.undo_timeout))),
         };
         match outcome {
             Ok(done) => {
@@ -485,16 +503,17 @@ pub async fn undo(
                     attempt,
                 };
                 shared.recorder.note(vec![event]).await?;
+                let passing = e.kind.is_some_and(passes);
                 last = e;
-                if shared.recorder.is_broken() || hopeless {
+                let waited = shared.clock.stamp().mono_ms.saturating_sub(began);
+                let patient = attempt < UNDO_ATTEMPTS || (passing && waited < PATIENCE_MS);
+                if shared.recorder.is_broken() || hopeless || !patient {
                     break;
                 }
             }
         }
-        if attempt < UNDO_ATTEMPTS {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(30));
-        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(30));
     }
     let hint = last
         .hint
@@ -507,6 +526,12 @@ pub async fn undo(
         hint,
     };
     shared.recorder.durable(vec![event]).await
+}
+
+/// Whether an error is of the kind that an outage brings and takes away again.
+fn passes(kind: crate::cloud::ErrorKind) -> bool {
+    use crate::cloud::ErrorKind as K;
+    matches!(kind, K::Unreachable | K::Timeout | K::Server | K::Throttled | K::Expired | K::Capacity)
 }
 
 /// Whether a recovery that was not accepted, as far as is known, did make nothing.
@@ -536,6 +561,7 @@ fn on(target: Option<&str>) -> String {
     target.map(|t| format!(" on {t}")).unwrap_or_default()
 }
 
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: bool) -> Event {
     use catalog::Undone;
     let (how, proof) = match done {

@@ -8,7 +8,8 @@ use super::decide::{UNREADABLE, unmended};
 use super::state::{RunState, Status};
 use crate::drill::{Impact, Role, RtoClock};
 use crate::journal::{Measured, StopCause, Verdict};
-use crate::model::{Dur, Stage};
+use crate::model::Stage;
+use crate::model::time::in_words;
 
 /// The verdict with its reasons, most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +132,7 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
         Some(ms) if ms > rto.ms() => {
             add(
                 Verdict::ObjectiveMissed,
-                format!("recovered in {}, later than the RTO of {rto}", seconds(ms)),
+                format!("recovered in {}, later than the RTO of {}", in_words(ms), in_words(rto.ms())),
             );
         }
         Some(_) => {}
@@ -144,10 +145,28 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
         }
         // no outage was expected and none was seen: there is no recovery time, and the drill says so
         None if drill.impact == Impact::NoneExpected && !measured.outage => {
+            if state.blind {
+                add(
+                    Verdict::Inconclusive,
+                    "a probe that decides could not be read after the fault, so nobody knows what clients felt"
+                        .to_owned(),
+                );
+            }
+            if !has_client {
+                add(Verdict::Inconclusive, "no client probe was watching".to_owned());
+            }
+            let counts_capacity = drill.steady_state.iter().any(|p| p.role == Role::Capacity);
+            if counts_capacity && measured.capacity_ms.is_none() {
+                add(Verdict::NotRecovered, "capacity was not back at the end of the recovery".to_owned());
+            }
             if let Some(ms) = measured.capacity_ms.filter(|ms| *ms > rto.ms()) {
                 add(
                     Verdict::ObjectiveMissed,
-                    format!("capacity was back after {}, later than the RTO of {rto}", seconds(ms)),
+                    format!(
+                        "capacity was back after {}, later than the RTO of {}",
+                        in_words(ms),
+                        in_words(rto.ms())
+                    ),
                 );
             }
         }
@@ -155,16 +174,12 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
     }
 }
 
-fn seconds(ms: i64) -> String {
-    Dur(std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0))).to_string()
-}
-
 fn passed_text(measured: &Measured) -> String {
     match measured.judged_ms {
         Some(ms) => format!(
             "recovered in {}, within the RTO of {}; everything is clean",
-            seconds(ms),
-            seconds(measured.rto_ms)
+            in_words(ms),
+            in_words(measured.rto_ms)
         ),
         None => "no client outage; everything is clean".to_owned(),
     }

@@ -6,6 +6,8 @@
 
 mod targets;
 
+pub(crate) use targets::CREATED;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

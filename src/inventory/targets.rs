@@ -91,6 +91,9 @@ pub(super) fn route_table(t: RouteTable) -> Target {
 }
 
 /// A database.
+/// When a resource was created: a name can be given to another resource, its birth cannot.
+pub(crate) const CREATED: &str = "created_at";
+
 pub(super) fn database(d: DbInstance) -> Target {
     Target {
         kind: ResourceKind::RdsInstance,
@@ -106,6 +109,8 @@ pub(super) fn database(d: DbInstance) -> Target {
             ("engine_version", text(&d.engine_version)),
             ("class", text(&d.class)),
             ("multi_az", Some(d.multi_az.to_string())),
+            // not for `where`: tells another database of the same name from this one
+            (CREATED, d.created_at.map(|at| at.to_rfc3339())),
             ("cluster", d.cluster),
         ]),
         id: d.identifier,

@@ -38,7 +38,7 @@ pub enum RunsError {
         source: io::Error,
     },
     /// Something else stands where a folder of redrill's should.
-    #[error("{} is not a folder; redrill follows no links in its state folder", path.display())]
+    #[error("{} is not a folder, and links in the state folder are not followed", path.display())]
     NotAFolder {
         /// Where.
         path: PathBuf,
@@ -358,6 +358,9 @@ pub fn list(state: &Path) -> Result<Vec<RunEntry>, RunsError> {
 }
 
 fn folders(state: &Path) -> Result<Vec<RunDir>, RunsError> {
+    if state.exists() && !state.is_dir() {
+        return Err(RunsError::NotAFolder { path: state.to_owned() });
+    }
     let runs = state.join("runs");
     if !is_folder(&runs) {
         return Ok(Vec::new());

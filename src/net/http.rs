@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 
-use super::chain;
+use super::{chain, name};
 use crate::cloud::{CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse};
 
 const OPERATION: &str = "net:http";
@@ -57,6 +57,7 @@ fn client(insecure: bool) -> CloudResult<Client> {
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
+        .dns_resolver(std::sync::Arc::new(name::Resolver))
         .pool_max_idle_per_host(0)
         .tls_danger_accept_invalid_certs(insecure)
         .build()
@@ -95,6 +96,10 @@ fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
 /// The URL may hold a password, so it goes out of the message; the probe names it anyway.
 fn failed(error: reqwest::Error) -> CloudError {
     let kind = if error.is_builder() {
+        ErrorKind::Invalid
+    } else if name::no_address(&error) {
+        ErrorKind::NotFound
+    } else if error.is_connect() && name::handshake(&error) {
         ErrorKind::Invalid
     } else if error.is_connect() {
         ErrorKind::Unreachable
@@ -155,6 +160,22 @@ mod tests {
         let response =
             Clients::new().unwrap().send(&HttpRequest { body_limit: 4, ..get(port) }).await.unwrap();
         assert_eq!(response.body, "0123");
+    }
+
+    #[tokio::test]
+    async fn what_was_never_asked_is_told_apart_from_what_refused() {
+        let clients = Clients::new().unwrap();
+        let request = |url: String| HttpRequest { url, ..HttpRequest::default() };
+        let nowhere = clients.send(&request(format!("http://{}/", name::NO_SUCH))).await.unwrap_err();
+        assert_eq!(nowhere.kind, ErrorKind::NotFound, "{nowhere}");
+        // a server that speaks no TLS
+        let (port, _asked) = serve(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+        let plain = clients.send(&request(format!("https://127.0.0.1:{port}/"))).await.unwrap_err();
+        assert_eq!(plain.kind, ErrorKind::Invalid, "{plain}");
+        // one that hangs up in the middle of the handshake is down, not misconfigured
+        let (port, _asked) = serve(b"").await;
+        let hung_up = clients.send(&request(format!("https://127.0.0.1:{port}/"))).await.unwrap_err();
+        assert!(matches!(hung_up.kind, ErrorKind::Unreachable | ErrorKind::Timeout), "{hung_up}");
     }
 
     #[tokio::test]

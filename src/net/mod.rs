@@ -2,10 +2,13 @@
 //!
 //! For: one HTTP request, one TCP connection, one query, one program. Not for: deciding what an
 //! answer means, retrying, bounding the time of network calls (the caller does). Invariants: no
-//! proxy and no password is taken from the environment, and no error holds a password.
+//! proxy and no password is taken from the environment, and no error holds a password. A name that
+//! does not resolve is `NotFound` and a failed TLS handshake `Invalid`: the service was not asked.
+//! `Unreachable` is a service that was, and refused.
 
 mod http;
 mod local;
+mod name;
 mod sql;
 
 use async_trait::async_trait;
@@ -39,7 +42,8 @@ impl Net for RealNet {
     }
 
     async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
-        match tokio::net::TcpStream::connect((host, port)).await {
+        let addresses = name::resolve("net:tcp", host, port).await?;
+        match tokio::net::TcpStream::connect(addresses.as_slice()).await {
             Ok(_connection) => Ok(()),
             Err(error) => {
                 Err(CloudError::new("net:tcp", ErrorKind::Unreachable, format!("{host}:{port}: {error}")))
@@ -79,5 +83,13 @@ mod tests {
         drop(listener);
         let error = net.tcp("127.0.0.1", port).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unreachable);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_not_a_service_that_refuses() {
+        let net = RealNet::new().unwrap();
+        let error = net.tcp(name::NO_SUCH, 80).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+        assert!(error.message.contains(name::NO_SUCH), "{error}");
     }
 }

@@ -10,14 +10,19 @@ use futures::TryStreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, ValueRef as _};
 
-use super::chain;
+use super::{chain, name};
 use crate::cloud::{CloudError, CloudResult, ErrorKind, Secret, SqlAnswer, SqlRequest};
 
 const OPERATION: &str = "net:sql";
 
 pub(super) async fn query(request: &SqlRequest) -> CloudResult<SqlAnswer> {
     let failed = |error: sqlx::Error| failed(&error, request.password.as_ref());
-    let mut connection = options(request)?.connect().await.map_err(failed)?;
+    let options = options(request)?;
+    // a path is a local socket
+    if !request.host.starts_with('/') {
+        name::resolve(OPERATION, &request.host, request.port).await?;
+    }
+    let mut connection = options.connect().await.map_err(failed)?;
     let answer = read(&mut connection, &request.query).await.map_err(failed);
     // the answer is known; a connection that does not close cleanly changes nothing about it
     let _ = connection.close().await;
@@ -90,10 +95,10 @@ fn failed(error: &sqlx::Error, password: Option<&Secret>) -> CloudError {
     };
     let kind = match (error, code.as_deref()) {
         (_, Some(code)) => kind_of_state(code),
+        (sqlx::Error::Io(_), _) if name::handshake(error) => ErrorKind::Invalid,
         (sqlx::Error::Io(io), _) if is_connect(io.kind()) => ErrorKind::Unreachable,
         (sqlx::Error::Io(_), _) => ErrorKind::Timeout,
-        (sqlx::Error::Tls(_), _) => ErrorKind::Unreachable,
-        (sqlx::Error::Configuration(_), _) => ErrorKind::Invalid,
+        (sqlx::Error::Tls(_) | sqlx::Error::Configuration(_), _) => ErrorKind::Invalid,
         _ => ErrorKind::Other,
     };
     let error = CloudError::new(OPERATION, kind, message);
@@ -103,8 +108,7 @@ fn failed(error: &sqlx::Error, password: Option<&Secret>) -> CloudError {
     }
 }
 
-/// Everything that keeps a connection from coming about, a name without an address among it; but
-/// not one that came about and broke.
+/// Everything that keeps a connection from coming about, but not one that came about and broke.
 fn is_connect(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind as Io;
     !matches!(kind, Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::UnexpectedEof)
@@ -154,6 +158,26 @@ mod tests {
         answering.await.unwrap();
         let refused = query(&request(port)).await.unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Unreachable, "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_and_a_server_without_tls_were_not_asked() {
+        let nowhere = SqlRequest { host: name::NO_SUCH.to_owned(), ..request(5432) };
+        let error = query(&nowhere).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 8];
+            socket.read_exact(&mut asked).await.unwrap();
+            // PostgreSQL's "no" to the request for TLS
+            socket.write_all(b"N").await.unwrap();
+        });
+        let error = query(&SqlRequest { tls: "require".to_owned(), ..request(port) }).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid, "{error}");
+        answering.await.unwrap();
     }
 
     #[tokio::test]

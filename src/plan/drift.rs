@@ -3,6 +3,7 @@
 use super::{Plan, limits};
 use crate::catalog::action::{Finding, Severity};
 use crate::drill::selector;
+use crate::inventory::CREATED;
 use crate::model::{RunId, Target, World};
 
 /// Holds the plan against the world as it is now, right before the first step.
@@ -29,6 +30,13 @@ pub fn compare(
             out.push(refusal(&subject, "it no longer exists".to_owned()));
             continue;
         };
+        if let (Some(was), Some(is)) = (before.attrs.get(CREATED), now.attrs.get(CREATED))
+            && was != is
+        {
+            let text =
+                format!("another resource has its name now: it was created {is}, the planned one {was}");
+            out.push(refusal(&subject, text));
+        }
         if let Some(spec) = plan.drill.targets.get(name)
             && !selector::matches(spec, now)
         {

@@ -4,6 +4,7 @@
 //! Functions return text; the caller decides where it goes. What comes from elsewhere (names, tags,
 //! AWS's messages) is cleaned before it is written. Times are UTC and say so.
 
+pub mod catalogue;
 pub mod json;
 pub mod markdown;
 pub mod plan_text;

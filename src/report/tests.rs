@@ -1,3 +1,5 @@
+//! Tests of the reports: exact text of made-up runs.
+
 use super::*;
 use crate::journal::Event;
 use crate::view::tests::example;
@@ -19,7 +21,7 @@ fn the_summary_is_80_columns_wide_and_says_what_counts() {
         "RTA       21 min 46 s (between 21 min 44 s and 21 min 46 s)\n",
         "RTO       4 h, met with 3 h 38 min to spare\n",
         "  T4 restore requested to T5 restored                          21 min 40 s\n",
-        "  restore on orders|db[31m: ready after 21 min 40 s; put back: removed\n",
+        "  restore on orders|db[31m: ready after 21 min 40 s; put back (not found)\n",
         "  warning: orders: no backup <b>window</b> (set one)\n",
         "  T1 (detected): not measured\n",
         "report    report.md\n",

@@ -1,3 +1,5 @@
+//! Tests of the emulator's files and processes, without the emulator.
+
 use super::*;
 
 fn quiet(_: &str) {}

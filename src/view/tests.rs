@@ -1,3 +1,5 @@
+//! Tests of the view: folds of made-up journals.
+
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;

@@ -108,7 +108,7 @@ impl Bench {
     /// Runs to the end; returns how it ended and the journal.
     pub async fn go(&self) -> (Result<Ended, EngineError>, Arc<MemoryJournal>) {
         let journal = Arc::new(MemoryJournal::new());
-        let setup = self.setup(Mode::Run, Arc::clone(&journal), vec![], self.sim.cloud());
+        let setup = self.setup(Mode::Run, Arc::clone(&journal), vec![], self.cloud(|mutate| mutate));
         let (_keep, control) = mpsc::channel::<Control>(8);
         (engine::run(setup, control).await, journal)
     }

@@ -189,6 +189,17 @@ async fn drift_is_refused_with_nothing_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_protection_set_since_preflight_is_refused_with_nothing_changed() {
+    let bench = Bench::new(&drill("/", LOSS)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Baseline).await;
+    bench.sim.protect(&target(&bench));
+    let (ended, journal) = play.ends_with(3).await;
+    assert!(ended.reasons[0].contains("protect"), "{:?}", ended.reasons);
+    assert_eq!(bench.sim.changes(), [], "{}", dump(&journal));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fault_that_nobody_sees_is_no_impact() {
     let bench = Bench::new(&drill("/", &format!("impact_timeout: 20s\n{CUT}"))).await;
     let before = bench.sim.snapshot();

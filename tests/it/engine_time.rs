@@ -264,9 +264,9 @@ recovery:
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verify_probe_is_not_satisfied_by_a_namesake_of_the_steady_state() {
+async fn a_verify_probe_is_not_satisfied_by_the_steady_state() {
     let steps = format!(
-        "{RESTORE}\nverify: [{{ name: shop, probe: http, with: {{ url: \"http://127.0.0.1:8080/other\", status: 200 }}, every: 1s }}]"
+        "{RESTORE}\nverify: [{{ name: other, probe: http, with: {{ url: \"http://127.0.0.1:8080/other\", status: 200 }}, every: 1s }}]"
     )
     .replace("rto: 1h", "rto: 40m, give_up: 1h");
     let bench = Bench::new(&text("/", &steps)).await;

@@ -123,10 +123,16 @@ recovery: [{ action: ec2.launch-replacement, target: it }]";
     let bench = Bench::new(&drill("/health", text)).await;
     let before = bench.sim.snapshot();
     let survivor = target(&bench);
-    let mut play = Play::start(&bench);
-    play.stage(Stage::Baseline).await;
-    bench.sim.protect(&survivor);
-    let (_, journal) = play.ends_with(14).await;
+    // the protection comes after the last look, with the tags that hold the targets
+    let (sim, id) = (Arc::clone(&bench.sim), survivor.clone());
+    let protect = move |_, m: &Mutation| {
+        if matches!(m, Mutation::CreateTags { tags, .. } if tags.contains_key("redrill:held")) {
+            sim.protect(&id);
+        }
+        None
+    };
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, protect)));
+    let (_, journal) = Play::of(&bench, cloud, People::Ask).ends_with(14).await;
     bench.sim.edit_instance(&survivor, |_, d| d.disable_api_termination = false);
     tokio::time::sleep(Duration::from_secs(300)).await;
     let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);

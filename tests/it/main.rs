@@ -1,13 +1,19 @@
 //! The one integration binary: each further one would link everything again.
 
+mod architecture;
 mod bench;
+mod catalog;
+mod cli;
 mod conformance;
 mod crash;
 #[cfg(feature = "aws")]
 mod emulator;
+mod engine_edges;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;
+mod generated;
 mod play;
+mod postgres;
 mod shipped;
 mod world;

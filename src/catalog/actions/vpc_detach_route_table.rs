@@ -472,16 +472,15 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
 /// Deletes the run's table once no subnet uses it; what other subnets of the batch still use is left to the last one.
 async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
     let mut patience = Patience::settle(cx.read);
-    let mut looks = 0;
     loop {
         let tables = routing::tables(cx.read).await?;
         let Some(table) = routing::made_by(&tables, &undo.vpc, &undo.tags) else {
             return Ok(());
         };
         if table.associations.iter().any(|a| a.subnet.is_some()) {
-            // A few looks, in case it is only the association just replaced that still shows.
-            looks += 1;
-            if looks < 4 && patience.wait().await {
+            // What still shows may be an association that was replaced a moment ago, of this subnet or of
+            // another that is put back beside it; one that stays belongs to a subnet still to come.
+            if patience.wait().await {
                 continue;
             }
             return Ok(());

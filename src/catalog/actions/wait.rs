@@ -92,7 +92,8 @@ impl Action for Wait {
     ) -> Result<Progress, ActionError> {
         let left = (undo.until - cx.clock.now()).num_milliseconds();
         Ok(match u64::try_from(left) {
-            Ok(ms) if ms > 0 => Progress::Pending(format!("{} left", Dur::secs(ms.div_ceil(1000)))),
+            // the end, and not what is left: a note is recorded each time it changes
+            Ok(ms) if ms > 0 => Progress::Pending(format!("until {}", undo.until.format("%H:%M:%S UTC"))),
             _ => Progress::Ready(Applied::default()),
         })
     }
@@ -117,9 +118,15 @@ mod tests {
         let undo = t.prepare(&Wait, None, &p).await.unwrap();
         t.apply(&Wait, None, &undo, &p).await.unwrap();
         tokio::time::sleep(std::time::Duration::from_secs(30)).await;
-        let left = Wait.poll(t.read(), None, &undo, &p).await.unwrap();
-        assert_eq!(left, Progress::Pending("1m left".to_owned()));
-        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let pending = Wait.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert!(matches!(&pending, Progress::Pending(text) if text.starts_with("until ")), "{pending:?}");
+        tokio::time::sleep(std::time::Duration::from_secs(59)).await;
+        assert_eq!(
+            Wait.poll(t.read(), None, &undo, &p).await.unwrap(),
+            pending,
+            "one note, not one a second"
+        );
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         // a run that is resumed later finds it over
         assert!(matches!(Wait.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
         assert!(matches!(Wait.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));

@@ -95,10 +95,3 @@ fn the_schema_for_editors_knows_every_action_and_probe() {
         assert!(schema.pointer(target.trim_start_matches('#')).is_some(), "{target}");
     }
 }
-
-#[test]
-#[ignore = "writes drills/drill.schema.json"]
-fn write_the_schema() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("drills/drill.schema.json");
-    std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap())).unwrap();
-}

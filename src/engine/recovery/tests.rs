@@ -1,3 +1,5 @@
+//! Tests of the recovery clock.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the rollup.
+
 use chrono::TimeDelta;
 
 use super::*;

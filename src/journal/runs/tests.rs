@@ -1,3 +1,5 @@
+//! Tests of runs on disk: found, locked, asked.
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of the restore: what is copied, what is refused, and what undo removes.
+
 use serde_json::json;
 
 use super::params::{identifier, is_identifier};

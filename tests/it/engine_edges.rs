@@ -1,0 +1,160 @@
+//! Corners where a run could say more than it knows, or touch what is not its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redrill::cloud::{
+    CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse, Mutation, Net, SqlAnswer, SqlRequest,
+};
+use redrill::engine::{self, Control, EngineError, People};
+use redrill::journal::writer::MemoryJournal;
+use redrill::journal::{Event, Mode};
+use redrill::model::{Health, Stage, Tags};
+use tokio::sync::mpsc;
+
+use crate::bench::{Bench, dump};
+use crate::play::{Play, drill, meddle, target};
+
+const CUT: &str = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]
+recovery: [{ action: vpc.attach-route-table, target: it }]";
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_taken_up_in_another_region() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let bytes = play.journal.bytes();
+    drop(play);
+    let (journal, read) = MemoryJournal::resume(&bytes).expect("whole lines");
+    let mut elsewhere = bench.sim.cloud();
+    elsewhere.region = "eu-west-1".to_owned();
+    let changes = bench.sim.changes().len();
+    let setup = bench.setup(Mode::Rollback, Arc::new(journal), read.lines, elsewhere);
+    let (_keep, control) = mpsc::channel::<Control>(1);
+    let error = engine::run(setup, control).await.expect_err("another region");
+    assert!(matches!(&error, EngineError::OtherWorld(text) if text.contains("eu-west-1")), "{error:?}");
+    assert!(bench.sim.changes().len() >= changes, "nothing is taken back that is not there");
+}
+
+/// Half of the requests are never answered.
+struct HalfDead(Arc<dyn Net>, AtomicUsize);
+
+#[async_trait]
+impl Net for HalfDead {
+    async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse> {
+        if self.1.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            return self.0.http(request).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        Err(CloudError::new("http", ErrorKind::Unreachable, "connection reset"))
+    }
+    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
+        self.0.tcp(host, port).await
+    }
+    async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer> {
+        self.0.sql(request).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_loses_every_second_request_is_not_steady() {
+    let bench = Bench::new(&drill("/", CUT)).await;
+    let mut cloud = bench.sim.cloud();
+    cloud.reads.net = Arc::new(HalfDead(Arc::clone(&cloud.reads.net), AtomicUsize::new(0)));
+    let (_, journal) = Play::of(&bench, cloud, People::Ask).ends_with(4).await;
+    let unhealthy = |e: &Event| matches!(e, Event::Observed { health: Health::Unhealthy, seen, .. } if seen.contains("reset"));
+    assert!(journal.lines().iter().any(|l| unhealthy(&l.event)), "late answers count:\n{}", dump(&journal));
+    assert_eq!(bench.sim.changes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_by_hand_starts_the_clock_and_can_be_given_up() {
+    let text = "objectives: { rto: 5m, give_up: 10m }
+impact: none-expected
+targets: {}
+fault: [{ manual: Pull the plug, id: pull }]
+verify: [{ name: never, probe: http, with: { url: \"http://other.example\", status: 418 }, every: 1s }]";
+    let bench = Bench::new(&drill("/", text)).await;
+    let play = Play::of(&bench, bench.sim.cloud(), People::Simulate(Duration::from_secs(1)));
+    let (ended, journal) = play.ends_with(11).await;
+    assert!(ended.reasons[0].contains("give_up"), "{:?}\n{}", ended.reasons, dump(&journal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn capacity_that_never_came_back_is_not_passed() {
+    let text = "objectives: { rto: 5m }
+impact: none-expected
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.terminate-instances, target: it }]";
+    let with_capacity = drill("/", text).replace(
+        "steady_state:\n",
+        "steady_state:\n  - { name: servers, probe: ec2.instances, with: { tags: { role: web }, at_least: 3 }, every: 1s, role: capacity }\n",
+    );
+    let bench = Bench::new(&with_capacity).await;
+    let (ended, _) = Play::start(&bench).ends_with(11).await;
+    assert!(ended.reasons[0].contains("capacity"), "{:?}", ended.reasons);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_its_own_right_before_the_fault_is_not_the_drills() {
+    let bench = Bench::new(&drill("/", CUT)).await;
+    // somebody else's outage begins while the targets are tagged
+    let sim = Arc::clone(&bench.sim);
+    let break_it = move |_, m: &Mutation| {
+        if matches!(m, Mutation::CreateTags { tags, .. } if tags.contains_key("redrill:held")) {
+            sim.answer_http("http://127.0.0.1:8080/", 503, "");
+        }
+        None
+    };
+    let slow_tags = bench
+        .cloud(|inner| Arc::new(SlowTags(Arc::new(redrill::cloud::faulty::Faulty::new(inner, break_it)))));
+    let (ended, journal) = Play::of(&bench, slow_tags, People::Ask).end().await;
+    let ended = ended.unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(crate::play::accepted(&bench, "ec2:ReplaceRouteTableAssociation"), 0, "{}", dump(&journal));
+    // the steady state does not come back by itself, so a person is asked to look
+    assert!([4, 20].contains(&ended.exit_code), "{:?}", ended.reasons);
+}
+
+/// Tagging takes long enough for the probes to look again.
+struct SlowTags(Arc<dyn redrill::cloud::Mutate>);
+
+#[async_trait]
+impl redrill::cloud::Mutate for SlowTags {
+    async fn send(&self, mutation: &Mutation) -> CloudResult<redrill::cloud::Reply> {
+        let reply = self.0.send(mutation).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        reply
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_another_run_has_set_meanwhile_is_left() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let id = target(&bench);
+    let foreign = Tags::from([("redrill:held".to_owned(), "20260101T000000Z-other-abcdef".to_owned())]);
+    meddle(&bench, Mutation::CreateTags { ids: vec![id.clone()], tags: foreign }).await;
+    play.ends_with(0).await;
+    let left = bench.sim.snapshot().to_string();
+    assert_eq!(left.matches("20260101T000000Z-other-abcdef").count(), 1, "the other run's tag stays");
+    assert_eq!(left.matches("redrill:held").count(), 1, "ours are gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_database_of_the_same_name_is_drift() {
+    let text = "objectives: { rto: 1h }
+targets: { it: { resource: rds.instance, tags: { role: orders } } }
+recovery: [{ action: rds.reboot, target: it }]";
+    let bench = Bench::new(&drill("/", text)).await;
+    let id = target(&bench);
+    bench.sim.edit_db(&id, |d| d.created_at = d.created_at.map(|at| at + chrono::TimeDelta::hours(1)));
+    let (ended, _) = Play::start(&bench).ends_with(3).await;
+    assert!(ended.reasons[0].contains("another resource has its name"), "{:?}", ended.reasons);
+    assert_eq!(bench.sim.changes(), []);
+}

@@ -1,0 +1,53 @@
+//! What is generated and checked in is what the code says now.
+//!
+//! `REDRILL_UPDATE=1 cargo test --no-default-features --test it generated` writes the files again.
+
+use std::path::Path;
+
+use crate::cli::redrill;
+
+fn same(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("REDRILL_UPDATE").is_some() {
+        std::fs::write(&path, text).expect("the file can be written");
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = there.lines().zip(text.lines()).position(|(a, b)| a != b);
+    assert!(
+        there == text,
+        "{file} is not what the code says (first in line {:?}); write it again with\n  \
+         REDRILL_UPDATE=1 cargo test --no-default-features --test it generated",
+        differs.map(|n| n + 1)
+    );
+}
+
+#[test]
+fn the_schema_for_editors() {
+    let schema = redrill(&["schema"]);
+    same("drills/drill.schema.json", &schema.stdout);
+    let value: serde_json::Value = serde_json::from_str(&schema.stdout).expect("JSON");
+    let compact = redrill(&["schema", "--output", "json"]);
+    assert_eq!(compact.stdout, format!("{value}\n"), "the same on one line");
+}
+
+#[test]
+fn the_catalogue() {
+    let page = redrill(&["catalog", "--markdown"]).stdout;
+    same("drills/CATALOGUE.md", &page);
+    for a in redrill::catalog::actions::ACTIONS {
+        assert!(page.contains(&format!("\n### `{}`\n", a.spec().name)), "{}", a.spec().name);
+    }
+}
+
+#[test]
+fn the_command_line() {
+    let page = redrill::cli::reference();
+    same("src/cli/REFERENCE.md", &page);
+    for line in redrill(&["--help"]).stdout.lines().skip_while(|l| *l != "Commands:").skip(1) {
+        if line.starts_with("   ") {
+            continue; // the rest of a description
+        }
+        let Some(name) = line.split_whitespace().next() else { break };
+        assert!(name == "help" || page.contains(&format!("\n## `redrill {name}`\n")), "{name}");
+    }
+}

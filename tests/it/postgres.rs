@@ -1,0 +1,306 @@
+//! The `sql` probe against a real PostgreSQL, made and thrown away by the test.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use redrill::catalog::action::ReadCx;
+use redrill::catalog::{Reading, probe};
+use redrill::cloud::Reads;
+use redrill::model::time::SystemClock;
+use redrill::model::{Dur, Health, RunId, StepId};
+use redrill::net::RealNet;
+use redrill::sim::Sim;
+use serde_json::{Value, json};
+
+const ADMIN: &str = "admin-pw-1f9";
+const SHOP: &str = "shop-pw-7c2";
+
+/// A server that ends with this value.
+struct Server {
+    child: Child,
+    port: u16,
+    _data: tempfile::TempDir,
+}
+
+impl Server {
+    /// Stops it by its own id: at once, so that clients are cut off, and for good.
+    fn stop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let pid = rustix::process::Pid::from_child(&self.child);
+            // SIGQUIT: immediate shutdown, the workers included
+            if rustix::process::kill_process(pid, rustix::process::Signal::QUIT).is_err() {
+                let _ = self.child.kill();
+            }
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The folder with `initdb` and `postgres`, the newest first.
+fn binaries() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|v| v.path().join("bin")).collect();
+    let version =
+        |p: &PathBuf| p.parent().and_then(Path::file_name).and_then(|n| n.to_str()?.parse::<u32>().ok());
+    folders.sort_by_key(|p| std::cmp::Reverse(version(p)));
+    let path: OsString = std::env::var_os("PATH").unwrap_or_default();
+    folders.extend(std::env::split_paths(&path));
+    folders.into_iter().find(|f| f.join("initdb").is_file() && f.join("postgres").is_file())
+}
+
+/// User and group that PostgreSQL may run as: it refuses root.
+fn user() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").expect("there are users");
+    let of = |name: &str| {
+        let line = users.lines().find(|l| l.split(':').next() == Some(name))?;
+        let mut parts = line.split(':').skip(2).map(|p| p.parse::<u32>().ok());
+        Some((parts.next()??, parts.next()??))
+    };
+    Some(of("postgres").or_else(|| of("nobody")).expect("a user that is not root"))
+}
+
+/// Starts a server on a free port.
+fn start(bin: &Path) -> Server {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let password = folder.path().join("password");
+    std::fs::write(&password, ADMIN).expect("a password file");
+    let user = user();
+    if let Some((uid, gid)) = user {
+        for path in [folder.path(), password.as_path()] {
+            chown(path, Some(uid), Some(gid)).expect("root may give files away");
+        }
+    }
+    let command = |program: &str| {
+        let mut command = Command::new(bin.join(program));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir(folder.path());
+        if let Some((uid, gid)) = user {
+            command.uid(uid).gid(gid);
+        }
+        command.stdin(Stdio::null());
+        command
+    };
+    let made = command("initdb")
+        .args(["--username=admin", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"])
+        .arg(format!("--pwfile={}", password.display()))
+        .arg(format!("--pgdata={}", data.display()))
+        .output()
+        .expect("initdb starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // free now; nobody else takes ports here in the moment until the server does
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let log = std::fs::File::create(folder.path().join("log")).expect("a log");
+    let child = command("postgres")
+        .arg("-D")
+        .arg(&data)
+        .args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+            "-c",
+            "ssl=off",
+            "-c",
+            "max_connections=20",
+        ])
+        .arg("-c")
+        .arg(format!("port={port}"))
+        .arg("-k")
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("postgres starts");
+    Server { child, port, _data: folder }
+}
+
+/// The probe with everything that it reads from.
+struct Bench {
+    reads: Reads,
+    port: u16,
+}
+
+impl Bench {
+    fn new(port: u16) -> Self {
+        let sim = Sim::new(Arc::new(SystemClock));
+        sim.put_secret("shop/db", &json!({"username": "shop", "password": SHOP}).to_string());
+        sim.put_secret("shop/stale", &json!({"username": "shop", "password": "an-old-one"}).to_string());
+        sim.put_secret("shop/text", SHOP);
+        sim.put_secret("shop/half", &json!({"username": "shop"}).to_string());
+        let mut reads = sim.cloud().reads;
+        reads.net = Arc::new(RealNet::new().expect("a network"));
+        Self { reads, port }
+    }
+
+    /// One look with these parameters, beside host, port and database.
+    async fn look(&self, with: Value) -> Reading {
+        let mut params =
+            json!({"host": "127.0.0.1", "port": self.port, "database": "postgres", "query": "select 1"});
+        params.as_object_mut().expect("a mapping").extend(with.as_object().expect("a mapping").clone());
+        let sql = probe("sql").expect("the probe");
+        assert_eq!(sql.check(&params), [""; 0], "{params}");
+        let cx = ReadCx {
+            reads: &self.reads,
+            clock: &SystemClock,
+            region: "us-east-1",
+            account: "123456789012",
+            run: &RunId::from_existing("run"),
+            step: &StepId::new("look"),
+            t0: None,
+            settle: Dur::secs(1),
+            give_up: Dur::secs(1),
+        };
+        let look = sql.observe(cx, &params);
+        let reading = tokio::time::timeout(Duration::from_secs(20), look).await.expect("an answer in time");
+        for secret in [ADMIN, SHOP, "an-old-one"] {
+            assert!(!reading.seen.contains(secret), "{reading:?}");
+        }
+        reading
+    }
+
+    async fn shop(&self, query: &str, with: Value) -> Reading {
+        let mut all = json!({"secret": "shop/db", "query": query});
+        all.as_object_mut().expect("a mapping").extend(with.as_object().expect("a mapping").clone());
+        self.look(all).await
+    }
+}
+
+/// Waits for the server and makes what the tests look at.
+async fn prepare(bench: &Bench) {
+    let path = std::env::var("PATH").expect("there is a PATH").replace('\'', "''");
+    let script = format!(
+        "create role shop login password '{SHOP}';
+         create role by_env login password '{path}';
+         create role crowded login connection limit 0 password '{SHOP}';
+         create table orders (id int primary key, note text);
+         insert into orders values (1, null), (2, 'täg'), (3, 'three');
+         grant select on orders to shop;
+         create table hidden (id int);
+         select 'prepared'"
+    );
+    let request = redrill::cloud::SqlRequest {
+        host: "127.0.0.1".to_owned(),
+        port: bench.port,
+        database: "postgres".to_owned(),
+        user: "admin".to_owned(),
+        password: Some(redrill::cloud::Secret::new(ADMIN)),
+        tls: String::new(),
+        ca_file: None,
+        query: script,
+    };
+    for _ in 0..200 {
+        match bench.reads.net.sql(&request).await {
+            Ok(_) => return,
+            Err(e) if e.message.contains("already exists") => panic!("{e}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    panic!("the server does not come up: {:?}", bench.reads.net.sql(&request).await);
+}
+
+#[track_caller]
+fn sees(reading: &Reading, health: Health, seen: &str) {
+    assert_eq!(reading.health, health, "{reading:?}");
+    assert!(reading.seen.contains(seen), "`{seen}` is not in {reading:?}");
+}
+
+async fn answers(bench: &Bench) {
+    use Health::{Healthy, Unhealthy};
+    sees(&bench.shop("select count(*) from orders", json!({"expect": 3})).await, Healthy, "3");
+    sees(&bench.shop("select count(*) from orders", json!({"expect": 4})).await, Unhealthy, "`3`, not `4`");
+    sees(&bench.shop("select note from orders where id = 2", json!({"expect": "täg"})).await, Healthy, "täg");
+    sees(&bench.shop("select id from orders", json!({"min_rows": 3})).await, Healthy, "`1`");
+    sees(&bench.shop("select id from orders", json!({"min_rows": 4})).await, Unhealthy, "3 rows, at least 4");
+    let null = "select note from orders where id = 1";
+    sees(&bench.shop(null, json!({"expect": ""})).await, Unhealthy, "NULL or no row");
+    sees(&bench.shop(null, json!({"min_rows": 1})).await, Healthy, "");
+    sees(
+        &bench.shop("select id from orders where false", json!({"expect": 1})).await,
+        Unhealthy,
+        "NULL or no row",
+    );
+    sees(&bench.shop("select id from orders where false", json!({})).await, Healthy, "");
+    // as PostgreSQL prints it
+    sees(&bench.shop("select true", json!({"expect": "t"})).await, Healthy, "t");
+    sees(&bench.shop("select true", json!({"expect": true})).await, Unhealthy, "`t`, not `true`");
+    sees(&bench.shop("select to_regclass('orders') is not null", json!({"expect": "t"})).await, Healthy, "t");
+    sees(
+        &bench.shop("select to_regclass('gone') is not null", json!({"expect": "t"})).await,
+        Unhealthy,
+        "`f`",
+    );
+    for plain in ["prefer", "disable"] {
+        sees(&bench.shop("select 1", json!({"tls": plain, "expect": 1})).await, Healthy, "1");
+    }
+}
+
+async fn what_cannot_be_asked_is_unknown(bench: &Bench) {
+    use Health::{Unhealthy, Unknown};
+    sees(&bench.shop("select 1/0", json!({})).await, Unknown, "division by zero");
+    sees(&bench.shop("selec 1", json!({})).await, Unknown, "syntax error");
+    sees(&bench.shop("select * from no_such_table", json!({})).await, Unknown, "does not exist");
+    sees(&bench.shop("select * from hidden", json!({})).await, Unknown, "permission denied");
+    sees(&bench.shop("select 1", json!({"database": "no_such_db"})).await, Unknown, "does not exist");
+    sees(&bench.shop("select 1", json!({"tls": "require"})).await, Unknown, "TLS");
+    sees(&bench.shop("select 1", json!({"host": "no-such-host.invalid"})).await, Unknown, "no address");
+    // a server that is out of connections is what its clients feel
+    sees(&bench.shop("select 1", json!({"user": "crowded"})).await, Unhealthy, "too many connections");
+}
+
+async fn the_password_comes_from_where_it_is_said(bench: &Bench) {
+    use Health::{Healthy, Unknown};
+    sees(&bench.look(json!({"user": "by_env", "password_env": "PATH", "expect": 1})).await, Healthy, "1");
+    let reading = bench.look(json!({"user": "by_env", "password_env": "CARGO_PKG_NAME"})).await;
+    sees(&reading, Unknown, "authentication failed");
+    sees(
+        &bench.look(json!({"user": "by_env", "password_env": "REDRILL_NO_SUCH"})).await,
+        Unknown,
+        "is not set",
+    );
+    sees(&bench.look(json!({"user": "shop"})).await, Unknown, "");
+    sees(&bench.look(json!({"secret": "shop/stale"})).await, Unknown, "authentication failed");
+    sees(&bench.look(json!({"secret": "shop/text"})).await, Unknown, "not JSON");
+    sees(&bench.look(json!({"secret": "shop/half"})).await, Unknown, "no field `password`");
+    sees(&bench.look(json!({"secret": "shop/gone"})).await, Unknown, "shop/gone");
+    // the user of the drill wins over the one in the secret
+    sees(&bench.look(json!({"secret": "shop/db", "user": "admin"})).await, Unknown, "authentication failed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sql_probe_on_a_real_server() {
+    let skip = std::env::var_os("REDRILL_TEST_NO_POSTGRES").is_some();
+    let Some(bin) = binaries().filter(|_| !skip) else {
+        let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+        assert!(!ci || skip, "there is no PostgreSQL, and in CI there has to be one");
+        // not through print!, which the test runner keeps to itself
+        let line = b"\nSKIPPED: there is no PostgreSQL: the sql probe is not tested against a real one\n";
+        std::io::stdout().write_all(line).expect("stdout");
+        return;
+    };
+    let mut server = start(&bin);
+    let bench = Bench::new(server.port);
+    prepare(&bench).await;
+    answers(&bench).await;
+    what_cannot_be_asked_is_unknown(&bench).await;
+    the_password_comes_from_where_it_is_said(&bench).await;
+    server.stop();
+    let reading = bench.shop("select 1", json!({})).await;
+    sees(&reading, Health::Unhealthy, "");
+    assert!(reading.seen.to_lowercase().contains("refused"), "{reading:?}");
+}
