@@ -355,6 +355,24 @@ class Distributions(Case):
         self.assertIn({"Key": "service", "Value": "shop"}, tags)
 
 
+class Objects(Case):
+    def test_settings_have_the_roots_that_strict_readers_expect(self):
+        for page, root in (("versioning", "VersioningConfiguration"), ("notification", "NotificationConfiguration")):
+            with urllib.request.urlopen(f"{self.emulator.endpoint}/shop-assets-123456789012?{page}") as answer:
+                self.assertRegex(answer.read().decode(), rf"<{root}[ />]")
+        enabled = self.emulator.client("s3").get_bucket_versioning(Bucket="shop-assets-123456789012")
+        self.assertEqual(enabled["Status"], "Enabled")
+
+    def test_a_thousand_keys_at_once_and_no_more(self):
+        s3 = self.emulator.client("s3")
+        for count in (1000, 1001):
+            keys = {"Objects": [{"Key": f"none/{n}"} for n in range(count)]}
+            if count == 1000:
+                s3.delete_objects(Bucket="batch-scratch-123456789012", Delete=keys)
+            else:
+                self.refused("MalformedXML", s3.delete_objects, Bucket="batch-scratch-123456789012", Delete=keys)
+
+
 class Alarms(Case):
     """CloudWatch in CBOR and in the query protocol."""
 

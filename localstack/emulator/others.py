@@ -1,13 +1,25 @@
-"""CloudFront and Auto Scaling: the rest of the corrections."""
+"""CloudFront, Auto Scaling and S3: the rest of the corrections."""
+
+import re
 
 from moto.autoscaling import models as asg
 from moto.cloudfront import models as cf
 from moto.cloudfront.exceptions import CloudFrontException
+from moto.s3.exceptions import MalformedXML
+from moto.s3.responses import S3Response
 
 from .ec2 import state_of
 from .pace import begin, view
 
 HOLDS_BACK = {"Launch", "Terminate", "HealthCheck", "ReplaceUnhealthy"}
+S3_ROOTS = {
+    "GetBucketVersioning": "VersioningConfiguration",
+    "GetBucketNotification": "NotificationConfiguration",
+    "GetBucketNotificationConfiguration": "NotificationConfiguration",
+    "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
+    "GetBucketReplication": "ReplicationConfiguration",
+}
+MOST_KEYS = 1000
 
 
 def patch_cloudfront(pace):
@@ -82,7 +94,31 @@ def patch_autoscaling():
     InstanceBackend.stop_instances = stop_instances
 
 
+def patch_s3():
+    """Answers have the root elements of AWS, and a batch of deletions its limit."""
+    cls = S3Response
+    delete_keys, serialized = cls._bucket_response_delete_keys, cls.serialized
+
+    def with_root(self, result):
+        # moto calls the root "<operation>Response": readers stricter than boto3 refuse that
+        status, headers, body = serialized(self, result)
+        text = body.decode() if isinstance(body, bytes) else body
+        for operation, root in S3_ROOTS.items():
+            text = re.sub(rf"(</?){operation}Response\b", rf"\g<1>{root}", text)
+        return status, headers, text
+
+    def bucket_response_delete_keys(self, *args, **kwargs):
+        body = self.body.encode() if isinstance(self.body, str) else self.body
+        if body.count(b"<Object>") > MOST_KEYS:
+            raise MalformedXML()
+        return delete_keys(self, *args, **kwargs)
+
+    cls.serialized = with_root
+    cls._bucket_response_delete_keys = bucket_response_delete_keys
+
+
 def patch(pace):
     """Applies all of it."""
     patch_cloudfront(pace)
     patch_autoscaling()
+    patch_s3()

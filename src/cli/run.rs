@@ -110,6 +110,8 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
         if global.output == Output::Text {
             out::note(&plan_text(&plan, out::width()));
         }
+        // before the plan's own refusals: what an unfinished run left behind is best explained by that run
+        session::refuse_unfinished(&global.state, &plan)?;
         plan::refuse(&plan)?;
         if !args.yes && !out::ask(&question(&plan)) {
             return Err(CliError::refused("not confirmed; nothing was changed"));

@@ -78,8 +78,8 @@ fn locked(e: RunsError) -> CliError {
     }
 }
 
-/// Refuses where an unfinished run has any of the same targets.
-fn refuse_unfinished(state: &Path, plan: &Plan) -> Result<(), CliError> {
+/// Refuses where an unfinished run has any of the same targets, and says whether it is still under way.
+pub fn refuse_unfinished(state: &Path, plan: &Plan) -> Result<(), CliError> {
     let keys = target_keys(plan);
     for entry in runs::list(state).map_err(io("the runs cannot be listed"))? {
         let open = entry.verdict.is_none() || entry.verdict == Some(Verdict::Stuck);
@@ -89,6 +89,9 @@ fn refuse_unfinished(state: &Path, plan: &Plan) -> Result<(), CliError> {
         let Ok(dir) = runs::find(state, entry.run.as_str()) else { continue };
         let Ok(other) = read_plan(&dir) else { continue };
         if let Some(shared) = target_keys(&other).iter().find(|k| keys.contains(k)) {
+            if let Err(e @ RunsError::Locked { .. }) = runs::lock(&dir) {
+                return Err(locked(e));
+            }
             let target = shared.rsplit('/').next().unwrap_or(shared);
             return Err(CliError::refused(format!(
                 "run {} is not finished and has the same target {target}",
@@ -126,8 +129,9 @@ fn broken(dir: &RunDir, e: impl std::error::Error) -> CliError {
 
 /// Starts a new run and sees it to its end.
 pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliError> {
-    refuse_unfinished(&global.state, &work.plan)?;
+    // first the locks: a run that is under way is not one that somebody has to finish
     let _targets = TargetLocks::take(&global.state, &run, &target_keys(&work.plan)).map_err(locked)?;
+    refuse_unfinished(&global.state, &work.plan)?;
     let plan_text = file::write(&work.plan);
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
         .map_err(io("the run's folder cannot be made"))?;

@@ -6,6 +6,8 @@ mod catalog;
 mod cli;
 mod conformance;
 mod crash;
+#[cfg(feature = "aws")]
+mod emulator;
 mod engine_edges;
 mod engine_stops;
 mod engine_time;

@@ -274,7 +274,8 @@ fn change(cx: ReadCx<'_>, tables: &[RouteTable], from: &RouteTable, subnet: &str
     if let Some(run) = from.tags.get(target::TAG_RUN) {
         let own = if run == cx.run.as_str() { "this run" } else { run.as_str() };
         let text = format!("the subnet sits on {}, which {own} made and did not remove", from.id);
-        return vec![Finding::new(Severity::Refusal, subnet, text).hint("roll that run back first")];
+        let finding = Finding::new(Severity::Refusal, subnet, text);
+        return vec![finding.hint(format!("roll that run back first: redrill rollback {run}"))];
     }
     let empty = RouteTable::default();
     let target = match to {

@@ -1,0 +1,114 @@
+//! Several processes: locks, and what people tell a run that is under way.
+
+use serde_json::json;
+
+use super::drills::{network, server};
+use super::world::{Running, World};
+
+#[tokio::test]
+async fn a_second_run_on_the_same_targets_is_refused() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    w.gate.set(false);
+    let mut first = w.start_run(&network(&w).gated(&w).text());
+    first.stage("verify").await;
+    w.forget_calls().await;
+    let second = w.go(["run", "drill.yaml", "--yes", "--output", "json"]).await;
+    second.refused(3, "another redrill is at work");
+    assert!(w.changes().await.is_empty(), "{second}");
+    // nor can the run be taken up meanwhile
+    for verb in ["rollback", "resume"] {
+        let taken = w.take_up(verb).end().await;
+        taken.refused(3, "another redrill is at work");
+    }
+    w.gate.set(true);
+    first.end().await.expect(0, "passed");
+    assert_eq!(before, w.state().await);
+}
+
+#[tokio::test]
+async fn an_unfinished_run_must_be_finished_first() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let mut run = w.start_run(&network(&w).text());
+    run.stage("recovery").await;
+    let id = run.kill().await.run();
+    w.forget_calls().await;
+    let refused = w.run(&network(&w).text()).await;
+    refused.refused(3, &format!("redrill rollback {id}"));
+    assert!(w.changes().await.is_empty(), "{refused}");
+    // with other targets there is nothing in the way, but for the outage that is still there
+    let other = w.run(&server(&w).text()).await;
+    other.expect(4, "not-steady");
+    let finished = w.go(["rollback", &id]).await;
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert_eq!(before, w.state().await);
+    w.run(&network(&w).text()).await.expect(0, "passed");
+}
+
+#[tokio::test]
+async fn people_mark_and_confirm() {
+    let Some(w) = World::start().await else { return };
+    let mut drill = network(&w);
+    drill.recovery = format!("{}\n  - {{ manual: Call the team, id: call }}", drill.recovery);
+    let mut run = w.start_run(&drill.text());
+    let waiting = run.event("waiting").await;
+    assert_eq!(waiting["step"], "call");
+    let marked = w.go(["mark", "last", "declare", "--note", "it is bad"]).await;
+    assert_eq!(marked.code, Some(0), "{marked}");
+    let line = run.event("marked").await;
+    assert_eq!((&line["mark"], &line["note"]), (&json!("declare"), &json!("it is bad")));
+    assert!(line["by"].as_str().is_some_and(|by| by.contains('@')), "{line}");
+    // a confirmation of something else confirms nothing
+    assert_eq!(w.go(["confirm", "last", "attach", "--note", "wrong step"]).await.code, Some(0));
+    assert_eq!(w.go(["mark", "last", "ack"]).await.code, Some(0));
+    run.event("marked").await;
+    let confirmed = w.go(["confirm", "last", "call", "--note", "called"]).await;
+    assert_eq!(confirmed.code, Some(0), "{confirmed}");
+    let ended = run.end().await;
+    ended.expect(0, "passed");
+    let lines = ended.events("confirmed");
+    assert_eq!(lines.len(), 1, "{ended}");
+    assert_eq!((&lines[0]["note"], &lines[0]["simulated"]), (&json!("called"), &json!(false)));
+    let shown = w.go(["show", "last", "--output", "json"]).await;
+    assert!(
+        shown.out.contains("it is bad") || shown.out.contains("\"t3\""),
+        "the declaration is in the report: {shown}"
+    );
+}
+
+#[tokio::test]
+async fn yes_confirms_no_manual_step_and_simulated_people_do() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let mut drill = network(&w);
+    drill.recovery = format!("{}\n  - {{ manual: Call the team, id: call, timeout: 2s }}", drill.recovery);
+    let ended = w.run(&drill.text()).await;
+    ended.expect(14, "failed");
+    assert!(ended.events("confirmed").is_empty(), "{ended}");
+    assert_eq!(before, w.state().await);
+    w.file("drill.yaml", &drill.text().replace("timeout: 2s", "timeout: 60s"));
+    let simulated = w.redrill(["run", "drill.yaml", "--yes", "--simulate-people", "--output", "json"]);
+    let ended = Running::start(simulated).end().await;
+    ended.expect(0, "passed");
+    assert_eq!(ended.events("confirmed")[0]["simulated"], true, "{ended}");
+    assert_eq!(before, w.state().await);
+}
+
+#[tokio::test]
+async fn people_abort() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    w.gate.set(false);
+    let mut run = w.start_run(&network(&w).gated(&w).text());
+    run.stage("verify").await;
+    let aborted = w.go(["abort", "last", "--note", "wrong day"]).await;
+    assert_eq!(aborted.code, Some(0), "{aborted}");
+    let ended = run.end().await;
+    ended.expect(13, "stopped");
+    assert!(
+        ended.events("stop-requested")[0]["detail"].as_str().unwrap_or("").contains("wrong day"),
+        "{ended}"
+    );
+    assert_eq!(before, w.state().await);
+}

@@ -1,0 +1,18 @@
+//! The real binary against the emulator, over the wire.
+//!
+//! Each test has an emulator of its own that dies with it, an empty environment and a home of its
+//! own, and compares the world before and after through the emulator's control pages. Nothing waits
+//! for a time that could wait for an event.
+
+mod crashes;
+mod drills;
+mod exit_codes;
+mod faults;
+mod fleet;
+mod inbox;
+mod plain;
+mod shipped;
+mod shows_every_behaviour;
+mod signals;
+mod standing_alone;
+mod world;
