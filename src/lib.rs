@@ -12,7 +12,7 @@
 //! inventory  cloud drill model
 //! plan       catalog cloud drill inventory model
 //! journal    model
-//! engine     catalog cloud drill inventory journal model plan
+//! engine     catalog cloud drill journal model plan
 //! view       journal model
 //! report     catalog drill journal model plan view
 //! aws        cloud model
