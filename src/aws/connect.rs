@@ -380,6 +380,26 @@ mod tests {
     use crate::model::time::SystemClock;
     use crate::net::{RealLocal, RealNet};
 
+    #[test]
+    fn a_private_endpoint_of_aws_is_aws_and_a_look_alike_is_not() {
+        for url in [
+            "https://ec2.eu-west-1.amazonaws.com",
+            "https://vpce-0a1b.s3.us-east-1.vpce.amazonaws.com",
+            "https://rds.cn-north-1.amazonaws.com.cn/",
+            "https://s3.us-east-1.api.aws",
+        ] {
+            assert!(is_aws(url), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1:5000",
+            "https://amazonaws.com.evil.example",
+            "https://notamazonaws.com",
+            "nonsense",
+        ] {
+            assert!(!is_aws(url), "{url}");
+        }
+    }
+
     fn isolated_at(endpoint: &str) -> ConnectOptions {
         ConnectOptions {
             endpoint_url: Some(endpoint.to_owned()),

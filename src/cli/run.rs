@@ -17,6 +17,8 @@ use crate::model::{Clock, World};
 use crate::plan::Plan;
 use crate::report::plan_text::plan_text;
 
+/// The fewest characters of a secret parameter.
+const SHORTEST_SECRET: usize = 6;
 /// How long a simulated person takes.
 const SIMULATED_PERSON: Duration = Duration::from_secs(2);
 
@@ -107,6 +109,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
             }
             (None, None) => return Err(CliError::internal("BUG: neither drill nor plan")),
         };
+        long_enough(&secrets)?;
         if global.output == Output::Text {
             out::note(&plan_text(&plan, out::width()));
         }
@@ -119,6 +122,17 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
         let people = people(args.simulate_people, cloud.world)?;
         session::start(global, run, Work { plan, secrets, cloud, clock, mode: Mode::Run, people }).await
     })
+}
+
+/// A secret is kept out of the journal by its text: one that is too short is part of other words.
+fn long_enough(secrets: &BTreeMap<String, String>) -> Result<(), CliError> {
+    match secrets.iter().find(|(_, value)| value.chars().count() < SHORTEST_SECRET) {
+        Some((name, _)) => Err(CliError::usage(format!(
+            "the secret parameter `{name}` has fewer than {SHORTEST_SECRET} characters"
+        ))
+        .hint("so short a text cannot be told from others and kept out of the journal")),
+        None => Ok(()),
+    }
 }
 
 fn question(plan: &Plan) -> String {
@@ -138,4 +152,25 @@ fn question(plan: &Plan) -> String {
         "Run this on {targets} targets in account {} ({}), {}?{warning} Type yes to go on:",
         plan.account, plan.world, plan.region
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_could_be_any_word_is_refused() {
+        let secret = |v: &str| BTreeMap::from([("pw".to_owned(), v.to_owned())]);
+        assert!(
+            long_enough(&secret("undo")).is_err_and(|e| e.exit_code() == 2 && !e.text().contains("undo`"))
+        );
+        assert!(long_enough(&secret("correct horse")).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_simulated_on_aws() {
+        assert!(people(true, World::Aws).is_err_and(|e| e.exit_code() == 2));
+        assert!(matches!(people(true, World::Emulator), Ok(People::Simulate(_))));
+        assert!(matches!(people(false, World::Aws), Ok(People::Ask)));
+    }
 }

@@ -203,7 +203,7 @@ async fn work_on(
             Ok(ended.exit_code)
         }
         Err(e) => {
-            let e = failed(dir, e);
+            let e = failed(global, dir, e);
             if global.output == Output::Json {
                 let (run, rto_ms) = (Some(dir.id()), Some(rto_ms));
                 out::result(&Outcome { run, rto_ms, exit_code: e.exit_code(), ..Outcome::default() });
@@ -213,8 +213,15 @@ async fn work_on(
     }
 }
 
-fn failed(dir: &RunDir, e: EngineError) -> CliError {
-    let finish = format!("finish it with: redrill rollback {}", dir.id());
+fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
+    // the exact command: from any folder and shell, it must find the same run and the same account
+    let mut finish = format!("finish it with: redrill rollback {}", dir.id());
+    if global.state != Path::new(".redrill") {
+        finish = format!("{finish} --state {}", global.state.display());
+    }
+    if let Some(profile) = &global.profile {
+        finish = format!("{finish} --profile {profile}");
+    }
     match e {
         EngineError::Journal(source) => {
             let e = CliError::new(Kind::Journal, "the journal cannot be written; nothing more was changed");

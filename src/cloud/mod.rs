@@ -90,3 +90,23 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_page_is_read_and_one_that_comes_again_is_an_error() {
+        let page = |token: Option<String>| async move {
+            let (items, next) = match token.as_deref() {
+                None => (vec![1], Some("a".to_owned())),
+                Some("a") => (vec![2, 3], Some("b".to_owned())),
+                Some(_) => (vec![4], None),
+            };
+            Ok(Page { items, next })
+        };
+        assert_eq!(all_pages(page).await, Ok(vec![1, 2, 3, 4]));
+        let again = |_| async { Ok(Page { items: vec![1], next: Some("a".to_owned()) }) };
+        assert!(all_pages(again).await.is_err_and(|e| e.message.contains("twice")));
+    }
+}

@@ -202,7 +202,13 @@ async fn begin(
         let captured = shared.recorder.with(|s, _| s.captured.get(&key).cloned()).await;
         batch.push((target.clone(), shared.reveal(captured)));
     }
-    let prepared = action.prepare(cx, &batch, params).await;
+    let prepared = match tokio::time::timeout(step.timeout.0, action.prepare(cx, &batch, params)).await {
+        Ok(prepared) => prepared,
+        Err(_) => {
+            let why = ActionError::refused(format!("the targets could not be read within {}", step.timeout));
+            batch.iter().map(|_| Err(why.clone())).collect()
+        }
+    };
     let mut items = Vec::new();
     let mut events = Vec::new();
     for ((target, id), outcome) in fresh.into_iter().zip(prepared) {
