@@ -208,3 +208,14 @@ fn options_come_from_the_environment_and_flags_win() {
     command.env("REDRILL_OUTPUT", "json").env("REDRILL_STATE", "elsewhere");
     assert_eq!(finish(command).all(), (0, "no runs in here; start with: redrill demo\n", ""));
 }
+
+#[test]
+fn without_python_the_demo_fails_as_ours_to_mend_and_says_what_to_install() {
+    let place = Place::new();
+    let mut command = place.command(&["demo"]);
+    command.env("PATH", place.path().join("empty")).env("REDRILL_PYTHON", "/nowhere/python3");
+    let ran = finish(command).exits(1);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("hint: install Python 3.11 or later"), "{}", ran.stderr);
+    assert!(!place.state().join("runs").exists(), "no run was begun");
+}
