@@ -131,6 +131,11 @@ pub trait Net: Send + Sync {
 pub trait Local: Send + Sync {
     /// Runs one program to its end or its time limit; `Err` where it could not be started.
     async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput>;
+
+    /// The addresses of this machine, as far as they are known; empty where it is none of the world's.
+    fn addresses(&self) -> Vec<std::net::IpAddr> {
+        Vec::new()
+    }
 }
 
 /// The one way to change something.

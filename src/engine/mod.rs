@@ -10,6 +10,7 @@ pub mod driver;
 pub mod gate;
 mod history;
 mod hold;
+mod lockout;
 mod preflight;
 mod probing;
 pub mod recorder;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::driver::{EngineError, Shared};
+use super::lockout;
 use crate::catalog::{self, Finding, Severity};
 use crate::cloud::CloudError;
 use crate::journal::writer::JournalError;
@@ -65,6 +66,7 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     findings.extend(limits::credentials(&identity, now, longest, None));
     findings
         .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
+    findings.extend(lockout::check(shared).await?);
     if findings.iter().any(|f| f.severity == Severity::Refusal) {
         return Ok((events, findings));
     }

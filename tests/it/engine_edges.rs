@@ -1,12 +1,14 @@
 //! Corners where a run could say more than it knows, or touch what is not its own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use redrill::cloud::{
-    CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse, Mutation, Net, SqlAnswer, SqlRequest,
+    CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Filter, HttpRequest, HttpResponse,
+    Local, Mutation, Net, SqlAnswer, SqlRequest,
 };
 use redrill::engine::{self, Control, EngineError, People};
 use redrill::journal::writer::MemoryJournal;
@@ -144,6 +146,44 @@ async fn a_tag_that_another_run_has_set_meanwhile_is_left() {
     let left = bench.sim.snapshot().to_string();
     assert_eq!(left.matches("20260101T000000Z-other-abcdef").count(), 1, "the other run's tag stays");
     assert_eq!(left.matches("redrill:held").count(), 1, "ours are gone");
+}
+
+/// This machine, if it had that address.
+struct Here(Arc<dyn Local>, IpAddr);
+
+#[async_trait]
+impl Local for Here {
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+        self.0.run(request).await
+    }
+    fn addresses(&self) -> Vec<IpAddr> {
+        vec![self.1]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_would_cut_off_redrill_itself_is_refused() {
+    let loss = "objectives: { rto: 10m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web } } }
+fault: [{ action: ec2.terminate-instances, target: it }]";
+    for text in [CUT, loss] {
+        for (subnet_of, refused) in [("web", true), ("nobody", false)] {
+            let bench = Bench::new(&drill("/health", text)).await;
+            let page = bench.sim.cloud().reads.ec2.instances(&Filter::default(), None).await.expect("listed");
+            let web = page.items.iter().find(|i| i.tags.get("role").is_some_and(|r| r == subnet_of));
+            let ip = web.and_then(|i| i.private_ip.clone()).unwrap_or_else(|| "203.0.113.9".to_owned());
+            let mut cloud = bench.sim.cloud();
+            cloud.local = Arc::new(Here(Arc::clone(&cloud.local), ip.parse().expect("an address")));
+            let (ended, _) = Play::of(&bench, cloud, People::Ask).end().await;
+            let ended = ended.expect("it ends");
+            assert_eq!(ended.exit_code == 3, refused, "{:?}", ended.reasons);
+            if refused {
+                assert!(ended.reasons[0].contains("redrill runs on this instance"), "{:?}", ended.reasons);
+                assert_eq!(bench.sim.changes(), []);
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
