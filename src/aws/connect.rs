@@ -18,7 +18,7 @@ use aws_types::sdk_config::TimeSource;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::mutate::Changes;
-use super::{cloudfront, ec2, others, rds, s3};
+use super::{cloudfront, ec2, others, rds, s3, s3_roots};
 use crate::cloud::{Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
 use crate::model::{Clock, World};
 
@@ -83,8 +83,8 @@ pub async fn connect(
         })?;
     let expiry = Expiry::default();
     let base = finish(base, &options, clock, &expiry)?;
-    let overridden = overridden(&base);
-    let clients = Clients { read: reading(&base), change: changing(&base), overridden };
+    let (overridden, elsewhere) = (overridden(&base), elsewhere(&base));
+    let clients = Clients { read: reading(&base), change: changing(&base), overridden, elsewhere };
     Ok(Cloud {
         reads: Reads {
             sts: Arc::new(others::StsReads { client: clients.sts(), expiry }),
@@ -114,7 +114,7 @@ pub async fn connect(
             cloudfront: clients.cloudfront(&clients.change),
         }),
         local,
-        world: if elsewhere(&base) { World::Emulator } else { World::Aws },
+        world: if elsewhere { World::Emulator } else { World::Aws },
         region,
     })
 }
@@ -124,6 +124,7 @@ struct Clients {
     read: SdkConfig,
     change: SdkConfig,
     overridden: bool,
+    elsewhere: bool,
 }
 
 impl Clients {
@@ -135,10 +136,14 @@ impl Clients {
         aws_sdk_ec2::Client::new(config)
     }
 
-    /// A bucket cannot be a host name below an endpoint that is an address.
+    /// A bucket cannot be a host name below an endpoint that is an address. What is not AWS may
+    /// answer in words that the SDK does not take.
     fn s3(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(self.overridden).build();
-        aws_sdk_s3::Client::from_conf(config)
+        let mut builder = aws_sdk_s3::config::Builder::from(config).force_path_style(self.overridden);
+        if self.elsewhere {
+            builder = builder.http_client(s3_roots::mending(config.http_client()));
+        }
+        aws_sdk_s3::Client::from_conf(builder.build())
     }
 
     /// CloudFront is global. Its own rules pick the partition's signing region, but not behind an
@@ -294,7 +299,7 @@ fn endpoints(config: &SdkConfig) -> Vec<String> {
 }
 
 /// Whether a URL's host is AWS's own. `api.aws` is the domain of its dual-stack endpoints.
-fn is_aws(url: &str) -> bool {
+pub(super) fn is_aws(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
     [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
@@ -452,9 +457,31 @@ mod tests {
         assert!(config.token_provider().is_none());
         let keys = config.credentials_provider().unwrap().provide_credentials().await.unwrap();
         assert_eq!((keys.access_key_id(), keys.session_token()), ("testing", None));
-        let clients =
-            Clients { read: reading(&config), change: changing(&config), overridden: overridden(&config) };
-        assert!(clients.overridden);
+        let clients = clients(&config);
+        assert!(clients.overridden && clients.elsewhere);
+    }
+
+    fn clients(config: &SdkConfig) -> Clients {
+        Clients {
+            read: reading(config),
+            change: changing(config),
+            overridden: overridden(config),
+            elsewhere: elsewhere(config),
+        }
+    }
+
+    #[test]
+    fn answers_of_aws_go_straight_to_the_sdk() {
+        let between = |endpoint: Option<&str>| {
+            let mut config = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+            config.set_endpoint_url(endpoint.map(str::to_owned));
+            let clients = clients(&config.build());
+            [&clients.read, &clients.change].map(|c| clients.s3(c).config().http_client().is_some())
+        };
+        assert_eq!(between(None), [false, false]);
+        assert_eq!(between(Some("https://s3.us-east-1.amazonaws.com")), [false, false]);
+        assert_eq!(between(Some("https://vpce-0a1b.s3.us-east-1.vpce.amazonaws.com")), [false, false]);
+        assert_eq!(between(Some("http://127.0.0.1:5000")), [true, true]);
     }
 
     #[derive(Debug)]

@@ -14,6 +14,7 @@ mod others;
 mod rds;
 mod rds_change;
 mod s3;
+mod s3_roots;
 
 pub use connect::{ConnectOptions, StaticCredentials, connect};
 
