@@ -5,18 +5,19 @@
 //! connection reads nothing of the environment and speaks plain HTTP to loopback only. I/O.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::origin::Origin;
 use aws_types::sdk_config::TimeSource;
 use aws_types::service_config::ServiceConfigKey;
 
+use super::credentials::Lives;
 use super::mutate::Changes;
 use super::{cloudfront, ec2, others, rds, s3, s3_roots};
 use crate::cloud::{Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
@@ -81,13 +82,13 @@ pub async fn connect(
         base.region().map(ToString::to_string).filter(|region| !region.is_empty()).ok_or_else(|| {
             CloudError::new(CONNECT, ErrorKind::NoRegion, "no AWS region is set; use --region or AWS_REGION")
         })?;
-    let expiry = Expiry::default();
-    let base = finish(base, &options, clock, &expiry)?;
+    let lives = Lives::default();
+    let base = finish(base, &options, clock, &lives)?;
     let (overridden, elsewhere) = (overridden(&base), elsewhere(&base));
     let clients = Clients { read: reading(&base), change: changing(&base), overridden, elsewhere };
     Ok(Cloud {
         reads: Reads {
-            sts: Arc::new(others::StsReads { client: clients.sts(), expiry }),
+            sts: Arc::new(others::StsReads { client: clients.sts(), lives }),
             ec2: Arc::new(ec2::Ec2Reads { client: clients.ec2(&clients.read) }),
             autoscaling: Arc::new(others::AutoScalingReads {
                 client: aws_sdk_autoscaling::Client::new(&clients.read),
@@ -244,13 +245,13 @@ async fn from_chain(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
     Ok(config)
 }
 
-/// What both ways share: the application's name, the program's clock, and a note of when the
-/// credentials expire.
+/// What both ways share: the application's name, the program's clock, and a note of how long the
+/// credentials last.
 fn finish(
     base: SdkConfig,
     options: &ConnectOptions,
     clock: Arc<dyn Clock>,
-    expiry: &Expiry,
+    lives: &Lives,
 ) -> Result<SdkConfig, CloudError> {
     let provider = base.credentials_provider();
     let mut builder = base.into_builder().time_source(ProgramClock(clock));
@@ -265,8 +266,7 @@ fn finish(
         builder = builder.app_name(name);
     }
     if let Some(inner) = provider {
-        builder = builder
-            .credentials_provider(SharedCredentialsProvider::new(Watched { inner, expiry: expiry.clone() }));
+        builder = builder.credentials_provider(lives.watching(inner));
     }
     Ok(builder.build())
 }
@@ -338,44 +338,11 @@ impl TimeSource for ProgramClock {
     }
 }
 
-/// When the newest credentials expire, noted whenever the SDK fetches some.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Expiry(Arc<Mutex<Option<SystemTime>>>);
-
-impl Expiry {
-    /// The expiry of the newest credentials, where they have one.
-    pub(super) fn get(&self) -> Option<SystemTime> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, at: Option<SystemTime>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
-    }
-}
-
-/// Passes credentials on and notes their expiry. Asking the chain a second time could run a
-/// credential process, or ask for a token, twice.
-#[derive(Debug)]
-struct Watched {
-    inner: SharedCredentialsProvider,
-    expiry: Expiry,
-}
-
-impl ProvideCredentials for Watched {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        future::ProvideCredentials::new(async {
-            let credentials = self.inner.provide_credentials().await?;
-            self.expiry.set(credentials.expiry());
-            Ok(credentials)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use aws_credential_types::provider::ProvideCredentials as _;
     use aws_types::service_config::LoadServiceConfig;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
@@ -583,22 +550,11 @@ mod tests {
         let identity = cloud.reads.sts.identity().await.unwrap();
         assert_eq!(identity.account, "123456789012");
         assert_eq!(identity.server_date.unwrap().to_rfc3339(), "2026-11-20T10:00:00+00:00");
-        assert_eq!(identity.expires_at, None);
+        assert_eq!((identity.expires_at, identity.renewable), (None, Some(true)), "a key pair");
         let request = seen.lock().unwrap().remove(0);
         assert!(
             request.contains(&format!("app/{run}")) && request.contains("Credential=testing/"),
             "{request}"
         );
-    }
-
-    #[tokio::test]
-    async fn the_expiry_of_credentials_is_noted() {
-        let expiry = Expiry::default();
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let inner = SharedCredentialsProvider::new(Credentials::new("a", "b", None, Some(at), "test"));
-        let watched = Watched { inner, expiry: expiry.clone() };
-        assert_eq!(expiry.get(), None);
-        watched.provide_credentials().await.unwrap();
-        assert_eq!(expiry.get(), Some(at));
     }
 }

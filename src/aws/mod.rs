@@ -6,6 +6,7 @@
 
 mod cloudfront;
 mod connect;
+mod credentials;
 mod ec2;
 mod error;
 mod launch;

@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use chrono::{DateTime, Utc};
 
-use super::connect::Expiry;
+use super::credentials::Lives;
 use super::error::failed_read;
 use super::{non_empty, time};
 use crate::cloud::{
@@ -23,7 +23,7 @@ use crate::cloud::{
 /// Reads of STS.
 pub(super) struct StsReads {
     pub(super) client: aws_sdk_sts::Client,
-    pub(super) expiry: Expiry,
+    pub(super) lives: Lives,
 }
 
 #[async_trait]
@@ -38,10 +38,12 @@ impl Sts for StsReads {
             .send()
             .await
             .map_err(failed_read("sts:GetCallerIdentity"))?;
+        let life = self.lives.newest();
         Ok(Identity {
             account: out.account().unwrap_or_default().to_owned(),
             arn: out.arn().unwrap_or_default().to_owned(),
-            expires_at: self.expiry.get().map(DateTime::from),
+            expires_at: life.expires_at,
+            renewable: life.renewable,
             server_date: date.get(),
         })
     }

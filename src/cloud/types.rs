@@ -26,6 +26,9 @@ pub struct Identity {
     pub arn: String,
     /// When the credentials expire (UTC), where known.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Whether they last as long as they are needed, renewed by their source or without an end;
+    /// `Some(false)` for a session token given as it is, `None` where unknown.
+    pub renewable: Option<bool>,
     /// The `Date` header of the answer, for the skew between the local clock and AWS's.
     pub server_date: Option<DateTime<Utc>>,
 }

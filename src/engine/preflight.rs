@@ -63,7 +63,7 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     let now = shared.clock.now();
     findings.extend(limits::window(&shared.plan.drill.limits, now, Severity::Refusal));
     let longest = limits::longest(&shared.plan.drill, &shared.plan.steps);
-    findings.extend(limits::credentials(&identity, now, longest, None));
+    findings.extend(limits::credentials(&identity, now, longest));
     findings
         .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
     findings.extend(lockout::check(shared).await?);

@@ -29,8 +29,6 @@ pub struct BuildOptions {
     pub seed: Option<u32>,
     /// The redrill version that plans.
     pub version: String,
-    /// Whether the credentials renew themselves, where known.
-    pub refreshable: Option<bool>,
     /// The actions and probes that there are.
     pub known: Known,
 }
@@ -44,7 +42,6 @@ impl BuildOptions {
             endpoint: None,
             seed: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            refreshable: None,
             known: Known::shipped(),
         }
     }
@@ -91,7 +88,7 @@ pub async fn build(
     findings.extend(limits::window(&drill.limits, now, Severity::Warning));
     let steps = steps(drill, &options.known);
     let longest = limits::longest(drill, &steps);
-    findings.extend(limits::credentials(&identity, now, longest, options.refreshable));
+    findings.extend(limits::credentials(&identity, now, longest));
     let mut plan = Plan {
         format: FORMAT,
         redrill: options.version.clone(),

@@ -114,27 +114,29 @@ pub fn longest(drill: &Drill, steps: &[PlannedStep]) -> Dur {
     Dur(drill.objectives.give_up().0.saturating_add(drill.impact_timeout.0).saturating_add(undo))
 }
 
-/// Whether the credentials outlive the run. `refreshable` says whether the SDK can renew them, where known.
-pub fn credentials(
-    identity: &Identity,
-    now: DateTime<Utc>,
-    longest: Dur,
-    refreshable: Option<bool>,
-) -> Option<Finding> {
-    let expires = identity.expires_at?;
+/// Whether the credentials outlive the run. What nothing renews must; what is unknown is said.
+pub fn credentials(identity: &Identity, now: DateTime<Utc>, longest: Dur) -> Option<Finding> {
     let needed = now + TimeDelta::from_std(longest.0).unwrap_or(TimeDelta::MAX);
-    if refreshable == Some(true) || expires >= needed {
-        return None;
-    }
-    let severity = if refreshable == Some(false) { Refusal } else { Warning };
-    let text = format!(
-        "the credentials expire at {} UTC, and the run with its undo may take {longest}",
-        expires.format("%Y-%m-%d %H:%M")
-    );
-    Some(
-        Finding::new(severity, "credentials", text)
-            .hint("use a profile or a role whose credentials renew themselves"),
-    )
+    let renew = "use a profile or a role whose credentials renew themselves";
+    Some(match (identity.expires_at, identity.renewable) {
+        (_, Some(true)) | (None, None) => return None,
+        (Some(at), _) if at >= needed => return None,
+        (Some(at), renewable) => {
+            let severity = if renewable == Some(false) { Refusal } else { Warning };
+            let text = format!(
+                "the credentials expire at {} UTC, and the run with its undo may take {longest}",
+                at.format("%Y-%m-%d %H:%M")
+            );
+            Finding::new(severity, "credentials", text).hint(renew)
+        }
+        (None, Some(false)) => {
+            let text = format!(
+                "a session token of unknown expiry cannot be renewed; the run with its undo may take {longest}"
+            );
+            let known = "AWS_CREDENTIAL_EXPIRATION tells when the token ends";
+            Finding::new(Warning, "credentials", text).hint(format!("{renew}; {known}"))
+        }
+    })
 }
 
 /// How findings call a target.

@@ -248,20 +248,26 @@ async fn a_closed_window_is_a_warning_with_its_next_opening() {
 #[test]
 fn credentials_that_expire_too_soon_are_said() {
     let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
-    let identity = |minutes| Identity {
+    let identity = |minutes: Option<i64>, renewable| Identity {
         account: String::new(),
         arn: String::new(),
-        expires_at: Some(now + chrono::TimeDelta::minutes(minutes)),
+        expires_at: minutes.map(|m| now + chrono::TimeDelta::minutes(m)),
+        renewable,
         server_date: None,
     };
     let hour = Dur::hours(1);
-    let severity = |minutes, refreshable| {
-        limits::credentials(&identity(minutes), now, hour, refreshable).map(|f| f.severity)
-    };
-    assert_eq!(severity(59, None), Some(Severity::Warning));
-    assert_eq!(severity(59, Some(false)), Some(Severity::Refusal));
-    assert_eq!(severity(59, Some(true)), None);
-    assert_eq!(severity(60, Some(false)), None);
+    let found = |minutes, renewable| limits::credentials(&identity(minutes, renewable), now, hour);
+    let severity = |minutes, renewable| found(minutes, renewable).map(|f| f.severity);
+    assert_eq!(severity(Some(59), None), Some(Severity::Warning));
+    assert_eq!(severity(Some(59), Some(false)), Some(Severity::Refusal));
+    assert_eq!(severity(Some(59), Some(true)), None);
+    assert_eq!(severity(Some(60), Some(false)), None);
+    // of unknown expiry
+    assert_eq!(severity(None, Some(true)), None);
+    assert_eq!(severity(None, None), None);
+    let unknown = found(None, Some(false)).expect("is found");
+    assert_eq!(unknown.severity, Severity::Warning);
+    assert!(unknown.text.starts_with("a session token of unknown expiry cannot be renewed"), "{unknown:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ impl Sts for Sim {
                 account: w.account.clone(),
                 arn: format!("arn:aws:sts::{}:assumed-role/redrill/rehearsal", w.account),
                 expires_at: None,
+                renewable: Some(true),
                 server_date: Some(w.now),
             })
         })

@@ -208,3 +208,54 @@ async fn journal_21_and_finished_once_there_is_room() {
         assert_eq!(before, w.state().await, "{bytes}: {finished}");
     }
 }
+
+/// With a session token in the environment, that ends at this time where one is known.
+fn with_token(w: &World, args: &[&str], expires: Option<&str>) -> Running {
+    let mut c = w.redrill(args);
+    c.env("AWS_SESSION_TOKEN", "token");
+    if let Some(at) = expires {
+        c.env("AWS_CREDENTIAL_EXPIRATION", at);
+    }
+    Running::start(c)
+}
+
+#[tokio::test]
+async fn a_session_token_that_ends_before_the_drill_can_is_refused() {
+    let Some(w) = World::start().await else { return };
+    w.file("drill.yaml", &network(&w).text());
+    let plan = ["plan", "drill.yaml"];
+    let run = ["run", "drill.yaml", "--yes"];
+    let says = "the credentials expire at 2020-01-01 00:00 UTC";
+    for args in [&plan[..], &run[..]] {
+        let ended = with_token(&w, args, Some("2020-01-01T00:00:00Z")).end().await;
+        ended.refused(3, says);
+    }
+    let ended = with_token(&w, &plan, None).end().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(ended.out.contains("a session token of unknown expiry cannot be renewed"), "{ended}");
+    let ended = with_token(&w, &plan, Some("2099-01-01T00:00:00+00:00")).end().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(!ended.out.contains("credentials"), "{ended}");
+    // a plan made with a good token is not run with one that ends too soon
+    let made = with_token(&w, &["plan", "drill.yaml", "-o", "plan.json"], Some("2099-01-01T00:00:00Z"));
+    assert_eq!(made.end().await.code, Some(0));
+    let ended = with_token(&w, &["run", "plan.json", "--yes"], Some("2020-01-01T00:00:00Z")).end().await;
+    assert_eq!(ended.code, Some(3), "{ended}");
+    assert!(ended.out.contains(says), "{ended}");
+    assert!(w.changes().await.is_empty());
+
+    // in a profile: a token given as it is, and one that a program makes anew whenever it is asked
+    std::fs::create_dir(w.home.path().join(".aws")).expect("made");
+    let given = "aws_access_key_id = key\naws_secret_access_key = secret\naws_session_token = token";
+    let made =
+        json!({ "Version": 1, "AccessKeyId": "key", "SecretAccessKey": "secret", "SessionToken": "token" });
+    let process = format!("credential_process = cat {}", w.file("made.json", &made.to_string()).display());
+    for (profile, told) in [(given, true), (process.as_str(), false)] {
+        w.file(".aws/config", &format!("[default]\n{profile}\n"));
+        let mut c = w.redrill(plan);
+        c.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        let ended = Running::start(c).end().await;
+        assert_eq!(ended.code, Some(0), "{ended}");
+        assert_eq!(ended.out.contains("a session token of unknown expiry"), told, "{profile}: {ended}");
+    }
+}
