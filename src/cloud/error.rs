@@ -46,6 +46,13 @@ pub enum ErrorKind {
     Other,
 }
 
+impl ErrorKind {
+    /// Whether somebody has to log in before any call can be accepted.
+    pub fn wants_login(self) -> bool {
+        matches!(self, Self::Expired | Self::NoCredentials)
+    }
+}
+
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct CloudError {

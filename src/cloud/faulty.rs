@@ -19,6 +19,8 @@ pub enum Fault {
     Throttle,
     /// Refused for want of a permission.
     Deny,
+    /// Refused because the credentials have expired.
+    Expire,
     /// A 5xx; the change is not made, but the error does not say so.
     ServerError,
 }
@@ -68,6 +70,10 @@ impl Mutate for Faulty {
             }
             Some(Fault::Deny) => Err(CloudError::new(op, ErrorKind::Denied, "not authorized (injected)")
                 .code("UnauthorizedOperation")),
+            Some(Fault::Expire) => {
+                Err(CloudError::new(op, ErrorKind::Expired, "the token has expired (injected)")
+                    .code("ExpiredToken"))
+            }
             Some(Fault::ServerError) => {
                 Err(CloudError::new(op, ErrorKind::Server, "internal error (injected)")
                     .code("InternalError")

@@ -510,12 +510,17 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
 }
 
 fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {
+    let hint = if state.stuck.is_empty() {
+        "look at the service; redrill has put back everything that it changed"
+    } else {
+        "what is not put back may be why: finish that first"
+    };
     vec![
         Event::Stuck {
             step: None,
             target: None,
             error: format!("the steady state did not return after the clean-up: {}", state.not_healthy(now)),
-            hint: "look at the service; redrill has put back everything that it changed".to_owned(),
+            hint: hint.to_owned(),
         },
         Event::SteadyAfter { healthy: false },
     ]

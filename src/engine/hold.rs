@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::driver::Shared;
 use super::gate::StepGate;
 use super::state::RunState;
+use super::task::login_first;
 use crate::catalog::Gate as _;
 use crate::cloud::{CloudError, ErrorKind, Mutation};
 use crate::journal::writer::JournalError;
@@ -97,6 +98,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let gate = shared.gate(None, Phase::Release, None);
     let mut failures = Vec::new();
     let mut left = BTreeSet::new();
+    let mut login = false;
     let mut ec2 = Vec::new();
     for t in own(shared).await {
         match t.kind {
@@ -105,6 +107,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             }
             _ => {
                 if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {
+                    login |= e.kind.wants_login();
                     failures.push(format!("{}: {e}", t.id));
                     left.insert(t.id.clone());
                 }
@@ -116,6 +119,12 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
         let all = Mutation::DeleteTags { ids: ids.to_vec(), keys: keys.clone() };
         let Err(first) = patiently(|| send(&gate, all.clone())).await else { continue };
         if ids.len() == 1 && first.is_not_found() {
+            continue;
+        }
+        if first.kind.wants_login() {
+            login = true;
+            failures.push(first.to_string());
+            left.extend(ids.iter().cloned());
             continue;
         }
         // one id that is gone fails the whole call: take them one by one
@@ -137,7 +146,11 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             step: None,
             target: None,
             error: format!("the tag {TAG_HELD} could not be removed: {}", failures.join("; ")),
-            hint: format!("remove it by hand, or try again with: redrill rollback {}", shared.run),
+            hint: if login {
+                login_first(&shared.run)
+            } else {
+                format!("remove it by hand, or try again with: redrill rollback {}", shared.run)
+            },
         });
     }
     // what still carries the tag stays on record, so that a rollback tries again

@@ -16,9 +16,10 @@ use super::sabotage::{self, Sabotage};
 use super::state::Status;
 use crate::catalog::action::Reversibility;
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress, ReadCx, WriteCx};
+use crate::cloud::ErrorKind;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
-use crate::model::{EffectCertainty, Stage, StepId, Target};
+use crate::model::{EffectCertainty, RunId, Stage, StepId, Target};
 use crate::plan::PlannedStep;
 
 /// A recovery whose apply left unknown whether it happened is applied again at most this often.
@@ -501,7 +502,8 @@ pub async fn undo(
                 return Ok(());
             }
             Err(e) => {
-                let hopeless = e.hopeless || e.kind == Some(crate::cloud::ErrorKind::Denied);
+                let e = plainly(e, shared);
+                let hopeless = e.hopeless || e.kind == Some(ErrorKind::Denied);
                 let event = Event::UndoFailed {
                     step: id.clone(),
                     target: key.1.clone(),
@@ -509,10 +511,10 @@ pub async fn undo(
                     attempt,
                 };
                 shared.recorder.note(vec![event]).await?;
-                let passing = e.kind.is_some_and(passes);
-                last = e;
                 let waited = shared.clock.stamp().mono_ms.saturating_sub(began);
-                let patient = attempt < UNDO_ATTEMPTS || (passing && waited < PATIENCE_MS);
+                let patient =
+                    attempt < UNDO_ATTEMPTS || (waited < PATIENCE_MS && may_pass(shared, e.kind).await);
+                last = e;
                 if shared.recorder.is_broken() || hopeless || !patient {
                     break;
                 }
@@ -534,10 +536,29 @@ pub async fn undo(
     shared.recorder.durable(vec![event]).await
 }
 
-/// Whether an error is of the kind that an outage brings and takes away again.
-fn passes(kind: crate::cloud::ErrorKind) -> bool {
-    use crate::cloud::ErrorKind as K;
-    matches!(kind, K::Unreachable | K::Timeout | K::Server | K::Throttled | K::Expired | K::Capacity)
+/// Whether waiting may help: an outage passes, and somebody may log in meanwhile. Nobody did where
+/// another undo has waited in vain already.
+async fn may_pass(shared: &Shared, kind: Option<ErrorKind>) -> bool {
+    use ErrorKind as K;
+    match kind {
+        Some(K::Unreachable | K::Timeout | K::Server | K::Throttled | K::Capacity) => true,
+        Some(kind) if kind.wants_login() => shared.recorder.with(|s, _| s.stuck.is_empty()).await,
+        _ => false,
+    }
+}
+
+/// Says of credentials that have run out what it means and what to do, in the words of a person.
+fn plainly(mut e: ActionError, shared: &Shared) -> ActionError {
+    if e.kind.is_some_and(ErrorKind::wants_login) {
+        e.message = format!("the AWS credentials are expired or not valid; log in again: {}", e.message);
+        e.hint = Some(login_first(&shared.run));
+    }
+    e
+}
+
+/// What to type where the credentials have run out.
+pub(super) fn login_first(run: &RunId) -> String {
+    format!("log in again, or set fresh credentials, then finish with: redrill rollback {run}")
 }
 
 /// Whether a recovery that was not accepted, as far as is known, did make nothing.

@@ -1,12 +1,13 @@
 //! What is put back, kept, mended and left to a person.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
 use redrill::engine::People;
-use redrill::journal::{Event, Mode};
+use redrill::journal::{Event, Line, Mode};
 use redrill::model::{Stage, Tags};
 use redrill::sim::InstanceSeed;
 
@@ -76,6 +77,66 @@ async fn a_tag_that_could_not_be_removed_is_removed_by_a_rollback() {
     assert_ne!(before, bench.sim.snapshot());
     let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
     assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+const TWO: &str = "objectives: { rto: 10m }
+targets:
+  it: { resource: vpc.subnet, tags: { service: shop, tier: private } }
+  web: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } }
+fault: [{ action: ec2.stop-instances, target: web }, { action: vpc.detach-route-table, target: it }]
+recovery: [{ action: wait, with: { for: 30s } }]";
+
+/// A run whose credentials expire when the clean-up begins, and the switch that renews them.
+async fn logged_out(bench: &Bench) -> (Play, Arc<AtomicBool>) {
+    let expired = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&expired);
+    let fail = move |_, _: &Mutation| switch.load(Ordering::SeqCst).then_some(Fault::Expire);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, fail)));
+    let mut play = Play::of(bench, cloud, People::Ask);
+    play.stage(Stage::Recovery).await;
+    expired.store(true, Ordering::SeqCst);
+    play.signal().await;
+    (play, expired)
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_expire_in_the_clean_up_are_named_and_a_rollback_finishes() {
+    let bench = Bench::new(&drill("/health", TWO)).await;
+    let before = bench.sim.snapshot();
+    let (mut play, _) = logged_out(&bench).await;
+    play.stage(Stage::Undo).await;
+    let began = bench.clock.now();
+    play.until(|e| matches!(e, Event::Released { .. })).await;
+    // one wait for somebody to log in, not one for each step
+    let took = (bench.clock.now() - began).num_minutes();
+    assert!((15..20).contains(&took), "{took} min");
+    let (ended, journal) = play.ends_with(20).await;
+    assert_ne!(before, bench.sim.snapshot());
+    for reason in ended.reasons.iter().filter(|r| r.contains("put back")) {
+        assert!(reason.contains("the AWS credentials are expired or not valid; log in again"), "{reason}");
+    }
+    let stuck = |line: Line| if let Event::Stuck { hint, .. } = line.event { Some(hint) } else { None };
+    let hints: Vec<String> = journal.lines().into_iter().filter_map(stuck).collect();
+    // both subnets, the instance and the tags; and the shop, which is still down
+    let next =
+        format!("log in again, or set fresh credentials, then finish with: redrill rollback {}", bench.run);
+    let (login, other): (Vec<_>, Vec<_>) = hints.iter().partition(|h| **h == next);
+    assert_eq!((login.len(), other.len()), (4, 1), "{hints:?}");
+    assert_eq!(other[0], "what is not put back may be why: finish that first");
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_goes_on_when_somebody_logs_in_meanwhile() {
+    let bench = Bench::new(&drill("/health", TWO)).await;
+    let before = bench.sim.snapshot();
+    let (mut play, expired) = logged_out(&bench).await;
+    play.until(|e| matches!(e, Event::UndoFailed { attempt: 8, .. })).await;
+    expired.store(false, Ordering::SeqCst);
+    play.ends_with(13).await;
     assert_eq!(before, bench.sim.snapshot());
 }
 
