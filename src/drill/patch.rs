@@ -72,7 +72,7 @@ fn merge_limits(base: &mut Node, patch: &Node, report: &mut Report<'_>) {
                     *ours = theirs.clone();
                 }
             }
-            ("max_targets" | "max_percent", Data::Number(ours), Data::Number(theirs)) => {
+            ("max_targets" | "max_percent" | "max_affected", Data::Number(ours), Data::Number(theirs)) => {
                 if let (Some(a), Some(b)) = (ours.as_u64(), theirs.as_u64()) {
                     *ours = Number::from(a.min(b));
                 } else {

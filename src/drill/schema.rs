@@ -186,10 +186,14 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_percent: Option<u8>,
+    /// How many instances may be in the subnets that faults change, whether they are targets or not.
+    /// Without it, any number may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_affected: Option<usize>,
     /// Every target must carry these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require_tags: BTreeMap<String, OneOrMany>,
-    /// No target may carry any of these.
+    /// No target may carry any of these, and no instance in a subnet that a fault changes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forbid_tags: BTreeMap<String, OneOrMany>,
     /// When faults may be injected, for example `Mon-Fri 13:00-17:00 Europe/Amsterdam`.

@@ -8,7 +8,7 @@ mod targets;
 
 pub(crate) use targets::CREATED;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -67,6 +67,36 @@ pub async fn reread_all(reads: &Reads, region: &str, targets: &[Target]) -> Clou
 /// The first error of any page.
 pub async fn reread(reads: &Reads, region: &str, target: &Target) -> CloudResult<Option<Target>> {
     Ok(reread_all(reads, region, std::slice::from_ref(target)).await?.pop().flatten())
+}
+
+/// What is in a number of subnets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inhabitants {
+    /// How many instances exist in the account and region; terminated ones do not.
+    pub population: usize,
+    /// The instances in the subnets, sorted by id.
+    pub instances: Vec<Target>,
+}
+
+/// The instances in these subnets; nothing is read where there are none.
+///
+/// # Errors
+/// The first error of any page.
+pub async fn inhabitants(reads: &Reads, region: &str, subnets: &BTreeSet<&str>) -> CloudResult<Inhabitants> {
+    if subnets.is_empty() {
+        return Ok(Inhabitants::default());
+    }
+    let listing = list(reads, region, ResourceKind::Ec2Instance, &Wanted::Ids(&[])).await?;
+    let exists = |t: &Target| !t.attrs.get("state").is_some_and(|s| is_gone(s));
+    let inside = |t: &Target| t.attrs.get("subnet").is_some_and(|s| subnets.contains(s.as_str()));
+    let mut instances: Vec<Target> = listing.targets.into_iter().filter(|t| exists(t) && inside(t)).collect();
+    instances.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(Inhabitants { population: listing.population, instances })
+}
+
+/// Whether an instance in this state counts as one that exists no more.
+fn is_gone(state: &str) -> bool {
+    matches!(state, "terminated" | "shutting-down")
 }
 
 /// The permissions that resolving a selector of this kind takes.
@@ -135,8 +165,7 @@ async fn list(reads: &Reads, region: &str, kind: ResourceKind, wanted: &Wanted<'
     match kind {
         ResourceKind::Ec2Instance => {
             let found = all_pages(|page| reads.ec2.instances(&all, page)).await?;
-            let exist =
-                found.iter().filter(|i| i.state != "terminated" && i.state != "shutting-down").count();
+            let exist = found.iter().filter(|i| !is_gone(&i.state)).count();
             let targets = found.into_iter().map(targets::instance).collect();
             Ok(Listing { population: exist, targets, unreadable: Vec::new() })
         }

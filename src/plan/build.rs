@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{FORMAT, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
+use super::{Affected, FORMAT, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
 use crate::cloud::{CloudError, Identity, Reads};
 use crate::drill::selector;
@@ -106,9 +106,16 @@ pub async fn build(
         secret_params: drill.params.iter().filter(|(_, p)| p.secret).map(|(n, _)| n.clone()).collect(),
         targets,
         permissions: permissions(drill, &steps, &options.known),
+        affected: None,
         steps,
         findings: Vec::new(),
     };
+    let subnets = plan.subnets_hit();
+    if !subnets.is_empty() {
+        let found = inventory::inhabitants(reads, &options.region, &subnets).await?;
+        findings.extend(limits::affected(&drill.limits, &found));
+        plan.affected = Some(affected(&subnets, &found));
+    }
     findings.extend(inspect(&plan, reads, clock, options, &identity).await?);
     findings.extend(lint::lint(&plan, &options.known));
     // refusals first; what two steps found alike is said once
@@ -117,6 +124,17 @@ pub async fn build(
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     plan.findings = findings;
     Ok(plan)
+}
+
+fn affected(subnets: &BTreeSet<&str>, found: &inventory::Inhabitants) -> Affected {
+    let mut instances: BTreeMap<String, Vec<String>> =
+        subnets.iter().map(|s| ((*s).to_owned(), Vec::new())).collect();
+    for t in &found.instances {
+        if let Some(ids) = t.attrs.get("subnet").and_then(|s| instances.get_mut(s)) {
+            ids.push(t.id.clone());
+        }
+    }
+    Affected { population: found.population, instances }
 }
 
 /// Reads targets again, as they are now; `None` for what is gone.
@@ -131,7 +149,8 @@ pub async fn read_again(
     inventory::reread_all(reads, &plan.region, targets).await
 }
 
-/// Reads every target of a plan again and says what changed; see [`drift::compare`].
+/// Reads every target of a plan again, and what its faults reach, and says what changed; see
+/// [`drift::compare`].
 ///
 /// # Errors
 /// Where AWS cannot be read.
@@ -143,7 +162,10 @@ pub async fn check_drift(
 ) -> Result<Vec<Finding>, CloudError> {
     let identity = reads.sts.identity().await?;
     let now = read_again(plan, reads, &drift::targets(plan)).await?;
-    Ok(drift::compare(plan, &now, &identity.account, world, run))
+    let affected = inventory::inhabitants(reads, &plan.region, &plan.subnets_hit()).await?;
+    let mut out = drift::compare(plan, &now, &identity.account, world, run);
+    out.extend(drift::affected(plan, &affected));
+    Ok(out)
 }
 
 fn draw(

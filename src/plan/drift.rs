@@ -1,9 +1,11 @@
 //! What changed between planning and running: each difference that matters is a refusal. Pure.
 
+use std::collections::BTreeMap;
+
 use super::{Plan, limits};
 use crate::catalog::action::{Finding, Severity};
 use crate::drill::selector;
-use crate::inventory::CREATED;
+use crate::inventory::{CREATED, Inhabitants};
 use crate::model::{RunId, Target, World};
 
 /// Holds the plan against the world as it is now, right before the first step.
@@ -46,7 +48,26 @@ pub fn compare(
         out.extend(limits::held(now, run.map(RunId::as_str)));
     }
     out.dedup();
-    out.into_iter().map(|f| if f.hint.is_some() { f } else { f.hint("plan again: redrill plan") }).collect()
+    out.into_iter().map(hinted).collect()
+}
+
+/// Holds what the faults reach now against the limits, and against what they reached when it was
+/// planned.
+pub fn affected(plan: &Plan, now: &Inhabitants) -> Vec<Finding> {
+    let mut out = limits::affected(&plan.drill.limits, now);
+    let none = BTreeMap::new();
+    let before = plan.affected.as_ref().map_or(&none, |a| &a.instances);
+    let planned = |id: &String| before.values().any(|ids| ids.contains(id));
+    let new: Vec<&str> = now.instances.iter().filter(|t| !planned(&t.id)).map(|t| t.id.as_str()).collect();
+    if !new.is_empty() {
+        let text = format!("in the subnets that faults change since the plan was made: {}", new.join(", "));
+        out.push(Finding::new(Severity::Warning, "affected", text));
+    }
+    out.into_iter().map(hinted).collect()
+}
+
+fn hinted(f: Finding) -> Finding {
+    if f.hint.is_some() { f } else { f.hint("plan again: redrill plan") }
 }
 
 /// The targets of a plan in the order that [`compare`] expects.

@@ -7,6 +7,7 @@ use crate::catalog::action::{Finding, Severity};
 use crate::cloud::Identity;
 use crate::drill::window::{Window, open_at};
 use crate::drill::{Drill, Limits};
+use crate::inventory::Inhabitants;
 use crate::model::{Dur, Target, target};
 
 use Severity::{Refusal, Warning};
@@ -73,12 +74,44 @@ pub fn tags(limits: &Limits, target: &Target) -> Vec<Finding> {
             out.push(Finding::new(Refusal, label(target), text));
         }
     }
-    for (key, never) in &limits.forbid_tags {
-        if let Some(value) = target.tags.get(key)
-            && never.matches(value)
-        {
-            let text = format!("it carries the tag {key}={value}, which the limits forbid");
-            out.push(Finding::new(Refusal, label(target), text));
+    for (key, value) in forbidden(limits, target) {
+        let text = format!("it carries the tag {key}={value}, which the limits forbid");
+        out.push(Finding::new(Refusal, label(target), text));
+    }
+    out
+}
+
+/// The tags of a resource that the limits forbid.
+fn forbidden<'a>(limits: &'a Limits, target: &'a Target) -> impl Iterator<Item = (&'a String, &'a String)> {
+    limits.forbid_tags.iter().filter_map(|(key, never)| {
+        let value = target.tags.get(key)?;
+        never.matches(value).then_some((key, value))
+    })
+}
+
+/// Whether what faults reach without naming it stays within the limits.
+pub fn affected(limits: &Limits, found: &Inhabitants) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let hit = found.instances.len();
+    if let Some(most) = limits.max_affected
+        && hit > most
+    {
+        let text = format!(
+            "{hit} of the {} instances that exist are in the subnets that faults change, {most} are allowed",
+            found.population
+        );
+        out.push(
+            Finding::new(Refusal, "limits.max_affected", text)
+                .hint("narrow the selectors with `select`, `tags` or `where`"),
+        );
+    }
+    for t in &found.instances {
+        let subnet = t.attrs.get("subnet").map_or("", String::as_str);
+        for (key, value) in forbidden(limits, t) {
+            let text = format!(
+                "a fault changes its subnet {subnet}, and it carries the tag {key}={value}, which the limits forbid"
+            );
+            out.push(Finding::new(Refusal, label(t), text));
         }
     }
     out

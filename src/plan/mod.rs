@@ -9,7 +9,7 @@ pub mod file;
 pub mod limits;
 pub mod lint;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,9 @@ pub struct Plan {
     pub secret_params: Vec<String>,
     /// Per selector, what was drawn.
     pub targets: BTreeMap<String, PlannedTargets>,
+    /// What faults reach without naming it; absent where no fault changes a subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affected: Option<Affected>,
     /// Faults, then recoveries, in order.
     pub steps: Vec<PlannedStep>,
     /// What was found; a refusal among them means that the plan cannot be run.
@@ -95,6 +98,23 @@ pub struct PlannedTargets {
     pub matched: usize,
     /// What was drawn, sorted by id.
     pub drawn: Vec<Target>,
+}
+
+/// The instances in the subnets that faults change, whether they are targets or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Affected {
+    /// How many instances exist.
+    pub population: usize,
+    /// Per subnet, the ids of the instances in it, sorted.
+    pub instances: BTreeMap<String, Vec<String>>,
+}
+
+impl Affected {
+    /// How many instances are affected.
+    pub fn count(&self) -> usize {
+        self.instances.values().map(Vec::len).sum()
+    }
 }
 
 /// One step.
@@ -146,6 +166,17 @@ impl Plan {
     /// The targets a step acts on; empty for steps without any.
     pub fn targets_of(&self, step: &PlannedStep) -> &[Target] {
         step.target.as_ref().and_then(|n| self.targets.get(n)).map_or(&[], |t| t.drawn.as_slice())
+    }
+
+    /// The subnets that faults change: what happens to them happens to everything inside.
+    pub fn subnets_hit(&self) -> BTreeSet<&str> {
+        self.steps
+            .iter()
+            .filter(|s| s.stage == Stage::Fault)
+            .flat_map(|s| self.targets_of(s))
+            .filter(|t| t.kind == ResourceKind::VpcSubnet)
+            .map(|t| t.id.as_str())
+            .collect()
     }
 
     /// SHA-256 (hex) of the RFC 8785 bytes.

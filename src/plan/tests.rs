@@ -12,6 +12,8 @@ use crate::model::{Clock as _, RunId, Tags};
 use crate::report::plan_text::plan_text;
 use crate::sim::Sim;
 
+mod affected;
+
 const ESTATE: &str = include_str!("../../localstack/estate.json");
 
 const DRILL: &str = r#"version: 1

@@ -160,6 +160,13 @@ fn targets(plan: &Plan, page: &mut Page) {
             page.hanging("    ", &format!("and {} more, in plan.json", drawn - LISTED));
         }
     }
+    if let Some(affected) = &plan.affected {
+        let (hit, exist) = (affected.count(), affected.population);
+        page.hanging(
+            "  ",
+            &format!("affected: {hit} ec2.instance in the subnets that faults change ({exist} exist)"),
+        );
+    }
 }
 
 fn target(target: &Target, shared: &BTreeMap<String, OneOrMany>) -> Vec<String> {
@@ -265,6 +272,9 @@ fn limits(plan: &Plan, page: &mut Page) {
     let tags = |tags: &BTreeMap<String, OneOrMany>| {
         tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
     };
+    if let Some(most) = l.max_affected {
+        rows.push(row(["affected", &format!("at most {most} instances")]));
+    }
     if !l.require_tags.is_empty() {
         rows.push(row(["must carry", &tags(&l.require_tags)]));
     }

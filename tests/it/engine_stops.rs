@@ -10,6 +10,7 @@ use redrill::engine::{Control, EngineError, People};
 use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Event, Mode};
 use redrill::model::Stage;
+use redrill::sim::InstanceSeed;
 
 use crate::bench::{Bench, dump};
 use crate::play::{Play, accepted, again, drill, meddle, target};
@@ -185,6 +186,39 @@ async fn drift_is_refused_with_nothing_changed() {
             let (_, journal) = play.ends_with(3).await;
             assert_eq!(bench.sim.changes().len(), 1, "only the drift itself:\n{}", dump(&journal));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_came_into_a_subnet_since_planning_is_refused_with_nothing_changed() {
+    let cut = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]";
+    for before_preflight in [true, false] {
+        let text = drill("/", cut).replace("max_targets: 300", "max_targets: 2, max_affected: 3");
+        let bench = Bench::new(&text).await;
+        let come = || {
+            bench.sim.add_instance(&InstanceSeed {
+                name: "new".to_owned(),
+                subnet: target(&bench),
+                instance_type: "t3.small".to_owned(),
+                security_groups: vec![],
+                tags: BTreeMap::new(),
+                user_data: None,
+            })
+        };
+        let play = if before_preflight {
+            come();
+            Play::start(&bench)
+        } else {
+            let mut play = Play::start(&bench);
+            play.stage(Stage::Baseline).await;
+            come();
+            play
+        };
+        let (ended, journal) = play.ends_with(3).await;
+        assert!(ended.reasons[0].contains("limits.max_affected: 4 of the 5"), "{:?}", ended.reasons);
+        assert_eq!(bench.sim.changes(), [], "{}", dump(&journal));
     }
 }
 

@@ -105,7 +105,8 @@ Undo is keyed by the subnet, because every replacement gives the association a n
 nothing is done; without an association it is associated; from the run's own table it is moved back; from any other \
 table it is not: somebody else acted, and a person decides. The run's table is deleted when no subnet uses it any more.
 
-The plan lists the instances in each subnet. Connections that exist may break at once. Traffic inside the VPC is not \
+The plan lists the instances in each subnet; `limits.max_affected` bounds how many there may be, and \
+`limits.forbid_tags` holds for them as for targets. Connections that exist may break at once. Traffic inside the VPC is not \
 affected. Gateway endpoints are routes too and are lost with the table.
 
 Documentation: \"Configure route tables\", \"Subnet route tables\", \"Change a subnet's route table\" (Amazon VPC User \

@@ -84,6 +84,7 @@ fn environments_merge_deep_and_limits_only_get_stricter() {
       accounts: ["123456789012", "999999999999"]
       max_targets: 9
       max_percent: 10
+      max_affected: 20
       require_tags: { env: [prod-*, shared] }
       forbid_tags: { redrill: no }
       windows: ["Mon 10:00-12:00 UTC"]
@@ -94,7 +95,7 @@ targets:
         ("targets:\n", environments),
         (
             "  max_targets: 5\n",
-            "  max_targets: 5\n  require_tags: { env: [prod-1, test] }\n  forbid_tags: { redrill: never }\n  windows: [\"daily 09:00-11:00 UTC\"]\n",
+            "  max_targets: 5\n  max_affected: 7\n  require_tags: { env: [prod-1, test] }\n  forbid_tags: { redrill: never }\n  windows: [\"daily 09:00-11:00 UTC\"]\n",
         ),
     ]);
     let production = LoadOptions { env: Some("production".to_owned()), set: vec![] };
@@ -103,6 +104,7 @@ targets:
     assert_eq!(drill.objectives.detect.unwrap().to_string(), "1m");
     assert_eq!(drill.limits.accounts, ["123456789012"], "no account is added");
     assert_eq!((drill.limits.max_targets, drill.limits.max_percent), (5, Some(10)), "no number grows");
+    assert_eq!(drill.limits.max_affected, Some(7));
     assert_eq!(drill.limits.require_tags["env"].values(), ["prod-1"], "both must hold");
     assert_eq!(drill.limits.forbid_tags["redrill"].values(), ["never", "no"], "either is enough");
     assert_eq!(drill.limits.windows, ["daily 09:00-11:00 UTC and Mon 10:00-12:00 UTC"]);

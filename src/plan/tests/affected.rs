@@ -1,0 +1,122 @@
+//! What faults reach without naming it: counted, limited, and looked at again.
+
+use super::*;
+use crate::sim::InstanceSeed;
+
+/// Both private subnets, with the shop's three web servers in them; one more instance is elsewhere.
+const CUT: &str = r#"version: 1
+name: cut
+title: A cut
+service: shop
+objectives: { rto: 15m }
+limits:
+  accounts: ["123456789012"]
+  regions: [us-east-1]
+  max_targets: 2
+targets:
+  private: { resource: vpc.subnet, tags: { tier: private } }
+  public: { resource: vpc.subnet, tags: { tier: public }, select: { count: 1 } }
+steady_state:
+  - probe: http
+    with: { url: "http://127.0.0.1:8080/health" }
+fault:
+  - action: vpc.detach-route-table
+    target: private
+"#;
+
+fn with(limit: &str) -> String {
+    CUT.replace("max_targets: 2", &format!("max_targets: 3\n  {limit}"))
+}
+
+fn told(findings: &[Finding], severity: Severity) -> Vec<String> {
+    let wanted = findings.iter().filter(|f| f.severity == severity);
+    wanted.map(|f| format!("{}: {}", f.subject, f.text)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_in_a_subnet_that_a_fault_changes_are_counted() {
+    let plan = planned(&with("max_affected: 3")).await;
+    assert_eq!(plan.refusals().count(), 0, "{:?}", plan.findings);
+    let affected = plan.affected.as_ref().expect("a subnet is hit");
+    assert_eq!((affected.count(), affected.population), (3, 4));
+    let drawn: Vec<&str> = plan.targets["private"].drawn.iter().map(|t| t.id.as_str()).collect();
+    let of: Vec<&str> = affected.instances.keys().map(String::as_str).collect();
+    assert_eq!(of, drawn, "the subnet that no fault changes is left out");
+    let text = plan_text(&plan, 100);
+    assert!(
+        text.contains("  affected: 3 ec2.instance in the subnets that faults change (4 exist)\n"),
+        "{text}"
+    );
+    assert!(text.contains("  affected  at most 3 instances\n"), "{text}");
+    // it is part of what the plan's hash vouches for
+    let mut other = plan.clone();
+    other.affected = None;
+    assert_ne!(plan.sha256(), other.sha256());
+    assert_eq!(file::read(&file::write(&plan)).unwrap(), plan);
+    // without a limit any number may be, and it is said all the same
+    let free = planned(&with("max_percent: 100")).await;
+    assert_eq!(free.refusals().count(), 0);
+    assert_eq!(free.affected, plan.affected);
+    assert!(planned(DRILL).await.affected.is_none(), "no subnet is hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_the_limit_allows_and_forbidden_tags_are_refused() {
+    let plan = planned(&with("max_affected: 2")).await;
+    assert_eq!(
+        told(&plan.findings, Severity::Refusal),
+        [
+            "limits.max_affected: 3 of the 4 instances that exist are in the subnets that faults change, 2 are allowed"
+        ]
+    );
+    let plan = planned(&with("forbid_tags: { role: [web, worker] }")).await;
+    let refused = told(&plan.findings, Severity::Refusal);
+    assert_eq!(refused.len(), 3, "the worker is elsewhere: {refused:?}");
+    assert!(refused[0].starts_with("i-00000000000000001 (shop-web-1): a fault changes its subnet subnet-"));
+    assert!(refused[0].ends_with("and it carries the tag role=web, which the limits forbid"), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_that_come_or_change_after_planning_are_seen() {
+    for (limit, most) in [("max_affected: 3", true), ("forbid_tags: { redrill: never }", false)] {
+        let (sim, clock) = shop();
+        let cloud = sim.cloud();
+        let plan = build(&load(&with(limit)), &cloud.reads, &*clock, &options()).await.unwrap();
+        let drift = async || check_drift(&plan, &cloud.reads, World::Sim, None).await.unwrap();
+        assert_eq!(drift().await, []);
+        let subnet = plan.targets["private"].drawn[0].id.clone();
+        let web = || InstanceSeed {
+            name: "new".to_owned(),
+            subnet: subnet.clone(),
+            instance_type: "t3.small".to_owned(),
+            security_groups: vec![],
+            tags: Tags::new(),
+            user_data: None,
+        };
+        let id = sim.add_instance(&web());
+        sim.add_instance(&InstanceSeed { subnet: plan.targets["public"].drawn[0].id.clone(), ..web() });
+        let found = drift().await;
+        assert_eq!(
+            told(&found, Severity::Warning),
+            [format!("affected: in the subnets that faults change since the plan was made: {id}")]
+        );
+        let many = "limits.max_affected: 4 of the 6 instances that exist are in the subnets that faults change, 3 are allowed";
+        let refused = told(&found, Severity::Refusal);
+        assert_eq!(refused, if most { vec![many] } else { vec![] });
+        let never = Mutation::CreateTags {
+            ids: vec![id.clone()],
+            tags: Tags::from([("redrill".to_owned(), "never".to_owned())]),
+        };
+        cloud.mutate.send(&never).await.unwrap();
+        let refused = told(&drift().await, Severity::Refusal);
+        let tagged = refused.iter().any(|r| {
+            r.starts_with(&format!(
+                "{id} (new): a fault changes its subnet {subnet}, and it carries the tag redrill=never"
+            ))
+        });
+        assert_eq!(tagged, !most, "{refused:?}");
+        // what is gone is no longer affected
+        cloud.mutate.send(&Mutation::TerminateInstances { ids: vec![id] }).await.unwrap();
+        assert_eq!(drift().await, []);
+    }
+}
