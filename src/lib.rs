@@ -14,7 +14,8 @@
 //! journal    model
 //! engine     catalog cloud drill journal model plan
 //! view       journal model
-//! report     catalog drill journal model plan view
+//! evidence   catalog drill journal model plan view
+//! report     catalog drill evidence journal model plan view
 //! aws        cloud model
 //! sim        cloud model
 //! net        cloud
@@ -38,6 +39,7 @@ pub mod cli;
 pub mod cloud;
 pub mod drill;
 pub mod engine;
+pub mod evidence;
 pub mod inventory;
 pub mod journal;
 pub mod model;

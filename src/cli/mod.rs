@@ -13,6 +13,7 @@ mod check;
 mod completions;
 mod demo;
 mod error;
+mod material;
 mod out;
 mod people;
 mod plan;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{CliError, Global, Output, out, runs, session};
+use super::material::Folder;
+use super::{CliError, Global, Output, out, runs};
 use crate::journal::runs as store;
 use crate::report;
-use crate::view::RunView;
 
 /// Write the reports of a run from its journal.
 #[derive(Debug, Args)]
@@ -36,15 +36,16 @@ enum Form {
 
 pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
-    let lines = session::read_journal(&dir)?;
-    if lines.is_empty() {
+    let folder = Folder::read(&dir)?;
+    if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);
     }
-    let view = RunView::of(&lines);
+    let record = folder.record();
+    let view = &record.run;
     match args.format {
-        Some(Form::Text) => out::print(&report::text::summary(&view, None)),
-        Some(Form::Json) => out::print(&report::json::report(&view)),
-        Some(Form::Markdown) => out::print(&report::markdown::report(&view)),
+        Some(Form::Text) => out::print(&report::text::summary(view, None)),
+        Some(Form::Json) => out::print(&report::json::report(&record)),
+        Some(Form::Markdown) => out::print(&report::markdown::report(view)),
         None => {
             let folder = args.out.clone().unwrap_or_else(|| dir.path().to_owned());
             let failed = |e: std::io::Error| {
@@ -52,15 +53,15 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
             };
             std::fs::create_dir_all(&folder).map_err(failed)?;
             let files = [
-                (folder.join("report.json"), report::json::report(&view)),
-                (folder.join("report.md"), report::markdown::report(&view)),
+                (folder.join("report.json"), report::json::report(&record)),
+                (folder.join("report.md"), report::markdown::report(view)),
             ];
             for (path, text) in &files {
                 std::fs::write(path, text).map_err(failed)?;
             }
             match global.output {
                 Output::Text => {
-                    out::print(&report::text::summary(&view, Some(&files[1].0.display().to_string())));
+                    out::print(&report::text::summary(view, Some(&files[1].0.display().to_string())));
                 }
                 Output::Json => out::json(&serde_json::json!({
                     "run": dir.id(), "files": files.iter().map(|(p, _)| p).collect::<Vec<_>>()

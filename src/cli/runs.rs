@@ -126,10 +126,7 @@ pub fn show(global: &Global, args: &ShowArgs) -> Result<u8, CliError> {
     let view = RunView::of(&lines);
     match global.output {
         Output::Json => {
-            // one line: the report is pretty-printed for its file
-            let value: serde_json::Value =
-                serde_json::from_str(&report::json::report(&view)).unwrap_or_default();
-            out::json(&value);
+            out::json(&view);
         }
         Output::Text => {
             let place = dir.path().join("report.md");

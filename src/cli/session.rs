@@ -121,7 +121,7 @@ pub fn read_journal(dir: &RunDir) -> Result<Vec<Line>, CliError> {
     Ok(reader::read(&bytes).map_err(|e| broken(dir, e))?.lines)
 }
 
-fn broken(dir: &RunDir, e: impl std::error::Error) -> CliError {
+pub fn broken(dir: &RunDir, e: impl std::error::Error) -> CliError {
     CliError::new(Kind::Usage, format!("the journal of run {} cannot be trusted", dir.id()))
         .because(e)
         .hint("nothing was changed; restore the journal from a copy, or put things back by hand")
@@ -245,12 +245,12 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
     }
 }
 
-/// Writes `report.json` and `report.md` from the journal alone.
+/// Writes `report.json` and `report.md` from the run's folder.
 fn write_reports(dir: &RunDir) -> Result<PathBuf, CliError> {
-    let view = RunView::of(&read_journal(dir)?);
-    dir.write("report.json", report::json::report(&view).as_bytes())
+    let record = super::material::Folder::read(dir)?.record();
+    dir.write("report.json", report::json::report(&record).as_bytes())
         .map_err(io("the report cannot be written"))?;
-    dir.write("report.md", report::markdown::report(&view).as_bytes())
+    dir.write("report.md", report::markdown::report(&record.run).as_bytes())
         .map_err(io("the report cannot be written"))?;
     Ok(dir.path().join("report.md"))
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::catalog::action::After;
 pub use crate::model::Stage;
 use crate::model::pattern::OneOrMany;
-use crate::model::{Dur, ResourceKind};
+use crate::model::{Dur, Exercise, ResourceKind};
 
 /// One disaster-recovery drill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct Drill {
     /// Controls in addition to those that the actions imply, for example `soc2/A1.3`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<String>,
+    /// The exercise around it: people, approval, the plan under test. Changes nothing about the run.
+    #[serde(default, skip_serializing_if = "Exercise::is_empty")]
+    pub exercise: Exercise,
     /// Values that can be set with `--set NAME=VALUE` and used as `${params.NAME}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, ParamSpec>,

@@ -1,12 +1,14 @@
 //! The words everything else is made of: identifiers, targets, time. Pure; depends on nothing.
 
 pub mod effect;
+pub mod exercise;
 pub mod ids;
 pub mod pattern;
 pub mod target;
 pub mod time;
 
 pub use effect::{CallError, EffectCertainty, Health, Stage};
+pub use exercise::Exercise;
 pub use ids::{RunId, StepId};
 pub use pattern::OneOrMany;
 pub use target::{ResourceKind, Tags, Target, World};

@@ -169,28 +169,12 @@ fn finding_parts(finding: &serde_json::Value) -> [String; 4] {
     })
 }
 
-/// Everything that the run left behind, one sentence each; raw text.
+/// Everything that the run left behind or keeps, one sentence each; raw text.
 fn left_behind(view: &RunView) -> Vec<String> {
-    let on = |target: Option<&str>| target.map(|t| format!(" on {t}")).unwrap_or_default();
-    let mut out = Vec::new();
-    for stuck in &view.stuck {
-        let step = stuck.step.as_ref().map_or("the clean-up", |s| s.as_str());
-        out.push(format!("STUCK: {step}{}: {}. {}", on(stuck.target.as_deref()), stuck.error, stuck.hint));
-    }
-    for step in &view.steps {
-        for cell in step.cells.iter().filter(|c| matches!(c.ending, Some(Ending::Undoing { .. }))) {
-            let on = on(cell.target.as_deref());
-            out.push(format!("undo not finished: {}{on}", step.id));
-        }
-    }
-    for (step, target, why) in view.left_in_place() {
-        out.push(format!("left in place: {step}{}: {why}", on(target)));
-    }
+    let mut out = view.left_behind();
     for (step, target) in view.kept() {
-        out.push(format!("kept: the result of {step}{}", on(target)));
-    }
-    if !view.held.is_empty() {
-        out.push(format!("still tagged redrill:held: {}", view.held.join(", ")));
+        let on = target.map(|t| format!(" on {t}")).unwrap_or_default();
+        out.push(format!("kept: the result of {step}{on}"));
     }
     out
 }

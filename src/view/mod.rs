@@ -7,6 +7,7 @@ mod moments;
 mod types;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub use types::{
 };
 
 /// A run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize)]
 pub struct RunView {
     /// What it is; unknown only while there is not a single line.
     pub header: Option<Header>,
@@ -106,6 +107,33 @@ impl RunView {
         })
     }
 
+    /// Everything that the run left behind, one sentence each; what is kept on purpose is not among it.
+    pub fn left_behind(&self) -> Vec<String> {
+        let on = |target: Option<&str>| target.map(|t| format!(" on {t}")).unwrap_or_default();
+        let mut out = Vec::new();
+        for stuck in &self.stuck {
+            let step = stuck.step.as_ref().map_or("the clean-up", |s| s.as_str());
+            out.push(format!(
+                "STUCK: {step}{}: {}. {}",
+                on(stuck.target.as_deref()),
+                stuck.error,
+                stuck.hint
+            ));
+        }
+        for (step, cell) in self.cells() {
+            if matches!(cell.ending, Some(Ending::Undoing { .. })) {
+                out.push(format!("undo not finished: {step}{}", on(cell.target.as_deref())));
+            }
+        }
+        for (step, target, why) in self.left_in_place() {
+            out.push(format!("left in place: {step}{}: {why}", on(target)));
+        }
+        if !self.held.is_empty() {
+            out.push(format!("still tagged redrill:held: {}", self.held.join(", ")));
+        }
+        out
+    }
+
     fn cells(&self) -> impl Iterator<Item = (&StepId, &CellView)> {
         self.steps.iter().flat_map(|s| s.cells.iter().map(move |c| (&s.id, c)))
     }
@@ -121,7 +149,7 @@ impl RunView {
                 Event::Marked { at, .. } => *at,
                 _ => at,
             };
-            self.moments.push(Moment { at, what });
+            self.moments.push(Moment { seq: line.seq, stage: self.stage(), at, what });
         }
         match &line.event {
             Event::Header {
@@ -211,6 +239,7 @@ impl RunView {
     fn call(&mut self, line: &Line) {
         match &line.event {
             Event::CallSent { call, step, phase, operation, attempt, .. } => self.calls.push(CallView {
+                seq: line.seq,
                 call: *call,
                 step: step.clone(),
                 phase: *phase,

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::journal::{Mark, Mode, Phase, StopCause};
 use crate::model::{EffectCertainty, Health, RunId, Stage, StepId, World};
 
 /// What a run is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Header {
     /// The run.
     pub run: RunId,
@@ -38,7 +39,7 @@ pub struct Header {
 }
 
 /// A process that worked on the run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Process {
     /// Since when.
     pub at: DateTime<Utc>,
@@ -55,7 +56,7 @@ pub struct Process {
 }
 
 /// A stage that was entered.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct StageView {
     /// Which.
     pub stage: Stage,
@@ -66,7 +67,7 @@ pub struct StageView {
 }
 
 /// How far a step got on one target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Its undo is known.
@@ -83,7 +84,7 @@ pub enum Status {
 }
 
 /// What the end of the run did with it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
 pub enum Ending {
     /// Its undo is under way.
@@ -124,7 +125,7 @@ pub enum Ending {
 }
 
 /// A step on one target.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize)]
 pub struct CellView {
     /// The target, where the step has any.
     pub target: Option<String>,
@@ -153,7 +154,7 @@ pub struct CellView {
 }
 
 /// A step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct StepView {
     /// Which.
     pub id: StepId,
@@ -170,7 +171,7 @@ pub struct StepView {
 }
 
 /// A stretch of the same health.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Segment {
     /// The health.
     pub health: Health,
@@ -185,7 +186,7 @@ pub struct Segment {
 }
 
 /// A probe.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct ProbeView {
     /// Its name in the drill.
     pub name: String,
@@ -203,8 +204,10 @@ impl ProbeView {
 }
 
 /// A change that was sent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct CallView {
+    /// The number of the journal's line that says it is about to be sent.
+    pub seq: u64,
     /// Its number.
     pub call: u64,
     /// The step it belongs to.
@@ -219,14 +222,14 @@ pub struct CallView {
     pub sent_at: DateTime<Utc>,
     /// When it was answered.
     pub answered_at: Option<DateTime<Utc>>,
-    /// AWS's request id.
+    /// AWS's request id, `requestID` in CloudTrail.
     pub request_id: Option<String>,
     /// Why it failed: the kind, and AWS's message.
     pub error: Option<String>,
 }
 
 /// A mark that a person set.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct MarkView {
     /// Which.
     pub mark: Mark,
@@ -239,7 +242,7 @@ pub struct MarkView {
 }
 
 /// Why the run stops before its end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct StopView {
     /// When.
     pub at: DateTime<Utc>,
@@ -250,7 +253,7 @@ pub struct StopView {
 }
 
 /// Something stuck that belongs to no step, or to one.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct StuckView {
     /// The step.
     pub step: Option<StepId>,
@@ -263,8 +266,12 @@ pub struct StuckView {
 }
 
 /// Something that happened, in words.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Moment {
+    /// The number of the journal's line that says so.
+    pub seq: u64,
+    /// The stage it fell into; `None` before the first.
+    pub stage: Option<Stage>,
     /// When.
     pub at: DateTime<Utc>,
     /// What.
