@@ -1,0 +1,392 @@
+//! What a run can show, and whether this one did: the words between steps and controls. Pure.
+//!
+//! A capability is seen to hold only by what the record has; what was not measured is not tested.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{of_action, of_objective, of_probe};
+use crate::drill::Impact;
+use crate::evidence::record::{Record, Status};
+use crate::model::{Stage, StepId};
+use crate::plan::Plan;
+use crate::view;
+
+/// Something that a run can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// A fault was injected on purpose, and seen.
+    SelfChallenge,
+    /// A part was taken away and no client noticed.
+    Redundancy,
+    /// The steps of a recovery were carried out.
+    Recovery,
+    /// Data was restored from a backup.
+    Restore,
+    /// The recovered data was read and compared.
+    DataCheck,
+    /// The state of the recovered resources was read.
+    ResourceCheck,
+    /// The service answered after the recovery.
+    ServiceCheck,
+    /// Security settings of the recovered system were checked.
+    SecurityCheck,
+    /// The recovery time objective.
+    RecoveryTime,
+    /// The recovery point objective.
+    RecoveryPoint,
+    /// Somebody or something noticed in time.
+    Detection,
+    /// A person declared the incident.
+    Declaration,
+    /// Everything was put back and the service was steady again.
+    CleanUp,
+    /// The sample was drawn from a known population with a recorded seed.
+    Sample,
+    /// The recovery ran at another site.
+    AlternateSite,
+    /// Others were told during the run.
+    Communication,
+    /// People took part in known roles.
+    People,
+    /// It was approved before it started.
+    Approval,
+    /// The plan under test is named.
+    PlanUnderTest,
+    /// The risk that the scenario stands for is named.
+    Scenario,
+    /// Every finding has an owner and a date.
+    FollowUp,
+    /// Somebody else signed the result off.
+    Review,
+    /// Lessons were noted.
+    Lessons,
+    /// The record is under signed checkpoints.
+    SignedRecord,
+    /// The local clock was compared with AWS's.
+    ClockCompared,
+    /// The calls were found in CloudTrail.
+    TrailCompared,
+    /// A copy lies where nobody can change it.
+    KeptCopy,
+}
+
+impl Capability {
+    /// Every one.
+    pub const ALL: [Self; 27] = [
+        Self::SelfChallenge,
+        Self::Redundancy,
+        Self::Recovery,
+        Self::Restore,
+        Self::DataCheck,
+        Self::ResourceCheck,
+        Self::ServiceCheck,
+        Self::SecurityCheck,
+        Self::RecoveryTime,
+        Self::RecoveryPoint,
+        Self::Detection,
+        Self::Declaration,
+        Self::CleanUp,
+        Self::Sample,
+        Self::AlternateSite,
+        Self::Communication,
+        Self::People,
+        Self::Approval,
+        Self::PlanUnderTest,
+        Self::Scenario,
+        Self::FollowUp,
+        Self::Review,
+        Self::Lessons,
+        Self::SignedRecord,
+        Self::ClockCompared,
+        Self::TrailCompared,
+        Self::KeptCopy,
+    ];
+
+    /// In words, as reasons name it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SelfChallenge => "fault on purpose",
+            Self::Redundancy => "redundancy",
+            Self::Recovery => "recovery steps",
+            Self::Restore => "restore",
+            Self::DataCheck => "check of the data",
+            Self::ResourceCheck => "check of the resources",
+            Self::ServiceCheck => "check of the service",
+            Self::SecurityCheck => "check of security settings",
+            Self::RecoveryTime => "recovery time",
+            Self::RecoveryPoint => "recovery point",
+            Self::Detection => "detection",
+            Self::Declaration => "declaration",
+            Self::CleanUp => "clean-up",
+            Self::Sample => "sample",
+            Self::AlternateSite => "alternate site",
+            Self::Communication => "communication",
+            Self::People => "people",
+            Self::Approval => "approval",
+            Self::PlanUnderTest => "plan under test",
+            Self::Scenario => "risk of the scenario",
+            Self::FollowUp => "follow-up of findings",
+            Self::Review => "independent review",
+            Self::Lessons => "lessons",
+            Self::SignedRecord => "signed checkpoints",
+            Self::ClockCompared => "comparison of clocks",
+            Self::TrailCompared => "comparison with CloudTrail",
+            Self::KeptCopy => "copy under Object Lock",
+        }
+    }
+}
+
+/// What the run shows of one capability.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Whether the run tried it at all.
+    pub tried: bool,
+    /// Whether it held.
+    pub status: Status,
+    /// What was seen, a fragment.
+    pub why: String,
+}
+
+impl Shown {
+    fn held(why: impl Into<String>) -> Self {
+        Self { tried: true, status: Status::Satisfied, why: why.into() }
+    }
+
+    fn failed(why: impl Into<String>) -> Self {
+        Self { tried: true, status: Status::NotSatisfied, why: why.into() }
+    }
+
+    fn absent(why: impl Into<String>) -> Self {
+        Self { tried: false, status: Status::NotTested, why: why.into() }
+    }
+
+    fn unclear(why: impl Into<String>) -> Self {
+        Self { tried: true, status: Status::NotTested, why: why.into() }
+    }
+
+    /// Holds where something is there.
+    fn given(there: bool, held: impl Into<String>, absent: &str) -> Self {
+        if there { Self::held(held) } else { Self::absent(absent) }
+    }
+
+    /// Several things that show the same: the worst decides, and says why.
+    fn all(several: Vec<Self>, none: &str) -> Self {
+        let tried = several.iter().any(|s| s.tried);
+        for status in [Status::NotSatisfied, Status::NotTested, Status::Satisfied] {
+            let why: Vec<&str> =
+                several.iter().filter(|s| s.status == status).map(|s| s.why.as_str()).collect();
+            if !why.is_empty() {
+                return Self { tried, status, why: why.join(", ") };
+            }
+        }
+        Self::absent(none)
+    }
+}
+
+/// What the run shows of every capability.
+pub(super) fn all(record: &Record, plan: Option<&Plan>) -> BTreeMap<Capability, Shown> {
+    Capability::ALL.iter().map(|c| (*c, shown(*c, record, plan))).collect()
+}
+
+fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
+    use Capability as C;
+    match c {
+        C::SelfChallenge | C::Redundancy => fault(c, r, plan),
+        C::Recovery => {
+            Shown::all([steps(c, r), manual(r, plan)].concat(), "no recovery step was carried out")
+        }
+        C::Restore => Shown::all(steps(c, r), "nothing was restored"),
+        C::DataCheck | C::ResourceCheck => {
+            Shown::all(checks(c, r), "`verify` of the drill has no such probe")
+        }
+        C::ServiceCheck => Shown::all([objectives(c, r), checks(c, r)].concat(), "the service was not asked"),
+        C::RecoveryTime | C::RecoveryPoint => Shown::all(objectives(c, r), "the drill has no such objective"),
+        C::CleanUp => Shown::all(objectives(c, r), "nothing had to be put back"),
+        C::Detection => match (objectives(c, r), r.measures.detect_ms) {
+            (of, _) if !of.is_empty() => Shown::all(of, ""),
+            (_, Some(_)) => Shown::held("its time was measured"),
+            _ => Shown::absent("nobody and nothing was seen to notice"),
+        },
+        C::Declaration => {
+            Shown::given(r.measures.declare_ms.is_some(), "a person declared it", "nobody declared it")
+        }
+        C::Sample => sample(r, plan),
+        C::People => people(r),
+        C::Approval => approval(r),
+        C::PlanUnderTest => match &r.authority.plan {
+            Some(plan) => Shown::held(plan.title.clone()),
+            None => Shown::absent("the drill names none"),
+        },
+        C::Scenario => {
+            Shown::given(!r.identity.risks.is_empty(), r.identity.risks.join(", "), "the drill names none")
+        }
+        C::FollowUp => follow_up(r),
+        C::Review => match r.review.sign_offs.last() {
+            Some(last) if last.decision != "accepted" => {
+                Shown::failed(format!("{} by {}", last.decision, last.by))
+            }
+            Some(_) if r.review.independent => Shown::held("accepted"),
+            Some(_) => Shown::unclear("no reviewer was somebody else than the operators"),
+            None => Shown::absent("nobody signed the result off"),
+        },
+        C::Lessons => {
+            let n = r.lessons.len();
+            Shown::given(n > 0, format!("{n} noted"), "none were noted")
+        }
+        C::SignedRecord => {
+            let n = r.integrity.checkpoints;
+            Shown::given(n > 0, format!("{n} taken during the run"), "none were taken during the run")
+        }
+        C::ClockCompared => match r.measures.skew_ms {
+            Some(ms) => Shown::held(format!("{ms} ms apart")),
+            None => Shown::absent("no answer of AWS's told its time"),
+        },
+        C::TrailCompared => trail(r),
+        C::KeptCopy => Shown::given(r.integrity.publication.is_some(), "published", "none was published"),
+        C::SecurityCheck | C::AlternateSite | C::Communication => {
+            Shown::absent("not shown by this version of redrill")
+        }
+    }
+}
+
+/// The objectives that show it, as they were judged.
+fn objectives(c: Capability, r: &Record) -> Vec<Shown> {
+    let of = r.result.objectives.iter().filter(|o| of_objective(&o.key).unwrap_or_default().contains(&c));
+    of.map(|o| Shown {
+        tried: o.status != Status::NotTested,
+        status: o.status,
+        why: format!("{} ({})", o.actual, o.expected),
+    })
+    .collect()
+}
+
+/// The checks after the recovery that show it.
+fn checks(c: Capability, r: &Record) -> Vec<Shown> {
+    let of = r.checks.iter().filter(|k| of_probe(&k.probe).unwrap_or_default().contains(&c));
+    of.map(|k| Shown {
+        tried: k.status != Status::NotTested,
+        status: k.status,
+        why: format!("`{}` {}", k.name, k.status.name()),
+    })
+    .collect()
+}
+
+/// The recovery steps that show it, one a target.
+fn steps(c: Capability, r: &Record) -> Vec<Shown> {
+    let of = r.recoveries.iter().filter(|step| {
+        let action = step.action.as_deref().unwrap_or_default();
+        of_action(action, Stage::Recovery).unwrap_or_default().contains(&c)
+    });
+    of.map(|step| match (step.started_at, step.ready_at) {
+        (_, Some(_)) => Shown::held(format!("`{}` done", step.step)),
+        (Some(_), None) => Shown::failed(format!("`{}` did not finish", step.step)),
+        (None, None) => Shown::absent(format!("`{}` was not reached", step.step)),
+    })
+    .collect()
+}
+
+/// Manual steps of the recovery. A simulated person shows nothing.
+fn manual(r: &Record, plan: Option<&Plan>) -> Vec<Shown> {
+    let of = plan.iter().flat_map(|p| &p.steps);
+    of.filter(|s| s.stage == Stage::Recovery && s.manual.is_some())
+        .map(|s| match step(r, &s.id).and_then(|v| v.confirmed.as_deref()) {
+            Some(by) if by.starts_with("simulated") => Shown::absent(format!("`{}` was simulated", s.id)),
+            Some(_) => Shown::held(format!("`{}` confirmed", s.id)),
+            None => Shown::absent(format!("`{}` was not confirmed", s.id)),
+        })
+        .collect()
+}
+
+fn step<'a>(r: &'a Record, id: &StepId) -> Option<&'a view::StepView> {
+    r.run.steps.iter().find(|s| &s.id == id)
+}
+
+/// A fault counts where it took effect and did what the drill expected of it.
+fn fault(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
+    let Some(plan) = plan else { return Shown::absent("there is no plan") };
+    let planned = plan.steps.iter().filter(|s| {
+        let action = s.action.as_deref().unwrap_or_default();
+        s.stage == Stage::Fault && of_action(action, Stage::Fault).unwrap_or_default().contains(&c)
+    });
+    let cells: Vec<_> = planned.filter_map(|s| step(r, &s.id)).flat_map(|s| &s.cells).collect();
+    let done = |cell: &&&view::CellView| matches!(cell.status, view::Status::Applied | view::Status::Ready);
+    let effective = cells.iter().filter(done).count();
+    if effective == 0 {
+        return Shown::absent("no fault took effect");
+    }
+    let survives = plan.drill.impact == Impact::NoneExpected;
+    match (c, survives, r.measures.outage) {
+        (Capability::Redundancy, false, _) => Shown::absent("the drill expects an outage"),
+        (Capability::Redundancy, true, true) => Shown::failed("a client saw an outage"),
+        (Capability::Redundancy, true, false) => {
+            Shown::held(format!("no client outage, at a resolution of {} ms", r.measures.resolution_ms))
+        }
+        _ if effective < cells.len() => {
+            Shown::unclear(format!("{effective} of {} faults took effect", cells.len()))
+        }
+        (_, false, false) => Shown::unclear("no client probe saw it"),
+        _ => Shown::held(format!("{effective} injected")),
+    }
+}
+
+/// Whether the targets of restores were drawn from a known population with a recorded seed.
+fn sample(r: &Record, plan: Option<&Plan>) -> Shown {
+    let Some((plan, seed)) = plan.zip(r.scope.seed) else { return Shown::absent("there is no plan") };
+    let restores = plan.steps.iter().filter(|s| {
+        let action = s.action.as_deref().unwrap_or_default();
+        of_action(action, s.stage).unwrap_or_default().contains(&Capability::Restore)
+    });
+    let mut of: Vec<String> = restores
+        .filter_map(|s| {
+            let drawn = r.scope.selections.iter().find(|sel| Some(&sel.name) == s.target.as_ref())?;
+            let n = drawn.drawn.len();
+            (n > 0).then(|| format!("{n} of {} matching, {} there are", drawn.matched, drawn.population))
+        })
+        .collect();
+    of.dedup();
+    Shown::given(!of.is_empty(), format!("{}, seed {seed}", of.join(", ")), "no restore has targets")
+}
+
+/// Stated participants count; a person that was simulated makes all of it unclear.
+fn people(r: &Record) -> Shown {
+    let n = r.people.participants.len();
+    match (r.people.simulated, n) {
+        (true, _) => Shown::unclear("people were simulated"),
+        (false, 0) => Shown::absent("no participants were named"),
+        (false, n) => Shown::held(format!("{n} named with their roles")),
+    }
+}
+
+fn approval(r: &Record) -> Shown {
+    let approvals = &r.authority.approvals;
+    let late =
+        approvals.iter().find(|a| a.at.zip(r.identity.started_at).is_some_and(|(at, start)| at > start));
+    match (late, approvals.first()) {
+        (Some(late), _) => Shown::failed(format!("{} approved after the start", late.name)),
+        (None, Some(first)) => Shown::held(format!("stated in the plan: {}", first.name)),
+        (None, None) => Shown::absent("none was stated before the start"),
+    }
+}
+
+/// Where there is no finding, there is nothing to follow up, and nothing that it was tried on.
+fn follow_up(r: &Record) -> Shown {
+    let open = r.findings.iter().filter(|f| f.owner.is_none() || f.due.is_none()).count();
+    match (r.findings.len(), open) {
+        (0, _) => Shown { tried: false, ..Shown::held("there are no findings") },
+        (n, 0) => Shown::held(format!("{n} with owner and date")),
+        (n, open) => Shown::unclear(format!("{open} of {n} findings lack an owner or a date")),
+    }
+}
+
+/// What the comparison itself says; one that says nothing is none.
+fn trail(r: &Record) -> Shown {
+    let Some(told) = &r.integrity.reconciliation else { return Shown::absent("there was none") };
+    match told.get("holds").and_then(serde_json::Value::as_bool) {
+        Some(true) => Shown::held("the same calls"),
+        Some(false) => Shown::failed("the calls differ"),
+        None => Shown::unclear("it does not say whether the calls are the same"),
+    }
+}

@@ -1,0 +1,263 @@
+//! Tests of the controls: the table is whole, and an outcome is what the record shows.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::catalog::action::StageRule;
+use crate::catalog::{actions::ACTIONS, probes::PROBES};
+use crate::evidence::record::{Check, ObjectiveResult};
+use crate::evidence::tests::record_of;
+use crate::model::Stage;
+use crate::model::exercise::Participant;
+use crate::view::tests::example;
+
+/// A restore on AWS that passed, its data checked.
+fn restored() -> Record {
+    let mut r = record_of(&example(World::Aws));
+    r.recoveries = vec![crate::evidence::record::Recovery {
+        step: "restore".to_owned(),
+        action: Some("rds.restore-to-point-in-time".to_owned()),
+        target: None,
+        started_at: r.identity.started_at,
+        ready_at: r.identity.finished_at,
+        outputs: BTreeMap::new(),
+        notes: vec![],
+    }];
+    r.checks = vec![check("sql", Status::Satisfied)];
+    for key in ["clean", "steady-after"] {
+        set(&mut r, key, Status::Satisfied);
+    }
+    r
+}
+
+fn check(probe: &str, status: Status) -> Check {
+    Check {
+        name: probe.to_owned(),
+        probe: probe.to_owned(),
+        with: serde_json::Value::Null,
+        with_sha256: String::new(),
+        status,
+        seen: String::new(),
+        at: None,
+        observations: 1,
+    }
+}
+
+fn set(r: &mut Record, key: &str, status: Status) {
+    r.result.objectives.retain(|o| o.key != key);
+    r.result.objectives.push(ObjectiveResult {
+        key: key.to_owned(),
+        name: key.to_owned(),
+        expected: "this".to_owned(),
+        actual: "that".to_owned(),
+        status,
+    });
+}
+
+fn outcome(r: &Record, name: &str) -> (ControlOutcome, String) {
+    let all = assess(r, None, None, &[]);
+    let found = all.into_iter().find(|c| format!("{}/{}", c.framework, c.id) == name);
+    found.map(|c| (c.outcome, c.why)).unwrap_or_else(|| panic!("there is no control {name}"))
+}
+
+#[test]
+fn every_action_and_every_probe_is_in_the_table_and_nothing_else() {
+    let names = |stage: StageRule| -> BTreeSet<&str> {
+        let of = ACTIONS.iter().map(|a| a.spec());
+        of.filter(|s| s.stage == stage || s.stage == StageRule::Any).map(|s| s.name).collect()
+    };
+    let keys = |m: &'static BTreeMap<String, Vec<Capability>>| m.keys().map(String::as_str).collect();
+    assert_eq!(names(StageRule::Fault), keys(&TABLE.fault));
+    assert_eq!(names(StageRule::Recovery), keys(&TABLE.recovery));
+    assert_eq!(PROBES.iter().map(|p| p.spec().name).collect::<BTreeSet<_>>(), keys(&TABLE.verify));
+    let objectives: BTreeSet<&str> = ["rto", "rpo", "detect", "data", "clean", "steady-after"].into();
+    assert_eq!(objectives, keys(&TABLE.objectives));
+    assert_eq!(of_action("rds.reboot", Stage::Fault), Some(&TABLE.fault["rds.reboot"][..]));
+}
+
+#[test]
+fn every_framework_is_there_and_every_control_can_be_told_from_the_others() {
+    let keys: Vec<&str> = built_in().iter().map(|f| f.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        ["soc2", "iso27001", "iso22301", "nist-800-53", "csf", "pci-dss", "hipaa", "dora", "cis"]
+    );
+    let mut ids = BTreeSet::new();
+    for (f, c) in with(&[]) {
+        let name = format!("{}/{}", f.key, c.id);
+        assert!(!c.needs.is_empty() && !c.exercised_by.is_empty() && !c.shows.is_empty(), "{name}");
+        assert!(!c.id.contains('/') && !f.key.contains('/'), "{name} could not be named in a drill");
+        assert!(c.paraphrase.ends_with('.') && c.paraphrase.len() < 160, "{name}: {}", c.paraphrase);
+        assert!(ids.insert(name.clone()), "{name} is there twice");
+    }
+    for name in ["soc2/A1.3", "iso27001/A.5.30", "nist-800-53/CP-4(5)", "cis/11.5", "dora/RTS.26"] {
+        assert!(ids.contains(name), "{name}");
+    }
+    let used: BTreeSet<Capability> =
+        with(&[]).iter().flat_map(|(_, c)| c.needs.iter().chain(&c.exercised_by)).copied().collect();
+    assert_eq!(used, Capability::ALL.into_iter().collect(), "a word that no control uses is no word");
+}
+
+#[test]
+fn a_restore_whose_data_was_checked_supports_the_controls_of_backups() {
+    let r = restored();
+    let (outcome_, why) = outcome(&r, "iso27001/A.8.13");
+    assert_eq!(outcome_, ControlOutcome::Supports, "{why}");
+    assert_eq!(why, "restore: `restore` done; check of the data: `sql` satisfied");
+    assert_eq!(outcome(&r, "soc2/A1.3").0, ControlOutcome::Supports);
+    assert_eq!(outcome(&r, "nist-800-53/CP-9(1)").0, ControlOutcome::Supports);
+    // nothing was broken on purpose, nobody took part
+    let (none, why) = outcome(&r, "nist-800-53/CP-4(5)");
+    assert_eq!(none, ControlOutcome::NotTested);
+    assert_eq!(why, "this run did not exercise it; that takes: fault on purpose");
+    assert_eq!(outcome(&r, "cis/17.7").0, ControlOutcome::NotTested);
+}
+
+#[test]
+fn off_aws_nothing_is_tested_however_well_it_went() {
+    for (world, place) in [(World::Sim, "the simulator"), (World::Emulator, "an emulator")] {
+        let mut r = restored();
+        r.scope.world = world;
+        let all = assess(&r, None, None, &[]);
+        assert!(all.len() > 60, "{}", all.len());
+        for c in all {
+            assert_eq!(c.outcome, ControlOutcome::NotTested, "{}/{}", c.framework, c.id);
+            assert_eq!(c.why, format!("ran on {place}; only a run on AWS counts"));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_shows_nothing_supports_nothing() {
+    use Verdict::{Inconclusive, NoImpact, NotSteady, Refused, Stopped};
+    for verdict in [None, Some(Refused), Some(NotSteady), Some(NoImpact), Some(Inconclusive), Some(Stopped)] {
+        let mut r = restored();
+        r.result.verdict = verdict;
+        let all = assess(&r, None, None, &[]);
+        assert!(all.iter().all(|c| c.outcome == ControlOutcome::NotTested), "{verdict:?}");
+    }
+    for verdict in [Verdict::Failed, Verdict::NotRecovered, Verdict::Stuck] {
+        let mut r = restored();
+        r.result.verdict = Some(verdict);
+        let all = assess(&r, None, None, &[]);
+        assert!(all.iter().all(|c| c.outcome != ControlOutcome::Supports), "{verdict:?}");
+    }
+}
+
+#[test]
+fn what_was_tried_and_did_not_hold_is_not_supported() {
+    let mut late = restored();
+    late.result.verdict = Some(Verdict::ObjectiveMissed);
+    set(&mut late, "rto", Status::NotSatisfied);
+    let (missed, why) = outcome(&late, "soc2/A1.3");
+    assert_eq!((missed, why.as_str()), (ControlOutcome::DoesNotSupport, "recovery time: that (this)"));
+    // late, but the backup was restored and whole
+    assert_eq!(outcome(&late, "nist-800-53/CP-9(1)").0, ControlOutcome::Supports);
+
+    let mut wrong = restored();
+    wrong.checks = vec![check("sql", Status::Satisfied), check("s3.object", Status::NotSatisfied)];
+    let (bad, why) = outcome(&wrong, "nist-800-53/CP-9(1)");
+    assert_eq!(bad, ControlOutcome::DoesNotSupport);
+    assert_eq!(why, "check of the data: `s3.object` not satisfied");
+
+    let mut broken = restored();
+    broken.result.verdict = Some(Verdict::Failed);
+    broken.recoveries[0].ready_at = None;
+    assert_eq!(outcome(&broken, "nist-800-53/CP-9(1)").0, ControlOutcome::DoesNotSupport);
+
+    let mut dirty = restored();
+    dirty.result.verdict = Some(Verdict::Stuck);
+    set(&mut dirty, "clean", Status::NotSatisfied);
+    assert_eq!(outcome(&dirty, "iso27001/A.5.30").0, ControlOutcome::DoesNotSupport);
+}
+
+#[test]
+fn what_was_needed_and_not_shown_leaves_a_control_not_tested() {
+    let mut unread = restored();
+    // `available` is what AWS says; nobody read the data
+    unread.checks = vec![check("rds.instance", Status::Satisfied)];
+    let (open, why) = outcome(&unread, "iso27001/A.8.13");
+    assert_eq!(open, ControlOutcome::NotTested);
+    assert_eq!(why, "check of the data: `verify` of the drill has no such probe");
+    assert_eq!(outcome(&unread, "soc2/A1.2").0, ControlOutcome::Supports, "which asks for the state only");
+
+    let mut simulated = restored();
+    let somebody = Participant { role: "responder".into(), name: "somebody".into(), identity: None };
+    simulated.people.participants = vec![somebody];
+    assert_eq!(outcome(&simulated, "nist-800-53/CP-3").0, ControlOutcome::Supports);
+    simulated.people.simulated = true;
+    assert_eq!(outcome(&simulated, "nist-800-53/CP-3").0, ControlOutcome::NotTested);
+}
+
+fn drill(controls: &str) -> Drill {
+    let text = include_str!("../../../drills/rds-point-in-time.yaml");
+    let text = text.replace("controls: [soc2/A1.3, iso27001/A.8.13]", &format!("controls: [{controls}]"));
+    crate::drill::load("drill.yaml", &text, &Default::default()).expect("the drill is fine").drill
+}
+
+#[test]
+fn a_control_that_the_drill_names_still_needs_what_it_needs() {
+    let own = Framework {
+        key: "house".to_owned(),
+        name: "House rules".to_owned(),
+        version: "3".to_owned(),
+        controls: vec![Control {
+            id: "H-1".to_owned(),
+            paraphrase: "Restores are rehearsed.".to_owned(),
+            cadence: "monthly".to_owned(),
+            exercised_by: vec![],
+            needs: vec![Capability::DataCheck],
+            shows: vec![],
+        }],
+    };
+    let own = [own];
+    let of = |r: &Record, drill: Option<&Drill>| {
+        let all = assess(r, drill, None, &own);
+        let mut found: Vec<_> = all.into_iter().filter(|c| c.framework == "house").collect();
+        assert_eq!(found.len(), 1, "one entry, named or not");
+        found.remove(0)
+    };
+    let r = restored();
+    assert_eq!(of(&r, None).outcome, ControlOutcome::NotTested, "nothing exercises it by itself");
+    let named = drill("house/H-1");
+    let result = of(&r, Some(&named));
+    assert_eq!(
+        (result.outcome, result.framework_name.as_str()),
+        (ControlOutcome::Supports, "House rules (3)")
+    );
+    let mut unread = r;
+    unread.checks.clear();
+    assert_eq!(of(&unread, Some(&named)).outcome, ControlOutcome::NotTested);
+}
+
+#[test]
+fn a_control_that_nobody_knows_is_listed_and_never_supported() {
+    let all = assess(&restored(), Some(&drill("soc2/A1.3, house/H-1")), None, &[]);
+    let unknown: Vec<_> = all.iter().filter(|c| c.framework == "house").collect();
+    assert_eq!(unknown.len(), 1);
+    assert_eq!(unknown[0].outcome, ControlOutcome::NotTested);
+    assert_eq!(unknown[0].why, "not known to redrill; add it in redrill.toml");
+}
+
+#[test]
+fn an_added_framework_joins_or_replaces() {
+    let one = |id: &str, paraphrase: &str| Control {
+        id: id.to_owned(),
+        paraphrase: paraphrase.to_owned(),
+        cadence: not_set(),
+        exercised_by: vec![],
+        needs: vec![Capability::Restore],
+        shows: vec![],
+    };
+    let added = [Framework {
+        key: "cis".to_owned(),
+        name: "CIS Controls".to_owned(),
+        version: "9".to_owned(),
+        controls: vec![one("11.5", "Another."), one("99", "New.")],
+    }];
+    let all = with(&added);
+    let cis: Vec<_> = all.iter().filter(|(f, _)| f.key == "cis").map(|(_, c)| c).collect();
+    let ids: Vec<&str> = cis.iter().map(|c| c.id.as_str()).collect();
+    assert_eq!(ids, ["11.5", "17.7", "17.8", "99"]);
+    assert_eq!(cis[0].paraphrase, "Another.");
+}
