@@ -6,9 +6,12 @@
 //! `bundle` the folder.
 
 pub mod build;
+pub mod checkpoint;
 pub mod controls;
+pub mod dsse;
 pub mod findings;
 mod gaps;
+pub mod keys;
 pub mod merkle;
 pub mod record;
 mod result;
