@@ -16,6 +16,7 @@
 //! view       journal model
 //! evidence   catalog drill journal model plan view
 //! report     catalog drill evidence journal model plan view
+//! bundle     evidence journal model plan report view
 //! aws        cloud model
 //! sim        cloud model
 //! net        cloud
@@ -34,6 +35,7 @@
 
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod bundle;
 pub mod catalog;
 pub mod cli;
 pub mod cloud;

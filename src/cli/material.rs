@@ -1,14 +1,16 @@
 //! What the record of a run on disk is made of, read from its folder.
 
 use super::{CliError, session};
-use crate::evidence::review::Annotation;
+use crate::bundle::{self, Files};
+use crate::evidence::checkpoint::notes;
+use crate::evidence::keys::PublicKey;
+use crate::evidence::record::SignOff;
+use crate::evidence::review::{self, Annotation};
 use crate::evidence::{Material, Record, record};
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Line, reader};
 use crate::plan::Plan;
-
-/// The file with what people added after the run.
-pub const ANNOTATIONS: &str = "annotations.jsonl";
+use crate::view::RunView;
 
 /// A run's folder, read.
 pub struct Folder {
@@ -18,7 +20,10 @@ pub struct Folder {
     pub lines: Vec<Line>,
     /// The plan, where it is there.
     pub plan: Option<Plan>,
+    files: Files,
     annotations: Vec<Annotation>,
+    sign_offs: Vec<SignOff>,
+    checkpoints: usize,
 }
 
 impl Folder {
@@ -35,16 +40,58 @@ impl Folder {
             Some(_) => Some(session::read_plan(dir)?),
             None => None,
         };
-        let mut annotations = Vec::new();
-        for line in optional(dir, ANNOTATIONS)?.unwrap_or_default().split(|b| *b == b'\n') {
-            if !line.is_empty() {
-                let note = serde_json::from_slice(line).map_err(|e| {
-                    CliError::usage(format!("{ANNOTATIONS} of run {} cannot be read", dir.id())).because(e)
-                })?;
-                annotations.push(note);
+        let mut files = Files::new();
+        for name in
+            [bundle::DRILL, bundle::PLAN, bundle::ANNOTATIONS, bundle::CHECKPOINTS, bundle::CHECKPOINT_KEY]
+        {
+            if let Some(bytes) = optional(dir, name)? {
+                files.insert(name.to_owned(), bytes);
             }
         }
-        Ok(Self { journal, lines, plan, annotations })
+        files.insert(bundle::JOURNAL.to_owned(), journal.clone());
+        for number in 1.. {
+            let names = ["dsse.json", "pub"].map(|end| format!("{}{number}.{end}", review::NAME));
+            let Some(envelope) = optional(dir, &names[0])? else { break };
+            files.extend(optional(dir, &names[1])?.map(|key| (names[1].clone(), key)));
+            files.insert(names[0].clone(), envelope);
+        }
+        let bad = |what: &str| CliError::usage(format!("{what} of run {} cannot be used", dir.id()));
+        let annotations = files.get(bundle::ANNOTATIONS).map_or(Ok(Vec::new()), |b| review::annotations(b));
+        let annotations = annotations.map_err(|e| bad(bundle::ANNOTATIONS).because(e))?;
+        let signer = optional(dir, bundle::KEY)?;
+        let signer = signer.and_then(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)).ok());
+        let signer = signer.map(|k| k.fingerprint());
+        let view = RunView::of(&lines);
+        let sign_offs = review::sign_offs(&files, &bundle::reviewed(&files), &view, signer.as_deref());
+        let sign_offs = sign_offs.map_err(|e| bad("a sign-off").because(e))?;
+        let notes = files.get(bundle::CHECKPOINTS).map(|b| notes(&String::from_utf8_lossy(b)));
+        if let Some(last) = notes.as_ref().and_then(|n| n.last()) {
+            files.insert(bundle::CHECKPOINT.to_owned(), last.clone().into_bytes());
+        }
+        let checkpoints = notes.map_or(0, |n| n.len());
+        Ok(Self { journal, lines, plan, files, annotations, sign_offs, checkpoints })
+    }
+
+    /// The run's files, under the names they have in a bundle.
+    ///
+    /// # Errors
+    /// Where the plan or the drill is missing: a bundle without them proves little.
+    pub fn sources(&self, dir: &RunDir) -> Result<Files, CliError> {
+        for name in [bundle::PLAN, bundle::DRILL] {
+            if !self.files.contains_key(name) {
+                return Err(CliError::usage(format!(
+                    "run {} has no {name}; there is no bundle without it",
+                    dir.id()
+                ))
+                .hint("restore the run's folder from a copy"));
+            }
+        }
+        Ok(self.files.clone())
+    }
+
+    /// How many sign-offs there are.
+    pub fn sign_off_count(&self) -> usize {
+        self.sign_offs.len()
     }
 
     /// The record.
@@ -53,9 +100,9 @@ impl Folder {
             lines: &self.lines,
             journal: &self.journal,
             plan: self.plan.as_ref(),
-            sign_offs: &[],
+            sign_offs: &self.sign_offs,
             annotations: &self.annotations,
-            checkpoints: 0,
+            checkpoints: self.checkpoints,
             frameworks: &[],
             reconciliation: None,
             publication: None,

@@ -10,9 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod catalog;
 mod check;
+mod checkpoints;
 mod completions;
 mod demo;
 mod error;
+mod hand_over;
+mod init;
+mod keys;
 mod material;
 mod out;
 mod people;
@@ -27,6 +31,8 @@ mod runs;
 mod sandbox;
 mod schema;
 mod session;
+mod sign_off;
+mod verify;
 mod world;
 
 pub use error::{CliError, Kind};
@@ -117,6 +123,12 @@ enum Command {
     Show(runs::ShowArgs),
     /// Write the reports of a run from its journal.
     Report(report::ReportArgs),
+    /// Check an evidence bundle offline; says what is proven and what is not.
+    Verify(verify::VerifyArgs),
+    /// Accept or reject a finished run, as a reviewer with a key of your own.
+    SignOff(sign_off::SignOffArgs),
+    /// Make the keys that sign evidence.
+    Init(init::InitArgs),
     /// Set a time mark on a run: detected, ack, declare, note.
     Mark(people::MarkArgs),
     /// Confirm a manual step that waits.
@@ -176,6 +188,9 @@ impl Command {
             Self::Runs(a) => runs::runs(global, &a),
             Self::Show(a) => runs::show(global, &a),
             Self::Report(a) => report::run(global, &a),
+            Self::Verify(a) => verify::run(global, &a),
+            Self::SignOff(a) => sign_off::run(global, &a),
+            Self::Init(a) => init::run(global, &a),
             Self::Mark(a) => people::mark(global, &a),
             Self::Confirm(a) => people::confirm(global, &a),
             Self::Abort(a) => people::abort(global, &a),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::material::Folder;
-use super::{CliError, Global, Output, out, runs};
+use super::{CliError, Global, Output, hand_over, out, runs};
 use crate::journal::runs as store;
 use crate::report;
 
@@ -18,7 +18,8 @@ pub struct ReportArgs {
     /// Print this form on stdout instead of writing files.
     #[arg(long, value_enum)]
     format: Option<Form>,
-    /// Write `report.json` and `report.md` into this folder; the run's own if left out.
+    /// Write the signed evidence bundle into this folder; without it, `report.json` and `report.md`
+    /// into the run's own.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -46,28 +47,39 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
         Some(Form::Text) => out::print(&report::text::summary(view, None)),
         Some(Form::Json) => out::print(&report::json::report(&record)),
         Some(Form::Markdown) => out::print(&report::markdown::report(view)),
-        None => {
-            let folder = args.out.clone().unwrap_or_else(|| dir.path().to_owned());
-            let failed = |e: std::io::Error| {
-                CliError::usage(format!("the report cannot be written to {}", folder.display())).because(e)
-            };
-            std::fs::create_dir_all(&folder).map_err(failed)?;
-            let files = [
-                (folder.join("report.json"), report::json::report(&record)),
-                (folder.join("report.md"), report::markdown::report(view)),
-            ];
-            for (path, text) in &files {
-                std::fs::write(path, text).map_err(failed)?;
-            }
-            match global.output {
-                Output::Text => {
-                    out::print(&report::text::summary(view, Some(&files[1].0.display().to_string())));
+        None => match &args.out {
+            Some(place) => {
+                let files = hand_over::bundle(global, &dir, &folder, &record)?;
+                hand_over::write(place, &files)?;
+                match global.output {
+                    Output::Text => {
+                        out::line(&format!(
+                            "evidence bundle of run {}: {} files in {}",
+                            dir.id(),
+                            files.len(),
+                            place.display()
+                        ));
+                        out::line(&format!("check it: redrill verify {}", place.display()));
+                    }
+                    Output::Json => out::json(&serde_json::json!({
+                        "run": dir.id(), "out": place, "files": files.keys().collect::<Vec<_>>()
+                    })),
                 }
-                Output::Json => out::json(&serde_json::json!({
-                    "run": dir.id(), "files": files.iter().map(|(p, _)| p).collect::<Vec<_>>()
-                })),
             }
-        }
+            None => {
+                let failed =
+                    |e| CliError::usage("the report cannot be written to the run's folder").because(e);
+                dir.write("report.json", report::json::report(&record).as_bytes()).map_err(failed)?;
+                dir.write("report.md", report::markdown::report(view).as_bytes()).map_err(failed)?;
+                let paths = ["report.json", "report.md"].map(|n| dir.path().join(n));
+                match global.output {
+                    Output::Text => {
+                        out::print(&report::text::summary(view, Some(&paths[1].display().to_string())));
+                    }
+                    Output::Json => out::json(&serde_json::json!({ "run": dir.id(), "files": paths })),
+                }
+            }
+        },
     }
     Ok(0)
 }

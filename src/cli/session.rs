@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::checkpoints::Checkpoints;
 use super::out::Outcome;
 use super::progress::Progress;
 use super::{CliError, Global, Kind, Output, out};
@@ -69,7 +70,7 @@ fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
 }
 
 /// A lock that is taken is a refusal; anything else is a failure of the state folder.
-fn locked(e: RunsError) -> CliError {
+pub fn locked(e: RunsError) -> CliError {
     match e {
         RunsError::Locked { .. } => CliError::refused("another redrill is at work there")
             .because(e)
@@ -169,7 +170,9 @@ async fn work_on(
         ask_keys(control, Arc::clone(&waiting));
     }
     let view = RunView::of(&lines);
-    let show = tokio::spawn(show(global.output, watched, view, work.clock.clone(), waiting));
+    let clock = Arc::clone(&work.clock);
+    let checkpoints = Checkpoints::new(&global.state, dir);
+    let show = tokio::spawn(show(global.output, watched, view, work.clock.clone(), waiting, checkpoints));
     let plan_sha256 = work.plan.sha256();
     let rto_ms = work.plan.drill.objectives.rto.ms();
     let setup = Setup {
@@ -191,7 +194,9 @@ async fn work_on(
         h.abort();
     }
     // the engine has dropped its end, so the view comes to its end, too
-    let _shown = show.await;
+    if let Ok(mut checkpoints) = show.await {
+        checkpoints.take("end", &*clock);
+    }
     let report = write_reports(dir);
     match ended {
         Ok(ended) => {
@@ -344,7 +349,8 @@ async fn show(
     mut view: RunView,
     clock: Arc<dyn Clock>,
     waiting: Arc<Mutex<Option<StepId>>>,
-) {
+    mut checkpoints: Checkpoints,
+) -> Checkpoints {
     let mut progress = (output == Output::Text).then(|| Progress::new(out::watched()));
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
@@ -355,6 +361,11 @@ async fn show(
                     && let Ok(mut w) = waiting.lock()
                 {
                     *w = Some(step.clone());
+                }
+                match &line.event {
+                    Event::Attached { .. } => checkpoints.take("start", &*clock),
+                    Event::Stage { stage } => checkpoints.take(&format!("{stage:?}").to_lowercase(), &*clock),
+                    _ => {}
                 }
                 if output == Output::Json {
                     out::json(&line);
@@ -374,4 +385,5 @@ async fn show(
     if let Some(p) = &mut progress {
         p.end();
     }
+    checkpoints
 }

@@ -136,13 +136,13 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         r.integrity.reconciliation.is_none(),
         "integrity",
         "a comparison with CloudTrail",
-        "`redrill reconcile RUN`",
+        "not part of this version of redrill",
     );
     gap(
         r.integrity.publication.is_none(),
         "integrity",
         "a copy under Object Lock",
-        "`redrill publish RUN --to s3://…`",
+        "not part of this version of redrill",
     );
     gap(
         r.measures.skew_ms.is_none() && r.scope.world == World::Aws,

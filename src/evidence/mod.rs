@@ -16,6 +16,7 @@ pub mod merkle;
 pub mod record;
 mod result;
 pub mod review;
+pub mod statement;
 
 pub use build::{Material, record};
 pub use record::Record;

@@ -3,6 +3,7 @@
 
 mod basics;
 mod check;
+mod evidence;
 mod people;
 mod rehearse;
 mod runs;

@@ -1,0 +1,300 @@
+//! Checking a bundle offline, and saying in plain words what that proves. Pure.
+//!
+//! Everything must hold: one file more, one less, one byte changed, and the bundle is refused. What
+//! the signature covers is checked first; then that the files agree with each other, so that not even
+//! the owner of the key can sign a report that its journal does not bear out.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PLAN, REPORT,
+    SIGNATURES, SIGSTORE,
+};
+use crate::evidence::checkpoint::{Checkpoint, notes};
+use crate::evidence::dsse::Envelope;
+use crate::evidence::keys::PublicKey;
+use crate::evidence::review::{self, Annotation};
+use crate::evidence::statement::{self, Statement, TEST_RESULT, digest};
+use crate::evidence::{Material, Record, merkle, record};
+use crate::journal::reader;
+use crate::model::World;
+use crate::plan::{Plan, file};
+use crate::view::RunView;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What holds, one sentence each.
+    pub holds: Vec<String>,
+    /// What does not; empty when all of it holds.
+    pub broken: Vec<String>,
+    /// What nobody can tell from this folder alone.
+    pub unproven: Vec<String>,
+}
+
+/// Whom the reader trusts.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// A public key that was got another way.
+    pub key: Option<PublicKey>,
+    /// A fingerprint that was got another way.
+    pub fingerprint: Option<String>,
+}
+
+impl Findings {
+    fn check<T>(&mut self, what: Result<(T, String), String>) -> Option<T> {
+        match what {
+            Ok((value, sentence)) => {
+                self.holds.push(sentence);
+                Some(value)
+            }
+            Err(why) => {
+                self.broken.push(why);
+                None
+            }
+        }
+    }
+
+    /// Whether all of it holds.
+    pub fn all_hold(&self) -> bool {
+        self.broken.is_empty()
+    }
+}
+
+/// Checks a bundle's files.
+pub fn verify(files: &Files, trust: &Trust) -> Findings {
+    let mut found = Findings::default();
+    let Some((key, statement)) = signature(files, trust, &mut found) else { return found };
+    // what is not as it was signed need not be read any further
+    if found.check(subjects(files, &statement)).is_none() {
+        return found;
+    }
+    let Some(plan) = found.check(plan(files)) else { return found };
+    let Some(made) = journal(files, &plan, &mut found) else { return found };
+    found.check(checkpoints(files, &made));
+    found.check(same_report(files, &made));
+    found.check(same_statement(files, &made, &statement));
+    limits(&made, &key, trust, &mut found);
+    found
+}
+
+fn text<'a>(files: &'a Files, name: &str) -> Result<&'a str, String> {
+    let bytes = files.get(name).ok_or_else(|| format!("{name} is missing"))?;
+    std::str::from_utf8(bytes).map_err(|_| format!("{name} is no text"))
+}
+
+fn key(files: &Files, name: &str) -> Result<PublicKey, String> {
+    PublicKey::from_pem(text(files, name)?).map_err(|e| format!("{name}: {e}"))
+}
+
+fn signature(files: &Files, trust: &Trust, found: &mut Findings) -> Option<(PublicKey, Statement)> {
+    let signed = || {
+        let key = key(files, KEY)?;
+        let bytes = files.get(ENVELOPE).ok_or_else(|| format!("{ENVELOPE} is missing"))?;
+        let envelope = Envelope::from_bytes(bytes).map_err(|e| format!("{ENVELOPE}: {e}"))?;
+        let payload = envelope.verify(&key).map_err(|e| format!("{ENVELOPE}: {e}"))?;
+        let statement: Statement =
+            serde_json::from_slice(&payload).map_err(|e| format!("{ENVELOPE}: no statement: {e}"))?;
+        if statement.predicate_type != TEST_RESULT || statement.kind != statement::STATEMENT {
+            return Err(format!("{ENVELOPE}: the statement is of another kind"));
+        }
+        let sentence = format!("the statement is signed by key {}", key.fingerprint());
+        Ok(((key, statement, envelope), sentence))
+    };
+    let (key, statement, envelope) = found.check(signed())?;
+    let same = files.get(SIGSTORE).is_some_and(|bytes| *bytes == envelope.sigstore(&[]));
+    found.check(if same {
+        Ok(((), format!("{SIGSTORE} holds the same envelope")))
+    } else {
+        Err(format!("{SIGSTORE} is missing, or does not hold the same envelope in its canonical form"))
+    });
+    let trusted = [trust.key.as_ref().map(PublicKey::fingerprint), trust.fingerprint.clone()];
+    for fingerprint in trusted.into_iter().flatten() {
+        found.check(if fingerprint == key.fingerprint() {
+            Ok(((), "that is the key you named".to_owned()))
+        } else {
+            Err(format!("it is signed by key {}, not by {fingerprint}", key.fingerprint()))
+        });
+    }
+    Some((key, statement))
+}
+
+fn subjects(files: &Files, statement: &Statement) -> Result<((), String), String> {
+    let named: BTreeSet<&str> = statement.subject.iter().map(|s| s.name.as_str()).collect();
+    if named.len() != statement.subject.len() {
+        return Err("the statement names a file twice".to_owned());
+    }
+    for name in files.keys().filter(|n| !SIGNATURES.contains(&n.as_str())) {
+        if !named.contains(name.as_str()) {
+            return Err(format!("{name} is not part of what was signed"));
+        }
+    }
+    for subject in &statement.subject {
+        let bytes = files.get(&subject.name).ok_or_else(|| format!("{} is missing", subject.name))?;
+        if bytes.is_empty() {
+            return Err(format!("{} is empty", subject.name));
+        }
+        if subject.digest.get("sha256") != Some(&digest(bytes)) {
+            return Err(format!("{} was changed after it was signed", subject.name));
+        }
+    }
+    Ok(((), format!("{} files are as they were signed, none is missing, none was added", named.len())))
+}
+
+fn plan(files: &Files) -> Result<(Plan, String), String> {
+    let plan = file::read(text(files, PLAN)?).map_err(|e| format!("{PLAN}: {e}"))?;
+    let drill = files.get(DRILL).ok_or_else(|| format!("{DRILL} is missing"))?;
+    if digest(drill) != plan.source_sha256 || *drill != plan.source.as_bytes() {
+        return Err(format!("{DRILL} is not the file that the plan was made of"));
+    }
+    Ok((plan, "the plan has its hash, and the drill file is the one it was made of".to_owned()))
+}
+
+/// What the bundle's own sources give.
+struct Made<'a> {
+    record: Record,
+    journal: &'a [u8],
+}
+
+fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Made<'a>> {
+    let read = || {
+        let bytes = files.get(JOURNAL).ok_or_else(|| format!("{JOURNAL} is missing"))?;
+        if bytes.last() != Some(&b'\n') {
+            return Err(format!("{JOURNAL} ends in the middle of a line"));
+        }
+        let lines = reader::read(bytes).map_err(|e| format!("{JOURNAL}: {e}"))?.lines;
+        let annotations = annotations(files)?;
+        let reviewed = super::reviewed(files);
+        let signer = key(files, KEY)?.fingerprint();
+        let view = RunView::of(&lines);
+        let sign_offs =
+            review::sign_offs(files, &reviewed, &view, Some(&signer)).map_err(|e| e.to_string())?;
+        let record = record(&Material {
+            lines: &lines,
+            journal: bytes,
+            plan: Some(plan),
+            sign_offs: &sign_offs,
+            annotations: &annotations,
+            checkpoints: 0,
+            frameworks: &[],
+            reconciliation: None,
+            publication: None,
+        });
+        if record.identity.plan_sha256 != plan.sha256() {
+            return Err("the journal's first line names another plan".to_owned());
+        }
+        if record.result.verdict.is_none() {
+            return Err("the journal does not come to the run's end".to_owned());
+        }
+        let sentence =
+            format!("the journal's {} lines are an unbroken chain that begins with this plan", lines.len());
+        Ok((Made { record, journal: bytes }, sentence))
+    };
+    found.check(read())
+}
+
+fn annotations(files: &Files) -> Result<Vec<Annotation>, String> {
+    let Some(bytes) = files.get(ANNOTATIONS) else { return Ok(Vec::new()) };
+    review::annotations(bytes).map_err(|e| format!("{ANNOTATIONS}: {e}"))
+}
+
+fn checkpoints(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
+    let Some(_) = files.get(CHECKPOINTS) else {
+        return Ok(((), "no checkpoints were taken while it ran".to_owned()));
+    };
+    let key = key(files, CHECKPOINT_KEY)?;
+    let all = notes(text(files, CHECKPOINTS)?);
+    let leaves = merkle::leaves(made.journal);
+    let run = made.record.identity.run.as_str();
+    let mut size = 0;
+    for note in &all {
+        let checkpoint = Checkpoint::open(note, run, &key).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
+        checkpoint.fits(&leaves).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
+        if checkpoint.size < size {
+            return Err(format!("{CHECKPOINTS}: the journal would have become shorter"));
+        }
+        size = checkpoint.size;
+    }
+    if all.last().map(String::as_str) != text(files, CHECKPOINT).ok() {
+        return Err(format!("{CHECKPOINT} is not the last of {CHECKPOINTS}"));
+    }
+    let sentence = if size == leaves.len() {
+        format!("{} checkpoints, signed by key {}, fit the journal to its end", all.len(), key.fingerprint())
+    } else {
+        format!("{} checkpoints fit the journal's first {size} of {} lines", all.len(), leaves.len())
+    };
+    Ok(((), sentence))
+}
+
+/// The parts of the record that journal, plan and annotations decide, and nothing else.
+const COMPUTED: [&str; 14] = [
+    "identity",
+    "authority",
+    "scope",
+    "objectives",
+    "people",
+    "conditions",
+    "recoveries",
+    "lessons",
+    "review",
+    "measures",
+    "checks",
+    "result",
+    "safety",
+    "run",
+];
+
+fn same_report(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
+    let stated: Value = serde_json::from_str(text(files, REPORT)?).map_err(|e| format!("{REPORT}: {e}"))?;
+    let ours = serde_json::to_value(&made.record).unwrap_or_default();
+    for part in COMPUTED {
+        if stated[part] != ours[part] {
+            return Err(format!("{REPORT}: `{part}` is not what journal and plan say"));
+        }
+    }
+    Ok(((), format!("{REPORT} says what journal and plan say")))
+}
+
+fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Result<((), String), String> {
+    let content: Files = files
+        .iter()
+        .filter(|(n, _)| !SIGNATURES.contains(&n.as_str()))
+        .map(|(n, b)| (n.clone(), b.clone()))
+        .collect();
+    if statement.predicate != statement::test_result(&made.record, &content).predicate {
+        return Err("the signed result is not what the journal says".to_owned());
+    }
+    let result = statement.predicate["result"].as_str().unwrap_or_default();
+    Ok(((), format!("the signed result is {result}, as the journal says")))
+}
+
+fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings) {
+    for s in &made.record.review.sign_offs {
+        let how = if s.independent { "independent of who ran it" } else { "not independent" };
+        found.holds.push(format!("{} by {}, key {}, {how}", s.decision, s.by, s.key));
+    }
+    let unproven = &mut found.unproven;
+    if !made.record.review.sign_offs.is_empty() {
+        unproven.push(
+            "who reviewed: compare the fingerprints of their keys with ones got another way".to_owned(),
+        );
+    }
+    if trust.key.is_none() && trust.fingerprint.is_none() {
+        unproven.push(format!(
+            "who signed: the key comes with the bundle. Ask the signer for the fingerprint and give it: \
+             --fingerprint {}",
+            key.fingerprint()
+        ));
+    }
+    unproven.push(
+        "that the journal tells the truth: compare it with AWS's own record, by the request ids of its calls"
+            .to_owned(),
+    );
+    unproven.push("when it was signed: there is no timestamp of an authority".to_owned());
+    let world = made.record.scope.world;
+    if world != World::Aws {
+        unproven.push(format!("anything about AWS: this ran on {world} and is evidence for no control"));
+    }
+}

@@ -1,0 +1,106 @@
+//! `VERIFY.md`: how to check a bundle with tools that are not redrill. Pure.
+
+use crate::evidence::Record;
+use crate::evidence::checkpoint::{origin, verifier_key};
+use crate::evidence::keys::PublicKey;
+use crate::evidence::statement::TEST_RESULT;
+use crate::report::{clean, world_line};
+
+/// The page.
+pub(super) fn verify_md(record: &Record, key: &PublicKey, checkpoints: Option<&PublicKey>) -> String {
+    let run = clean(record.identity.run.as_str());
+    let world = world_line(record.scope.world).map(|w| format!("\n**{w}**\n")).unwrap_or_default();
+    let checkpoint_key = checkpoints.map_or_else(
+        || "there are none: no checkpoint was taken".to_owned(),
+        |k| verifier_key(&origin(&run), k),
+    );
+    format!(
+        "# How to check this bundle
+
+Run `{run}`, drill `{drill}`.
+{world}
+The statement in `attestation.dsse.json` names every other file with its SHA-256 and is signed by the
+key in `signing.pub`, fingerprint `{fingerprint}`.
+Compare the fingerprint with one that you got another way: the key beside a signature shows that nothing
+was changed since signing, not who signed.
+
+Run these commands inside this folder. None of them needs redrill.
+
+## The signature, with openssl (3.0 or later)
+
+```sh
+python3 - <<'END'
+import base64, json
+e = json.load(open('attestation.dsse.json'))
+body, kind = base64.b64decode(e['payload']), e['payloadType'].encode()
+open('/tmp/pae', 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(body), body))
+open('/tmp/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
+END
+openssl {openssl}
+```
+
+## The files, with python
+
+```sh
+python3 - <<'END'
+import base64, hashlib, json, os
+e = json.load(open('attestation.dsse.json'))
+statement = json.loads(base64.b64decode(e['payload']))
+named = {{s['name']: s['digest']['sha256'] for s in statement['subject']}}
+here = set(os.listdir('.')) - {{'attestation.dsse.json', 'attestation.sigstore.json'}}
+assert here == set(named), here ^ set(named)
+for name, want in named.items():
+    assert hashlib.sha256(open(name, 'rb').read()).hexdigest() == want, name
+print(len(named), 'files as signed:', statement['predicate']['result'])
+END
+```
+
+## Signature and one file, with cosign
+
+```sh
+cosign verify-blob-attestation --key signing.pub --bundle attestation.sigstore.json \\
+  --type {TEST_RESULT} --insecure-ignore-tlog report.json
+```
+
+## The journal's chain, with python
+
+Each line of `journal.jsonl` carries the SHA-256 of the line before it.
+
+```sh
+python3 - <<'END'
+import hashlib, json
+prev = '0' * 64
+for number, line in enumerate(open('journal.jsonl', 'rb').read().splitlines()):
+    entry = json.loads(line)
+    assert entry['seq'] == number and entry['prev'] == prev, number
+    prev = hashlib.sha256(line).hexdigest()
+print(number + 1, 'lines in an unbroken chain')
+END
+```
+
+## The checkpoints
+
+`checkpoints.txt` holds signed notes (C2SP `tlog-checkpoint`) that were taken while the run went on;
+`checkpoint.txt` is the last. Each gives the number of journal lines and their RFC 6962 root; the key is
+in `checkpoint.pub`. A verifier of signed notes wants it in this form:
+
+```
+{checkpoint_key}
+```
+
+## All of it, with redrill
+
+```sh
+redrill verify . --fingerprint {fingerprint}
+```
+",
+        drill = clean(&record.identity.drill),
+        fingerprint = key.fingerprint(),
+        openssl = match key.algorithm() {
+            crate::evidence::keys::Algorithm::Ed25519 =>
+                "pkeyutl -verify -pubin -inkey signing.pub -rawin -in /tmp/pae -sigfile /tmp/sig",
+            crate::evidence::keys::Algorithm::P256 =>
+                "dgst -sha256 -verify signing.pub -signature /tmp/sig /tmp/pae",
+        },
+    )
+}

@@ -1,0 +1,101 @@
+//! Signing keys on disk: `<state>/keys/signing.pem` and `checkpoint.pem`, for their owner only.
+//!
+//! The signing key signs bundles and may have a passphrase; the checkpoint key is always Ed25519 and
+//! has none, since it signs while a drill runs. Either is made when it is first needed, and said.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{CliError, out};
+use crate::evidence::keys::{Algorithm, KeyError, PrivateKey};
+
+/// The variable that holds a key's passphrase.
+pub const PASSPHRASE: &str = "REDRILL_KEY_PASSPHRASE";
+
+/// Where the key that signs bundles is.
+pub fn signing_path(state: &Path) -> PathBuf {
+    state.join("keys").join("signing.pem")
+}
+
+fn checkpoint_path(state: &Path) -> PathBuf {
+    state.join("keys").join("checkpoint.pem")
+}
+
+/// The key that signs bundles; made if there is none.
+pub fn signing(state: &Path) -> Result<PrivateKey, CliError> {
+    let path = signing_path(state);
+    match read(&path)? {
+        Some(key) => Ok(key),
+        None => {
+            let key = make(&path, Algorithm::Ed25519, None)?;
+            out::note(&format!(
+                "made a signing key, {}: {}\nkeep it, and publish its fingerprint where auditors find it",
+                path.display(),
+                key.public().fingerprint()
+            ));
+            Ok(key)
+        }
+    }
+}
+
+/// The key that signs checkpoints; made if there is none.
+pub fn checkpoint(state: &Path) -> Result<PrivateKey, CliError> {
+    let path = checkpoint_path(state);
+    match read(&path)? {
+        Some(key) => Ok(key),
+        None => make(&path, Algorithm::Ed25519, None),
+    }
+}
+
+/// A passphrase from the environment.
+pub fn passphrase() -> Option<String> {
+    std::env::var(PASSPHRASE).ok().filter(|p| !p.is_empty())
+}
+
+/// Reads a private key, if the file is there. Refuses one that others can read.
+pub fn read(path: &Path) -> Result<Option<PrivateKey>, CliError> {
+    let failed =
+        |e: io::Error| CliError::usage(format!("the key {} cannot be read", path.display())).because(e);
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let mut file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    if file.metadata().map_err(failed)?.mode() & 0o077 != 0 {
+        return Err(CliError::usage(format!("others can read the key {}", path.display()))
+            .hint(format!("chmod 600 {}; and consider it known to them", path.display())));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    PrivateKey::from_pem(&text, passphrase().as_deref()).map(Some).map_err(|e| {
+        let error = CliError::usage(format!("the key {} cannot be used", path.display()));
+        match e {
+            KeyError::NeedsPassphrase => error.because(e).hint(format!("give it in {PASSPHRASE}")),
+            e => error.because(e),
+        }
+    })
+}
+
+/// Makes a key, in a file that must not be there yet.
+pub fn make(path: &Path, algorithm: Algorithm, passphrase: Option<&str>) -> Result<PrivateKey, CliError> {
+    let refused = |e: KeyError| CliError::internal("no key could be made").because(e);
+    let key = PrivateKey::generate(algorithm).map_err(refused)?;
+    let pem = key.to_pem(passphrase).map_err(refused)?;
+    let failed = |e: io::Error| {
+        let error = CliError::usage(format!("the key {} cannot be written", path.display()));
+        if e.kind() == io::ErrorKind::AlreadyExists {
+            error.because(e).hint("a key is never overwritten; move it away first, and keep it")
+        } else {
+            error.because(e)
+        }
+    };
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(key)
+}

@@ -1,0 +1,102 @@
+//! `redrill sign-off`: a reviewer accepts or rejects a finished run, with a key of their own.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::material::Folder;
+use super::session::operator;
+use super::{CliError, Global, Output, keys, out, runs};
+use crate::bundle;
+use crate::evidence::dsse::{Envelope, pae};
+use crate::evidence::review::NAME;
+use crate::evidence::statement::{self, SignOffPredicate, Statement};
+use crate::journal::runs as store;
+use crate::model::{Clock as _, time::SystemClock};
+
+/// Accept or reject a finished run, as a reviewer with a key of your own.
+///
+/// The reviewer should be somebody else than whoever ran the drill; where name, machine or key are the
+/// same, the sign-off is kept and counted as not independent.
+#[derive(Debug, Args)]
+pub struct SignOffArgs {
+    /// Id, unique prefix, path, or `last`.
+    run: String,
+    /// Who you are.
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    /// Your own key; make one with `redrill init --key FILE`.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// You do not accept the result.
+    #[arg(long)]
+    reject: bool,
+    /// What you looked at, and what you say to it.
+    #[arg(long, default_value = "")]
+    note: String,
+}
+
+pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
+    let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
+    let _lock = store::lock(&dir).map_err(super::session::locked)?;
+    let folder = Folder::read(&dir)?;
+    if args.by.trim().is_empty() {
+        return Err(CliError::usage("a sign-off needs a name").hint("give it with --by NAME"));
+    }
+    if folder.record().result.verdict.is_none() {
+        return Err(CliError::usage(format!(
+            "run {} is not finished; there is nothing to sign off",
+            dir.id()
+        ))
+        .hint(format!("go on with: redrill resume {}", dir.id())));
+    }
+    let Some(key) = keys::read(&args.key)? else {
+        return Err(CliError::usage(format!("there is no key {}", args.key.display()))
+            .hint(format!("make one: redrill init --key {}", args.key.display())));
+    };
+    let public = key.public();
+    for own in [keys::read(&keys::signing_path(&global.state))?, Some(keys::checkpoint(&global.state)?)] {
+        if own.is_some_and(|own| own.public() == public) {
+            return Err(CliError::refused("that is the key of whoever runs the drills here")
+                .hint("a reviewer has a key of their own: redrill init --key FILE"));
+        }
+    }
+    let who = operator();
+    let predicate = SignOffPredicate {
+        run: dir.id().to_string(),
+        by: args.by.clone(),
+        operator: format!("{}@{}", who.user, who.host),
+        at: SystemClock.now(),
+        decision: if args.reject { "rejected" } else { "accepted" }.to_owned(),
+        note: args.note.clone(),
+    };
+    let files = bundle::reviewed(&folder.sources(&dir)?);
+    let value =
+        serde_json::to_value(&predicate).map_err(|e| CliError::internal("BUG: sign-off").because(e))?;
+    let payload = Statement::new(statement::subjects(&files), statement::SIGN_OFF, value).to_bytes();
+    let signature =
+        key.sign(&pae(&payload)).map_err(|e| CliError::internal("the key does not sign").because(e))?;
+    let number = folder.sign_off_count() + 1;
+    let failed = |e: store::RunsError| CliError::internal("the sign-off could not be kept").because(e);
+    // the key first: a sign-off without one could not be read
+    dir.write(&format!("{NAME}{number}.pub"), public.to_pem().as_bytes()).map_err(failed)?;
+    let envelope = Envelope::new(&payload, &public, &signature);
+    dir.write(&format!("{NAME}{number}.dsse.json"), &envelope.to_bytes()).map_err(failed)?;
+    let folder = Folder::read(&dir)?;
+    let review = folder.record().review;
+    let independent = review.sign_offs.last().is_some_and(|s| s.independent);
+    match global.output {
+        Output::Json => out::json(&serde_json::json!({
+            "run": dir.id(), "by": args.by, "decision": predicate.decision, "key": public.fingerprint(),
+            "independent": independent,
+        })),
+        Output::Text => {
+            out::line(&format!("{} by {}, key {}", predicate.decision, args.by, public.fingerprint()));
+            if !independent {
+                out::line("not independent: the same person, machine or key ran the drill; reports say so");
+            }
+            out::line(&format!("make the bundle anew: redrill report {} --out DIR", dir.id()));
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,94 @@
+//! `redrill verify`: checks a bundle offline and says what that proves.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{CliError, Global, Output, out};
+use crate::bundle::Files;
+use crate::bundle::verify::{Findings, Trust, verify};
+use crate::evidence::keys::PublicKey;
+use crate::report::clean;
+
+/// The largest bundle that is read, in bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// Check an evidence bundle; says what is proven and what is not.
+///
+/// Needs no network, no configuration and no state. Exit code 0 only if all of it holds, else 1.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The bundle's folder.
+    path: PathBuf,
+    /// The signer's public key, got another way than with the bundle.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The signer's fingerprint, got another way than with the bundle: `SHA256:…`.
+    #[arg(long, value_name = "TEXT")]
+    fingerprint: Option<String>,
+}
+
+pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
+    let key = match &args.key {
+        None => None,
+        Some(path) => {
+            let failed = || CliError::usage(format!("the key {} cannot be used", path.display()));
+            let text = fs::read_to_string(path).map_err(|e| failed().because(e))?;
+            Some(PublicKey::from_pem(&text).map_err(|e| failed().because(e))?)
+        }
+    };
+    let found = match read(&args.path)? {
+        Ok(files) => verify(&files, &Trust { key, fingerprint: args.fingerprint.clone() }),
+        Err(broken) => Findings { broken: vec![broken], ..Findings::default() },
+    };
+    match global.output {
+        Output::Json => out::json(&serde_json::json!({
+            "ok": found.all_hold(), "holds": found.holds, "broken": found.broken, "unproven": found.unproven,
+        })),
+        Output::Text => show(&found),
+    }
+    Ok(u8::from(!found.all_hold()))
+}
+
+fn show(found: &Findings) {
+    for line in &found.holds {
+        out::line(&format!("ok      {}", clean(line)));
+    }
+    for line in &found.broken {
+        out::line(&format!("BROKEN  {}", clean(line)));
+    }
+    if found.all_hold() {
+        out::line("\nProven: nothing in this bundle was changed since it was signed.");
+    } else {
+        out::line("\nDo not rely on this bundle.");
+    }
+    if !found.unproven.is_empty() {
+        out::line("\nNot proven by this bundle alone:");
+        for line in &found.unproven {
+            out::line(&format!("- {}", clean(line)));
+        }
+    }
+}
+
+/// The folder's files; or why it is no bundle, whatever its content.
+fn read(folder: &Path) -> Result<Result<Files, String>, CliError> {
+    let failed = |e: io::Error| CliError::usage(format!("{} cannot be read", folder.display())).because(e);
+    let mut files = Files::new();
+    let mut size = 0;
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = entry.file_type().map_err(failed)?;
+        if !kind.is_file() {
+            return Ok(Err(format!("{name} is no regular file, and a bundle has nothing else")));
+        }
+        size += entry.metadata().map_err(failed)?.len();
+        if size > LARGEST {
+            return Ok(Err("the folder is larger than any bundle".to_owned()));
+        }
+        files.insert(name, fs::read(entry.path()).map_err(failed)?);
+    }
+    Ok(Ok(files))
+}

@@ -1,0 +1,250 @@
+//! The evidence bundle through the real binary: made, checked, made again; and tampered with in every
+//! way that one can think of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use redrill::bundle::{self, Files, verify::Trust, verify::verify};
+use redrill::evidence::checkpoint::Checkpoint;
+use redrill::evidence::dsse::{Envelope, pae};
+use redrill::evidence::keys::{Algorithm, PrivateKey};
+use redrill::evidence::merkle;
+use redrill::evidence::statement::{Statement, digest};
+use serde_json::{Value, json};
+
+use super::runs::a_place_with_runs;
+use super::{Place, fixture, text_of};
+
+/// Checkpoints as a running process leaves them: one early, one at the end.
+fn checkpointed(place: &Place, run: &str) {
+    let folder = place.state().join("runs").join(run);
+    let journal = fs::read(folder.join("journal.jsonl")).expect("a journal");
+    let leaves = merkle::leaves(&journal);
+    let key = PrivateKey::generate(Algorithm::Ed25519).expect("a key");
+    let mut notes = String::new();
+    for (size, stage) in [(2, "start"), (leaves.len() / 2, "recovery"), (leaves.len(), "end")] {
+        let at = "2026-01-01T00:00:00.000Z";
+        notes += &Checkpoint::of(run, &leaves[..size], stage, at).sign(&key).expect("signed");
+    }
+    fs::write(folder.join("checkpoints.txt"), notes).expect("written");
+    fs::write(folder.join("checkpoint.pub"), key.public().to_pem()).expect("written");
+}
+
+fn read(folder: &Path) -> Files {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|e| {
+            let e = e.expect("an entry");
+            (e.file_name().to_string_lossy().into_owned(), fs::read(e.path()).expect("a file"))
+        })
+        .collect()
+}
+
+/// Two runs with checkpoints and sign-offs, and the bundle of the second.
+fn a_bundle() -> (Place, Vec<String>, Files) {
+    let (place, ids) = a_place_with_runs();
+    for run in &ids {
+        checkpointed(&place, run);
+    }
+    let _made = place.run(&["init", "--key", "reviewer.pem"]).exits(0);
+    let args = ["sign-off", &ids[1], "--by", "the service owner", "--key", "reviewer.pem", "--note", "seen"];
+    let _signed = place.run(&args).exits(0);
+    let _bundle = place.run(&["report", &ids[1], "--out", "bundle"]).exits(0);
+    let files = read(&place.path().join("bundle"));
+    (place, ids, files)
+}
+
+#[test]
+fn a_bundle_verifies_and_is_the_same_each_time() {
+    let (place, ids, files) = a_bundle();
+    let ran = place.run(&["verify", "bundle"]).exits(0);
+    for part in [
+        "are an unbroken chain that begins with this plan",
+        "3 checkpoints, signed by key SHA256:",
+        "the signed result is FAILED, as the journal says",
+        "accepted by the service owner, key SHA256:",
+        "Proven: nothing in this bundle was changed since it was signed.",
+        "who signed: the key comes with the bundle.",
+        "this ran on sim and is evidence for no control",
+    ] {
+        assert!(ran.stdout.contains(part), "{part}:\n{}", ran.stdout);
+    }
+    for name in ["journal.jsonl", "plan.json", "drill.yaml", "report.json", "report.schema.json", "VERIFY.md"]
+    {
+        assert!(files.contains_key(name), "{name}");
+    }
+    // again, elsewhere, without the private key
+    fs::rename(place.state().join("keys"), place.path().join("away")).expect("moved");
+    let _again = place.run(&["report", &ids[1], "--out", "again"]).exits(0);
+    assert_eq!(read(&place.path().join("again")), files, "byte for byte");
+    let mode = |p: &str| fs::metadata(place.path().join(p)).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode("again"), mode("again/report.json"), mode("away/signing.pem")), (0o700, 0o600, 0o600));
+}
+
+#[test]
+fn with_a_key_from_elsewhere_it_also_says_who_signed() {
+    let (place, _, _) = a_bundle();
+    let key = "bundle/signing.pub";
+    let ran = place.run(&["verify", "bundle", "--key", key, "--output", "json"]).exits(0).json().remove(0);
+    assert_eq!(ran["ok"], true);
+    assert!(!ran["unproven"].to_string().contains("who signed"), "{ran}");
+    let _other = place.run(&["init", "--key", "other.pem", "--output", "json"]).exits(0);
+    let ran = place.run(&["verify", "bundle", "--fingerprint", "SHA256:nobody"]).exits(1);
+    assert!(ran.stdout.contains("not by SHA256:nobody"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Do not rely on this bundle."), "{}", ran.stdout);
+}
+
+#[test]
+fn a_changed_bundle_is_refused_whatever_is_changed() {
+    let (place, ids, files) = a_bundle();
+    let _other = place.run(&["report", &ids[0], "--out", "other"]).exits(0);
+    let other = read(&place.path().join("other"));
+    assert!(verify(&files, &Trust::default()).all_hold());
+    let mut tried = 0;
+    let mut refused = |what: &str, changed: &Files| {
+        assert!(changed != &files, "{what} changes nothing");
+        assert!(!verify(changed, &Trust::default()).all_hold(), "{what} goes unnoticed");
+        tried += 1;
+    };
+    let with = |name: &str, bytes: Vec<u8>| {
+        let mut changed = files.clone();
+        changed.insert(name.to_owned(), bytes);
+        changed
+    };
+    for (name, bytes) in &files {
+        let last = bytes.len() - 1;
+        // small files at every byte, large ones at 64 places and both ends
+        let step = (bytes.len() / 64).max(1);
+        let small = bytes.len() <= 1200;
+        for at in (0..bytes.len()).filter(|at| small || at % step == 0 || *at == last) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 7);
+            refused(&format!("{name}: byte {at} flipped"), &with(name, changed));
+        }
+        for cut in [0, 1, last] {
+            refused(&format!("{name}: cut to {cut}"), &with(name, bytes[..cut].to_vec()));
+        }
+        for extra in [&b"\n"[..], b" ", b"x", b"{}\n"] {
+            refused(&format!("{name}: appended"), &with(name, [bytes, extra].concat()));
+        }
+        refused(&format!("{name}: twice"), &with(name, [&bytes[..], bytes].concat()));
+        let mut without = files.clone();
+        without.remove(name);
+        refused(&format!("{name}: deleted"), &without);
+        if let Some(theirs) = other.get(name).filter(|theirs| *theirs != bytes) {
+            refused(&format!("{name}: another run's"), &with(name, theirs.clone()));
+        }
+        let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+        for at in (1..lines.len()).filter(|at| lines[at - 1] != lines[*at]) {
+            let mut swapped = lines.clone();
+            swapped.swap(at - 1, at);
+            // a final line without its newline is joined to the next, which is a change, too
+            if small || name == "journal.jsonl" || at % 50 == 1 {
+                refused(&format!("{name}: lines {at} and {} swapped", at + 1), &with(name, swapped.concat()));
+            }
+        }
+    }
+    refused("a file more", &with("notes.txt", b"x".to_vec()));
+    refused("an empty file more", &with("empty", Vec::new()));
+    for pair in [["signing.pub", "attestation.dsse.json"], ["checkpoint.pub", "checkpoints.txt"]] {
+        let mut changed = files.clone();
+        for name in pair {
+            changed.extend(other.get(name).map(|b| (name.to_owned(), b.clone())));
+        }
+        refused("a pair of another run", &changed);
+    }
+    // past the test runner's capture, so that the count is seen
+    writeln!(std::io::stderr(), "COUNT: {tried} ways of tampering with a bundle, all refused").expect("said");
+    assert!(tried > 3000, "{tried}");
+}
+
+/// Signs changed files anew, with a key of one's own.
+fn signed_anew(mut files: Files, change: impl FnOnce(&mut Statement)) -> Files {
+    let key = PrivateKey::generate(Algorithm::P256).expect("a key");
+    let old = Envelope::from_bytes(&files[bundle::ENVELOPE]).expect("an envelope");
+    let mut statement: Statement = serde_json::from_slice(&old.payload()).expect("a statement");
+    files.insert(bundle::KEY.to_owned(), key.public().to_pem().into_bytes());
+    for subject in &mut statement.subject {
+        subject.digest = BTreeMap::from([("sha256".to_owned(), digest(&files[&subject.name]))]);
+    }
+    change(&mut statement);
+    let payload = statement.to_bytes();
+    let envelope = Envelope::new(&payload, &key.public(), &key.sign(&pae(&payload)).expect("signed"));
+    files.insert(bundle::SIGSTORE.to_owned(), envelope.sigstore(&[]));
+    files.insert(bundle::ENVELOPE.to_owned(), envelope.to_bytes());
+    files
+}
+
+#[test]
+fn not_even_a_valid_signature_covers_a_report_that_the_journal_does_not_bear_out() {
+    let (_place, _, files) = a_bundle();
+    let broken = |files: &Files| verify(files, &Trust::default()).broken.join("; ");
+    assert_eq!(broken(&signed_anew(files.clone(), |_| ())), "", "another signer, the same content");
+    let mut report: Value = serde_json::from_slice(&files["report.json"]).expect("JSON");
+    report["result"]["verdict"] = json!("passed");
+    let mut changed = files.clone();
+    changed.insert("report.json".to_owned(), report.to_string().into_bytes());
+    assert!(broken(&signed_anew(changed, |_| ())).contains("`result` is not what journal and plan say"));
+    let passed = signed_anew(files.clone(), |s| s.predicate["result"] = json!("PASSED"));
+    assert!(broken(&passed).contains("the signed result is not what the journal says"));
+    let mut cut = files.clone();
+    let journal = cut["journal.jsonl"].clone();
+    let end = journal[..journal.len() - 1].iter().rposition(|b| *b == b'\n').expect("lines");
+    cut.insert("journal.jsonl".to_owned(), journal[..=end].to_vec());
+    assert!(!broken(&signed_anew(cut, |_| ())).is_empty(), "a journal without its end");
+}
+
+#[test]
+fn a_bundle_needs_a_finished_run_its_plan_and_a_folder_of_its_own() {
+    let (place, ids) = a_place_with_runs();
+    let run = &ids[1];
+    fs::create_dir(place.path().join("full")).expect("made");
+    place.write("full/notes.txt", "mine");
+    let ran = place.run(&["report", run, "--out", "full"]).exits(2);
+    assert!(ran.stderr.contains("full holds notes.txt, which is no part of the bundle"), "{}", ran.stderr);
+    let folder = place.state().join("runs").join(run);
+    fs::rename(folder.join("plan.json"), folder.join("gone")).expect("moved");
+    let ran = place.run(&["report", run, "--out", "b"]).exits(2);
+    assert!(ran.stderr.contains("has no plan.json; there is no bundle without it"), "{}", ran.stderr);
+    fs::rename(folder.join("gone"), folder.join("plan.json")).expect("moved");
+    let journal = fs::read(folder.join("journal.jsonl")).expect("a journal");
+    fs::write(folder.join("journal.jsonl"), &journal[..journal.len() / 2]).expect("cut");
+    let ran = place.run(&["report", run, "--out", "b"]).exits(2);
+    assert!(ran.stderr.contains("is not finished; a bundle is made of finished runs"), "{}", ran.stderr);
+    assert!(!place.path().join("b").exists());
+}
+
+#[test]
+fn keys_are_for_their_owner_only_and_never_overwritten() {
+    let place = Place::new();
+    let made = place.run(&["init", "--output", "json"]).exits(0).json().remove(0);
+    assert!(made["fingerprint"].as_str().is_some_and(|f| f.starts_with("SHA256:")), "{made}");
+    let ran = place.run(&["init"]).exits(2);
+    assert!(ran.stderr.contains("a key is never overwritten"), "{}", ran.stderr);
+    let _run = place.run_of(&text_of(&fixture("missed")), 2);
+    let key = place.state().join("keys/signing.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("set");
+    let ran = place.run(&["report", "last", "--out", "b"]).exits(2);
+    assert!(ran.stderr.contains("others can read the key"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_sign_off_needs_another_key_and_a_finished_run() {
+    let (place, ids) = a_place_with_runs();
+    let _made = place.run(&["init"]).exits(0);
+    let ran = place.run(&["sign-off", &ids[0], "--by", "me", "--key", ".redrill/keys/signing.pem"]).exits(3);
+    assert!(ran.stderr.contains("that is the key of whoever runs the drills here"), "{}", ran.stderr);
+    let ran = place.run(&["sign-off", &ids[0], "--by", "me", "--key", "none.pem"]).exits(2);
+    assert!(ran.stderr.contains("make one: redrill init --key none.pem"), "{}", ran.stderr);
+    let _made = place.run(&["init", "--key", "mine.pem", "--key-type", "p256"]).exits(0);
+    let args = ["sign-off", &ids[0], "--by", "the service owner", "--key", "mine.pem", "--reject"];
+    let ran = place.run(&args).exits(0);
+    assert!(ran.stdout.starts_with("rejected by the service owner, key SHA256:"), "{}", ran.stdout);
+    let report = place.run(&["report", &ids[0], "--format", "json"]).exits(0).stdout;
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!(report["review"]["sign_offs"][0]["decision"], "rejected");
+    assert_eq!(report["review"]["independent"], false, "a rejection is no acceptance");
+}
