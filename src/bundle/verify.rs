@@ -179,6 +179,7 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
             annotations: &annotations,
             checkpoints: 0,
             frameworks: &[],
+            follow_up: &Default::default(),
             reconciliation: None,
             publication: None,
         });

@@ -1,5 +1,6 @@
 //! What the record of a run on disk is made of, read from its folder.
 
+use super::config::Config;
 use super::{CliError, session};
 use crate::bundle::{self, Files};
 use crate::evidence::checkpoint::notes;
@@ -94,8 +95,13 @@ impl Folder {
         self.sign_offs.len()
     }
 
-    /// The record.
-    pub fn record(&self) -> Record {
+    /// What people added after the run.
+    pub fn annotations(&self) -> &[Annotation] {
+        &self.annotations
+    }
+
+    /// The record, with the controls and defaults of the configuration.
+    pub fn record(&self, config: &Config) -> Record {
         record(&Material {
             lines: &self.lines,
             journal: &self.journal,
@@ -103,7 +109,8 @@ impl Folder {
             sign_offs: &self.sign_offs,
             annotations: &self.annotations,
             checkpoints: self.checkpoints,
-            frameworks: &[],
+            frameworks: &config.frameworks,
+            follow_up: &config.exercise,
             reconciliation: None,
             publication: None,
         })

@@ -12,8 +12,10 @@ mod catalog;
 mod check;
 mod checkpoints;
 mod completions;
+mod config;
 mod demo;
 mod error;
+mod findings;
 mod hand_over;
 mod init;
 mod keys;
@@ -75,6 +77,12 @@ pub struct Global {
     /// Endpoint of an AWS emulator; everything run there is marked as not being AWS.
     #[arg(long, global = true, value_name = "URL", env = "REDRILL_ENDPOINT_URL", hide_env_values = true)]
     pub endpoint_url: Option<String>,
+    /// Configuration; `./redrill.toml` where there is one, if left out.
+    #[arg(long, global = true, value_name = "FILE", env = "REDRILL_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// What that file says.
+    #[arg(skip)]
+    pub settings: config::Config,
 }
 
 /// How results are printed.
@@ -129,6 +137,8 @@ enum Command {
     SignOff(sign_off::SignOffArgs),
     /// Make the keys that sign evidence.
     Init(init::InitArgs),
+    /// What has to be followed up: list it, say who sees to it, add remarks.
+    Findings(findings::FindingsArgs),
     /// Set a time mark on a run: detected, ack, declare, note.
     Mark(people::MarkArgs),
     /// Confirm a manual step that waits.
@@ -147,7 +157,7 @@ enum Command {
 
 /// Reads the command line, runs the command, prints what went wrong.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
             // clap's own codes: 0 for help and version, 2 for usage
@@ -157,7 +167,12 @@ pub fn main() -> ExitCode {
         }
     };
     let ends_with_result = cli.command.ends_with_result();
-    match cli.command.run(&cli.global) {
+    let configured = if cli.command.is_configured() {
+        config::load(cli.global.config.as_deref()).map(|c| cli.global.settings = c)
+    } else {
+        Ok(())
+    };
+    match configured.and_then(|()| cli.command.run(&cli.global)) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             if ends_with_result && cli.global.output == Output::Json && !e.is_told() {
@@ -171,6 +186,19 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
+    /// Whether `redrill.toml` has a say: what needs nothing must not fail because of it.
+    fn is_configured(&self) -> bool {
+        !matches!(
+            self,
+            Self::Demo(_)
+                | Self::Verify(_)
+                | Self::Catalog(_)
+                | Self::Schema(_)
+                | Self::Sandbox(_)
+                | Self::Completions(_)
+        )
+    }
+
     /// Whether its JSON ends with a result line, however it comes out.
     fn ends_with_result(&self) -> bool {
         matches!(self, Self::Demo(_) | Self::Run(_) | Self::Rehearse(_) | Self::Resume(_) | Self::Rollback(_))
@@ -191,6 +219,7 @@ impl Command {
             Self::Verify(a) => verify::run(global, &a),
             Self::SignOff(a) => sign_off::run(global, &a),
             Self::Init(a) => init::run(global, &a),
+            Self::Findings(a) => findings::run(global, &a),
             Self::Mark(a) => people::mark(global, &a),
             Self::Confirm(a) => people::confirm(global, &a),
             Self::Abort(a) => people::abort(global, &a),

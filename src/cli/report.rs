@@ -41,7 +41,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);
     }
-    let record = folder.record();
+    let record = folder.record(&global.settings);
     let view = &record.run;
     match args.format {
         Some(Form::Text) => out::print(&report::text::summary(view, None)),

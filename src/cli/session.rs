@@ -197,7 +197,7 @@ async fn work_on(
     if let Ok(mut checkpoints) = show.await {
         checkpoints.take("end", &*clock);
     }
-    let report = write_reports(dir);
+    let report = write_reports(global, dir);
     match ended {
         Ok(ended) => {
             result(global, dir, &ended, rto_ms, report.as_ref().ok());
@@ -251,8 +251,8 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
 }
 
 /// Writes `report.json` and `report.md` from the run's folder.
-fn write_reports(dir: &RunDir) -> Result<PathBuf, CliError> {
-    let record = super::material::Folder::read(dir)?.record();
+fn write_reports(global: &Global, dir: &RunDir) -> Result<PathBuf, CliError> {
+    let record = super::material::Folder::read(dir)?.record(&global.settings);
     dir.write("report.json", report::json::report(&record).as_bytes())
         .map_err(io("the report cannot be written"))?;
     dir.write("report.md", report::markdown::report(&record.run).as_bytes())

@@ -43,7 +43,7 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
     if args.by.trim().is_empty() {
         return Err(CliError::usage("a sign-off needs a name").hint("give it with --by NAME"));
     }
-    if folder.record().result.verdict.is_none() {
+    if folder.record(&global.settings).result.verdict.is_none() {
         return Err(CliError::usage(format!(
             "run {} is not finished; there is nothing to sign off",
             dir.id()
@@ -83,7 +83,7 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
     let envelope = Envelope::new(&payload, &public, &signature);
     dir.write(&format!("{NAME}{number}.dsse.json"), &envelope.to_bytes()).map_err(failed)?;
     let folder = Folder::read(&dir)?;
-    let review = folder.record().review;
+    let review = folder.record(&global.settings).review;
     let independent = review.sign_offs.last().is_some_and(|s| s.independent);
     match global.output {
         Output::Json => out::json(&serde_json::json!({

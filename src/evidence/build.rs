@@ -39,6 +39,8 @@ pub struct Material<'a> {
     pub checkpoints: usize,
     /// Controls in addition to the built-in ones.
     pub frameworks: &'a [controls::Framework],
+    /// Who follows findings up, and by when, where nobody said so.
+    pub follow_up: &'a findings::Defaults,
     /// What a comparison with CloudTrail gave.
     pub reconciliation: Option<&'a Value>,
     /// Where it was published.
@@ -91,7 +93,7 @@ pub fn record(m: &Material<'_>) -> Record {
         gaps: Vec::new(),
         run,
     };
-    record.findings = findings::find(&record, m.annotations);
+    record.findings = findings::find(&record, m.annotations, m.follow_up);
     record.controls = controls::assess(&record, drill, m.plan, m.frameworks);
     record.gaps = gaps::find(&record);
     record

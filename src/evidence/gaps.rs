@@ -1,5 +1,6 @@
 //! What auditors ask for and a run does not have: listed, never hidden. Pure.
 
+use super::findings::approved_late;
 use super::record::{Gap, Record, Status};
 use crate::model::World;
 
@@ -21,7 +22,7 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
     );
     gap(r.identity.risks.is_empty(), "identity", "ids of the risks drilled", "`exercise.risks` in the drill");
     gap(
-        r.authority.approvals.is_empty(),
+        r.authority.approvals.iter().all(|a| approved_late(r, a.at)),
         "authority",
         "who approved it before the start",
         "`exercise.approved_by` in the drill, or --approved-by",

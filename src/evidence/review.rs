@@ -9,6 +9,7 @@ use super::dsse::{DsseError, Envelope};
 use super::keys::{KeyError, PublicKey};
 use super::record::{FindingSeverity, SignOff};
 use super::statement::{SIGN_OFF, STATEMENT, SignOffPredicate, Statement, subjects};
+use crate::model::RunId;
 use crate::view::RunView;
 
 /// One line of `annotations.jsonl` in the run's folder.
@@ -43,6 +44,17 @@ pub enum Annotation {
         /// Where.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ticket: Option<String>,
+    },
+    /// A remark is dealt with, as a later run shows. What redrill sees itself is closed by evidence alone.
+    Close {
+        /// When (UTC).
+        at: DateTime<Utc>,
+        /// Who says so.
+        by: String,
+        /// The finding.
+        finding: String,
+        /// The later run of the same drill in the same place; it has to have passed.
+        run: RunId,
     },
 }
 

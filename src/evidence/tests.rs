@@ -18,6 +18,7 @@ pub(crate) fn record_of(lines: &[Line]) -> Record {
         annotations: &[],
         checkpoints: 0,
         frameworks: &[],
+        follow_up: &Default::default(),
         reconciliation: None,
         publication: None,
     })

@@ -190,6 +190,23 @@ impl RunDir {
             .map_err(io_error("write", &path))
     }
 
+    /// Adds bytes to the end of a file (mode 0600), durably. What is there is never changed.
+    ///
+    /// # Errors
+    /// When it cannot be written; a link is an error.
+    pub fn append(&self, name: &str, bytes: &[u8]) -> Result<(), RunsError> {
+        let path = self.path.join(name);
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(no_follow())
+            .open(&path)
+            .and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()))
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .map_err(io_error("write", &path))
+    }
+
     /// Leaves a request for the process that works on this run.
     ///
     /// # Errors

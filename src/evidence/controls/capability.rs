@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{of_action, of_objective, of_probe};
 use crate::drill::Impact;
+use crate::evidence::findings::approved_late;
 use crate::evidence::record::{Record, Status};
 use crate::model::{Stage, StepId};
 use crate::plan::Plan;
@@ -362,8 +363,7 @@ fn people(r: &Record) -> Shown {
 
 fn approval(r: &Record) -> Shown {
     let approvals = &r.authority.approvals;
-    let late =
-        approvals.iter().find(|a| a.at.zip(r.identity.started_at).is_some_and(|(at, start)| at > start));
+    let late = approvals.iter().find(|a| approved_late(r, a.at));
     match (late, approvals.first()) {
         (Some(late), _) => Shown::failed(format!("{} approved after the start", late.name)),
         (None, Some(first)) => Shown::held(format!("stated in the plan: {}", first.name)),

@@ -52,6 +52,7 @@ fn help_lists_every_command_once() {
             "verify",
             "sign-off",
             "init",
+            "findings",
             "mark",
             "confirm",
             "abort",

@@ -1,0 +1,149 @@
+//! `redrill.toml`: what a folder of drills has in common. Reads one file.
+//!
+//! `--config FILE`, else `./redrill.toml` where there is one. What the environment and flags say wins.
+//! A key that redrill does not know is refused: a setting that is misspelt must not be lost in silence.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{CliError, Kind};
+use crate::drill::suggest;
+use crate::evidence::controls::Framework;
+use crate::evidence::findings::Defaults;
+
+/// The file that is read where none is named.
+const NAME: &str = "redrill.toml";
+
+/// The settings.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Controls in addition to the built-in ones.
+    pub frameworks: Vec<Framework>,
+    /// How evidence is signed.
+    pub evidence: Evidence,
+    /// Who follows findings up, and by when.
+    pub exercise: Defaults,
+}
+
+/// How evidence is signed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// The key that signs bundles: a file, or an ARN of AWS KMS.
+    pub key: Option<String>,
+    /// The key that signs checkpoints while a run goes on.
+    pub checkpoint_key: Option<String>,
+    /// The URL of a time stamp authority (RFC 3161).
+    pub timestamp_authority: Option<String>,
+}
+
+/// Reads the named file, else `./redrill.toml`, else nothing.
+///
+/// # Errors
+/// Where a named file is not there, or the file says something that redrill does not know.
+pub fn load(named: Option<&Path>) -> Result<Config, CliError> {
+    let path = named.map_or_else(|| PathBuf::from(NAME), Path::to_path_buf);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => read(&path.display().to_string(), &text),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
+        Err(e) => Err(CliError::usage(format!("the configuration {} cannot be read", path.display()))
+            .because(e)
+            .hint("name another file with --config")),
+    }
+}
+
+fn read(file: &str, text: &str) -> Result<Config, CliError> {
+    let config: Config = toml::from_str(text).map_err(|e| {
+        let before = text.get(..e.span().map_or(0, |s| s.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let problem = CliError::rendered(Kind::Usage, format!("{file}:{line}:{column}: {}", e.message()));
+        match meant(e.message()) {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
+    })?;
+    let mut seen = BTreeSet::new();
+    for f in &config.frameworks {
+        for c in &f.controls {
+            let name = format!("{}/{}", f.key, c.id);
+            let wrong = if f.key.is_empty() || c.id.is_empty() || f.key.contains('/') {
+                "a control needs an id, and its framework a key without a slash"
+            } else if c.needs.is_empty() {
+                "a control needs something: with an empty `needs` every run would support it"
+            } else if !seen.insert(name.clone()) {
+                "it is there twice"
+            } else {
+                continue;
+            };
+            return Err(CliError::rendered(Kind::Usage, format!("{file}: control {name}: {wrong}")));
+        }
+    }
+    Ok(config)
+}
+
+/// The nearest of the names that a message of the parser lists: "unknown field `x`, expected `a` or `b`".
+fn meant(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let typed = quoted.next()?;
+    message.starts_with("unknown").then(|| suggest(typed, quoted))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_can_be_set_and_nothing_has_to_be() {
+        assert_eq!(read("redrill.toml", "").unwrap(), Config::default());
+        let text = "
+            [evidence]
+            key = \"keys/evidence.pem\"
+            timestamp_authority = \"http://127.0.0.1:3180\"
+            [exercise]
+            owner = \"service owner\"
+            due_days = { high = 3 }
+            [[frameworks]]
+            key = \"house\"
+            name = \"House rules\"
+            version = \"3\"
+            [[frameworks.controls]]
+            id = \"H-1\"
+            paraphrase = \"Restores are rehearsed.\"
+            needs = [\"restore\", \"data-check\"]
+        ";
+        let config = read("redrill.toml", text).unwrap();
+        assert_eq!(config.evidence.key.as_deref(), Some("keys/evidence.pem"));
+        assert_eq!(config.exercise.owner.as_deref(), Some("service owner"));
+        assert_eq!((config.exercise.due_days.high, config.exercise.due_days.low), (3, 90));
+        assert_eq!(config.frameworks[0].controls[0].cadence, "not set");
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_with_its_place() {
+        let wrong = |text: &str| read("redrill.toml", text).unwrap_err().text();
+        assert_eq!(
+            wrong("[evidence]\nkey = \"a\"\ncheckpoint-key = \"b\"\n"),
+            "redrill.toml:3:1: unknown field `checkpoint-key`, expected one of `key`, `checkpoint_key`, \
+             `timestamp_authority`\n  hint: did you mean `checkpoint_key`?"
+        );
+        assert!(wrong("[exercise]\ndue_days = { hihg = 3 }").contains("did you mean `high`?"));
+        assert!(wrong("[evidence\n").starts_with("redrill.toml:1:10: "), "{}", wrong("[evidence\n"));
+        let control = |needs: &str| {
+            format!(
+                "[[frameworks]]\nkey = \"h\"\nname = \"H\"\nversion = \"1\"\n\
+                 [[frameworks.controls]]\nid = \"1\"\nparaphrase = \"P.\"\nneeds = {needs}\n"
+            )
+        };
+        assert!(
+            wrong(&control("[\"restores\"]")).starts_with("redrill.toml:8:10: unknown variant `restores`")
+        );
+        assert!(wrong(&control("[\"restores\"]")).ends_with("hint: did you mean `restore`?"));
+        assert!(wrong(&control("[]")).contains("h/1: a control needs something"));
+        let twice = format!("{0}{0}", control("[\"restore\"]"));
+        assert!(wrong(&twice).ends_with("h/1: it is there twice"));
+    }
+}
