@@ -80,7 +80,7 @@ fn first_page(out: &mut String, view: &RunView) {
 }
 
 /// What a manager reads.
-fn in_a_sentence(view: &RunView) -> String {
+pub(super) fn in_a_sentence(view: &RunView) -> String {
     let rta = view.measured.as_ref().and_then(|m| m.judged_ms).map(in_words);
     let rto = view.measured.as_ref().map(|m| in_words(m.rto_ms)).unwrap_or_default();
     match (view.verdict, rta) {

@@ -5,8 +5,10 @@
 //! AWS's messages) is cleaned before it is written. Times are UTC and say so.
 
 pub mod catalogue;
+pub mod html;
 pub mod json;
 pub mod markdown;
+pub mod pictures;
 pub mod plan_text;
 pub mod text;
 pub mod timeline;

@@ -1,0 +1,174 @@
+//! The first screen: what was tested, when, by whom, how it came out, what was left behind and found.
+
+use super::super::{clean, in_words, markdown, time};
+use super::Kind;
+use super::content::{Cell, Fact, code, gap, text};
+use crate::evidence::Record;
+use crate::evidence::record::{ControlOutcome, FindingSeverity, Status};
+use crate::journal::Verdict;
+use crate::model::World;
+
+/// A figure that everybody looks for first.
+#[derive(Debug)]
+pub(super) struct Card {
+    pub(super) name: &'static str,
+    pub(super) value: Cell,
+    pub(super) detail: String,
+}
+
+/// The first screen.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub(super) sentence: String,
+    pub(super) tone: Kind,
+    pub(super) reasons: Vec<String>,
+    pub(super) cards: Vec<Card>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) left_behind: Vec<String>,
+    pub(super) findings: Vec<String>,
+}
+
+pub(super) fn summary(record: &Record) -> Summary {
+    let found = record.findings.iter().map(|f| format!("{} {} ({})", f.id, f.title, f.severity.name()));
+    Summary {
+        sentence: clean(&markdown::in_a_sentence(&record.run)),
+        tone: tone(record.result.verdict),
+        reasons: record.result.reasons.iter().map(|r| clean(r)).collect(),
+        cards: vec![
+            verdict(record),
+            rto(record),
+            rpo(record),
+            left(record),
+            findings(record),
+            controls(record),
+        ],
+        facts: facts(record),
+        left_behind: record.safety.left_behind.iter().map(|l| clean(l)).collect(),
+        findings: found.map(|f| clean(&f)).collect(),
+    }
+}
+
+fn tone(verdict: Option<Verdict>) -> Kind {
+    match verdict {
+        Some(Verdict::Passed) => Kind::Good,
+        Some(Verdict::ObjectiveMissed | Verdict::NotRecovered | Verdict::Failed | Verdict::Stuck) => {
+            Kind::Bad
+        }
+        _ => Kind::Open,
+    }
+}
+
+fn card(name: &'static str, kind: Kind, value: impl Into<String>, detail: String) -> Card {
+    Card { name, value: Cell { text: clean(&value.into()), kind }, detail: clean(&detail) }
+}
+
+fn verdict(r: &Record) -> Card {
+    let detail = r.result.exit_code.map(|c| format!("exit code {c}")).unwrap_or_default();
+    let name = r.result.verdict.map_or("not finished", Verdict::name);
+    card("Verdict", tone(r.result.verdict), name, detail)
+}
+
+fn by_status(status: Status) -> Kind {
+    match status {
+        Status::Satisfied => Kind::Good,
+        Status::NotSatisfied => Kind::Bad,
+        Status::NotTested => Kind::Open,
+    }
+}
+
+fn rto(r: &Record) -> Card {
+    let name = "Recovery time (RTO)";
+    let Some(o) = r.result.objectives.iter().find(|o| o.key == "rto") else {
+        return card(name, Kind::Open, "not tested", String::new());
+    };
+    let margin = r.measures.margin_ms.filter(|_| o.status != Status::NotTested).map(|ms| {
+        if ms >= 0 { format!("; {} to spare", in_words(ms)) } else { format!("; {} too late", in_words(-ms)) }
+    });
+    let detail = format!("actual: {}; objective: {}{}", o.actual, o.expected, margin.unwrap_or_default());
+    card(name, by_status(o.status), o.status.name(), detail)
+}
+
+fn rpo(r: &Record) -> Card {
+    let name = "Data loss (RPO)";
+    match r.result.objectives.iter().find(|o| o.key == "rpo") {
+        Some(o) => card(
+            name,
+            by_status(o.status),
+            o.status.name(),
+            format!("actual: {}; objective: {}", o.actual, o.expected),
+        ),
+        None => card(name, Kind::Open, "not tested", "the drill names no objective".to_owned()),
+    }
+}
+
+fn left(r: &Record) -> Card {
+    let name = "Left behind";
+    let kept = r.safety.kept.len();
+    let kept = if kept > 0 { format!("{kept} kept on purpose") } else { String::new() };
+    match (r.safety.left_behind.len(), r.safety.clean) {
+        (0, true) => card(name, Kind::Good, "nothing", kept),
+        (0, false) if r.run.calls.is_empty() => card(name, Kind::Open, "nothing was changed", kept),
+        (0, false) => card(name, Kind::Bad, "the clean-up was not completed", kept),
+        (n, _) => card(name, Kind::Bad, n.to_string(), kept),
+    }
+}
+
+fn findings(r: &Record) -> Card {
+    let of = |s: FindingSeverity| r.findings.iter().filter(|f| f.severity == s).count();
+    let (high, medium, low) =
+        (of(FindingSeverity::High), of(FindingSeverity::Medium), of(FindingSeverity::Low));
+    let kind = if high > 0 { Kind::Bad } else { Kind::Plain };
+    match r.findings.len() {
+        0 => card("Findings", Kind::Plain, "none", String::new()),
+        n => card("Findings", kind, n.to_string(), format!("{high} high, {medium} medium, {low} low")),
+    }
+}
+
+fn controls(r: &Record) -> Card {
+    let of = |o: ControlOutcome| r.controls.iter().filter(|c| c.outcome == o).count();
+    let (yes, no, open) =
+        (of(ControlOutcome::Supports), of(ControlOutcome::DoesNotSupport), of(ControlOutcome::NotTested));
+    let kind = match (yes, no) {
+        (_, 1..) => Kind::Bad,
+        (1.., 0) => Kind::Good,
+        (0, 0) => Kind::Open,
+    };
+    let value = if yes + no == 0 { "not tested".to_owned() } else { format!("{yes} supported") };
+    let detail = match r.controls.len() {
+        0 => "no control is named for this run".to_owned(),
+        _ => format!("{no} not supported, {open} not tested"),
+    };
+    card("Controls", kind, value, detail)
+}
+
+fn facts(r: &Record) -> Vec<Fact> {
+    let (id, scope) = (&r.identity, &r.scope);
+    let world = match scope.world {
+        World::Aws => "AWS",
+        World::Emulator => "an emulator, not AWS",
+        World::Sim => "the simulator, not AWS",
+    };
+    let service = if id.service.is_empty() { String::new() } else { format!(", service {}", id.service) };
+    let when = match (id.started_at, id.finished_at) {
+        (Some(from), Some(to)) => {
+            let ms = to.signed_duration_since(from).num_milliseconds();
+            text(format!("{} to {} ({})", time(from), time(to), in_words(ms)))
+        }
+        (Some(from), None) => text(format!("since {}; not finished", time(from))),
+        _ => gap(),
+    };
+    let people = if r.people.operators.is_empty() { gap() } else { text(r.people.operators.join(", ")) };
+    let mut facts = vec![("Drill", text(format!("{}{service}", id.drill)))];
+    if !id.description.is_empty() {
+        facts.push(("What was tested", text(id.description.trim())));
+    }
+    facts.extend([
+        ("Where", text(format!("{world}; account {}, region {}", scope.account, scope.region))),
+        ("When", when),
+        ("By", people),
+        ("AWS identity", if r.people.caller.is_empty() { gap() } else { code(&r.people.caller) }),
+        ("Independent review", if r.review.independent { text("accepted") } else { gap() }),
+        ("Run", code(&id.run)),
+    ]);
+    facts
+}
