@@ -18,6 +18,9 @@ pub struct ReportArgs {
     /// Print this form on stdout instead of writing files.
     #[arg(long, value_enum)]
     format: Option<Form>,
+    /// Fill this form on stdout: `fedramp`, `nist-800-84`, `iso-22301` or `summary`.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "out"])]
+    form: Option<report::forms::Form>,
     /// Write the signed evidence bundle into this folder; without it, `report.json` and `report.md`
     /// into the run's own.
     #[arg(long, value_name = "DIR")]
@@ -33,6 +36,8 @@ enum Form {
     Json,
     /// For people, as a file.
     Markdown,
+    /// For people, as a page that needs nothing else.
+    Html,
 }
 
 pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
@@ -43,10 +48,15 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     }
     let record = folder.record(&global.settings);
     let view = &record.run;
+    if let Some(form) = args.form {
+        out::print(&report::forms::fill(form, &record));
+        return Ok(0);
+    }
     match args.format {
         Some(Form::Text) => out::print(&report::text::summary(view, None)),
         Some(Form::Json) => out::print(&report::json::report(&record)),
         Some(Form::Markdown) => out::print(&report::markdown::report(view)),
+        Some(Form::Html) => out::print(&report::html::report(&record)),
         None => match &args.out {
             Some(place) => {
                 let files = hand_over::bundle(global, &dir, &folder, &record)?;

@@ -5,6 +5,7 @@
 //! AWS's messages) is cleaned before it is written. Times are UTC and say so.
 
 pub mod catalogue;
+pub mod forms;
 pub mod html;
 pub mod json;
 pub mod markdown;
