@@ -13,10 +13,12 @@ pub mod findings;
 mod gaps;
 pub mod keys;
 pub mod merkle;
+pub mod oscal;
 pub mod record;
 mod result;
 pub mod review;
 pub mod statement;
+mod text;
 
 pub use build::{Material, record};
 pub use record::Record;
