@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::material::Folder;
 use super::{CliError, Global, Output, hand_over, out, runs};
+use crate::evidence::{Record, oscal};
 use crate::journal::runs as store;
 use crate::report;
 
@@ -21,6 +22,9 @@ pub struct ReportArgs {
     /// Fill this form on stdout: `fedramp`, `nist-800-84`, `iso-22301` or `summary`.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "out"])]
     form: Option<report::forms::Form>,
+    /// Print the run in another tool's format on stdout instead of writing files.
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["format", "form", "out"])]
+    export: Option<Export>,
     /// Write the signed evidence bundle into this folder; without it, `report.json` and `report.md`
     /// into the run's own.
     #[arg(long, value_name = "DIR")]
@@ -40,6 +44,31 @@ enum Form {
     Html,
 }
 
+/// Formats of other tools.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Export {
+    /// OSCAL assessment plan.
+    OscalAp,
+    /// OSCAL assessment results.
+    OscalAr,
+    /// OSCAL plan of action and milestones, where there are findings.
+    OscalPoam,
+}
+
+impl Export {
+    fn text(self, record: &Record) -> Result<String, CliError> {
+        // what the record itself knows of the other files' hashes is in there
+        let files = oscal::Files::new();
+        Ok(match self {
+            Self::OscalAp => oscal::assessment_plan(record, &files),
+            Self::OscalAr => oscal::assessment_results(record, &files),
+            Self::OscalPoam => oscal::action_plan(record, &files).ok_or_else(|| {
+                CliError::usage("there are no findings, and OSCAL has no plan of action without any")
+            })?,
+        })
+    }
+}
+
 pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
     let folder = Folder::read(&dir)?;
@@ -47,6 +76,10 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
         return runs::nothing_happened(global, &dir);
     }
     let record = folder.record(&global.settings);
+    if let Some(export) = args.export {
+        out::print(&export.text(&record)?);
+        return Ok(0);
+    }
     let view = &record.run;
     if let Some(form) = args.form {
         out::print(&report::forms::fill(form, &record));
