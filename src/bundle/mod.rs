@@ -68,6 +68,7 @@ pub fn content(record: &Record, sources: &Sources, key: &PublicKey) -> Files {
     put(REPORT, report::json::report(record));
     put("report.schema.json", report::json::schema());
     put("report.md", report::markdown::report(&record.run));
+    put("report.html", report::html::report(record));
     put(KEY, key.to_pem());
     put(VERIFY, words::verify_md(record, key, checkpoints.as_ref()));
     files.retain(|_, bytes| !bytes.is_empty());
