@@ -17,7 +17,7 @@ use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::review::{self, Annotation};
 use crate::evidence::statement::{self, Statement, TEST_RESULT, digest};
-use crate::evidence::{Material, Record, merkle, record};
+use crate::evidence::{Material, Record, merkle, record, trail};
 use crate::journal::reader;
 use crate::model::World;
 use crate::plan::{Plan, file};
@@ -171,6 +171,8 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         let view = RunView::of(&lines);
         let sign_offs =
             review::sign_offs(files, &reviewed, &view, Some(&signer)).map_err(|e| e.to_string())?;
+        let reconciliation = files.get(trail::FILE).map_or(Ok(None), |b| trail::of_run(b, &lines));
+        let reconciliation = reconciliation.map_err(|e| format!("{}: {e}", trail::FILE))?;
         let record = record(&Material {
             lines: &lines,
             journal: bytes,
@@ -180,7 +182,7 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
             checkpoints: 0,
             frameworks: &[],
             follow_up: &Default::default(),
-            reconciliation: None,
+            reconciliation: reconciliation.as_ref(),
             publication: None,
         });
         if record.identity.plan_sha256 != plan.sha256() {

@@ -7,6 +7,7 @@ use crate::evidence::checkpoint::notes;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::record::SignOff;
 use crate::evidence::review::{self, Annotation};
+use crate::evidence::trail;
 use crate::evidence::{Material, Record, record};
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Line, reader};
@@ -25,6 +26,7 @@ pub struct Folder {
     annotations: Vec<Annotation>,
     sign_offs: Vec<SignOff>,
     checkpoints: usize,
+    reconciliation: Option<serde_json::Value>,
 }
 
 impl Folder {
@@ -70,7 +72,12 @@ impl Folder {
             files.insert(bundle::CHECKPOINT.to_owned(), last.clone().into_bytes());
         }
         let checkpoints = notes.map_or(0, |n| n.len());
-        Ok(Self { journal, lines, plan, files, annotations, sign_offs, checkpoints })
+        let mut reconciliation = None;
+        if let Some(bytes) = optional(dir, trail::FILE)? {
+            reconciliation = trail::of_run(&bytes, &lines).map_err(|e| bad(trail::FILE).because(e))?;
+            files.extend(reconciliation.is_some().then(|| (trail::FILE.to_owned(), bytes)));
+        }
+        Ok(Self { journal, lines, plan, files, annotations, sign_offs, checkpoints, reconciliation })
     }
 
     /// The run's files, under the names they have in a bundle.
@@ -111,7 +118,7 @@ impl Folder {
             checkpoints: self.checkpoints,
             frameworks: &config.frameworks,
             follow_up: &config.exercise,
-            reconciliation: None,
+            reconciliation: self.reconciliation.as_ref(),
             publication: None,
         })
     }

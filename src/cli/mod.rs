@@ -24,6 +24,7 @@ mod out;
 mod people;
 mod plan;
 mod progress;
+mod reconcile;
 mod reference;
 mod rehearse;
 mod report;
@@ -139,6 +140,8 @@ enum Command {
     Init(init::InitArgs),
     /// What has to be followed up: list it, say who sees to it, add remarks.
     Findings(findings::FindingsArgs),
+    /// Compare a run's journal with CloudTrail's records, both ways.
+    Reconcile(reconcile::ReconcileArgs),
     /// Set a time mark on a run: detected, ack, declare, note.
     Mark(people::MarkArgs),
     /// Confirm a manual step that waits.
@@ -220,6 +223,7 @@ impl Command {
             Self::SignOff(a) => sign_off::run(global, &a),
             Self::Init(a) => init::run(global, &a),
             Self::Findings(a) => findings::run(global, &a),
+            Self::Reconcile(a) => reconcile::run(global, &a),
             Self::Mark(a) => people::mark(global, &a),
             Self::Confirm(a) => people::confirm(global, &a),
             Self::Abort(a) => people::abort(global, &a),

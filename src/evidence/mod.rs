@@ -19,6 +19,7 @@ mod result;
 pub mod review;
 pub mod statement;
 mod text;
+pub mod trail;
 
 pub use build::{Material, record};
 pub use record::Record;

@@ -5,6 +5,7 @@ mod basics;
 mod check;
 mod evidence;
 mod people;
+mod reconcile;
 mod rehearse;
 mod runs;
 

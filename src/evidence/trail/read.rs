@@ -1,0 +1,343 @@
+//! Reads CloudTrail's records: trail files, plain or gzip, and looked-up events. Pure.
+//!
+//! Invariants: bounded memory whatever a file holds (inflated size, kept records); of each record only
+//! what may matter to the run is kept; what cannot be read is counted and named, never dropped silently.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::TrailFile;
+use super::session::{Session, Tie};
+use crate::evidence::merkle;
+
+/// The most that one file may hold, inflated. CloudTrail itself starts a new one long before.
+pub const LARGEST_FILE: u64 = 64 << 20;
+/// The most records that are kept. A run has a few hundred.
+const MOST_KEPT: usize = 50_000;
+/// The longest text that is kept of a field.
+const LONGEST_TEXT: usize = 1_024;
+/// The most that is kept of a request's parameters, and of its answer.
+const LONGEST_ABOUT: usize = 8 << 10;
+
+/// A record of CloudTrail, as far as it matters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrailRecord {
+    /// `eventID`.
+    pub event_id: String,
+    /// `eventTime`.
+    pub at: DateTime<Utc>,
+    /// `eventSource` up to the first dot, then `eventName`: `ec2:TerminateInstances`.
+    pub operation: String,
+    /// `awsRegion`.
+    pub region: String,
+    /// `requestID`.
+    pub request_id: Option<String>,
+    /// `recipientAccountId`.
+    pub account: Option<String>,
+    /// `userIdentity.arn`.
+    pub principal: Option<String>,
+    /// `userIdentity.accessKeyId`.
+    pub access_key: Option<String>,
+    /// The AWS service that called on somebody's behalf.
+    pub invoked_by: Option<String>,
+    /// `userAgent`.
+    pub user_agent: Option<String>,
+    /// `errorCode`.
+    pub error: Option<String>,
+    /// Whether it changes nothing.
+    pub read_only: bool,
+    /// Whether it is a data event.
+    pub data: bool,
+    /// The bucket, where the request names one.
+    pub bucket: Option<String>,
+    /// The request's parameters and the answer, as text, for what they name.
+    pub about: String,
+}
+
+/// What a trail file holds.
+#[derive(Deserialize)]
+struct Contents {
+    #[serde(rename = "Records")]
+    records: Option<Vec<Entry>>,
+    #[serde(rename = "digestS3Object")]
+    digest: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Good(Box<Raw>),
+    Bad(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw {
+    #[serde(rename = "eventID")]
+    event_id: String,
+    event_time: DateTime<Utc>,
+    event_source: String,
+    event_name: String,
+    aws_region: String,
+    #[serde(rename = "requestID")]
+    request_id: Option<String>,
+    recipient_account_id: Option<String>,
+    user_identity: Option<Who>,
+    user_agent: Option<String>,
+    error_code: Option<String>,
+    read_only: Option<Value>,
+    management_event: Option<bool>,
+    event_category: Option<String>,
+    request_parameters: Option<Value>,
+    response_elements: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Who {
+    arn: Option<String>,
+    access_key_id: Option<String>,
+    invoked_by: Option<String>,
+}
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not gzip after all, or cut off.
+    #[error("cannot be unpacked")]
+    Unpack(#[source] std::io::Error),
+    /// Larger than any trail file.
+    #[error("holds more than {} MB", LARGEST_FILE >> 20)]
+    TooLarge,
+    /// Not JSON of that form.
+    #[error("is not a CloudTrail file")]
+    Json(#[source] serde_json::Error),
+    /// JSON, but something else.
+    #[error("is JSON without `Records`")]
+    NotTrail,
+}
+
+/// Takes records in and keeps those that may matter to one run.
+#[derive(Debug)]
+pub struct Gathering {
+    session: Session,
+    wanted: BTreeSet<String>,
+    pub(super) kept: BTreeMap<String, (TrailRecord, [u8; 32])>,
+    seen: BTreeSet<[u8; 16]>,
+    pub(super) files: Vec<TrailFile>,
+    pub(super) records: u64,
+    pub(super) duplicates: u64,
+    pub(super) malformed: u64,
+    pub(super) of_other_runs: u64,
+    pub(super) unreadable: usize,
+    pub(super) left_out: bool,
+    pub(super) differing: Vec<String>,
+    pub(super) oldest: Option<DateTime<Utc>>,
+    pub(super) newest: Option<DateTime<Utc>>,
+    pub(super) logged_buckets: BTreeSet<String>,
+}
+
+impl Gathering {
+    /// For a run whose calls have these request ids.
+    pub fn new(session: &Session, request_ids: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            session: session.clone(),
+            wanted: request_ids.into_iter().collect(),
+            kept: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            files: Vec::new(),
+            records: 0,
+            duplicates: 0,
+            malformed: 0,
+            of_other_runs: 0,
+            unreadable: 0,
+            left_out: false,
+            differing: Vec::new(),
+            oldest: None,
+            newest: None,
+            logged_buckets: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a file in, whatever it holds; what is wrong with it is in the file's entry.
+    pub fn file(&mut self, name: &str, bytes: &[u8]) {
+        let before = self.records;
+        let problem = match self.contents(bytes) {
+            Ok(true) => None,
+            Ok(false) => Some("a digest file, which holds no records".to_owned()),
+            Err(e) => {
+                self.unreadable += 1;
+                let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
+                Some(format!("{e}{cause}"))
+            }
+        };
+        self.files.push(TrailFile {
+            name: name.to_owned(),
+            sha256: merkle::hex(&merkle::sha256(bytes)),
+            records: self.records - before,
+            problem,
+        });
+    }
+
+    /// Takes a file in that could not even be fetched whole.
+    pub fn unreadable(&mut self, name: &str, problem: &str) {
+        self.unreadable += 1;
+        self.files.push(TrailFile {
+            name: name.to_owned(),
+            sha256: String::new(),
+            records: 0,
+            problem: Some(problem.to_owned()),
+        });
+    }
+
+    /// The files so far.
+    pub fn files(&self) -> &[TrailFile] {
+        &self.files
+    }
+
+    /// Takes in one event as LookupEvents gives it: the JSON text `CloudTrailEvent`.
+    pub fn event(&mut self, json: &str) {
+        match serde_json::from_str::<Raw>(json) {
+            Ok(raw) => self.take(raw),
+            Err(_) => {
+                self.records += 1;
+                self.malformed += 1;
+            }
+        }
+    }
+
+    fn contents(&mut self, bytes: &[u8]) -> Result<bool, ReadError> {
+        let inflated;
+        let plain = if bytes.starts_with(&[0x1f, 0x8b]) {
+            inflated = inflate(bytes)?;
+            &inflated
+        } else if bytes.len() as u64 > LARGEST_FILE {
+            return Err(ReadError::TooLarge);
+        } else {
+            bytes
+        };
+        let contents: Contents = serde_json::from_slice(plain).map_err(ReadError::Json)?;
+        let Some(records) = contents.records else {
+            return if contents.digest.is_some() { Ok(false) } else { Err(ReadError::NotTrail) };
+        };
+        for entry in records {
+            match entry {
+                Entry::Good(raw) => self.take(*raw),
+                Entry::Bad(_) => {
+                    self.records += 1;
+                    self.malformed += 1;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, raw: Raw) {
+        self.records += 1;
+        let record = TrailRecord::from(raw);
+        let id = merkle::sha256(record.event_id.as_bytes());
+        let mut short = [0; 16];
+        short.copy_from_slice(&id[..16]);
+        if !self.seen.insert(short) {
+            self.duplicates += 1;
+            if let Some((_, first)) = self.kept.get(&record.event_id)
+                && *first != fingerprint(&record)
+            {
+                self.differing.push(record.event_id);
+            }
+            return;
+        }
+        self.oldest = Some(self.oldest.map_or(record.at, |t| t.min(record.at)));
+        self.newest = Some(self.newest.map_or(record.at, |t| t.max(record.at)));
+        if record.data && record.operation.starts_with("s3:") && self.session.covers(record.at) {
+            self.logged_buckets.extend(record.bucket.clone());
+        }
+        let wanted = record.request_id.as_ref().is_some_and(|id| self.wanted.contains(id));
+        let tie = self.session.tie(&record);
+        if tie == Some(Tie::OtherRun) && !wanted {
+            self.of_other_runs += 1;
+            return;
+        }
+        // an access key is known to be the session's only when everything has been read
+        let perhaps = !record.read_only && self.session.covers(record.at) && record.access_key.is_some();
+        if !(wanted || tie.is_some() || perhaps) {
+            return;
+        }
+        if self.kept.len() >= MOST_KEPT {
+            self.left_out = true;
+            return;
+        }
+        self.kept.insert(record.event_id.clone(), (record.clone(), fingerprint(&record)));
+    }
+}
+
+fn fingerprint(record: &TrailRecord) -> [u8; 32] {
+    merkle::sha256(format!("{record:?}").as_bytes())
+}
+
+fn inflate(bytes: &[u8]) -> Result<Vec<u8>, ReadError> {
+    let mut out = Vec::new();
+    // CloudTrail's files may consist of several members
+    let packed = flate2::read::MultiGzDecoder::new(bytes);
+    packed.take(LARGEST_FILE + 1).read_to_end(&mut out).map_err(ReadError::Unpack)?;
+    if out.len() as u64 > LARGEST_FILE { Err(ReadError::TooLarge) } else { Ok(out) }
+}
+
+fn short(text: String) -> String {
+    cut(text, LONGEST_TEXT)
+}
+
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+fn present(text: Option<String>) -> Option<String> {
+    text.filter(|t| !t.is_empty()).map(short)
+}
+
+impl From<Raw> for TrailRecord {
+    fn from(raw: Raw) -> Self {
+        let who = raw.user_identity.unwrap_or_default();
+        let service = raw.event_source.split('.').next().unwrap_or_default();
+        let read_only = match &raw.read_only {
+            Some(Value::Bool(b)) => *b,
+            Some(Value::String(s)) => s == "true",
+            _ => ["Describe", "Get", "List", "Head", "Lookup"].iter().any(|p| raw.event_name.starts_with(p)),
+        };
+        let bucket =
+            raw.request_parameters.as_ref().and_then(|p| p.get("bucketName")).and_then(Value::as_str);
+        let bucket = bucket.map(|b| short(b.to_owned()));
+        let text = |v: &Option<Value>| v.as_ref().map(Value::to_string).unwrap_or_default();
+        let mut about = String::new();
+        if !read_only {
+            about = cut(text(&raw.request_parameters), LONGEST_ABOUT);
+            about.push_str(&cut(text(&raw.response_elements), LONGEST_ABOUT));
+        }
+        Self {
+            event_id: short(raw.event_id),
+            at: raw.event_time,
+            operation: short(format!("{service}:{}", raw.event_name)),
+            region: short(raw.aws_region),
+            request_id: present(raw.request_id),
+            account: present(raw.recipient_account_id),
+            principal: present(who.arn),
+            access_key: present(who.access_key_id),
+            invoked_by: present(who.invoked_by),
+            user_agent: present(raw.user_agent),
+            error: present(raw.error_code),
+            read_only,
+            data: raw.event_category.as_deref() == Some("Data") || raw.management_event == Some(false),
+            bucket,
+            about,
+        }
+    }
+}
