@@ -523,6 +523,11 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Throttled);
         assert_eq!(seen.lock().unwrap().len(), 1 + 3);
 
+        let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<html>welcome";
+        let (port, _) = answering(page).await;
+        let error = cloud(port).await.mutate.send(&stop).await.unwrap_err();
+        assert_eq!((error.kind, error.effect), (ErrorKind::Unreadable, EffectCertainty::Unknown), "{error}");
+
         let (port, seen) = answering("").await;
         let error = cloud(port).await.mutate.send(&stop).await.unwrap_err();
         assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown), "{error}");

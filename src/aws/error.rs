@@ -61,13 +61,15 @@ where
             let status = error.raw_response().map(|response| response.status().as_u16());
             let (kind, effect) = match status {
                 // accepted, and nobody can tell what came of it
-                None | Some(..=399) => (ErrorKind::Timeout, EffectCertainty::Unknown),
+                None | Some(..=399) => (ErrorKind::Unreadable, EffectCertainty::Unknown),
                 _ => classify(operation, None, status, many),
             };
             let why = chain(error.source());
             let message = match status {
-                Some(status) => format!("HTTP {status}, not an answer in AWS's format: {why}"),
-                None => why,
+                Some(status) => {
+                    format!("the answer could not be read: HTTP {status}, not in AWS's format: {why}")
+                }
+                None => format!("the answer could not be read: {why}"),
             };
             let mut failed = CloudError::new(operation, kind, message).effect(effect);
             failed.request_id = error.request_id().map(str::to_owned);
@@ -109,7 +111,7 @@ pub(super) fn classify(
 ) -> (ErrorKind, EffectCertainty) {
     let kind = code.and_then(kind_of_code).unwrap_or_else(|| kind_of_status(code, status));
     let effect = match kind {
-        ErrorKind::Server | ErrorKind::Timeout => EffectCertainty::Unknown,
+        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Unreadable => EffectCertainty::Unknown,
         // A code that names the refusal decides; an unknown one only with a status that refuses.
         ErrorKind::Other if !matches!(status, Some(400..=499)) => EffectCertainty::Unknown,
         _ if many && may_be_partial(operation, code, kind) => EffectCertainty::Partial,
@@ -444,13 +446,14 @@ mod tests {
     fn an_unreadable_answer_to_a_change_leaves_everything_open() {
         let change = failed_change("ec2:StopInstances", false);
         let error = change(service(None, "", 200));
-        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        assert_eq!((error.kind, error.effect), (ErrorKind::Unreadable, EffectCertainty::Unknown));
         let broken: SdkError<ErrorMetadata, _> = SdkError::response_error("cut short", answer(200));
         let error = failed_change("ec2:StopInstances", false)(broken);
-        assert_eq!((error.kind, error.effect), (ErrorKind::Timeout, EffectCertainty::Unknown));
+        assert_eq!((error.kind, error.effect), (ErrorKind::Unreadable, EffectCertainty::Unknown));
+        assert!(error.message.starts_with("the answer could not be read: HTTP 200"), "{error}");
         assert!(error.message.contains("cut short"), "{error}");
         let read = failed_read("ec2:DescribeInstances")(service(None, "", 200));
-        assert_eq!(read.effect, EffectCertainty::None);
+        assert_eq!((read.kind, read.effect), (ErrorKind::Unreadable, EffectCertainty::None));
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn created(operation: &str, answer: &impl RequestId, id: Option<&str>) -> CloudR
         Some(id) => Ok(reply(request_id, Outcome::Created { id })),
         None => {
             let mut error =
-                CloudError::new(operation, ErrorKind::Timeout, "the answer names nothing created")
+                CloudError::new(operation, ErrorKind::Unreadable, "the answer names nothing created")
                     .effect(crate::cloud::EffectCertainty::Unknown);
             error.request_id = request_id.map(str::to_owned);
             Err(error)

@@ -145,6 +145,10 @@ impl From<crate::cloud::CloudError> for CliError {
                 ("AWS could not be reached", "check the network, the region, and --endpoint-url")
             }
             K::Timeout => ("AWS did not answer in time", "check the network, then repeat the command"),
+            K::Unreadable => (
+                "an answer could not be read",
+                "check --endpoint-url, and whether a proxy answers in place of AWS",
+            ),
             K::ClockSkew => (
                 "the clocks of this machine and AWS differ too much",
                 "set the clock, then repeat the command",

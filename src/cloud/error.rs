@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Unreachable,
     /// No answer in time, or the connection broke after sending.
     Timeout,
+    /// An answer came that says neither what was done nor what was refused.
+    Unreadable,
     /// The service failed (5xx).
     Server,
     /// The clocks of caller and service differ by too much.

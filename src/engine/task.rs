@@ -541,7 +541,7 @@ pub async fn undo(
 async fn may_pass(shared: &Shared, kind: Option<ErrorKind>) -> bool {
     use ErrorKind as K;
     match kind {
-        Some(K::Unreachable | K::Timeout | K::Server | K::Throttled | K::Capacity) => true,
+        Some(K::Unreachable | K::Timeout | K::Unreadable | K::Server | K::Throttled | K::Capacity) => true,
         Some(kind) if kind.wants_login() => shared.recorder.with(|s, _| s.stuck.is_empty()).await,
         _ => false,
     }

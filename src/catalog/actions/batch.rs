@@ -83,7 +83,7 @@ fn never_sent(e: &CloudError) -> bool {
 
 /// Not the fault of one member, so that dividing the batch would only repeat the refusal.
 fn same_for_all(e: &CloudError) -> bool {
-    matches!(e.kind, ErrorKind::Denied | ErrorKind::Server | ErrorKind::Timeout)
+    matches!(e.kind, ErrorKind::Denied | ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Unreadable)
 }
 
 /// The error for an id that does not show the effect: it may still come.
