@@ -185,7 +185,7 @@ pub struct Limits {
     pub regions: Vec<String>,
     /// How many targets all selectors together may draw.
     pub max_targets: usize,
-    /// How much of a selector's population may be drawn, in percent.
+    /// How much of what exists of a kind all selectors together may draw, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_percent: Option<u8>,

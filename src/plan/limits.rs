@@ -8,9 +8,12 @@ use crate::cloud::Identity;
 use crate::drill::window::{Window, open_at};
 use crate::drill::{Drill, Limits};
 use crate::inventory::Inhabitants;
-use crate::model::{Dur, Target, target};
+use crate::model::{Dur, ResourceKind, Target, target};
 
 use Severity::{Refusal, Warning};
+
+/// How many tags AWS allows a resource to carry.
+const MOST_TAGS: usize = 50;
 
 /// Whether the drill may run in this account and region.
 pub fn place(limits: &Limits, account: &str, region: &str) -> Vec<Finding> {
@@ -43,14 +46,17 @@ pub fn targets<'a>(
         );
     }
     if let Some(percent) = limits.max_percent {
-        for (name, p) in planned {
+        for kind in ResourceKind::ALL {
+            let of: Vec<_> = planned.clone().into_iter().filter(|(_, p)| p.resource == kind).collect();
+            let Some(population) = of.iter().map(|(_, p)| p.population).min() else { continue };
+            let drawn = all.iter().filter(|t| t.kind == kind).count();
             // without rounding: drawn / population > percent / 100
-            if p.drawn.len() * 100 > p.population * usize::from(percent) {
+            if drawn * 100 > population * usize::from(percent) {
+                let names: Vec<String> = of.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let draw = if of.len() == 1 { "draws" } else { "draw" };
                 let text = format!(
-                    "`{name}` draws {} of the {} {} that exist, more than {percent} %",
-                    p.drawn.len(),
-                    p.population,
-                    p.resource
+                    "{} {draw} {drawn} of the {population} {kind} that exist, more than {percent} %",
+                    names.join(" and ")
                 );
                 out.push(Finding::new(Refusal, "limits.max_percent", text));
             }
@@ -63,7 +69,7 @@ pub fn targets<'a>(
     out
 }
 
-/// Whether a target carries what it must and nothing that it must not.
+/// Whether a target carries what it must, nothing that it must not, and has room for one tag more.
 pub fn tags(limits: &Limits, target: &Target) -> Vec<Finding> {
     let mut out = Vec::new();
     for (key, want) in &limits.require_tags {
@@ -77,6 +83,13 @@ pub fn tags(limits: &Limits, target: &Target) -> Vec<Finding> {
     for (key, value) in forbidden(limits, target) {
         let text = format!("it carries the tag {key}={value}, which the limits forbid");
         out.push(Finding::new(Refusal, label(target), text));
+    }
+    // AWS does not count its own
+    let own = target.tags.keys().filter(|k| !k.starts_with("aws:") && *k != target::TAG_HELD).count();
+    if own >= MOST_TAGS {
+        let text =
+            format!("it carries {own} tags, as many as AWS allows, and a run adds {}", target::TAG_HELD);
+        out.push(Finding::new(Refusal, label(target), text).hint("remove a tag that is not needed"));
     }
     out
 }

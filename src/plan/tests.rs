@@ -196,6 +196,65 @@ async fn the_limits_refuse() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_percentage_is_of_what_exists_of_a_kind() {
+    let both = "  one:
+    resource: ec2.instance
+    tags: { Name: shop-web-1 }
+  batch:
+    resource: ec2.instance
+    tags: { service: batch }
+  net:
+    resource: vpc.subnet
+    tags: { tier: private }
+    select: { count: 1 }
+steady_state:";
+    let told = async |percent: u8| {
+        let plan = planned(&edited(&[
+            ("max_targets: 3", &format!("max_targets: 9\n  max_percent: {percent}")),
+            (
+                "    tags: { service: shop, role: web }\n    select: { count: 2 }\n",
+                "    tags: { Name: shop-web-1 }\n",
+            ),
+            ("steady_state:", both),
+        ]))
+        .await;
+        plan.refusals().map(|f| f.text.clone()).collect::<Vec<_>>()
+    };
+    // each draws one of the four; two of them draw the same
+    assert_eq!(told(50).await, [""; 0], "2 of 4 are 50 %");
+    assert_eq!(
+        told(49).await,
+        ["`batch` and `one` and `web` draw 2 of the 4 ec2.instance that exist, more than 49 %"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_without_room_for_a_tag_is_refused() {
+    let (sim, clock) = shop();
+    let cloud = sim.cloud();
+    let web = "i-00000000000000002";
+    let has = cloud.reads.ec2.instances(&crate::cloud::Filter::default(), None).await.unwrap().items;
+    let has = has.iter().find(|i| i.id == web).unwrap().tags.len();
+    let add = |from: usize, to: usize| Mutation::CreateTags {
+        ids: vec![web.to_owned()],
+        tags: (from..to).map(|n| (format!("t{n}"), String::new())).collect(),
+    };
+    let refused = async || {
+        let plan = build(&load(DRILL), &cloud.reads, &*clock, &options()).await.unwrap();
+        plan.refusals().map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
+    };
+    cloud.mutate.send(&add(has, 49)).await.unwrap();
+    assert_eq!(refused().await, [""; 0], "one more fits");
+    cloud.mutate.send(&add(49, 50)).await.unwrap();
+    assert_eq!(
+        refused().await,
+        [format!(
+            "{web} (shop-web-2): it carries 50 tags, as many as AWS allows, and a run adds redrill:held"
+        )]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_run_made_is_not_drawn_and_what_a_run_holds_is_refused() {
     let (sim, clock) = shop();
     let web = |id: &str, key: &str| Mutation::CreateTags {
