@@ -46,7 +46,7 @@ pub struct JsonCheck {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Absolute URL, `http://` or `https://`.
+    /// Absolute URL, `http://` or `https://`. A password in it must be a secret parameter.
     pub url: String,
     /// Method.
     #[serde(default)]
@@ -156,6 +156,14 @@ fn wrong(answer: &HttpResponse, params: &Params) -> Option<String> {
     None
 }
 
+/// Whether a URL holds a user's password, or a name that may be a token, as it stands.
+fn names_somebody(url: &str) -> bool {
+    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
+    let Some((user, _)) = authority.rsplit_once('@') else { return false };
+    !is_reference(user.split_once(':').map_or(user, |(_, password)| password))
+}
+
 #[async_trait]
 impl Probe for Http {
     type Params = Params;
@@ -169,6 +177,13 @@ impl Probe for Http {
         let scheme = ["http://", "https://"].iter().any(|s| params.url.starts_with(s));
         if !scheme && !is_reference(&params.url) {
             out.push(format!("`url: {}` must begin with http:// or https://", params.url));
+        }
+        if names_somebody(&params.url) {
+            out.push(
+                "`url` holds a user name or password, which would be on disk; let a secret parameter hold \
+                 the password: `https://user:${params.password}@…`"
+                    .to_owned(),
+            );
         }
         if params.status.is_empty() {
             out.push("`status` is empty; leave it out for 200".to_owned());
@@ -271,6 +286,20 @@ mod tests {
         assert_eq!(check(json!({})), 0);
         assert_eq!(check(json!({ "url": "localhost:80" })), 1);
         assert_eq!(check(json!({ "url": "${steps.restore.endpoint}" })), 0);
+        for (url, told) in [
+            ("https://user:hunter2@shop.example.com/health", 1),
+            ("https://token@shop.example.com", 1),
+            ("https://:hunter2@shop.example.com?a=b", 1),
+            ("https://a@b:hunter2@shop.example.com", 1),
+            ("https://user:${params.password}@shop.example.com", 0),
+            ("https://${params.login}@shop.example.com", 0),
+            ("https://shop.example.com/@user:x", 0),
+            ("https://shop.example.com?mail=user@example.com", 0),
+        ] {
+            let told_of = Probe::check(&Http, &params(json!({ "url": url })));
+            assert_eq!(told_of.len(), told, "{url}: {told_of:?}");
+            assert!(!told_of.join("").contains("hunter2"));
+        }
         assert_eq!(check(json!({ "method": "HEAD", "body_contains": "x" })), 1);
         assert_eq!(check(json!({ "body": "x" })), 1);
         assert_eq!(check(json!({ "method": "POST", "body": "x" })), 0);

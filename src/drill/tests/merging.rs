@@ -75,6 +75,31 @@ targets:
 }
 
 #[test]
+fn a_password_in_a_url_is_a_secret_or_no_drill_is_made() {
+    let url = |url: &str, params: &str| {
+        edited(&[
+            ("http://127.0.0.1:8080/", url),
+            ("targets:\n", &format!("params: {{ pw: {{ {params} }} }}\ntargets:\n")),
+        ])
+    };
+    let refused = "`url` holds a user name or password, which would be on disk; let a secret parameter hold \
+                   the password: `https://user:${params.password}@…`";
+    for text in [
+        url("http://shop:hunter2@127.0.0.1/", "default: x"),
+        // what is no secret is put in, and stands in the plan
+        url("http://shop:${params.pw}@127.0.0.1/", "default: hunter2"),
+    ] {
+        let found = check("drill.yaml", &text, &LoadOptions::default()).expect_err("is refused");
+        assert_eq!(found.problems.len(), 1, "{found}");
+        assert_eq!(found.problems[0].message, refused);
+    }
+    let text = url("http://shop:${params.pw}@127.0.0.1/", "secret: true");
+    let given = LoadOptions { env: None, set: vec![("pw".to_owned(), "hunter2".to_owned())] };
+    let loaded = load("drill.yaml", &text, &given).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(loaded.drill.steady_state[0].with["url"], "http://shop:${params.pw}@127.0.0.1/");
+}
+
+#[test]
 fn environments_merge_deep_and_limits_only_get_stricter() {
     let environments = r#"environments:
   production:
