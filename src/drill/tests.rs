@@ -133,7 +133,7 @@ fn where_no_name_is_near_all_are_listed() {
         &[("version: 1\n", "version: 1\ncolour: red\n")],
         "unknown key `colour`",
         Some(
-            "known here: description, controls, params, environments, impact, impact_timeout, stop, \
+            "known here: description, controls, exercise, params, environments, impact, impact_timeout, stop, \
              concurrency, settle",
         ),
     );
