@@ -8,7 +8,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{CliError, DrillArgs, Global, Kind, Output, out};
-use crate::drill::{self, LoadOptions, Loaded, Problems};
+use crate::drill::{self, LoadOptions, Loaded, Problem, Problems};
+use crate::evidence::controls::{self, Framework};
 
 /// Check drill files; report every problem with line and column.
 #[derive(Debug, Args)]
@@ -58,11 +59,33 @@ fn read(path: &Path, args: &DrillArgs, checker: Checker) -> Result<Result<Loaded
     Ok(checker(&name, &text, &options))
 }
 
+/// The controls that a drill names are built in or in `redrill.toml`. Only `check` refuses others: they
+/// change nothing about a run, whose report lists them as not known.
+fn controls_known(path: &Path, loaded: Loaded, added: &[Framework]) -> Result<Loaded, Problems> {
+    let known: Vec<String> =
+        controls::with(added).iter().map(|(f, c)| format!("{}/{}", f.key, c.id)).collect();
+    let unknown = loaded.drill.controls.iter().filter(|name| !known.contains(name));
+    let problems: Vec<Problem> = unknown
+        .map(|name| {
+            let names = known.iter().map(String::as_str);
+            let hint = drill::suggest(name, names)
+                .unwrap_or_else(|| "define it under [[frameworks]] in redrill.toml".to_owned());
+            Problem::of_words(&loaded.source, name, format!("no control `{name}` is known"), Some(hint))
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(Problems { file: path.display().to_string(), problems })
+    }
+}
+
 pub fn run(global: &Global, args: &CheckArgs) -> Result<u8, CliError> {
     let mut bad = 0;
     for path in &args.files {
         // values that only a run needs may be missing
-        let checked = read(path, &args.drill, drill::check);
+        let checked = read(path, &args.drill, drill::check)
+            .map(|checked| checked.and_then(|l| controls_known(path, l, &global.settings.frameworks)));
         let ok = matches!(checked, Ok(Ok(_)));
         bad += usize::from(!ok);
         match (checked, global.output) {

@@ -15,6 +15,7 @@ mod completions;
 mod config;
 mod demo;
 mod error;
+mod exercise;
 mod findings;
 mod hand_over;
 mod init;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::check::load;
+use super::exercise::ExerciseArgs;
 use super::{CliError, DrillArgs, Global, Output, out, runtime, world};
 use crate::cloud::Cloud;
 use crate::drill::Loaded;
@@ -27,6 +28,8 @@ pub struct PlanArgs {
     seed: Option<u32>,
     #[command(flatten)]
     args: DrillArgs,
+    #[command(flatten)]
+    exercise: ExerciseArgs,
 }
 
 /// Plans a loaded drill.
@@ -65,7 +68,8 @@ pub fn read(path: &Path) -> Result<Plan, CliError> {
 }
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
-    let loaded = load(&args.drill, &args.args)?;
+    let mut loaded = load(&args.drill, &args.args)?;
+    args.exercise.add_to(&mut loaded.drill.exercise);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let plan = runtime()?.block_on(async {
         let cloud = world::connect(global, Arc::clone(&clock), None).await?;

@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use super::check::load;
+use super::exercise::ExerciseArgs;
 use super::out::Outcome;
 use super::{CliError, DrillArgs, Global, Kind, Output, out, plan, session};
 use crate::engine::{self, Control, People, Setup};
@@ -41,6 +42,8 @@ pub struct RehearseArgs {
     seed: u32,
     #[command(flatten)]
     args: DrillArgs,
+    #[command(flatten)]
+    exercise: ExerciseArgs,
 }
 
 pub fn run(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> {
@@ -58,13 +61,15 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
     let (sim, plan, secrets) = match (&args.from, &args.drill) {
         (Some(from), _) => {
+            args.exercise.refuse_with_plan()?;
             let given = plan::read(from)?;
             let secrets = super::run::secrets_for(&given, &args.args)?;
             let targets: Vec<_> = given.targets.values().flat_map(|t| t.drawn.clone()).collect();
             (Sim::from_targets(&targets, Arc::clone(&clock)), on_sim(given), secrets)
         }
         (None, Some(drill)) => {
-            let loaded = load(drill, &args.args)?;
+            let mut loaded = load(drill, &args.args)?;
+            args.exercise.add_to(&mut loaded.drill.exercise);
             let estate = match &args.world {
                 Some(path) => std::fs::read_to_string(path)
                     .map_err(|e| CliError::usage(format!("cannot read {}", path.display())).because(e))?,

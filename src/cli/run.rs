@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::check::load;
+use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, Output, out, plan, runtime, world};
 use crate::engine::People;
@@ -38,6 +39,8 @@ pub struct RunArgs {
     seed: Option<u32>,
     #[command(flatten)]
     args: DrillArgs,
+    #[command(flatten)]
+    exercise: ExerciseArgs,
 }
 
 /// Who confirms manual steps in this world.
@@ -76,7 +79,11 @@ pub fn secrets_for(plan: &Plan, args: &DrillArgs) -> Result<BTreeMap<String, Str
 pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
     let is_plan = args.what.extension().is_some_and(|e| e == "json");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let loaded = if is_plan { None } else { Some(load(&args.what, &args.args)?) };
+    let mut loaded = if is_plan { None } else { Some(load(&args.what, &args.args)?) };
+    match &mut loaded {
+        Some(loaded) => args.exercise.add_to(&mut loaded.drill.exercise),
+        None => args.exercise.refuse_with_plan()?,
+    }
     let given = if is_plan { Some(plan::read(&args.what)?) } else { None };
     if !args.yes && !out::can_ask() {
         return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")

@@ -53,6 +53,20 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
+    /// A problem of these words, where they first stand in the file; of no place where they do not.
+    pub fn of_words(text: &str, words: &str, message: impl Into<String>, hint: Option<String>) -> Self {
+        let lines = text.lines().enumerate();
+        let found = lines.filter(|(_, l)| !l.trim_start().starts_with('#')).find_map(|(n, line)| {
+            let at = line.find(words)?;
+            Some((n + 1, line[..at].chars().count() + 1, line.to_owned()))
+        });
+        let (line, column, source) = match found {
+            Some((line, column, source)) => (Some(line), Some(column), source),
+            None => (None, None, String::new()),
+        };
+        Self { line, column, message: message.into(), hint, width: words.chars().count().max(1), source }
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, file: Option<&str>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         let (Some(line), Some(column)) = (self.line, self.column) else {

@@ -18,6 +18,7 @@ const NARROWEST: usize = 40;
 pub fn plan_text(plan: &Plan, width: usize) -> String {
     let mut page = Page { out: String::new(), width: width.max(NARROWEST) };
     head(plan, &mut page);
+    exercise(plan, &mut page);
     targets(plan, &mut page);
     steps(plan, &mut page);
     watched(plan, &mut page);
@@ -134,6 +135,36 @@ fn head(plan: &Plan, page: &mut Page) {
             row(["seed", &seed]),
         ],
     );
+}
+
+/// Who takes part and on whose authority, where anything is said.
+fn exercise(plan: &Plan, page: &mut Page) {
+    let e = &plan.drill.exercise;
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut say = |what: &str, text: String| {
+        if !text.is_empty() {
+            rows.push(row([what, &text]));
+        }
+    };
+    let announced = e.announced.map(|a| if a { "announced" } else { "not announced" });
+    let kind = [e.kind.map(|k| k.name()), announced];
+    say("type", kind.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    say("ticket", e.ticket.clone().unwrap_or_default());
+    for a in &e.approved_by {
+        let at = a.at.map(|at| format!(", {}", at.format("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
+        say("approved by", format!("{}{at}", a.name));
+    }
+    for p in &e.participants {
+        say("takes part", format!("{} ({})", p.name, p.role));
+    }
+    if let Some(d) = &e.plan {
+        let version = d.version.as_ref().map(|v| format!(", version {v}")).unwrap_or_default();
+        say("tests", format!("{}{version}", d.title));
+    }
+    if !rows.is_empty() {
+        page.title("Exercise");
+        page.table(2, &rows);
+    }
 }
 
 fn targets(plan: &Plan, page: &mut Page) {

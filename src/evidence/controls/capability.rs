@@ -384,6 +384,10 @@ fn follow_up(r: &Record) -> Shown {
 /// What the comparison itself says; one that says nothing is none.
 fn trail(r: &Record) -> Shown {
     let Some(told) = &r.integrity.reconciliation else { return Shown::absent("there was none") };
+    // made too early: records may still be on their way
+    if told.get("provisional_until").is_some_and(|t| !t.is_null()) {
+        return Shown::unclear("it is provisional; make it again");
+    }
     match told.get("holds").and_then(serde_json::Value::as_bool) {
         Some(true) => Shown::held("the same calls"),
         Some(false) => Shown::failed("the calls differ"),

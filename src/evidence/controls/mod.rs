@@ -81,7 +81,7 @@ pub fn built_in() -> &'static [Framework] {
 
 /// The built-in frameworks with these added: a control that is there already is replaced, a new one of
 /// a known framework joins it.
-pub fn with<'a>(added: &'a [Framework]) -> Vec<(&'a Framework, &'a Control)> {
+pub fn with(added: &[Framework]) -> Vec<(&Framework, &Control)> {
     let mut all: Vec<(&Framework, &Control)> = Vec::new();
     let both = built_in().iter().chain(added);
     for (framework, control) in both.flat_map(|f| f.controls.iter().map(move |c| (f, c))) {

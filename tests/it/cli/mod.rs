@@ -4,6 +4,7 @@
 mod basics;
 mod check;
 mod evidence;
+mod findings;
 mod people;
 mod reconcile;
 mod rehearse;
