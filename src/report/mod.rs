@@ -9,6 +9,8 @@ pub mod forms;
 pub mod html;
 pub mod json;
 pub mod markdown;
+#[cfg(feature = "pdf")]
+pub mod pdf;
 pub mod pictures;
 pub mod plan_text;
 pub mod text;

@@ -10,25 +10,25 @@ use crate::model::World;
 
 /// A figure that everybody looks for first.
 #[derive(Debug)]
-pub(super) struct Card {
-    pub(super) name: &'static str,
-    pub(super) value: Cell,
-    pub(super) detail: String,
+pub(in crate::report) struct Card {
+    pub(in crate::report) name: &'static str,
+    pub(in crate::report) value: Cell,
+    pub(in crate::report) detail: String,
 }
 
 /// The first screen.
 #[derive(Debug)]
-pub(super) struct Summary {
-    pub(super) sentence: String,
-    pub(super) tone: Kind,
-    pub(super) reasons: Vec<String>,
-    pub(super) cards: Vec<Card>,
-    pub(super) facts: Vec<Fact>,
-    pub(super) left_behind: Vec<String>,
-    pub(super) findings: Vec<String>,
+pub(in crate::report) struct Summary {
+    pub(in crate::report) sentence: String,
+    pub(in crate::report) tone: Kind,
+    pub(in crate::report) reasons: Vec<String>,
+    pub(in crate::report) cards: Vec<Card>,
+    pub(in crate::report) facts: Vec<Fact>,
+    pub(in crate::report) left_behind: Vec<String>,
+    pub(in crate::report) findings: Vec<String>,
 }
 
-pub(super) fn summary(record: &Record) -> Summary {
+pub(in crate::report) fn summary(record: &Record) -> Summary {
     let found = record.findings.iter().map(|f| format!("{} {} ({})", f.id, f.title, f.severity.name()));
     Summary {
         sentence: clean(&markdown::in_a_sentence(&record.run)),

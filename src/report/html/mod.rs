@@ -5,9 +5,9 @@
 //! `proof` and `detail`; how it looks: `page.html` and `page.css`. Every text is cleaned when it becomes a
 //! cell and escaped by the template; only the pictures go in as they are.
 
-mod content;
+pub(super) mod content;
 mod detail;
-mod first;
+pub(super) mod first;
 mod proof;
 
 use askama::Template;
@@ -41,7 +41,7 @@ pub fn report(record: &Record) -> String {
         title: clean(if id.title.is_empty() { "A run without a title" } else { &id.title }),
         world: world_line(record.scope.world),
         summary: first::summary(record),
-        sections: proof::sections(record).into_iter().chain(detail::sections(record)).collect(),
+        sections: sections(record),
         run: clean(id.run.as_str()),
         tool: clean(&format!("{} {}", id.tool, id.tool_version)),
     };
@@ -49,6 +49,11 @@ pub fn report(record: &Record) -> String {
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+/// Everything after the first screen, in the order of reading; the PDF has the same.
+pub(super) fn sections(record: &Record) -> Vec<Section> {
+    proof::sections(record).into_iter().chain(detail::sections(record)).collect()
 }
 
 #[cfg(test)]
