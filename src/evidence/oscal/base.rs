@@ -404,7 +404,8 @@ fn path(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._/".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let escaped = format!("%{byte:02X}");
+            out.push_str(&escaped);
         }
     }
     out

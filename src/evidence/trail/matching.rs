@@ -320,7 +320,8 @@ fn verdict(c: &Counts, holds: bool, session: &Session, provisional: bool) -> Str
         "not conclusive: see the warnings".to_owned()
     };
     if c.not_coverable + c.probable > 0 {
-        text.push_str(&format!("; {} not coverable, {} probable", c.not_coverable, c.probable));
+        let more = format!("; {} not coverable, {} probable", c.not_coverable, c.probable);
+        text.push_str(&more);
     }
     if provisional {
         text.push_str(" (provisional: records may still arrive)");
