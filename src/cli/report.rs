@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::material::Folder;
 use super::{CliError, Global, Output, hand_over, out, runs};
-use crate::evidence::{Record, oscal};
+use crate::evidence::{Record, exports, oscal};
 use crate::journal::runs as store;
 use crate::report;
 
@@ -53,6 +53,16 @@ enum Export {
     OscalAr,
     /// OSCAL plan of action and milestones, where there are findings.
     OscalPoam,
+    /// JUnit XML.
+    Junit,
+    /// OCSF Compliance Findings.
+    Ocsf,
+    /// AWS Security Finding Format, for Security Hub.
+    Asff,
+    /// CSV to upload to Vanta.
+    Vanta,
+    /// JSON to upload to Drata.
+    Drata,
 }
 
 impl Export {
@@ -65,6 +75,11 @@ impl Export {
             Self::OscalPoam => oscal::action_plan(record, &files).ok_or_else(|| {
                 CliError::usage("there are no findings, and OSCAL has no plan of action without any")
             })?,
+            Self::Junit => exports::junit(record),
+            Self::Ocsf => exports::ocsf(record),
+            Self::Asff => exports::asff(record),
+            Self::Vanta => exports::vanta(record),
+            Self::Drata => exports::drata(record),
         })
     }
 }

@@ -9,6 +9,7 @@ pub mod build;
 pub mod checkpoint;
 pub mod controls;
 pub mod dsse;
+pub mod exports;
 pub mod findings;
 mod gaps;
 pub mod keys;
