@@ -142,7 +142,13 @@ fn a_missed_objective_is_a_risk_that_its_finding_links_to() {
     let risks = result["risks"].as_array().expect("risks");
     let risk = risks
         .iter()
-        .find(|r| r["props"].as_array().expect("props").iter().any(|p| p["value"] == "objective-missed"))
+        .find(|r| {
+            r["props"]
+                .as_array()
+                .expect("props")
+                .iter()
+                .any(|p| p["name"] == "subject" && p["value"] == "rto")
+        })
         .expect("a risk");
     assert_eq!(risk["deadline"], "2023-12-24T23:59:59Z");
     let facets = risk["characterizations"][0]["facets"].as_array().expect("facets");
