@@ -19,7 +19,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::credentials::Lives;
 use super::mutate::Changes;
-use super::{cloudfront, ec2, others, rds, s3, s3_roots};
+use super::{cloudfront, cloudtrail, ec2, others, rds, s3, s3_roots};
 use crate::cloud::{Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
 use crate::model::{Clock, World};
 
@@ -28,9 +28,10 @@ const CONNECT: &str = "aws:connect";
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// The services that redrill calls, as the SDK spells them when it looks for an endpoint.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "Auto Scaling",
     "CloudFront",
+    "CloudTrail",
     "CloudWatch",
     "EC2",
     "Elastic Load Balancing v2",
@@ -105,6 +106,10 @@ pub async fn connect(
             secrets: Arc::new(others::SecretsReads {
                 client: aws_sdk_secretsmanager::Client::new(&clients.read),
             }),
+            trail: Arc::new(cloudtrail::TrailReads {
+                trail: aws_sdk_cloudtrail::Client::new(&patient(&clients.read)),
+                s3: clients.s3(&clients.read),
+            }),
             net,
         },
         mutate: Arc::new(Changes {
@@ -171,6 +176,11 @@ fn reading(base: &SdkConfig) -> SdkConfig {
                 .build(),
         )
         .build()
+}
+
+/// LookupEvents shares two requests a second with everybody in the account.
+fn patient(read: &SdkConfig) -> SdkConfig {
+    read.clone().into_builder().retry_config(RetryConfig::standard().with_max_attempts(8)).build()
 }
 
 /// Changes: once. A repeated DeleteObjects adds a second delete marker, and only the last request

@@ -5,6 +5,7 @@
 //! SDK type leaves this module, and a change is sent at most once. I/O.
 
 mod cloudfront;
+mod cloudtrail;
 mod connect;
 mod credentials;
 mod ec2;

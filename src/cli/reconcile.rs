@@ -1,17 +1,22 @@
 //! `redrill reconcile`: a run's journal against CloudTrail's records, both ways.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::material::Folder;
-use super::{CliError, Global, Kind, Output, out, runs};
+use super::{CliError, Global, Output, out, runs, runtime, world};
+use crate::cloud::{Cloud, all_pages};
 use crate::evidence::trail::{self, Gathering, Reconciliation, Session, Source, matching, read};
 use crate::journal::runs as store;
-use crate::model::Clock as _;
 use crate::model::time::SystemClock;
+use crate::model::{Clock as _, World};
 use crate::report;
 
+/// LookupEvents takes two requests a second.
+const PACE: Duration = Duration::from_millis(550);
 /// How many differences are shown on the terminal; all are in `reconciliation.json`.
 const SHOWN: usize = 20;
 
@@ -53,9 +58,11 @@ fn gather(
     session: &Session,
     mut gathering: Gathering,
 ) -> Result<(Gathering, Source), CliError> {
-    if args.from == "lookup" || args.from.starts_with("s3://") {
-        let _ = (global, session);
-        return Err(CliError::new(Kind::Aws, "this redrill was built without the AWS SDK"));
+    if args.from == "lookup" {
+        return runtime()?.block_on(look_up(global, session, gathering));
+    }
+    if let Some(place) = args.from.strip_prefix("s3://") {
+        return runtime()?.block_on(fetch(global, &args.from, place, session, gathering));
     }
     let root = Path::new(&args.from);
     let unreadable = |e: std::io::Error| {
@@ -84,6 +91,86 @@ fn gather(
         }
     }
     let source = Source::Files { from: args.from.clone(), files: gathering.files().to_vec() };
+    Ok((gathering, source))
+}
+
+/// A connection to the run's own account.
+async fn connect(global: &Global) -> Result<Cloud, CliError> {
+    world::connect(global, Arc::new(SystemClock), None).await
+}
+
+/// Asks LookupEvents, region by region and page by page, no faster than it allows.
+async fn look_up(
+    global: &Global,
+    session: &Session,
+    mut gathering: Gathering,
+) -> Result<(Gathering, Source), CliError> {
+    if session.world != World::Aws {
+        return Err(CliError::usage(format!(
+            "run {} did not touch AWS itself; CloudTrail has nothing of it",
+            session.run
+        ))
+        .hint("a folder of records can be compared with: --from FOLDER"));
+    }
+    let cloud = connect(global).await?;
+    let account = cloud.reads.sts.identity().await?.account;
+    if account != session.account {
+        return Err(CliError::refused(format!(
+            "run {} was in account {}, these credentials are of {account}",
+            session.run, session.account
+        ))
+        .hint("choose others with --profile"));
+    }
+    let (regions, user) = (session.regions(), session.user().to_owned());
+    let window = (session.from, session.to);
+    for region in &regions {
+        let page = |token| {
+            let trail = &cloud.reads.trail;
+            let user = &user;
+            async move {
+                tokio::time::sleep(PACE).await;
+                trail.events(region, user, window, token).await
+            }
+        };
+        for event in all_pages(page).await? {
+            gathering.event(&event);
+        }
+    }
+    let source = Source::Lookup { regions, user, from: window.0, to: window.1 };
+    Ok((gathering, source))
+}
+
+/// Reads a trail's files out of its bucket, which may be in another account.
+async fn fetch(
+    global: &Global,
+    from: &str,
+    place: &str,
+    session: &Session,
+    mut gathering: Gathering,
+) -> Result<(Gathering, Source), CliError> {
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    if bucket.is_empty() {
+        return Err(CliError::usage(format!("`{from}` names no bucket")).hint("write s3://BUCKET/PREFIX"));
+    }
+    let trail = connect(global).await?.reads.trail;
+    let mut found = Vec::new();
+    for prefix in session.prefixes(prefix) {
+        found.extend(all_pages(|token| trail.files(bucket, &prefix, token)).await?);
+    }
+    found.retain(|f| f.key.ends_with(".json.gz") || f.key.ends_with(".json"));
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    if found.is_empty() {
+        return Err(CliError::usage(format!("`{from}` holds no trail file of the run's days and regions"))
+            .hint("name the trail's folder, for example s3://BUCKET/AWSLogs/ORGANISATION/ACCOUNT/CloudTrail")
+            .hint("the bucket's region goes into --region"));
+    }
+    for file in &found {
+        match trail.file(bucket, &file.key, read::LARGEST_FILE).await {
+            Ok(bytes) => gathering.file(&file.key, &bytes),
+            Err(e) => gathering.unreadable(&file.key, &e.to_string()),
+        }
+    }
+    let source = Source::Files { from: from.to_owned(), files: gathering.files().to_vec() };
     Ok((gathering, source))
 }
 

@@ -20,7 +20,9 @@ pub use error::{CloudError, EffectCertainty, ErrorKind};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
-pub use reads::{AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Local, Mutate, Net, Rds, S3, Secrets, Sts};
+pub use reads::{
+    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Local, Mutate, Net, Rds, S3, Secrets, Sts, Trail,
+};
 pub use types::*;
 
 /// The result of a call.
@@ -47,6 +49,8 @@ pub struct Reads {
     pub cloudwatch: Arc<dyn CloudWatch>,
     /// Secrets Manager.
     pub secrets: Arc<dyn Secrets>,
+    /// CloudTrail's events and files.
+    pub trail: Arc<dyn Trail>,
     /// HTTP, TCP and SQL, for probes.
     pub net: Arc<dyn Net>,
 }

@@ -4,6 +4,7 @@
 //! retry reads themselves where that is safe, and never cache.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::types::*;
 use super::{CloudResult, Mutation, Reply};
@@ -113,6 +114,24 @@ pub trait CloudWatch: Send + Sync {
 pub trait Secrets: Send + Sync {
     /// GetSecretValue: the secret string.
     async fn secret(&self, id: &str) -> CloudResult<Secret>;
+}
+
+/// CloudTrail, and the files that a trail leaves in S3.
+#[async_trait]
+pub trait Trail: Send + Sync {
+    /// LookupEvents: the management events of a user name in one region and window, each as its JSON
+    /// text. Two requests a second are allowed per account and region; the caller paces itself.
+    async fn events(
+        &self,
+        region: &str,
+        user: &str,
+        window: (DateTime<Utc>, DateTime<Utc>),
+        page: Option<String>,
+    ) -> CloudResult<Page<String>>;
+    /// ListObjectsV2 under a prefix.
+    async fn files(&self, bucket: &str, prefix: &str, page: Option<String>) -> CloudResult<Page<StoredFile>>;
+    /// GetObject. An object larger than `limit` bytes is an error of kind `Limit`.
+    async fn file(&self, bucket: &str, key: &str, limit: u64) -> CloudResult<Vec<u8>>;
 }
 
 /// What probes ask of the network. The caller bounds the time.

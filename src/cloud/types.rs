@@ -558,3 +558,12 @@ pub struct CommandOutput {
     /// Standard error, cut at 64 KiB.
     pub stderr: String,
 }
+
+/// A file in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+}

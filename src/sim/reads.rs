@@ -1,14 +1,15 @@
 //! The read traits over the account. Each call is logged and takes its latency; none changes anything.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::Sim;
 use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
     Distribution, Ec2, Elb, Filter, GroupMember, Identity, Instance, InstanceDetail, Invalidation,
-    ObjectMeta, ObjectVersion, Page, Quota, Rds, Registration, RouteTable, S3, Secret, Secrets, Sts, Subnet,
-    TargetGroup, Volume,
+    ObjectMeta, ObjectVersion, Page, Quota, Rds, Registration, RouteTable, S3, Secret, Secrets, StoredFile,
+    Sts, Subnet, TargetGroup, Trail, Volume,
 };
 use crate::model::Tags;
 
@@ -149,5 +150,27 @@ impl Secrets for Sim {
                 .ok_or_else(|| refuse("ResourceNotFoundException", format!("no secret is called {id}")))
         })
         .await
+    }
+}
+
+/// No trail watches the simulator.
+#[async_trait]
+impl Trail for Sim {
+    async fn events(
+        &self,
+        _region: &str,
+        _user: &str,
+        _window: (DateTime<Utc>, DateTime<Utc>),
+        _page: Next,
+    ) -> CloudResult<Page<String>> {
+        self.read("cloudtrail:LookupEvents", |_| Ok(Page { items: Vec::new(), next: None })).await
+    }
+
+    async fn files(&self, _bucket: &str, _prefix: &str, _page: Next) -> CloudResult<Page<StoredFile>> {
+        self.read("s3:ListObjectsV2", |_| Ok(Page { items: Vec::new(), next: None })).await
+    }
+
+    async fn file(&self, _bucket: &str, key: &str, _limit: u64) -> CloudResult<Vec<u8>> {
+        self.read("s3:GetObject", |_| Err(refuse("NoSuchKey", format!("there is no {key}")))).await
     }
 }

@@ -88,6 +88,29 @@ impl Session {
         regions
     }
 
+    /// The prefixes under which a trail's bucket has files of this run. `prefix` is where the trail
+    /// begins, or its folder `CloudTrail/` (organisations have one more folder above it), or anything
+    /// deeper, which is taken as it is.
+    pub fn prefixes(&self, prefix: &str) -> Vec<String> {
+        let prefix = prefix.trim_matches('/');
+        let base = if prefix.ends_with("CloudTrail") {
+            format!("{prefix}/")
+        } else if prefix.contains("/CloudTrail/") {
+            return vec![prefix.to_owned()];
+        } else {
+            let above = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+            format!("{above}AWSLogs/{}/CloudTrail/", self.account)
+        };
+        // files are filed by their delivery, which may be on the next day
+        let last = (self.to + TimeDelta::minutes(30)).date_naive();
+        let days: Vec<_> = self.from.date_naive().iter_days().take_while(|d| *d <= last).collect();
+        let of = |region: String| {
+            let base = &base;
+            days.iter().map(move |d| format!("{base}{region}/{}/", d.format("%Y/%m/%d"))).collect::<Vec<_>>()
+        };
+        self.regions().into_iter().flat_map(of).collect()
+    }
+
     /// The name that LookupEvents knows the caller by: the session's or the user's.
     pub fn user(&self) -> &str {
         self.caller.rsplit(['/', ':']).next().unwrap_or(&self.caller)

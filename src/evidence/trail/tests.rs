@@ -382,3 +382,20 @@ fn looked_up_events_are_the_same_records() {
     assert_eq!((r.holds, &r.counts), (true, &compare(&lines, &recorded()).counts));
     assert!(r.warnings.iter().any(|w| w.contains("no data events")), "{:?}", r.warnings);
 }
+
+#[test]
+fn a_trails_bucket_is_read_only_where_the_run_can_be() {
+    let lines = run().finish(100);
+    let session = Session::of(&lines).expect("a header");
+    let days = |base: &str| ["eu-west-1", "us-east-1"].map(|r| format!("{base}{r}/2026/09/21/"));
+    assert_eq!(session.prefixes(""), days("AWSLogs/123456789012/CloudTrail/"));
+    assert_eq!(session.prefixes("/logs/"), days("logs/AWSLogs/123456789012/CloudTrail/"));
+    let org = "AWSLogs/o-example/123456789012/CloudTrail";
+    assert_eq!(session.prefixes(org), days(&format!("{org}/")));
+    let deeper = format!("{org}/eu-west-1/2026/09");
+    assert_eq!(session.prefixes(&deeper), [deeper.clone()]);
+    // delivered after midnight
+    let late = run().finish(35_000);
+    let prefixes = Session::of(&late).expect("a header").prefixes("");
+    assert_eq!((prefixes.len(), prefixes[1].ends_with("2026/09/22/")), (4, true), "{prefixes:?}");
+}

@@ -102,6 +102,10 @@ fn a_source_that_is_not_there_and_a_comparison_of_another_run_are_said() {
     assert!(ran.stderr.contains("`nowhere` cannot be read"), "{}", ran.stderr);
     let ran = place.run(&["reconcile", &run, "--from", "trail"]).exits(2);
     assert!(ran.stderr.contains("holds no trail file"), "{}", ran.stderr);
+    let ran = place.run(&["reconcile", &run, "--from", "lookup"]).exits(2);
+    assert!(ran.stderr.contains("did not touch AWS itself"), "{}", ran.stderr);
+    let ran = place.run(&["reconcile", &run, "--from", "s3:///AWSLogs"]).exits(2);
+    assert!(ran.stderr.contains("names no bucket"), "{}", ran.stderr);
     let _ = place.run(&["reconcile", "nothing-like-it", "--from", "trail"]).exits(2);
     // a comparison that belongs to another run is not taken into the report
     put(&place, "a.json", &records);
