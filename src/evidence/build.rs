@@ -350,10 +350,24 @@ fn safety(plan: Option<&Plan>, run: &RunView) -> Safety {
         started_at: c.started_at,
         ending: ending(c),
     });
+    // gone for good, as the drill said: nothing that somebody forgot to put back
+    let gone: Vec<String> = cells(plan, run, Stage::Fault)
+        .filter(|(_, p, _)| p.is_some_and(|p| p.reversibility == Reversibility::Irreversible))
+        .filter_map(|(s, _, c)| match (&c.ending, &c.target) {
+            (Some(Ending::Left { why }), Some(target)) => {
+                Some(format!("left in place: {} on {target}: {why}", s.id))
+            }
+            _ => None,
+        })
+        .collect();
     Safety {
         faults: faults.collect(),
         targets: plan.map_or(0, |p| p.targets.values().map(|t| t.drawn.len()).sum()),
-        left_behind: run.left_behind(),
+        left_behind: run
+            .left_behind()
+            .into_iter()
+            .filter(|l| !gone.iter().any(|g| l.starts_with(g)))
+            .collect(),
         kept: run
             .kept()
             .map(|(step, target)| match target {
