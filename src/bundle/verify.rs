@@ -252,6 +252,10 @@ const COMPUTED: [&str; 14] = [
 fn same_report(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
     let stated: Value = serde_json::from_str(text(files, REPORT)?).map_err(|e| format!("{REPORT}: {e}"))?;
     let ours = serde_json::to_value(&made.record).unwrap_or_default();
+    if stated["made_by"] != ours["made_by"] {
+        let by = stated["made_by"].as_str().unwrap_or("?");
+        return Ok(((), format!("{REPORT} was made by redrill {by}; this version cannot make it again")));
+    }
     for part in COMPUTED {
         if stated[part] != ours[part] {
             return Err(format!("{REPORT}: `{part}` is not what journal and plan say"));

@@ -66,6 +66,7 @@ pub fn record(m: &Material<'_>) -> Record {
     let mut record = Record {
         schema: SCHEMA.to_owned(),
         v: VERSION,
+        made_by: env!("CARGO_PKG_VERSION").to_owned(),
         identity: identity(m.plan, &run),
         authority: Authority {
             approvals: exercise.approved_by.clone(),

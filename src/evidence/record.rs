@@ -28,6 +28,8 @@ pub struct Record {
     pub schema: String,
     /// Version of this format.
     pub v: u32,
+    /// The redrill version that made this record; the one that ran the drill stands in `identity`.
+    pub made_by: String,
     /// What ran, and exactly which.
     pub identity: Identity,
     /// On whose authority.

@@ -248,3 +248,25 @@ fn a_sign_off_needs_another_key_and_a_finished_run() {
     assert_eq!(report["review"]["sign_offs"][0]["decision"], "rejected");
     assert_eq!(report["review"]["independent"], false, "a rejection is no acceptance");
 }
+
+/// Bundles of both kinds of keys; kept in the folder that `REDRILL_TEST_BUNDLES` names, where other
+/// people's tools check them (`tests/evidence`).
+#[test]
+fn bundles_for_other_peoples_tools() {
+    let keep = std::env::var_os("REDRILL_TEST_BUNDLES").map(std::path::PathBuf::from);
+    for (kind, drill) in [("ed25519", "missed"), ("p256", "stop")] {
+        let place = Place::new();
+        let _made = place.run(&["init", "--key-type", kind]).exits(0);
+        let run = place.run_of(&text_of(&fixture(drill)), 7).id().to_string();
+        checkpointed(&place, &run);
+        let _bundle = place.run(&["report", &run, "--out", kind]).exits(0);
+        let _holds = place.run(&["verify", kind]).exits(0);
+        if let Some(keep) = &keep {
+            let to = keep.join(kind);
+            fs::create_dir_all(&to).expect("made");
+            for (name, bytes) in read(&place.path().join(kind)) {
+                fs::write(to.join(name), bytes).expect("kept");
+            }
+        }
+    }
+}
