@@ -13,6 +13,7 @@ use crate::evidence::Record;
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::statement::{self, Statement};
+use crate::evidence::{exports, oscal};
 use crate::report;
 
 /// The journal.
@@ -39,6 +40,8 @@ pub const SIGSTORE: &str = "attestation.sigstore.json";
 pub const VERIFY: &str = "VERIFY.md";
 /// What people added after the run.
 pub const ANNOTATIONS: &str = "annotations.jsonl";
+const ASSESSMENT_PLAN: &str = "assessment-plan.json";
+const ASSESSMENT_RESULTS: &str = "assessment-results.json";
 /// Files that carry the statement's signature and can be no subjects of it.
 pub const SIGNATURES: [&str; 2] = [ENVELOPE, SIGSTORE];
 
@@ -59,20 +62,71 @@ pub fn reviewed(files: &Files) -> Files {
     names.iter().filter_map(|n| Some(((*n).to_owned(), files.get(*n)?.clone()))).collect()
 }
 
+/// Why a bundle cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The PDF.
+    #[error("the PDF cannot be made: {0}")]
+    Pdf(String),
+}
+
 /// All files but those that carry the signature.
-pub fn content(record: &Record, sources: &Sources, key: &PublicKey) -> Files {
+///
+/// # Errors
+/// When the PDF cannot be set.
+pub fn content(record: &Record, sources: &Sources, key: &PublicKey) -> Result<Files, BundleError> {
     let mut files = sources.files.clone();
     let checkpoints = files.get(CHECKPOINT_KEY).and_then(|pem| std::str::from_utf8(pem).ok());
     let checkpoints = checkpoints.and_then(|pem| PublicKey::from_pem(pem).ok());
+    let digests = files.iter().map(|(name, bytes)| (name.clone(), statement::digest(bytes))).collect();
     let mut put = |name: &str, text: String| files.insert(name.to_owned(), text.into_bytes());
     put(REPORT, report::json::report(record));
     put("report.schema.json", report::json::schema());
-    put("report.md", report::markdown::report(&record.run));
     put("report.html", report::html::report(record));
+    put("report.md", report::markdown::report(&record.run));
+    for form in report::forms::Form::ALL {
+        put(&format!("form-{}.md", form.name()), report::forms::fill(form, record));
+    }
+    put(ASSESSMENT_PLAN, oscal::assessment_plan(record, &digests));
+    put(ASSESSMENT_RESULTS, oscal::assessment_results(record, &digests));
+    // without findings there is none: OSCAL knows no empty one
+    put("plan-of-action-and-milestones.json", oscal::action_plan(record, &digests).unwrap_or_default());
+    put("junit.xml", exports::junit(record));
+    put("ocsf.json", exports::ocsf(record));
+    put("asff.json", exports::asff(record));
+    put("vanta.csv", exports::vanta(record));
+    put("drata.json", exports::drata(record));
     put(KEY, key.to_pem());
     put(VERIFY, words::verify_md(record, key, checkpoints.as_ref()));
     files.retain(|_, bytes| !bytes.is_empty());
-    files
+    pdf(record, &mut files)?;
+    Ok(files)
+}
+
+/// The PDF, with what machines read attached to it.
+#[cfg(feature = "pdf")]
+fn pdf(record: &Record, files: &mut Files) -> Result<(), BundleError> {
+    let attached = [
+        (REPORT, "application/json"),
+        (JOURNAL, "application/jsonl"),
+        (PLAN, "application/json"),
+        (DRILL, "application/yaml"),
+        (ASSESSMENT_PLAN, "application/json"),
+        (ASSESSMENT_RESULTS, "application/json"),
+    ];
+    let attached: Vec<_> = attached
+        .into_iter()
+        .filter_map(|(name, kind)| Some((name.to_owned(), kind, files.get(name)?.clone())))
+        .collect();
+    let pdf = report::pdf::report(record, &attached).map_err(|e| BundleError::Pdf(e.to_string()))?;
+    files.insert("report.pdf".to_owned(), pdf);
+    Ok(())
+}
+
+#[cfg(not(feature = "pdf"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as with the feature")]
+fn pdf(_record: &Record, _files: &mut Files) -> Result<(), BundleError> {
+    Ok(())
 }
 
 /// The statement about these files.

@@ -31,7 +31,7 @@ pub fn bundle(global: &Global, dir: &RunDir, folder: &Folder, record: &Record) -
     if let Some(pem) = optional(dir, bundle::KEY)?
         && let Ok(key) = PublicKey::from_pem(&String::from_utf8_lossy(&pem))
     {
-        let content = bundle::content(record, &sources, &key);
+        let content = bundle::content(record, &sources, &key).map_err(unmade)?;
         let payload = bundle::statement(record, &content).to_bytes();
         if let Some(bytes) = optional(dir, &kept(&payload))?
             && let Ok(envelope) = Envelope::from_bytes(&bytes)
@@ -42,7 +42,7 @@ pub fn bundle(global: &Global, dir: &RunDir, folder: &Folder, record: &Record) -
     }
     let key = keys::signing(&global.state)?;
     let public = key.public();
-    let content = bundle::content(record, &sources, &public);
+    let content = bundle::content(record, &sources, &public).map_err(unmade)?;
     let payload = bundle::statement(record, &content).to_bytes();
     let signature =
         key.sign(&pae(&payload)).map_err(|e| CliError::internal("the key does not sign").because(e))?;
@@ -51,6 +51,10 @@ pub fn bundle(global: &Global, dir: &RunDir, folder: &Folder, record: &Record) -
     dir.write(&kept(&payload), &envelope.to_bytes()).map_err(failed)?;
     dir.write(bundle::KEY, public.to_pem().as_bytes()).map_err(failed)?;
     Ok(bundle::sealed(content, &envelope))
+}
+
+fn unmade(e: bundle::BundleError) -> CliError {
+    CliError::internal("the bundle cannot be made").because(e)
 }
 
 fn kept(payload: &[u8]) -> String {
