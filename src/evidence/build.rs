@@ -16,7 +16,7 @@ use super::review::Annotation;
 use super::{controls, findings, gaps, merkle, result};
 use crate::catalog::action::Reversibility;
 use crate::drill::{Drill, ProbeUse, RtoClock, Select};
-use crate::journal::{Line, Mark};
+use crate::journal::{Line, Mark, Verdict};
 use crate::model::exercise::Exercise;
 use crate::model::{Dur, Health, OneOrMany, RunId, Stage, World};
 use crate::plan::Plan;
@@ -351,8 +351,10 @@ fn safety(plan: Option<&Plan>, run: &RunView) -> Safety {
         started_at: c.started_at,
         ending: ending(c),
     });
-    // gone for good, as the drill said: nothing that somebody forgot to put back
+    // gone for good, as the drill said, and the service is back without it: nothing left to put back
+    let recovered = matches!(run.verdict, Some(Verdict::Passed | Verdict::ObjectiveMissed));
     let gone: Vec<String> = cells(plan, run, Stage::Fault)
+        .filter(|_| recovered)
         .filter(|(_, p, _)| p.is_some_and(|p| p.reversibility == Reversibility::Irreversible))
         .filter_map(|(s, _, c)| match (&c.ending, &c.target) {
             (Some(Ending::Left { why }), Some(target)) => {
@@ -361,14 +363,14 @@ fn safety(plan: Option<&Plan>, run: &RunView) -> Safety {
             _ => None,
         })
         .collect();
+    let left_behind: Vec<String> =
+        run.left_behind().into_iter().filter(|l| !gone.iter().any(|g| l.starts_with(g))).collect();
+    let t8 = run.measured.as_ref().is_some_and(|m| m.marks.contains_key("t8"));
     Safety {
+        clean: t8 || (!gone.is_empty() && left_behind.is_empty()),
         faults: faults.collect(),
         targets: plan.map_or(0, |p| p.targets.values().map(|t| t.drawn.len()).sum()),
-        left_behind: run
-            .left_behind()
-            .into_iter()
-            .filter(|l| !gone.iter().any(|g| l.starts_with(g)))
-            .collect(),
+        left_behind,
         kept: run
             .kept()
             .map(|(step, target)| match target {
@@ -377,7 +379,6 @@ fn safety(plan: Option<&Plan>, run: &RunView) -> Safety {
             })
             .collect(),
         steady_after: run.steady_after,
-        clean: run.measured.as_ref().is_some_and(|m| m.marks.contains_key("t8")),
     }
 }
 

@@ -410,7 +410,7 @@ pub struct Safety {
     pub kept: Vec<String>,
     /// Whether the steady state held again after the clean-up.
     pub steady_after: Option<bool>,
-    /// Whether T8 was reached: faults undone, nothing left.
+    /// Whether T8 was reached: faults undone, nothing left but what an irreversible fault took for good.
     pub clean: bool,
 }
 

@@ -4,6 +4,13 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
+use redrill::evidence::controls::Framework;
+use redrill::evidence::record::{ControlOutcome, Record};
+use redrill::evidence::{Material, record};
+use redrill::journal::{Event, reader, runs::RunDir};
+use redrill::model::World;
+use redrill::plan::file;
+
 use super::{Place, fixture, shipped, text_of};
 
 /// What `redrill findings …` lists.
@@ -156,4 +163,54 @@ fn a_fixed_plan_takes_no_more_people() {
         assert!(refused.stderr.contains("the plan is fixed"), "{}", refused.stderr);
     }
     let _ = place.run(&["rehearse", "--from", "plan.json"]).exits(0);
+}
+
+/// The record that the run would have had on AWS: only the world in its first line is another.
+fn as_if_on_aws(run: &RunDir) -> Record {
+    let journal = std::fs::read(run.journal()).expect("a journal");
+    let mut lines = reader::read(&journal).expect("whole").lines;
+    let Event::Header { world, .. } = &mut lines[0].event else { panic!("the first line is the header") };
+    *world = World::Aws;
+    let plan = file::read(&std::fs::read_to_string(run.plan()).expect("a plan")).expect("a plan");
+    let none: &[Framework] = &[];
+    record(&Material {
+        lines: &lines,
+        journal: &journal,
+        plan: Some(&plan),
+        sign_offs: &[],
+        annotations: &[],
+        checkpoints: 0,
+        frameworks: none,
+        follow_up: &Default::default(),
+        reconciliation: None,
+        publication: None,
+    })
+}
+
+#[test]
+fn a_fault_that_was_seen_and_mended_in_time_supports_what_it_exercised() {
+    let place = Place::new();
+    let r = as_if_on_aws(&place.run_of(&text_of(&shipped("ec2-instance-loss")), 1));
+    let outcome = |r: &Record, framework: &str, id: &str| {
+        let found = r.controls.iter().find(|c| c.framework == framework && c.id == id);
+        found.map(|c| (c.outcome, c.why.clone())).expect("a control")
+    };
+    // a terminated instance is gone for good, as the drill says, and nothing else is left
+    assert!(r.safety.clean && r.safety.left_behind.is_empty() && r.findings.is_empty(), "{:?}", r.findings);
+    for (framework, id) in [("soc2", "A1.3"), ("iso27001", "A.5.30"), ("nist-800-53", "CP-4(5)")] {
+        let (said, why) = outcome(&r, framework, id);
+        assert_eq!(said, ControlOutcome::Supports, "{framework}/{id}: {why}");
+    }
+    // nothing was restored, nobody took part, nobody reviewed it
+    for (framework, id) in [("cis", "11.5"), ("nist-800-53", "CP-4"), ("cis", "17.7"), ("iso27001", "A.8.14")]
+    {
+        assert_eq!(outcome(&r, framework, id).0, ControlOutcome::NotTested, "{framework}/{id}");
+    }
+    // the twins: too late, and drills that did not do what they say
+    let late = as_if_on_aws(&place.run_of(&text_of(&fixture("missed")), 2));
+    assert_eq!(outcome(&late, "soc2", "A1.3").0, ControlOutcome::DoesNotSupport);
+    for (n, name) in ["no-impact", "not-steady", "unreadable", "failed", "gave-up"].into_iter().enumerate() {
+        let run = as_if_on_aws(&place.run_of(&text_of(&fixture(name)), 3 + n as u64));
+        assert!(run.controls.iter().all(|c| c.outcome != ControlOutcome::Supports), "{name}");
+    }
 }
