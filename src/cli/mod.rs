@@ -144,10 +144,22 @@ enum Command {
     /// Compare a run's journal with CloudTrail's records, both ways.
     Reconcile(reconcile::ReconcileArgs),
     /// Set a time mark on a run: detected, ack, declare, note.
+    ///
+    /// The process that works on the run records it. If none does, this command records it itself. A
+    /// finished run takes no marks.
     Mark(people::MarkArgs),
     /// Confirm a manual step that waits.
+    ///
+    /// Refused while the step does not wait yet, and when it is over. The process that works on the run
+    /// records the confirmation and goes on. If none does, this command records it itself, and
+    /// `redrill resume RUN` goes on from there.
     Confirm(people::ConfirmArgs),
     /// Stop a run and roll it back.
+    ///
+    /// The process that works on the run puts everything back. If none does, this command only records
+    /// that the run is to be stopped and puts nothing back: `redrill rollback RUN` does, and so does
+    /// `redrill resume RUN` from then on. A finished run, and one that is being put back already, takes
+    /// no abort.
     Abort(people::AbortArgs),
     /// List actions and probes.
     Catalog(catalog::CatalogArgs),

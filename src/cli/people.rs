@@ -1,16 +1,24 @@
-//! `redrill mark`, `confirm` and `abort`: what people tell a run.
+//! `redrill mark`, `confirm` and `abort`: what people tell a run that is not finished.
 //!
-//! Each leaves a request in the run's inbox, which the running process records with who and when.
+//! Each leaves a request in the run's inbox and then tries the run's lock. If a process holds it, that
+//! process records the request, with who and when. If nobody does, the command records it itself, as
+//! that process would have, and nothing is left behind. What can be seen to be of no use is refused.
 
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use super::runs::finished;
-use super::session::{operator, read_journal};
-use super::{CliError, Global, Output, out};
-use crate::journal::Mark;
-use crate::journal::runs::{self, Request};
+use super::session::{self, DOOR, command, io, operator, read_journal};
+use super::{CliError, DrillArgs, Global, Kind, Output, out, run, runtime};
+use crate::engine::decide::{self, Task};
+use crate::engine::recorder::Recorder;
+use crate::engine::requests;
+use crate::engine::state::RunState;
+use crate::journal::inbox::{Inbox as _, Left, Request};
+use crate::journal::runs::{self, RunDir, RunsError};
+use crate::journal::{Event, Line, Mark, Mode};
 use crate::model::{Clock as _, StepId, time::SystemClock};
+use crate::plan::Plan;
 
 /// Set a time mark on a run.
 #[derive(Debug, Args)]
@@ -80,50 +88,176 @@ pub struct AbortArgs {
 }
 
 pub fn mark(global: &Global, args: &MarkArgs) -> Result<u8, CliError> {
-    let at = args.at.unwrap_or_else(|| SystemClock.now());
-    leave(global, &args.run, "mark", |by| Request::Mark {
-        mark: args.mark.into(),
-        at,
-        by,
-        note: args.note.clone(),
-    })
+    let marked_at = args.at.unwrap_or_else(|| SystemClock.now());
+    let request = Request::Mark { mark: args.mark.into(), marked_at, note: args.note.clone() };
+    tell(global, &args.run, request)
 }
 
 pub fn confirm(global: &Global, args: &ConfirmArgs) -> Result<u8, CliError> {
-    leave(global, &args.run, "confirmation", |by| Request::Confirm {
-        step: StepId::new(args.step.clone()),
-        by,
-        note: args.note.clone(),
-    })
+    tell(
+        global,
+        &args.run,
+        Request::Confirm { step: StepId::new(args.step.clone()), note: args.note.clone() },
+    )
 }
 
 pub fn abort(global: &Global, args: &AbortArgs) -> Result<u8, CliError> {
-    leave(global, &args.run, "abort", |by| Request::Abort { by, note: args.note.clone() })
+    tell(global, &args.run, Request::Abort { note: args.note.clone() })
 }
 
-fn leave(
-    global: &Global,
-    run: &str,
-    what: &str,
-    request: impl FnOnce(String) -> Request,
-) -> Result<u8, CliError> {
+/// Who is told.
+enum Told {
+    /// The process that works on the run.
+    Process,
+    /// The journal, by this command.
+    Journal,
+}
+
+fn tell(global: &Global, run: &str, request: Request) -> Result<u8, CliError> {
     let dir = runs::find(&global.state, run).map_err(super::runs::not_found)?;
-    // a journal that cannot be read may still belong to a process that works on it
-    if let Ok(lines) = read_journal(&dir)
-        && let Some(verdict) = finished(&lines)
-    {
-        let (id, verdict) = (dir.id(), verdict.name());
-        return Err(CliError::usage(format!(
-            "run {id} is finished already ({verdict}); nobody would see a request"
-        ))
-        .hint("`redrill runs` lists those that are not"));
-    }
     let who = operator();
-    dir.leave(&request(format!("{}@{}", who.user, who.host)))
-        .map_err(|e| CliError::internal("the request could not be left in the run's inbox").because(e))?;
-    match global.output {
-        Output::Text => out::line(&format!("{what} left for run {}", dir.id())),
-        Output::Json => out::json(&serde_json::json!({"run": dir.id(), "left": what})),
+    let by = format!("{}@{}", who.user, who.host);
+    // a journal that cannot be read may still belong to a process that works on it
+    if let Ok(lines) = read_journal(&dir) {
+        of_use(global, &dir, &lines, &by, &request)?;
     }
+    let door = dir.door().map_err(io(DOOR))?;
+    let left = dir.leave(&door, SystemClock.now(), &by, request).map_err(io(DOOR))?;
+    // only now the lock: a process that dies later leaves the request for the next one
+    let told = match runs::lock(&dir) {
+        Err(RunsError::Locked { .. }) => Told::Process,
+        held => {
+            let recorded = held.map_err(session::locked).and_then(|_lock| record(global, &dir, &left));
+            dir.remove(&left.asked.id).map_err(io(DOOR))?;
+            recorded?;
+            Told::Journal
+        }
+    };
+    drop(door);
+    say(global, &dir, &left.request, &told);
     Ok(0)
+}
+
+/// Records it with nobody else at work on the run, as a process would have that answers it at once.
+fn record(global: &Global, dir: &RunDir, left: &Left) -> Result<(), CliError> {
+    let (journal, lines) = session::open(dir)?;
+    still_open(dir, &lines)?;
+    let plan = session::plan_of(dir, &lines)?;
+    let secrets = run::secrets_for(&plan, &DrillArgs::default()).unwrap_or_default();
+    let state = RunState::replay(plan.into(), &lines);
+    if state.unknown > 0 {
+        return Err(CliError::refused("this redrill is too old for the run")
+            .hint("use the version that works on it; nothing was recorded"));
+    }
+    if state.answered.contains(&left.asked.id) {
+        return Ok(()); // the process did, and died before it could take the request away
+    }
+    let event = match requests::answer(&state, &left.by, &left.request, Some(left.asked.clone()), false) {
+        Some(Event::RequestUnused { why, .. }) => {
+            return Err(useless(global, dir, &state.plan, &left.request, &why));
+        }
+        Some(event) => event,
+        None => return Err(too_early(global, dir, &left.request)),
+    };
+    let who = operator();
+    let redrill = env!("CARGO_PKG_VERSION").to_owned();
+    let attached =
+        Event::Attached { mode: Mode::Tell, pid: who.pid, host: who.host, user: who.user, redrill };
+    runtime()?.block_on(async {
+        let clock = std::sync::Arc::new(SystemClock);
+        let recorder = Recorder::new(Box::new(journal), state, Vec::new(), clock, secrets, None);
+        recorder
+            .durable(vec![attached, event])
+            .await
+            .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be written").because(e))
+    })
+}
+
+fn still_open(dir: &RunDir, lines: &[Line]) -> Result<(), CliError> {
+    let id = dir.id();
+    if lines.is_empty() {
+        return Err(CliError::usage(format!("run {id} has not begun: its journal has no line yet"))
+            .hint("`redrill runs` lists what there is"));
+    }
+    match finished(lines) {
+        Some(verdict) => {
+            let verdict = verdict.name();
+            Err(CliError::usage(format!(
+                "run {id} is finished already ({verdict}); nobody would see a request"
+            ))
+            .hint("`redrill runs` lists those that are not"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses what can be seen to be of no use.
+fn of_use(
+    global: &Global,
+    dir: &RunDir,
+    lines: &[Line],
+    by: &str,
+    request: &Request,
+) -> Result<(), CliError> {
+    still_open(dir, lines)?;
+    let Ok(plan) = session::plan_of(dir, lines) else { return Ok(()) };
+    let state = RunState::replay(plan.into(), lines);
+    match requests::answer(&state, by, request, None, false) {
+        Some(Event::RequestUnused { why, .. }) => Err(useless(global, dir, &state.plan, request, &why)),
+        None if !comes_next(&state, lines, request) => Err(too_early(global, dir, request)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether the step is what the run asks for next, as its last line leaves it.
+fn comes_next(state: &RunState, lines: &[Line], request: &Request) -> bool {
+    let (Request::Confirm { step, .. }, Some(last)) = (request, lines.last()) else { return false };
+    let next = decide::decide(state, state.timeline.ms(last.stamp), &[]);
+    next.tasks.contains(&Task::Manual { step: step.clone() })
+}
+
+fn too_early(global: &Global, dir: &RunDir, request: &Request) -> CliError {
+    let step = match request {
+        Request::Confirm { step, .. } => step.as_str(),
+        Request::Mark { .. } | Request::Abort { .. } => "",
+    };
+    CliError::usage(format!("step `{step}` of run {} does not wait for anybody yet", dir.id()))
+        .hint(format!("where the run stands: {}", command(global, "show", dir)))
+}
+
+fn useless(global: &Global, dir: &RunDir, plan: &Plan, request: &Request, why: &str) -> CliError {
+    let e = CliError::usage(format!("run {}: {why}", dir.id()));
+    let manual: Vec<&str> = plan.steps.iter().filter(|s| s.manual.is_some()).map(|s| s.id.as_str()).collect();
+    match request {
+        Request::Confirm { .. } if manual.is_empty() => e.hint("this drill has no manual step"),
+        Request::Confirm { .. } => e.hint(format!("the manual steps of this drill: {}", manual.join(", "))),
+        _ => e.hint(format!("if no process does it: {}", command(global, "rollback", dir))),
+    }
+}
+
+fn say(global: &Global, dir: &RunDir, request: &Request, told: &Told) {
+    let what = match request {
+        Request::Mark { .. } => "mark",
+        Request::Confirm { .. } => "confirmation",
+        Request::Abort { .. } => "abort",
+    };
+    let id = dir.id();
+    match (global.output, told) {
+        (Output::Json, Told::Process) => out::json(&serde_json::json!({"run": id, "left": what})),
+        (Output::Json, Told::Journal) => out::json(&serde_json::json!({"run": id, "recorded": what})),
+        (Output::Text, Told::Process) => out::line(&format!("{what} left for run {id}")),
+        (Output::Text, Told::Journal) => {
+            out::line(&format!("{what} recorded for run {id}; no process works on it"));
+            match request {
+                Request::Mark { .. } => {}
+                Request::Confirm { .. } => {
+                    out::line(&format!("go on with: {}", command(global, "resume", dir)));
+                }
+                Request::Abort { .. } => {
+                    let rollback = command(global, "rollback", dir);
+                    out::line(&format!("nothing is put back yet; do it with: {rollback}"));
+                }
+            }
+        }
+    }
 }

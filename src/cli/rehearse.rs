@@ -102,6 +102,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         secrets,
         people: People::Simulate(PERSON),
         operator: session::operator(),
+        inbox: None,
         watcher: Some(watcher),
     };
     let (run, rto_ms) = (setup.run.clone(), setup.plan.drill.objectives.rto.ms());

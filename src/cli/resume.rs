@@ -56,16 +56,7 @@ fn take_up(
     if let Some(code) = runs::finished_already(global, &dir, &lines, mode) {
         return Ok(code);
     }
-    let plan = session::read_plan(&dir)?;
-    if let Some(crate::journal::Event::Header { plan_sha256, .. }) = lines.first().map(|l| &l.event)
-        && *plan_sha256 != plan.sha256()
-    {
-        return Err(CliError::usage(format!(
-            "the plan of run {} is not the one it was started with",
-            dir.id()
-        ))
-        .hint("restore plan.json from a copy; nothing was changed"));
-    }
+    let plan = session::plan_of(&dir, &lines)?;
     let mut global = global.clone();
     // the run knows where it belongs; flags may still say otherwise
     if global.endpoint_url.is_none() && plan.world == World::Emulator {

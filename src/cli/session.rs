@@ -1,4 +1,4 @@
-//! One process working on one run: folder, locks, signals, inbox, progress, and the result.
+//! One process working on one run: folder, locks, signals, progress, and the result.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use super::out::Outcome;
 use super::progress::Progress;
 use super::{CliError, Global, Kind, Output, out};
 use crate::cloud::Cloud;
-use crate::engine::{self, Control, Ended, EngineError, Operator, People, Setup};
-use crate::journal::runs::{self, Request, RunDir, RunsError, TargetLocks};
+use crate::engine::recorder::Recorder;
+use crate::engine::state::RunState;
+use crate::engine::{self, Control, Ended, EngineError, Operator, People, Setup, requests};
+use crate::journal::inbox::{Door, Inbox as _, Request};
+use crate::journal::runs::{self, Lock, RunDir, RunsError, TargetLocks};
 use crate::journal::writer::{FileJournal, Journal, JournalError};
 use crate::journal::{Event, Line, Mode, Verdict, reader};
 use crate::model::{Clock, RunId, StepId};
 use crate::plan::{Plan, file};
 use crate::report;
 use crate::view::RunView;
-
-/// How often the inbox is looked at.
-const INBOX_EVERY: Duration = Duration::from_millis(300);
 
 /// What a process is about to do.
 pub struct Work {
@@ -65,7 +65,7 @@ pub fn target_keys(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
+pub fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
     move |e| CliError::new(Kind::Journal, what).because(e)
 }
 
@@ -112,6 +112,18 @@ pub fn read_plan(dir: &RunDir) -> Result<Plan, CliError> {
     })
 }
 
+/// The plan that a run was started with.
+pub fn plan_of(dir: &RunDir, lines: &[Line]) -> Result<Plan, CliError> {
+    let plan = read_plan(dir)?;
+    match lines.first().map(|l| &l.event) {
+        Some(Event::Header { plan_sha256, .. }) if *plan_sha256 != plan.sha256() => {
+            let text = format!("the plan of run {} is not the one it was started with", dir.id());
+            Err(CliError::usage(text).hint("restore plan.json from a copy; nothing was changed"))
+        }
+        _ => Ok(plan),
+    }
+}
+
 /// The lines of a run on disk.
 pub fn read_journal(dir: &RunDir) -> Result<Vec<Line>, CliError> {
     let bytes = match dir.read(runs::JOURNAL) {
@@ -136,28 +148,39 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
     let plan_text = file::write(&work.plan);
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
         .map_err(io("the run's folder cannot be made"))?;
-    let _lock = runs::lock(&dir).map_err(locked)?;
+    let lock = lock(&dir)?;
     let journal = FileJournal::create(dir.journal())
         .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be made").because(e))?;
-    work_on(global, &dir, work, Box::new(journal), Vec::new()).await
+    work_on(global, &dir, lock, work, Box::new(journal), Vec::new()).await
 }
 
 /// Takes up a run on disk: `resume` or `rollback`.
 pub async fn take_up(global: &Global, dir: &RunDir, work: Work) -> Result<u8, CliError> {
-    let _lock = runs::lock(dir).map_err(locked)?;
+    let lock = lock(dir)?;
     let _targets = TargetLocks::take(&global.state, dir.id(), &target_keys(&work.plan)).map_err(locked)?;
-    let opened = FileJournal::open_for_append(dir.journal());
-    let (journal, read) = match opened {
-        Ok(both) => both,
-        Err(e @ JournalError::Changed { .. }) => return Err(broken(dir, e)),
-        Err(e) => return Err(CliError::new(Kind::Journal, "the journal cannot be opened").because(e)),
-    };
-    work_on(global, dir, work, Box::new(journal), read.lines).await
+    let (journal, lines) = open(dir)?;
+    work_on(global, dir, lock, work, Box::new(journal), lines).await
+}
+
+/// Locks the run. A command that only tells it something, and holds the lock for a moment, is waited for.
+fn lock(dir: &RunDir) -> Result<Lock, CliError> {
+    let _door = dir.door().map_err(locked)?;
+    runs::lock(dir).map_err(locked)
+}
+
+/// The journal, to go on with it, and what it holds. The caller has the run's lock.
+pub fn open(dir: &RunDir) -> Result<(FileJournal, Vec<Line>), CliError> {
+    match FileJournal::open_for_append(dir.journal()) {
+        Ok((journal, read)) => Ok((journal, read.lines)),
+        Err(JournalError::Changed { source, .. }) => Err(broken(dir, source)),
+        Err(e) => Err(CliError::new(Kind::Journal, "the journal cannot be opened").because(e)),
+    }
 }
 
 async fn work_on(
     global: &Global,
     dir: &RunDir,
+    lock: Lock,
     work: Work,
     journal: Box<dyn Journal>,
     lines: Vec<Line>,
@@ -165,18 +188,19 @@ async fn work_on(
     let (control, controls) = mpsc::channel(64);
     let (watcher, watched) = mpsc::unbounded_channel();
     let waiting: Arc<Mutex<Option<StepId>>> = Arc::default();
-    let helpers = [tokio::spawn(signals(control.clone())), tokio::spawn(inbox(dir.clone(), control.clone()))];
+    let signals = tokio::spawn(signals(control.clone()));
     if out::can_ask() {
         ask_keys(control, Arc::clone(&waiting));
     }
     let view = RunView::of(&lines);
-    let clock = Arc::clone(&work.clock);
     let checkpoints = Checkpoints::new(&global.state, dir);
     let show = tokio::spawn(show(global.output, watched, view, work.clock.clone(), waiting, checkpoints));
     let plan_sha256 = work.plan.sha256();
     let rto_ms = work.plan.drill.objectives.rto.ms();
+    let plan = Arc::new(work.plan);
+    let (clock, secrets) = (Arc::clone(&work.clock), work.secrets.clone());
     let setup = Setup {
-        plan: Arc::new(work.plan),
+        plan: Arc::clone(&plan),
         plan_sha256,
         run: dir.id().clone(),
         cloud: work.cloud,
@@ -187,17 +211,26 @@ async fn work_on(
         secrets: work.secrets,
         people: work.people,
         operator: operator(),
+        inbox: Some(Arc::new(dir.clone())),
         watcher: Some(watcher),
     };
     let ended = engine::run(setup, controls).await;
-    for h in helpers {
-        h.abort();
-    }
+    signals.abort();
     // the engine has dropped its end, so the view comes to its end, too
-    if let Ok(mut checkpoints) = show.await {
+    let shown = show.await;
+    // an unfinished run keeps its requests for the next process; a finished one leaves none unanswered
+    let door = match ended.is_ok() {
+        true => last_look(dir, plan, secrets, Arc::clone(&clock)).await,
+        false => dir.door().map_err(io(DOOR)),
+    };
+    if let Ok(mut checkpoints) = shown {
         checkpoints.take("end", &*clock);
     }
     let report = write_reports(global, dir);
+    drop(lock);
+    if let Err(e) = door {
+        out::error(&e);
+    }
     match ended {
         Ok(ended) => {
             result(global, dir, &ended, rto_ms, report.as_ref().ok());
@@ -218,15 +251,41 @@ async fn work_on(
     }
 }
 
-fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
-    // the exact command: from any folder and shell, it must find the same run and the same account
-    let mut finish = format!("finish it with: redrill rollback {}", dir.id());
+pub const DOOR: &str = "the run's inbox cannot be used";
+
+/// Answers what came after the engine's last look. While the door is held nobody leaves more, and
+/// whoever comes next finds the run let go of.
+async fn last_look(
+    dir: &RunDir,
+    plan: Arc<Plan>,
+    secrets: BTreeMap<String, String>,
+    clock: Arc<dyn Clock>,
+) -> Result<Door, CliError> {
+    let door = dir.door().map_err(io(DOOR))?;
+    if !dir.requests().map_err(io(DOOR))?.is_empty() {
+        let (journal, lines) = open(dir)?;
+        let recorder = Recorder::new(Box::new(journal), RunState::new(plan), lines, clock, secrets, None);
+        requests::settle(&recorder, dir, true)
+            .await
+            .map_err(|e| CliError::new(Kind::Journal, "a late request cannot be recorded").because(e))?;
+    }
+    Ok(door)
+}
+
+/// The exact command: from any folder and shell, it must find the same run and the same account.
+pub fn command(global: &Global, verb: &str, dir: &RunDir) -> String {
+    let mut command = format!("redrill {verb} {}", dir.id());
     if global.state != Path::new(".redrill") {
-        finish = format!("{finish} --state {}", global.state.display());
+        command = format!("{command} --state {}", global.state.display());
     }
     if let Some(profile) = &global.profile {
-        finish = format!("{finish} --profile {profile}");
+        command = format!("{command} --profile {profile}");
     }
+    command
+}
+
+fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
+    let finish = format!("finish it with: {}", command(global, "rollback", dir));
     match e {
         EngineError::Journal(source) => {
             let e = CliError::new(Kind::Journal, "the journal cannot be written; nothing more was changed");
@@ -306,23 +365,6 @@ async fn signals(control: mpsc::Sender<Control>) {
     }
 }
 
-async fn inbox(dir: RunDir, control: mpsc::Sender<Control>) {
-    loop {
-        // a request that cannot be read stays where it is; the next look tries again
-        for request in dir.take_all().unwrap_or_default() {
-            let message = match request {
-                Request::Mark { mark, at, by, note } => Control::Mark { mark, at, by, note },
-                Request::Confirm { step, by, note } => Control::Confirm { step, by, note },
-                Request::Abort { by, note } => Control::Abort { by, note },
-            };
-            if control.send(message).await.is_err() {
-                return;
-            }
-        }
-        tokio::time::sleep(INBOX_EVERY).await;
-    }
-}
-
 /// Reads lines from the terminal: each confirms the manual step that waits, if one does.
 fn ask_keys(control: mpsc::Sender<Control>, waiting: Arc<Mutex<Option<StepId>>>) {
     // a thread of its own: reading the terminal cannot be interrupted, and must not hold the run up
@@ -334,7 +376,8 @@ fn ask_keys(control: mpsc::Sender<Control>, waiting: Arc<Mutex<Option<StepId>>>)
             if let Some(step) = step {
                 let note = text.trim().to_owned();
                 let by = format!("{}@{}", who.user, who.host);
-                if control.blocking_send(Control::Confirm { step, by, note }).is_err() {
+                let request = Request::Confirm { step, note };
+                if control.blocking_send(Control::Asked { by, request }).is_err() {
                     return;
                 }
             }
@@ -386,4 +429,67 @@ async fn show(
         p.end();
     }
     checkpoints
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::drill::{self, LoadOptions};
+    use crate::engine::requests::answer;
+    use crate::journal::Measured;
+    use crate::model::World;
+    use crate::model::time::VirtualClock;
+    use crate::plan::{self, BuildOptions};
+    use crate::sandbox::ESTATE_JSON;
+    use crate::sim::Sim;
+
+    const DRILL: &str = "version: 1
+name: talk
+title: Talk
+service: shop
+objectives: { rto: 1h }
+limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 1 }
+targets: {}
+steady_state: [{ probe: tcp, with: { host: shop.example.com, port: 443 } }]
+recovery: [{ manual: Call the team, id: call }]";
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_engines_last_look_is_answered_behind_the_closed_door() {
+        let start = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
+        let cloud = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).unwrap().cloud();
+        let loaded = drill::load("drill.yaml", DRILL, &LoadOptions::default()).unwrap();
+        let options = BuildOptions::new(World::Sim, cloud.region.clone());
+        let plan = Arc::new(plan::build(&loaded, &cloud.reads, clock.as_ref(), &options).await.unwrap());
+        let state = tempfile::tempdir().unwrap();
+        let dir = runs::create(state.path(), &new_id(clock.as_ref(), "talk"), b"{}", b"x: 1\n").unwrap();
+        let end = Event::Finished {
+            verdict: Verdict::Passed,
+            exit_code: 0,
+            reasons: vec![],
+            measured: Box::new(Measured::default()),
+        };
+        FileJournal::create(dir.journal()).unwrap().append(clock.stamp(), &[end], true).await.unwrap();
+        let request = Request::Abort { note: "late".into() };
+        let left = dir.leave(&dir.door().unwrap(), clock.now(), "ann@desk", request).unwrap();
+
+        let door = last_look(&dir, Arc::clone(&plan), BTreeMap::new(), clock).await.unwrap();
+        let lines = read_journal(&dir).unwrap();
+        let unused = answer(
+            &RunState::replay(plan, &lines),
+            "ann@desk",
+            &left.request,
+            Some(left.asked.clone()),
+            true,
+        );
+        assert_eq!((lines.len(), Some(&lines[1].event)), (2, unused.as_ref()));
+        assert!(matches!(unused, Some(Event::RequestUnused { .. })), "{unused:?}");
+        assert_eq!(dir.requests().unwrap(), []);
+        let inbox = std::fs::File::open(dir.path().join("inbox")).unwrap();
+        assert!(inbox.try_lock().is_err(), "nobody leaves anything between this and the run's lock");
+        drop(door);
+        inbox.try_lock().unwrap();
+    }
 }

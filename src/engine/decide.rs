@@ -65,7 +65,7 @@ impl Decision {
     }
 
     fn stop(cause: StopCause, detail: impl Into<String>) -> Self {
-        Self::record(Event::StopRequested { cause, detail: detail.into() })
+        Self::record(Event::stop(cause, detail))
     }
 }
 

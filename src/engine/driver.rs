@@ -16,12 +16,12 @@ use super::decide::{self, Task};
 use super::gate::StepGate;
 use super::recorder::Recorder;
 use super::recovery::measure;
-use super::state::RunState;
-use super::{hold, preflight, probing, setup, task, verdict};
+use super::state::{CellState, RunState};
+use super::{hold, preflight, probing, requests, setup, task, verdict};
 use crate::cloud::{Cloud, CloudError};
 use crate::drill::refs::{self, Reference};
 use crate::journal::writer::{Journal, JournalError};
-use crate::journal::{Event, Line, Mark, Measured, Mode, Phase, StopCause, Verdict};
+use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
 use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
 use crate::plan::{Plan, PlannedStep};
 
@@ -31,24 +31,20 @@ type Joined = Result<(tokio::task::Id, (Task, Result<(), JournalError>)), tokio:
 /// Who confirms manual steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum People {
-    /// A person, through [`Control::Confirm`].
+    /// A person, through the inbox or [`Control::Asked`].
     Ask,
     /// Nobody: each is confirmed after this long. Only off AWS; the journal says so.
     Simulate(Duration),
 }
 
-/// What reaches a run from outside.
+/// What reaches a run from its own terminal.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields say who, what and when")]
+#[expect(missing_docs, reason = "the fields say who and what")]
 pub enum Control {
     /// SIGINT, SIGTERM or SIGHUP.
     Signal(String),
-    /// `redrill abort`.
-    Abort { by: String, note: String },
-    /// `redrill confirm`, or a key on the terminal.
-    Confirm { step: StepId, by: String, note: String },
-    /// `redrill mark`.
-    Mark { mark: Mark, at: chrono::DateTime<chrono::Utc>, by: String, note: String },
+    /// A key: asked now or not at all.
+    Asked { by: String, request: Request },
 }
 
 /// Who runs this, for the journal.
@@ -86,6 +82,8 @@ pub struct Setup {
     pub people: People,
     /// Who runs this.
     pub operator: Operator,
+    /// Where people elsewhere leave requests, if they can.
+    pub inbox: Option<Arc<dyn Inbox>>,
     /// Gets every recorded line, for progress views.
     pub watcher: Option<mpsc::UnboundedSender<Line>>,
 }
@@ -238,12 +236,17 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         redrill: env!("CARGO_PKG_VERSION").to_owned(),
     });
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
-    let outcome = Loop::new(Arc::clone(&shared)).turn(&mut control).await;
+    let mut turning = Loop::new(Arc::clone(&shared));
+    if let Some(inbox) = &setup.inbox {
+        turning.beside.push(tokio::spawn(requests::listen(Arc::clone(&shared.recorder), Arc::clone(inbox))));
+    }
+    let outcome = turning.turn(&mut control).await;
+    drop(turning);
     if shared.recorder.is_broken() {
         return Err(EngineError::Journal(None));
     }
     outcome?;
-    finish(&shared).await.map_err(|e| EngineError::Journal(Some(e)))
+    finish(&shared, setup.inbox.as_deref()).await.map_err(|e| EngineError::Journal(Some(e)))
 }
 
 /// A finished run with nothing stuck has nothing to resume or roll back.
@@ -281,7 +284,11 @@ fn header(shared: &Shared, plan_sha256: &str) -> Event {
 }
 
 /// Measures, judges and records the end.
-async fn finish(shared: &Shared) -> Result<Ended, JournalError> {
+async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, JournalError> {
+    if let Some(inbox) = inbox {
+        // a last look: a mark that came in time counts
+        requests::settle(&shared.recorder, inbox, true).await?;
+    }
     shared.recorder.flush().await?;
     let lost = shared.recorder.with(|s, _| decide::mending_failed(s)).await;
     if !lost.is_empty() {
@@ -320,14 +327,15 @@ struct Loop {
     running: Vec<Task>,
     tasks: JoinSet<(Task, Result<(), JournalError>)>,
     by_id: BTreeMap<tokio::task::Id, Task>,
-    probes: Vec<JoinHandle<()>>,
+    /// Probes, and whoever looks into the inbox.
+    beside: Vec<JoinHandle<()>>,
     verifying: bool,
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        for p in &self.probes {
-            p.abort();
+        for task in &self.beside {
+            task.abort();
         }
     }
 }
@@ -339,7 +347,7 @@ impl Loop {
             running: Vec::new(),
             tasks: JoinSet::new(),
             by_id: BTreeMap::new(),
-            probes: Vec::new(),
+            beside: Vec::new(),
             verifying: false,
         }
     }
@@ -367,8 +375,7 @@ impl Loop {
                 match probing::verifying(&self.shared).await {
                     Ok(probes) => self.watch(probes),
                     Err(detail) => {
-                        self.record(vec![Event::StopRequested { cause: StopCause::StepFailed, detail }])
-                            .await?;
+                        self.record(vec![Event::stop(StopCause::StepFailed, detail)]).await?;
                         continue;
                     }
                 }
@@ -404,7 +411,7 @@ impl Loop {
 
     fn watch(&mut self, probes: Vec<probing::Running>) {
         for probe in probes {
-            self.probes.push(tokio::spawn(probing::keep(Arc::clone(&self.shared), probe)));
+            self.beside.push(tokio::spawn(probing::keep(Arc::clone(&self.shared), probe)));
         }
     }
 
@@ -444,10 +451,7 @@ impl Loop {
                 let (count, stage) = recorder.with(|s, _| (s.signals + 1, s.stage())).await;
                 let mut events = vec![Event::Signal { count }];
                 if count == 1 && stage != Stage::Undo {
-                    events.push(Event::StopRequested {
-                        cause: StopCause::Signal,
-                        detail: format!("interrupted by {name}"),
-                    });
+                    events.push(Event::stop(StopCause::Signal, format!("interrupted by {name}")));
                 }
                 if count >= 3 {
                     self.record(events).await?;
@@ -455,29 +459,22 @@ impl Loop {
                 }
                 events
             }
-            // like a signal, an abort during the clean-up changes nothing: it is being put back already
-            Control::Abort { .. } if recorder.with(|s, _| s.stage() == Stage::Undo).await => return Ok(()),
-            Control::Abort { by, note } => {
-                let note = if note.is_empty() { String::new() } else { format!(": {note}") };
-                vec![Event::StopRequested {
-                    cause: StopCause::Signal,
-                    detail: format!("aborted by {by}{note}"),
-                }]
+            Control::Asked { by, request } => {
+                recorder
+                    .durable_from(move |s| {
+                        requests::answer(s, &by, &request, None, true).into_iter().collect()
+                    })
+                    .await
+                    .map_err(|e| EngineError::Journal(Some(e)))?;
+                return Ok(());
             }
-            Control::Confirm { step, by, note } => {
-                if !recorder.with(|s, _| s.waiting.contains_key(&step)).await {
-                    return Ok(());
-                }
-                vec![Event::Confirmed { step, by, note, simulated: false }]
-            }
-            Control::Mark { mark, at, by, note } => vec![Event::Marked { mark, at, by, note }],
         };
         self.record(events).await
     }
 }
 
 fn refuse(detail: String) -> Event {
-    Event::StopRequested { cause: StopCause::Refused, detail }
+    Event::stop(StopCause::Refused, detail)
 }
 
 /// A task that panicked: what it was at may have happened.
@@ -510,7 +507,7 @@ fn panicked(task: &Task, why: &str) -> Vec<Event> {
             Event::Released { targets: Vec::new() },
         ],
         Task::Preflight | Task::Arm | Task::Manual { .. } => {
-            vec![Event::StopRequested { cause: StopCause::StepFailed, detail: bug }]
+            vec![Event::stop(StopCause::StepFailed, bug)]
         }
     }
 }
@@ -547,7 +544,7 @@ async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
                 _ => StopCause::StepFailed,
             };
             let detail = format!("the targets could not be tagged as held: {e}");
-            shared.recorder.durable(vec![Event::StopRequested { cause, detail }]).await
+            shared.recorder.durable(vec![Event::stop(cause, detail)]).await
         }
     }
 }
@@ -555,17 +552,28 @@ async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
 async fn manual(shared: &Arc<Shared>, id: &StepId) -> Result<(), JournalError> {
     let Some(step) = shared.plan.step(id) else { return Ok(()) };
     let recorder = &shared.recorder;
-    if !recorder.with(|s, _| s.waiting.contains_key(id)).await {
+    let asks = |s: &RunState, id: &StepId| {
+        let done = s.cells.get(&(id.clone(), None)).is_some_and(CellState::is_final);
+        !done && !s.waiting.contains_key(id)
+    };
+    if recorder.with(|s, _| asks(s, id)).await {
         let text = step.manual.clone().unwrap_or_default();
         let text = match shared.resolve(&Value::String(text.clone())).await {
             Ok(Value::String(resolved)) => resolved,
             _ => text,
         };
-        recorder.durable(vec![Event::Waiting { step: id.clone(), text }]).await?;
+        let step = id.clone();
+        // somebody who was asked before a crash may confirm at this very moment
+        recorder
+            .durable_from(
+                move |s| {
+                    if asks(s, &step) { vec![Event::Waiting { step, text }] } else { Vec::new() }
+                },
+            )
+            .await?;
     }
-    let over = recorder.until(|s| {
-        s.stop.is_some() || s.cells.get(&(id.clone(), None)).is_some_and(super::state::CellState::is_final)
-    });
+    let over = recorder
+        .until(|s| s.stop.is_some() || s.cells.get(&(id.clone(), None)).is_some_and(CellState::is_final));
     let simulated = async {
         match shared.people {
             People::Ask => std::future::pending::<()>().await,
@@ -580,6 +588,7 @@ async fn manual(shared: &Arc<Shared>, id: &StepId) -> Result<(), JournalError> {
                 by: "simulated".to_owned(),
                 note: "no person was asked".to_owned(),
                 simulated: true,
+                request: None,
             };
             recorder.durable(vec![event]).await
         }

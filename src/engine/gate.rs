@@ -76,10 +76,10 @@ impl StepGate {
         let stopping = move |s: &RunState| held_back && (s.stop.is_some() || s.signals > 0);
         let recorded = self
             .recorder
-            .durable_unless(stopping, vec![sent])
+            .durable_from(move |s| if stopping(s) { Vec::new() } else { vec![sent] })
             .await
             .map_err(|e| CloudError::new(op, ErrorKind::Journal, format!("not sent: {e}")))?;
-        if !recorded {
+        if recorded.is_empty() {
             return Err(CloudError::new(op, ErrorKind::Other, "not sent: the run is stopping"));
         }
         let result = match tokio::time::timeout(CALL_TIMEOUT, self.mutate.send(mutation)).await {

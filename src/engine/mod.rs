@@ -3,7 +3,8 @@
 //! Pure: [`state`] (a fold of the journal), [`decide`] (what comes next), [`steady_state`],
 //! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`]. They read no clock and send nothing.
 //! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
-//! is the only way to change something; [`recorder`] the only way to record. Start with [`decide`].
+//! is the only way to change something; [`recorder`] the only way to record; [`requests`] is where people
+//! are heard. Start with [`decide`].
 
 pub mod decide;
 pub mod driver;
@@ -15,6 +16,7 @@ mod preflight;
 mod probing;
 pub mod recorder;
 pub mod recovery;
+pub mod requests;
 pub mod rollup;
 #[doc(hidden)]
 pub mod sabotage;

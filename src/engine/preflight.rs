@@ -28,7 +28,7 @@ pub async fn check(shared: &Arc<Shared>) -> Result<(), JournalError> {
             let refusal = findings.iter().find(|f| f.severity == Severity::Refusal).cloned();
             events.extend(findings.iter().map(found));
             events.push(match refusal {
-                Some(f) => Event::StopRequested { cause: StopCause::Refused, detail: sentence(&f) },
+                Some(f) => Event::stop(StopCause::Refused, sentence(&f)),
                 None => Event::PreflightPassed {},
             });
             shared.recorder.durable(events).await
@@ -47,7 +47,7 @@ fn sentence(f: &Finding) -> String {
 }
 
 fn unreachable(e: &CloudError) -> Event {
-    Event::StopRequested { cause: StopCause::Aws, detail: format!("AWS could not be asked: {e}") }
+    Event::stop(StopCause::Aws, format!("AWS could not be asked: {e}"))
 }
 
 async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), CloudError> {
@@ -137,7 +137,7 @@ pub async fn undrifted(shared: &Arc<Shared>) -> Result<bool, JournalError> {
             let Some(first) = findings.iter().find(|f| f.severity == Severity::Refusal) else {
                 return Ok(true);
             };
-            let stop = Event::StopRequested { cause: StopCause::Refused, detail: sentence(first) };
+            let stop = Event::stop(StopCause::Refused, sentence(first));
             let refusals = findings.iter().filter(|f| f.severity == Severity::Refusal);
             refusals.map(found).chain([stop]).collect()
         }

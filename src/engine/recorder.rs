@@ -74,25 +74,24 @@ impl Recorder {
         self.append(events, true).await
     }
 
-    /// Records events, durably, unless the state says not to; returns whether it did. Nothing can be
-    /// recorded between the look and the record.
+    /// Records, durably, what the state at this moment asks
+    /// for; returns it. Nothing can be recorded between the look and the record.
     ///
     /// # Errors
     /// As [`Recorder::durable`].
-    pub async fn durable_unless(
+    pub async fn durable_from(
         &self,
-        refused: impl Fn(&RunState) -> bool + Send + 'static,
-        events: Vec<Event>,
-    ) -> Result<bool, JournalError> {
+        wanted: impl FnOnce(&RunState) -> Vec<Event> + Send + 'static,
+    ) -> Result<Vec<Event>, JournalError> {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
-            let events: Vec<Event> = events.into_iter().map(|e| core.redact(e)).collect();
             let mut inner = core.inner.lock().await;
-            if refused(&inner.state) {
-                return Ok(false);
+            let events: Vec<Event> = wanted(&inner.state).into_iter().map(|e| core.redact(e)).collect();
+            if !events.is_empty() {
+                let stamp = core.clock.stamp();
+                core.write(&mut inner, stamp, &events, true).await?;
             }
-            let stamp = core.clock.stamp();
-            core.write(&mut inner, stamp, &events, true).await.map(|()| true)
+            Ok(events)
         })
         .await
     }

@@ -105,6 +105,10 @@ pub struct RunState {
     pub cells: BTreeMap<Cell, CellState>,
     /// Manual steps that wait, since when (ms).
     pub waiting: BTreeMap<StepId, i64>,
+    /// Manual steps that a person was asked for, in this process or one before.
+    pub announced: BTreeSet<StepId>,
+    /// Requests of people that are on record, by their ids.
+    pub answered: BTreeSet<String>,
     /// The steady state, as observed.
     pub steady: SteadyState,
     /// The verify probes, as observed since the verify stage began.
@@ -177,6 +181,8 @@ impl RunState {
             captured: BTreeMap::new(),
             cells,
             waiting: BTreeMap::new(),
+            announced: BTreeSet::new(),
+            answered: BTreeSet::new(),
             steady,
             verify,
             stops,
@@ -268,6 +274,7 @@ impl RunState {
     pub fn evolve(&mut self, line: &Line) {
         self.timeline.line(line);
         let now = self.timeline.ms(line.stamp);
+        self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
             Event::Header { .. } | Event::Skew { .. } | Event::Found { .. } | Event::CallAnswered { .. } => {
                 if let Event::CallAnswered { call, .. } = &line.event {
@@ -338,14 +345,12 @@ impl RunState {
                     }
                 }
             }
-            Event::StepProgress { .. } | Event::Marked { .. } | Event::Steady { .. } => {
-                if let Event::Steady { .. } = &line.event {
-                    self.held = true;
-                }
-            }
+            Event::StepProgress { .. } | Event::Marked { .. } | Event::RequestUnused { .. } => {}
+            Event::Steady { .. } => self.held = true,
             Event::Waiting { step, .. } => {
                 self.begin_without_call(step, now, line.stamp);
                 self.waiting.entry(step.clone()).or_insert(now);
+                self.announced.insert(step.clone());
             }
             Event::Confirmed { step, .. } => {
                 self.waiting.remove(step);
@@ -357,7 +362,7 @@ impl RunState {
             Event::Unchanged { probe, health, last_sent, last_answered, .. } => {
                 self.observe(probe, *health, *last_sent, *last_answered);
             }
-            Event::StopRequested { cause, detail } => {
+            Event::StopRequested { cause, detail, .. } => {
                 // a stronger cause replaces a weaker one, never the other way round
                 if self.stop.as_ref().is_none_or(|(c, _)| cause > c) {
                     self.stop = Some((*cause, detail.clone()));
@@ -476,6 +481,9 @@ impl RunState {
     }
 
     fn attached(&mut self, mode: Mode, now: i64) {
+        if mode == Mode::Tell {
+            return; // it works on nothing
+        }
         self.mode = mode;
         self.attached_ms = now;
         self.sessions += 1;

@@ -40,6 +40,17 @@ pub enum Mode {
     Resume,
     /// Puts everything back.
     Rollback,
+    /// Only records what a person says, while no process works on the run.
+    Tell,
+}
+
+/// The request in the run's inbox that a line answers: how it is known again after a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Its id, unique in the run.
+    pub id: String,
+    /// When it was left (UTC).
+    pub at: DateTime<Utc>,
 }
 
 /// The phase that a call belongs to.
@@ -298,7 +309,14 @@ pub enum Event {
     /// A manual step waits for a person.
     Waiting { step: StepId, text: String },
     /// A person confirmed it (or, off AWS, was simulated).
-    Confirmed { step: StepId, by: String, note: String, simulated: bool },
+    Confirmed {
+        step: StepId,
+        by: String,
+        note: String,
+        simulated: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Asked>,
+    },
     /// A person set a mark.
     Marked {
         mark: Mark,
@@ -307,6 +325,17 @@ pub enum Event {
         at: DateTime<Utc>,
         by: String,
         note: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Asked>,
+    },
+    /// What a person asked for and what did not come about, with why.
+    RequestUnused {
+        what: String,
+        by: String,
+        note: String,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Asked>,
     },
     /// A probe's answer changed (or is its first).
     Observed {
@@ -333,7 +362,12 @@ pub enum Event {
     /// A signal: 1 roll back, 2 only undo, 3 leave now.
     Signal { count: u8 },
     /// The run stops before its end.
-    StopRequested { cause: StopCause, detail: String },
+    StopRequested {
+        cause: StopCause,
+        detail: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<Asked>,
+    },
     /// An undo begins.
     UndoStarted { step: StepId, target: Option<String> },
     /// An undo failed; it is tried again.
@@ -355,4 +389,22 @@ pub enum Event {
     /// A kind that this version does not know; kept as it stands.
     #[serde(untagged)]
     Unknown(Value),
+}
+
+impl Event {
+    /// The run stops before its end, and no request asked for it.
+    pub fn stop(cause: StopCause, detail: impl Into<String>) -> Self {
+        Self::StopRequested { cause, detail: detail.into(), request: None }
+    }
+
+    /// The request that this answers.
+    pub fn request(&self) -> Option<&Asked> {
+        match self {
+            Self::Marked { request, .. }
+            | Self::Confirmed { request, .. }
+            | Self::StopRequested { request, .. }
+            | Self::RequestUnused { request, .. } => request.as_ref(),
+            _ => None,
+        }
+    }
 }

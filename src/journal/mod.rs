@@ -2,14 +2,17 @@
 //!
 //! JSON Lines; each line carries its number and the SHA-256 of the previous line's exact bytes.
 //! [`event`] holds what can be recorded; `writer` makes it durable; `reader` tolerates a torn tail
-//! and refuses a broken chain; `runs` finds runs on disk. Nothing but the store assumes a local disk.
+//! and refuses a broken chain; `runs` finds runs on disk; `inbox` holds what people ask of one. Nothing
+//! but the store assumes a local disk.
 
 pub mod event;
+pub mod inbox;
 pub mod reader;
 pub mod runs;
 pub mod writer;
 
-pub use event::{Event, Gap, Line, Mark, Measured, Mode, Phase, PhaseTime, StopCause, Verdict};
+pub use event::{Asked, Event, Gap, Line, Mark, Measured, Mode, Phase, PhaseTime, StopCause, Verdict};
+pub use inbox::{Inbox, Left, Request};
 pub use reader::{Read, ReadError, read};
 pub use writer::{FileJournal, Journal, JournalError, MemoryJournal};
 

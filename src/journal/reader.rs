@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::journal::writer::encode;
-    use crate::journal::{Mark, Measured, Mode, Verdict};
+    use crate::journal::{Asked, Mark, Measured, Mode, Verdict};
     use crate::model::{CallError, EffectCertainty, Health, RunId, Stage, Stamp, StepId, World};
 
     fn stamp(ms: u64) -> Stamp {
@@ -193,8 +193,27 @@ mod tests {
             },
             Event::StepSkipped { step: step.clone(), why: "w".into() },
             Event::Waiting { step: step.clone(), text: "t".into() },
-            Event::Confirmed { step: step.clone(), by: "b".into(), note: String::new(), simulated: true },
-            Event::Marked { mark: Mark::Ack, at, by: "b".into(), note: "n".into() },
+            Event::Confirmed {
+                step: step.clone(),
+                by: "b".into(),
+                note: String::new(),
+                simulated: true,
+                request: None,
+            },
+            Event::Marked {
+                mark: Mark::Ack,
+                at,
+                by: "b".into(),
+                note: "n".into(),
+                request: Some(Asked { id: "00000001-ab".into(), at }),
+            },
+            Event::RequestUnused {
+                what: "abort".into(),
+                by: "b".into(),
+                note: "n".into(),
+                why: "w".into(),
+                request: Some(Asked { id: "00000002-cd".into(), at }),
+            },
             Event::Observed {
                 probe: "p".into(),
                 health: Health::Unhealthy,
@@ -211,7 +230,7 @@ mod tests {
                 last_answered: stamp(2),
             },
             Event::Steady { since: at },
-            Event::StopRequested { cause: crate::journal::StopCause::GaveUp, detail: "d".into() },
+            Event::stop(crate::journal::StopCause::GaveUp, "d"),
             Event::UndoStarted { step: step.clone(), target: None },
             Event::UndoFailed { step: step.clone(), target: None, error: "e".into(), attempt: 2 },
             Event::UndoDone { step: step.clone(), target: None, how: "h".into(), proof: "p".into() },

@@ -1,6 +1,6 @@
-//! Runs on a local disk: where they are, how they are found, locked, and asked for something. I/O.
+//! Runs on a local disk: where they are, how they are found and locked. I/O.
 //!
-//! `<state>/runs/<id>/` holds `journal.jsonl`, `plan.json`, `drill.yaml`, `lock` and `inbox/`;
+//! `<state>/runs/<id>/` holds `journal.jsonl`, `plan.json`, `drill.yaml`, `lock` and [`super::inbox`];
 //! `<state>/locks/` one file for each target. Everything is made for its owner only, and no link in
 //! the state folder is followed. Locks are the operating system's and die with their process.
 
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Line, Mark, Verdict, line_hash};
-use crate::model::{RunId, StepId, World};
+use super::{Event, Line, Verdict, inbox, line_hash};
+use crate::model::{RunId, World};
 
 /// The journal's file name.
 pub const JOURNAL: &str = "journal.jsonl";
@@ -94,17 +94,17 @@ impl std::fmt::Display for Holder {
     }
 }
 
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunsError {
+pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunsError {
     let path = path.to_owned();
     move |source| RunsError::Io { what, path, source }
 }
 
-fn no_follow() -> i32 {
+pub(super) fn no_follow() -> i32 {
     rustix::fs::OFlags::NOFOLLOW.bits() as i32
 }
 
 /// Makes the folder for its owner only, unless it is there; whatever else is there is refused.
-fn own_folder(path: &Path) -> Result<(), RunsError> {
+pub(super) fn own_folder(path: &Path) -> Result<(), RunsError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         other => other.map_err(io_error("create", path))?,
@@ -112,7 +112,7 @@ fn own_folder(path: &Path) -> Result<(), RunsError> {
     if is_folder(path) { Ok(()) } else { Err(RunsError::NotAFolder { path: path.to_owned() }) }
 }
 
-fn is_folder(path: &Path) -> bool {
+pub(super) fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
 }
 
@@ -206,76 +206,10 @@ impl RunDir {
             .and_then(|()| File::open(&self.path)?.sync_all())
             .map_err(io_error("write", &path))
     }
-
-    /// Leaves a request for the process that works on this run.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn leave(&self, request: &Request) -> Result<(), RunsError> {
-        let inbox = self.path.join("inbox");
-        own_folder(&inbox)?;
-        let failed = |e: io::Error| io_error("write into", &inbox)(e);
-        let bytes = serde_json::to_vec(request).map_err(|e| failed(e.into()))?;
-        let temporary = temporary(&inbox, &bytes).map_err(failed)?;
-        // the first number that is free behind all others: requests are taken in their order
-        let mut n = self.requests()?.last().map_or(0, |(n, _)| n + 1);
-        let left = loop {
-            match fs::hard_link(&temporary, inbox.join(format!("{n:08}.json"))) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => n += 1,
-                other => break other,
-            }
-        };
-        fs::remove_file(&temporary).and(left).map_err(failed)
-    }
-
-    fn requests(&self) -> Result<BTreeSet<(u64, PathBuf)>, RunsError> {
-        let inbox = self.path.join("inbox");
-        if !is_folder(&inbox) {
-            return Ok(BTreeSet::new());
-        }
-        let mut found = BTreeSet::new();
-        for entry in fs::read_dir(&inbox).map_err(io_error("read", &inbox))? {
-            let path = entry.map_err(io_error("read", &inbox))?.path();
-            let number = path
-                .file_name()
-                .and_then(|n| n.to_str())
-                .and_then(|n| n.strip_suffix(".json"))
-                .and_then(|n| n.parse().ok());
-            found.extend(number.map(|n: u64| (n, path)));
-        }
-        Ok(found)
-    }
-
-    /// Takes every request out of the inbox, oldest first. What is not a request is put aside as
-    /// `*.bad` and left out.
-    ///
-    /// # Errors
-    /// When the inbox cannot be read or emptied.
-    pub fn take_all(&self) -> Result<Vec<Request>, RunsError> {
-        let mut taken = Vec::new();
-        for (_, path) in self.requests()? {
-            let mut bytes = Vec::new();
-            let read = OpenOptions::new()
-                .read(true)
-                .custom_flags(no_follow())
-                .open(&path)
-                .and_then(|f| f.take(1 << 20).read_to_end(&mut bytes));
-            match read.ok().and_then(|_| serde_json::from_slice(&bytes).ok()) {
-                Some(request) => {
-                    fs::remove_file(&path).map_err(io_error("remove", &path))?;
-                    taken.push(request);
-                }
-                None => {
-                    fs::rename(&path, path.with_extension("bad")).map_err(io_error("put aside", &path))?;
-                }
-            }
-        }
-        Ok(taken)
-    }
 }
 
 /// Writes the bytes, durably, to a new file of its own in that folder.
-fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+pub(super) fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let hash = line_hash(bytes);
     for n in 0_u32.. {
         let path = folder.join(format!(".{}-{}-{n}.tmp", std::process::id(), &hash[..8]));
@@ -292,39 +226,6 @@ fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// What a person asks of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "kebab-case")]
-pub enum Request {
-    /// Set a mark.
-    Mark {
-        /// Which.
-        mark: Mark,
-        /// When it happened (UTC).
-        at: DateTime<Utc>,
-        /// Who says so, `user@host`.
-        by: String,
-        /// Anything worth keeping.
-        note: String,
-    },
-    /// A manual step is done.
-    Confirm {
-        /// Which.
-        step: StepId,
-        /// Who says so.
-        by: String,
-        /// Anything worth keeping.
-        note: String,
-    },
-    /// Stop and roll back.
-    Abort {
-        /// Who says so.
-        by: String,
-        /// Why.
-        note: String,
-    },
-}
-
 /// Makes the folder of a new run with its plan and drill in it.
 ///
 /// # Errors
@@ -336,7 +237,7 @@ pub fn create(state: &Path, id: &RunId, plan: &[u8], drill: &[u8]) -> Result<Run
     let run = RunDir { path, id: id.clone() };
     run.write(PLAN, plan)?;
     run.write(DRILL, drill)?;
-    own_folder(&run.path.join("inbox"))?;
+    own_folder(&inbox::folder(&run))?;
     File::open(&runs).and_then(|f| f.sync_all()).map_err(io_error("write", &runs))?;
     Ok(run)
 }

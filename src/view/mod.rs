@@ -203,12 +203,12 @@ impl RunView {
                 }
             }
             Event::Released { targets } => self.held.retain(|t| !targets.contains(t)),
-            Event::Marked { mark, at, by, note } => {
+            Event::Marked { mark, at, by, note, .. } => {
                 self.marks.push(MarkView { mark: *mark, at: *at, by: by.clone(), note: note.clone() });
             }
             Event::Steady { since } => self.steady_since = Some(*since),
             Event::SteadyAfter { healthy } => self.steady_after = Some(*healthy),
-            Event::StopRequested { cause, detail } => {
+            Event::StopRequested { cause, detail, .. } => {
                 if self.stop.is_none() {
                     self.stop = Some(StopView { at, cause: *cause, detail: detail.clone() });
                 }
@@ -363,7 +363,7 @@ impl RunView {
             }
             Event::StepSkipped { step, why } => self.step_mut(step).skipped = Some(why.clone()),
             Event::Waiting { step, text } => self.step_mut(step).waiting = Some(text.clone()),
-            Event::Confirmed { step, by, note, simulated } => {
+            Event::Confirmed { step, by, note, simulated, .. } => {
                 let who = if *simulated { format!("simulated ({by})") } else { by.clone() };
                 let step = self.step_mut(step);
                 step.waiting = None;

@@ -25,6 +25,7 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             Mode::Run => return None,
             Mode::Resume => format!("resumed by {user}@{host}"),
             Mode::Rollback => format!("rollback by {user}@{host}"),
+            Mode::Tell => format!("told by {user}@{host}, while no process was running"),
         },
         Event::Stage { stage } => format!("stage: {}", format!("{stage:?}").to_lowercase()),
         Event::StepStarted { step, targets } => format!("{step} started{}", many(targets)),
@@ -58,6 +59,7 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             };
             if note.is_empty() { format!("{name} by {by}") } else { format!("{name} by {by}: {note}") }
         }
+        Event::RequestUnused { what, by, why, .. } => format!("{what} by {by} not used: {why}"),
         Event::Observed { probe, health, seen, .. } => {
             let known = view.probes.iter().find(|p| p.name == *probe);
             if known.is_some_and(|p| p.health() == *health) {

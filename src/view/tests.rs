@@ -193,8 +193,8 @@ fn what_went_wrong_at_the_end_is_kept_apart() {
     lines.truncate(18);
     let (step, target) = (StepId::new("restore"), None);
     let mut push = |event| lines.push(Line { seq: 0, prev: String::new(), stamp: stamp(2_000_000), event });
-    push(Event::StopRequested { cause: StopCause::Signal, detail: "interrupted".into() });
-    push(Event::StopRequested { cause: StopCause::GaveUp, detail: "later".into() });
+    push(Event::stop(StopCause::Signal, "interrupted"));
+    push(Event::stop(StopCause::GaveUp, "later"));
     push(Event::UndoFailed {
         step: step.clone(),
         target: target.clone(),

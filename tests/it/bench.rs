@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use redrill::cloud::{Cloud, Mutate};
 use redrill::drill::{self, LoadOptions, Loaded};
 use redrill::engine::{self, Control, Ended, EngineError, Operator, People, Setup};
@@ -59,7 +59,11 @@ impl Bench {
 
     /// The same for a drill that is loaded already.
     pub async fn planned(loaded: &Loaded, change: impl FnOnce(&Arc<Sim>)) -> Self {
-        let start = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+        Self::since(DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time"), loaded, change).await
+    }
+
+    /// The same with a clock that starts then.
+    pub async fn since(start: DateTime<Utc>, loaded: &Loaded, change: impl FnOnce(&Arc<Sim>)) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
         let sim = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).expect("the estate is valid");
         change(&sim);
@@ -101,6 +105,7 @@ impl Bench {
             secrets: self.secrets.clone(),
             people: People::Simulate(Duration::from_secs(60)),
             operator: Operator { pid: 1, host: "test".into(), user: "test".into() },
+            inbox: None,
             watcher: None,
         }
     }

@@ -8,7 +8,7 @@ use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
 use redrill::engine::{Control, EngineError, People};
 use redrill::journal::writer::MemoryJournal;
-use redrill::journal::{Event, Mode};
+use redrill::journal::{Event, Mode, Request};
 use redrill::model::Stage;
 use redrill::sim::InstanceSeed;
 
@@ -113,7 +113,8 @@ async fn an_abort_is_a_stop_too() {
     let before = bench.sim.snapshot();
     let mut play = Play::start(&bench);
     play.stage(Stage::Recovery).await;
-    play.control.send(Control::Abort { by: "ann".into(), note: "not today".into() }).await.unwrap();
+    let request = Request::Abort { note: "not today".into() };
+    play.control.send(Control::Asked { by: "ann".into(), request }).await.unwrap();
     let (ended, _) = play.ends_with(13).await;
     assert!(ended.reasons[0].contains("aborted by ann: not today"), "{:?}", ended.reasons);
     assert_eq!(before, bench.sim.snapshot());

@@ -13,7 +13,7 @@ use redrill::engine::rollup::Observation;
 use redrill::engine::state::RunState;
 use redrill::engine::{Control, People};
 use redrill::journal::writer::MemoryJournal;
-use redrill::journal::{Event, Line};
+use redrill::journal::{Event, Line, Request};
 use redrill::model::{Clock, Health, Stage, StepId};
 use redrill::sim::Pace;
 
@@ -150,8 +150,10 @@ async fn manual_steps_wait_for_a_person() {
     let mut play = Play::start(&bench);
     play.until(|e| matches!(e, Event::Waiting { text, .. } if text.contains(bench.run.as_str()))).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
-    let confirm =
-        |step: &str| Control::Confirm { step: StepId::new(step), by: "ann".into(), note: "done".into() };
+    let confirm = |step: &str| {
+        let request = Request::Confirm { step: StepId::new(step), note: "done".into() };
+        Control::Asked { by: "ann".into(), request }
+    };
     play.control.send(confirm("another")).await.unwrap();
     play.control.send(confirm("point")).await.unwrap();
     let (ended, journal) = play.ends_with(0).await;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use redrill::cloud::{Cloud, Mutation};
 use redrill::engine::{self, Control, Ended, EngineError, People};
+use redrill::journal::runs::RunDir;
 use redrill::journal::writer::MemoryJournal;
-use redrill::journal::{Event, Line, Mode};
+use redrill::journal::{Event, Inbox, Line, Mode};
 use redrill::model::Stage;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -41,11 +42,21 @@ impl Play {
     }
 
     pub fn of(bench: &Bench, cloud: Cloud, people: People) -> Self {
+        Self::with(bench, cloud, people, None)
+    }
+
+    /// With an inbox on disk.
+    pub fn at_desk(bench: &Bench, dir: &RunDir) -> Self {
+        Self::with(bench, bench.sim.cloud(), People::Ask, Some(Arc::new(dir.clone())))
+    }
+
+    fn with(bench: &Bench, cloud: Cloud, people: People, inbox: Option<Arc<dyn Inbox>>) -> Self {
         let journal = Arc::new(MemoryJournal::new());
         let mut setup = bench.setup(Mode::Run, Arc::clone(&journal), vec![], cloud);
         let (watcher, lines) = mpsc::unbounded_channel();
         setup.watcher = Some(watcher);
         setup.people = people;
+        setup.inbox = inbox;
         let (control, receiver) = mpsc::channel(8);
         let handle = tokio::spawn(engine::run(setup, receiver));
         Self { control, journal, lines, handle }
@@ -67,6 +78,13 @@ impl Play {
 
     pub async fn signal(&self) {
         self.control.send(Control::Signal("SIGINT".to_owned())).await.expect("the run listens");
+    }
+
+    /// The process is killed; returns what it has written.
+    pub async fn killed(self) -> Arc<MemoryJournal> {
+        self.handle.abort();
+        assert!(self.handle.await.is_err_and(|e| e.is_cancelled()), "it was still running");
+        self.journal
     }
 
     /// Waits for the end.

@@ -118,7 +118,10 @@ impl Run {
     }
 
     fn mark(&mut self, ms: i64, mark: Mark, said: i64) -> &mut Self {
-        self.at(ms, Event::Marked { mark, at: stamp(said).at, by: String::new(), note: String::new() })
+        self.at(
+            ms,
+            Event::Marked { mark, at: stamp(said).at, by: String::new(), note: String::new(), request: None },
+        )
     }
 }
 

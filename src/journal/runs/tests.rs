@@ -142,29 +142,3 @@ fn a_run_and_a_target_are_locked_once() {
     drop(first);
     TargetLocks::take(state.path(), b.id(), &keys(&["1/eu/db/y"])).unwrap();
 }
-
-#[test]
-fn requests_are_taken_in_order_and_once() {
-    let state = state();
-    let run = find(state.path(), A).unwrap();
-    let requests: Vec<Request> = (0..12)
-        .map(|n| Request::Confirm {
-            step: StepId::new(format!("s{n}")),
-            by: "a@b".into(),
-            note: String::new(),
-        })
-        .collect();
-    for request in &requests {
-        run.leave(request).unwrap();
-    }
-    std::fs::write(run.path().join("inbox/00000003.json"), "nonsense").unwrap();
-    let mut want = requests;
-    want.remove(3);
-    assert_eq!(run.take_all().unwrap(), want);
-    assert_eq!(run.take_all().unwrap(), []);
-    assert!(run.path().join("inbox/00000003.bad").exists());
-    let at = DateTime::from_timestamp(1, 0).unwrap();
-    let mark = Request::Mark { mark: Mark::Declare, at, by: "a".into(), note: "n".into() };
-    run.leave(&mark).unwrap();
-    assert_eq!(run.take_all().unwrap(), [mark]);
-}

@@ -11,7 +11,7 @@ mod rehearse;
 mod runs;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -140,14 +140,18 @@ impl Place {
 
 /// Runs to the end, but not for ever.
 pub fn finish(mut command: Command) -> Ran {
-    let child = command.spawn().expect("the binary starts");
+    ended(command.spawn().expect("the binary starts"))
+}
+
+/// Waits for the end, but not for ever.
+pub fn ended(child: Child) -> Ran {
     let pid = child.id();
     let (done, waiting) = mpsc::channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
     let Ok(output) = waiting.recv_timeout(PATIENCE) else {
         let pid = rustix::process::Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
         let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        panic!("{command:?} takes longer than {PATIENCE:?}");
+        panic!("it takes longer than {PATIENCE:?}");
     };
     let output = output.expect("the output is read");
     Ran {

@@ -59,8 +59,9 @@ async fn people_mark_and_confirm() {
     let line = run.event("marked").await;
     assert_eq!((&line["mark"], &line["note"]), (&json!("declare"), &json!("it is bad")));
     assert!(line["by"].as_str().is_some_and(|by| by.contains('@')), "{line}");
-    // a confirmation of something else confirms nothing
-    assert_eq!(w.go(["confirm", "last", "attach", "--note", "wrong step"]).await.code, Some(0));
+    // a confirmation of something else is refused
+    let wrong = w.go(["confirm", "last", "attach", "--note", "wrong step"]).await;
+    assert_eq!(wrong.code, Some(2), "{wrong}");
     assert_eq!(w.go(["mark", "last", "ack"]).await.code, Some(0));
     run.event("marked").await;
     let confirmed = w.go(["confirm", "last", "call", "--note", "called"]).await;
