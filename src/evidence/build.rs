@@ -16,7 +16,7 @@ use super::review::Annotation;
 use super::{controls, findings, gaps, merkle, result};
 use crate::catalog::action::Reversibility;
 use crate::drill::{Drill, ProbeUse, RtoClock, Select};
-use crate::journal::{Line, Mark, Verdict};
+use crate::journal::{Line, Mark, Mode, Verdict};
 use crate::model::exercise::Exercise;
 use crate::model::{Dur, Health, OneOrMany, RunId, Stage, World};
 use crate::plan::Plan;
@@ -194,8 +194,9 @@ fn criteria(drill: &Drill) -> Vec<Criterion> {
 }
 
 fn people(exercise: &Exercise, run: &RunView) -> People {
-    let operators: BTreeSet<String> =
-        run.processes.iter().map(|p| format!("{}@{}", p.user, p.host)).collect();
+    // who only told a run something while nobody worked on it did not sit at redrill
+    let at_work = run.processes.iter().filter(|p| p.mode != Mode::Tell);
+    let operators: BTreeSet<String> = at_work.map(|p| format!("{}@{}", p.user, p.host)).collect();
     People {
         caller: run.header.as_ref().map(|h| h.caller.clone()).unwrap_or_default(),
         operators: operators.into_iter().collect(),

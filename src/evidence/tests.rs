@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::record::{Check, ControlOutcome, ControlResult, Drawn, Selection, SignOff, Status};
 use super::{Material, Record, record};
-use crate::journal::{Event, Line, Measured, Verdict};
+use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::model::exercise::{Approval, Document, Participant};
 use crate::model::{ResourceKind, World};
 use crate::view::tests::example;
@@ -159,4 +159,23 @@ fn full(mut r: Record) -> Record {
         control("soc2", "A1.3", ControlOutcome::Supports),
     ];
     r
+}
+
+#[test]
+fn who_only_told_a_run_something_is_no_operator_of_it() {
+    let mut lines = example(World::Aws);
+    let was = record_of(&lines).people.operators;
+    assert!(!was.is_empty());
+    let mut last = lines.last().expect("a line").clone();
+    for (mode, operators) in [(Mode::Tell, was.len()), (Mode::Rollback, was.len() + 1)] {
+        last.event = Event::Attached {
+            mode,
+            pid: 7,
+            host: "desk".into(),
+            user: "ann".into(),
+            redrill: "0.1.0".into(),
+        };
+        lines.push(last.clone());
+        assert_eq!(record_of(&lines).people.operators.len(), operators, "{mode:?}");
+    }
 }
