@@ -39,12 +39,28 @@ pub enum PdfError {
     Attachment(String),
 }
 
+/// Which letters are printed; the others are written by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Letters {
+    /// Those that the fonts have.
+    Known,
+    /// Those of ASCII: where letters that the fonts have cannot be set beside each other.
+    Ascii,
+}
+
 /// The PDF of a run, with these files in it.
 ///
 /// # Errors
 /// See [`PdfError`]; which characters the text holds is never a reason.
 pub fn report(record: &Record, attachments: &[Attachment<'_>]) -> Result<Vec<u8>, PdfError> {
-    let document = typeset(record, attachments)?;
+    match export(record, attachments, Letters::Known) {
+        Err(PdfError::Export(_)) => export(record, attachments, Letters::Ascii),
+        done => done,
+    }
+}
+
+fn export(record: &Record, attachments: &[Attachment<'_>], letters: Letters) -> Result<Vec<u8>, PdfError> {
+    let document = typeset(record, attachments, letters)?;
     let options = PdfOptions {
         ident: Smart::Custom(ident(record, attachments)),
         creator: Smart::Custom(Some(format!("redrill {}", env!("CARGO_PKG_VERSION")))),
@@ -57,15 +73,22 @@ pub fn report(record: &Record, attachments: &[Attachment<'_>]) -> Result<Vec<u8>
 }
 
 /// The pages, before they become a PDF.
-fn typeset(record: &Record, attachments: &[Attachment<'_>]) -> Result<PagedDocument, PdfError> {
+fn typeset(
+    record: &Record,
+    attachments: &[Attachment<'_>],
+    letters: Letters,
+) -> Result<PagedDocument, PdfError> {
     let fonts = Fonts::get();
     let mut paper = serde_json::to_value(paper::paper(record, attachments))?;
-    let spelled = spell(&mut paper, fonts);
+    let spelled = spell(&mut paper, &|text| fonts.spelled(text, letters));
     paper["spelled"] = spelled.into();
     let mut place = Place::new(fonts, include_str!("report.typ"));
     place.add("record.json", Bytes::new(serde_json::to_vec(&paper)?));
-    for (number, picture) in pictures::all(record).iter().enumerate() {
-        place.add(&paper::picture_file(number), Bytes::from_string(fonts.spelled(&picture.svg)));
+    for picture in pictures::all(record) {
+        place.add(
+            &paper::picture_file(picture.name),
+            Bytes::from_string(fonts.spelled(&picture.svg, letters)),
+        );
     }
     for (number, (name, _, bytes)) in attachments.iter().enumerate() {
         if !is_plain(name) || attachments.iter().filter(|a| a.0 == *name).count() > 1 {
@@ -85,18 +108,18 @@ fn is_plain(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
-/// Writes every character that the fonts lack as its number; tells whether there was any.
-fn spell(value: &mut serde_json::Value, fonts: &Fonts) -> bool {
+/// Writes every character that cannot be printed as its number; tells whether there was any.
+fn spell(value: &mut serde_json::Value, spelled: &dyn Fn(&str) -> String) -> bool {
     match value {
         serde_json::Value::String(text) => {
-            let spelled = fonts.spelled(text);
-            let differs = spelled != *text;
-            *text = spelled;
+            let new = spelled(text);
+            let differs = new != *text;
+            *text = new;
             differs
         }
         // every member has to be visited, so no `any`
-        serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, v| spell(v, fonts) | any),
-        serde_json::Value::Object(map) => map.values_mut().fold(false, |any, v| spell(v, fonts) | any),
+        serde_json::Value::Array(items) => items.iter_mut().fold(false, |any, v| spell(v, spelled) | any),
+        serde_json::Value::Object(map) => map.values_mut().fold(false, |any, v| spell(v, spelled) | any),
         _ => false,
     }
 }

@@ -80,9 +80,9 @@ struct Attached {
     size: String,
 }
 
-/// The name under which the typesetter finds a picture.
-pub(super) fn picture_file(number: usize) -> String {
-    format!("picture-{number}.svg")
+/// The name under which the typesetter finds a picture: by what it shows, never by its place.
+pub(super) fn picture_file(name: &str) -> String {
+    format!("picture-{name}.svg")
 }
 
 /// The name under which the typesetter finds an attachment.
@@ -94,7 +94,6 @@ pub(super) fn attachment_file(number: usize) -> String {
 pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
     let id = &record.identity;
     let summary = first::summary(record);
-    let mut pictures = 0;
     let title = if id.title.trim().is_empty() { "A run without a title" } else { &id.title };
     Paper {
         title: clean(title),
@@ -114,12 +113,12 @@ pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
         facts: summary.facts.iter().map(|(name, cell)| ((*name).to_owned(), text(cell))).collect(),
         left_behind: listed(summary.left_behind),
         findings: listed(summary.findings),
-        sections: sections(record).into_iter().map(|s| part(s, &mut pictures)).collect(),
+        sections: sections(record).into_iter().map(part).collect(),
         attachments: attachments.iter().enumerate().map(|(n, a)| attached(n, a)).collect(),
     }
 }
 
-fn part(section: Section, pictures: &mut usize) -> Part {
+fn part(section: Section) -> Part {
     let mut pieces = Vec::new();
     for block in section.blocks {
         pieces.push(match block {
@@ -143,8 +142,7 @@ fn part(section: Section, pictures: &mut usize) -> Part {
                 }
             }
             Block::Picture(picture) => {
-                let file = picture_file(*pictures);
-                *pictures += 1;
+                let file = picture_file(picture.name);
                 Piece::Picture { file, title: clean(&picture.title), alt: clean(&picture.description) }
             }
         });
@@ -220,11 +218,15 @@ fn breakable(text: &str) -> String {
         let long = word.chars().count() > 12;
         let digits = word.chars().any(|c| c.is_ascii_digit());
         let mut run = 0;
+        let mut small = false;
         for c in word.chars() {
-            if long && run >= if digits { 4 } else { 20 } {
+            // `PointInTime` breaks where a new word begins in it
+            let begins = small && c.is_uppercase();
+            if long && (begins || run >= if digits { 4 } else { 18 }) {
                 out.push(MAY_BREAK);
                 run = 0;
             }
+            small = c.is_lowercase();
             out.push(c);
             run += 1;
             if long && !c.is_alphanumeric() {

@@ -29,7 +29,7 @@ fn pages(record: &Record) -> Vec<String> {
             }
         }
     }
-    let document = typeset(record, &[]).expect("it is set");
+    let document = typeset(record, &[], Letters::Known).expect("it is set");
     document
         .pages()
         .iter()
@@ -176,6 +176,36 @@ fn a_run_of_ten_thousand_moments_is_cut_and_says_so() {
 #[test]
 fn an_unfinished_run_without_a_line_has_a_pdf_too() {
     report(&record_of(&[]), &[]).expect("a PDF");
+}
+
+#[test]
+fn each_picture_stands_over_its_own_caption() {
+    let record = record(World::Sim);
+    let paper = serde_json::to_value(paper::paper(&record, &[])).expect("JSON");
+    let mut seen = 0;
+    for piece in
+        paper["sections"].as_array().into_iter().flatten().flat_map(|s| s["pieces"].as_array()).flatten()
+    {
+        if piece["type"] == "picture" {
+            let its =
+                pictures::all(&record).into_iter().find(|p| piece["title"] == *p.title).expect("a picture");
+            assert_eq!(piece["file"], paper::picture_file(its.name));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, pictures::all(&record).len());
+}
+
+#[test]
+fn ascii_alone_is_always_there_to_fall_back_on() {
+    let mut record = record(World::Sim);
+    record.identity.title = "Übung".to_owned();
+    let document = typeset(&record, &[], Letters::Ascii).expect("it is set");
+    assert!(document.pages().len() > 2);
+    let fonts = Fonts::get();
+    assert_eq!(fonts.spelled("Üb\u{200b}ung", Letters::Ascii), "[U+00DC]b\u{200b}ung");
+    assert_eq!(fonts.spelled("Übung", Letters::Known), "Übung");
+    export(&record, &[], Letters::Ascii).expect("a PDF");
 }
 
 /// Tools that redrill did not write look at this file: `tests/run` names it.

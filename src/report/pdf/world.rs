@@ -12,6 +12,9 @@ use typst::text::{Font, FontBook};
 use typst::utils::LazyHash;
 use typst::{Library, LibraryExt as _, World};
 
+use super::Letters;
+use super::paper::MAY_BREAK;
+
 /// The families that text may be set in; `report.typ` names them in this order.
 const FAMILIES: [&str; 3] = ["Libertinus Serif", "DejaVu Sans Mono", "New Computer Modern"];
 
@@ -37,9 +40,10 @@ impl Fonts {
     ///
     /// PDF/A allows neither characters without a glyph nor those of private use, and a name must not
     /// keep a report from being made.
-    pub(super) fn spelled(&self, text: &str) -> String {
+    pub(super) fn spelled(&self, text: &str, letters: Letters) -> String {
         let spell = |c: char| {
-            if c.is_ascii() || self.has(c) { c.to_string() } else { format!("[U+{:04X}]", u32::from(c)) }
+            let known = c.is_ascii() || c == MAY_BREAK || (letters == Letters::Known && self.has(c));
+            if known { c.to_string() } else { format!("[U+{:04X}]", u32::from(c)) }
         };
         text.chars().map(spell).collect()
     }
@@ -49,13 +53,10 @@ impl Fonts {
         let joins = matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}'
             | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe2f}');
         let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..);
-        // written by `paper` for "may break here"; the typesetter takes it out
-        let may_break = c == super::paper::MAY_BREAK;
-        may_break || (!joins && !private && self.covered(c))
+        !joins && !private && self.covered(c)
     }
 
     fn covered(&self, c: char) -> bool {
-        // only families where no shaping is needed to read the letters; upright, which every style falls back to
         FAMILIES.iter().any(|family| {
             self.book
                 .select_family(&family.to_lowercase())
