@@ -25,7 +25,6 @@ const CELL: usize = 1_500;
 #[derive(Debug, Serialize)]
 pub(super) struct Paper {
     title: String,
-    drill: String,
     run: String,
     world: Option<String>,
     tool: String,
@@ -96,8 +95,7 @@ pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
     let summary = first::summary(record);
     let title = if id.title.trim().is_empty() { "A run without a title" } else { &id.title };
     Paper {
-        title: clean(title),
-        drill: clean(&id.drill),
+        title: breakable(&clean(title)),
         run: breakable(&clean(id.run.as_str())),
         world: world_line(record.scope.world),
         tool: clean(&format!("{} {}", id.tool, id.tool_version)),

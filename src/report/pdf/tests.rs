@@ -197,6 +197,31 @@ fn each_picture_stands_over_its_own_caption() {
 }
 
 #[test]
+fn nothing_runs_over_the_right_margin() {
+    fn furthest(frame: &Frame, from: f64) -> f64 {
+        let ends = frame.items().map(|(at, item)| {
+            let x = from + at.x.to_mm();
+            match item {
+                FrameItem::Group(group) => furthest(&group.frame, x),
+                FrameItem::Text(text) => x + text.width().to_mm(),
+                _ => 0.0,
+            }
+        });
+        ends.fold(0.0, f64::max)
+    }
+    let mut record = record(World::Sim);
+    let long = "a1".repeat(300);
+    record.identity.title.clone_from(&long);
+    record.result.reasons = vec!["RestoreDBInstanceToPointInTime".repeat(20)];
+    record.run.calls.iter_mut().for_each(|c| c.request_id = Some(long.clone()));
+    let document = typeset(&record, &[], Letters::Known).expect("it is set");
+    for page in document.pages() {
+        let end = furthest(&page.frame, 0.0);
+        assert!(end > 150.0 && end < 192.5, "text ends {end} mm from the left edge");
+    }
+}
+
+#[test]
 fn ascii_alone_is_always_there_to_fall_back_on() {
     let mut record = record(World::Sim);
     record.identity.title = "Übung".to_owned();
