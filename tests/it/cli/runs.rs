@@ -311,3 +311,25 @@ fn ids_are_as_they_are_promised() {
     let tail = id.rsplit('-').next().expect("a tail");
     assert!(tail.len() == 6 && tail.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
 }
+
+#[test]
+fn a_run_is_exported_in_the_formats_of_other_tools() {
+    let (place, ids) = a_place_with_runs();
+    let export = |format: &str| place.run(&["report", &ids[1], "--export", format]).exits(0).stdout;
+    for (format, model) in [
+        ("oscal-ap", "assessment-plan"),
+        ("oscal-ar", "assessment-results"),
+        ("oscal-poam", "plan-of-action-and-milestones"),
+    ] {
+        let file: Value = serde_json::from_str(&export(format)).expect("OSCAL is JSON");
+        assert_eq!(file[model]["metadata"]["oscal-version"], "1.2.1", "{format}");
+        assert_eq!(export(format), export(format), "the same bytes every time");
+    }
+    for format in ["ocsf", "asff", "drata"] {
+        let file: Value = serde_json::from_str(&export(format)).expect("JSON");
+        assert!(file.is_array() || file["filedAt"].is_string(), "{format}");
+    }
+    assert!(export("junit").contains(r#"name="Recovery time objective"><failure"#));
+    assert!(export("vanta").starts_with("\"kind\",\"name\""));
+    assert_eq!(place.run(&["report", &ids[1], "--export", "junit", "--format", "json"]).code, 2);
+}
