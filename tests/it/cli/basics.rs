@@ -53,6 +53,7 @@ fn help_lists_every_command_once() {
             "sign-off",
             "init",
             "findings",
+            "reconcile",
             "mark",
             "confirm",
             "abort",
