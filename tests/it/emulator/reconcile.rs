@@ -107,3 +107,35 @@ async fn a_lost_answer_is_found_in_the_log_and_only_probable() {
     let counts = &r.lines[0]["counts"];
     assert_eq!((r.code, &counts["probable"], &counts["unexplained"]), (Some(0), &json!(1), &json!(0)), "{r}");
 }
+
+#[tokio::test]
+async fn a_trails_files_are_read_out_of_their_bucket() {
+    let Some(w) = World::start().await else { return };
+    let run = ran(&w, "ec2-instance-loss").await;
+    let calls = w.calls().await;
+    let records: Vec<Value> = calls.iter().enumerate().map(|(n, c)| record(n, c)).collect();
+    let day = format!("{}/{}/{}", &run[..4], &run[4..6], &run[6..8]);
+    let bucket = "shop-assets-123456789012";
+    let base = "audit/AWSLogs/123456789012/CloudTrail/us-east-1";
+    let half = records.len() / 2;
+    for (n, part) in [&records[..half], &records[half..]].into_iter().enumerate() {
+        w.put(bucket, &format!("{base}/{day}/{n}.json"), json!({ "Records": part }).to_string()).await;
+    }
+    // of another day, and no file of a trail at all
+    w.put(bucket, &format!("{base}/1999/01/01/0.json"), "{".to_owned()).await;
+    w.put(bucket, &format!("{base}/{day}/notes.txt"), "{".to_owned()).await;
+    let from = format!("s3://{bucket}/audit");
+    let same = w.go(["reconcile", &run, "--from", &from, "--output", "json"]).await;
+    assert_eq!(same.code, Some(0), "{same}");
+    let files: Vec<_> = same.lines[0]["source"]["files"].as_array().expect("files").iter().collect();
+    assert_eq!((files.len(), &same.lines[0]["counts"]["unexplained"]), (2, &json!(0)), "{files:?}");
+    assert!(files.iter().all(|f| f["sha256"].as_str().is_some_and(|h| h.len() == 64)), "{files:?}");
+
+    let none = w.go(["reconcile", &run, "--from", &format!("s3://{bucket}/elsewhere")]).await;
+    assert!(none.code == Some(2) && none.err.contains("holds no trail file"), "{none}");
+    let gone = w.go(["reconcile", &run, "--from", "s3://no-such-bucket-here/"]).await;
+    assert!(gone.code == Some(5) || gone.code == Some(2), "{gone}");
+    // the emulator is not AWS, and redrill does not pretend to look there
+    let lookup = w.go(["reconcile", &run, "--from", "lookup"]).await;
+    assert!(lookup.code == Some(2) && lookup.err.contains("did not touch AWS itself"), "{lookup}");
+}

@@ -170,6 +170,23 @@ impl World {
         text
     }
 
+    /// An object by hand; panics unless it is accepted.
+    pub async fn put(&self, bucket: &str, key: &str, body: String) {
+        let scope = "test/20260101/us-east-1/s3/aws4_request";
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client
+            .put(format!("{}/{bucket}/{key}", self.sandbox.endpoint))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .body(body)
+            .send()
+            .await
+            .expect("the emulator answers");
+        assert!(answer.status().is_success(), "{key}: {}", answer.status());
+    }
+
     /// EC2 by hand.
     pub async fn ec2(&self, pairs: &[(&str, &str)]) -> String {
         self.query("ec2", "2016-11-15", pairs).await
