@@ -1,7 +1,7 @@
 //! Signed checkpoints, taken while a run goes on and kept in its folder. A run goes on without them
 //! if they cannot be taken; the report then has a gap, and it is said once.
 
-use super::{CliError, keys, out};
+use super::{CliError, Global, keys, out};
 use crate::bundle;
 use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::keys::PrivateKey;
@@ -16,9 +16,9 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// With the state folder's key.
-    pub fn new(state: &std::path::Path, dir: &RunDir) -> Self {
-        let key = keys::checkpoint(state);
+    /// With the configured key, else the state folder's own.
+    pub fn new(global: &Global, dir: &RunDir) -> Self {
+        let key = keys::checkpoint(global);
         if let Err(e) = &key {
             out::note("no checkpoints are signed while this runs; the report will say so");
             out::error(e);

@@ -40,6 +40,18 @@ pub struct Evidence {
     pub timestamp_authority: Option<String>,
 }
 
+impl Evidence {
+    /// Files are named as seen from the configuration's folder, wherever redrill is called.
+    fn keys_beside(&mut self, config: &Path) {
+        let folder = config.parent().unwrap_or_else(|| Path::new(""));
+        for key in [&mut self.key, &mut self.checkpoint_key].into_iter().flatten() {
+            if !key.starts_with("arn:") {
+                *key = folder.join(&*key).to_string_lossy().into_owned();
+            }
+        }
+    }
+}
+
 /// Reads the named file, else `./redrill.toml`, else nothing.
 ///
 /// # Errors
@@ -47,7 +59,11 @@ pub struct Evidence {
 pub fn load(named: Option<&Path>) -> Result<Config, CliError> {
     let path = named.map_or_else(|| PathBuf::from(NAME), Path::to_path_buf);
     match std::fs::read_to_string(&path) {
-        Ok(text) => read(&path.display().to_string(), &text),
+        Ok(text) => {
+            let mut config = read(&path.display().to_string(), &text)?;
+            config.evidence.keys_beside(&path);
+            Ok(config)
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
         Err(e) => Err(CliError::usage(format!("the configuration {} cannot be read", path.display()))
             .because(e)
@@ -120,6 +136,20 @@ mod tests {
         assert_eq!(config.exercise.owner.as_deref(), Some("service owner"));
         assert_eq!((config.exercise.due_days.high, config.exercise.due_days.low), (3, 90));
         assert_eq!(config.frameworks[0].controls[0].cadence, "not set");
+    }
+
+    #[test]
+    fn keys_are_named_as_seen_from_the_configuration() {
+        let key = |config: &str, key: &str| {
+            let mut evidence = Evidence { key: Some(key.to_owned()), ..Evidence::default() };
+            evidence.keys_beside(Path::new(config));
+            evidence.key.unwrap()
+        };
+        assert_eq!(key("redrill.toml", "keys/a.pem"), "keys/a.pem");
+        assert_eq!(key("/etc/drills/redrill.toml", "keys/a.pem"), "/etc/drills/keys/a.pem");
+        assert_eq!(key("/etc/drills/redrill.toml", "/keys/a.pem"), "/keys/a.pem");
+        let arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd";
+        assert_eq!(key("/etc/drills/redrill.toml", arn), arn);
     }
 
     #[test]

@@ -9,16 +9,26 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::material::{Folder, optional};
-use super::{CliError, Global, keys};
+use super::signer::{KeyName, Signer};
+use super::{CliError, Global};
 use crate::bundle::{self, Files, Sources};
 use crate::evidence::Record;
-use crate::evidence::dsse::{Envelope, pae};
+use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::statement::digest;
 use crate::journal::runs::RunDir;
 
-/// The bundle of a finished run.
-pub fn bundle(global: &Global, dir: &RunDir, folder: &Folder, record: &Record) -> Result<Files, CliError> {
+/// Which key signed last, beside its public half in [`bundle::KEY`].
+const KEY_NAME: &str = "signing.name";
+
+/// The bundle of a finished run, signed by the key that is named, else by the configured one.
+pub fn bundle(
+    global: &Global,
+    dir: &RunDir,
+    folder: &Folder,
+    record: &Record,
+    key: Option<&str>,
+) -> Result<Files, CliError> {
     if record.result.verdict.is_none() {
         return Err(CliError::usage(format!(
             "run {} is not finished; a bundle is made of finished runs",
@@ -27,34 +37,74 @@ pub fn bundle(global: &Global, dir: &RunDir, folder: &Folder, record: &Record) -
         .hint(format!("go on with: redrill resume {0}, or: redrill rollback {0}", dir.id())));
     }
     let sources = Sources { files: folder.sources(dir)? };
+    let name = KeyName::chosen(global, key);
     // the key that signed it before, so that an unchanged run needs no private key
-    if let Some(pem) = optional(dir, bundle::KEY)?
-        && let Ok(key) = PublicKey::from_pem(&String::from_utf8_lossy(&pem))
+    let before = signed_before(dir, &name)?;
+    if let Some(key) = &before
+        && let Ok(files) = Unsigned::of(record, &sources, key)?.kept(dir, key)?
     {
-        let content = bundle::content(record, &sources, &key).map_err(unmade)?;
-        let payload = bundle::statement(record, &content).to_bytes();
-        if let Some(bytes) = optional(dir, &kept(&payload))?
-            && let Ok(envelope) = Envelope::from_bytes(&bytes)
-            && envelope.verify(&key).is_ok_and(|signed| signed == payload)
-        {
-            return Ok(bundle::sealed(content, &envelope));
-        }
+        return Ok(files);
     }
-    let key = keys::signing(&global.state)?;
-    let public = key.public();
-    let content = bundle::content(record, &sources, &public).map_err(unmade)?;
-    let payload = bundle::statement(record, &content).to_bytes();
-    let signature =
-        key.sign(&pae(&payload)).map_err(|e| CliError::internal("the key does not sign").because(e))?;
-    let envelope = Envelope::new(&payload, &public, &signature);
+    let signer = Signer::open(global, &name)?;
+    let key = signer.public();
+    if record.review.sign_offs.iter().any(|s| s.key == key.fingerprint()) {
+        return Err(CliError::refused(
+            "that key signed the review of this run; it cannot sign its bundle, too",
+        )
+        .hint("a bundle is signed by those who ran the drill"));
+    }
+    let unsigned = match Unsigned::of(record, &sources, key)?.kept(dir, key)? {
+        Ok(files) => return Ok(files),
+        Err(unsigned) => unsigned,
+    };
+    let envelope = signer.envelope(&unsigned.payload)?;
     let failed = |e| CliError::internal("the signature could not be kept").because(e);
-    dir.write(&kept(&payload), &envelope.to_bytes()).map_err(failed)?;
-    dir.write(bundle::KEY, public.to_pem().as_bytes()).map_err(failed)?;
-    Ok(bundle::sealed(content, &envelope))
+    dir.write(&kept(&unsigned.payload), &envelope.to_bytes()).map_err(failed)?;
+    dir.write(bundle::KEY, key.to_pem().as_bytes()).map_err(failed)?;
+    dir.write(KEY_NAME, name.to_string().as_bytes()).map_err(failed)?;
+    Ok(bundle::sealed(unsigned.content, &envelope))
 }
 
-fn unmade(e: bundle::BundleError) -> CliError {
-    CliError::internal("the bundle cannot be made").because(e)
+/// The public half of the key that signed this run's bundle before, if that is the key of this name. A
+/// file is opened each time: it has to be there.
+fn signed_before(dir: &RunDir, name: &KeyName) -> Result<Option<PublicKey>, CliError> {
+    let said = optional(dir, KEY_NAME)?;
+    let same = match name {
+        // runs signed before names were kept were signed by the state folder's own
+        KeyName::Own => said.is_none_or(|said| said == name.to_string().as_bytes()),
+        KeyName::File(_) => false,
+    };
+    if !same {
+        return Ok(None);
+    }
+    let pem = optional(dir, bundle::KEY)?;
+    Ok(pem.and_then(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)).ok()))
+}
+
+/// A bundle that lacks its signature.
+struct Unsigned {
+    content: Files,
+    payload: Vec<u8>,
+}
+
+impl Unsigned {
+    fn of(record: &Record, sources: &Sources, key: &PublicKey) -> Result<Self, CliError> {
+        let content = bundle::content(record, sources, key)
+            .map_err(|e| CliError::internal("the bundle cannot be made").because(e))?;
+        let payload = bundle::statement(record, &content).to_bytes();
+        Ok(Self { content, payload })
+    }
+
+    /// The bundle with the signature that this key made before, if it did.
+    fn kept(self, dir: &RunDir, key: &PublicKey) -> Result<Result<Files, Self>, CliError> {
+        let envelope = optional(dir, &kept(&self.payload))?.and_then(|b| Envelope::from_bytes(&b).ok());
+        Ok(match envelope {
+            Some(e) if e.verify(key).is_ok_and(|signed| signed == self.payload) => {
+                Ok(bundle::sealed(self.content, &e))
+            }
+            _ => Err(self),
+        })
+    }
 }
 
 fn kept(payload: &[u8]) -> String {

@@ -31,7 +31,8 @@ enum KeyType {
 }
 
 pub fn run(global: &Global, args: &InitArgs) -> Result<u8, CliError> {
-    let path = args.key.clone().unwrap_or_else(|| keys::signing_path(&global.state));
+    let configured = || global.settings.evidence.key.as_ref().map(PathBuf::from);
+    let path = args.key.clone().or_else(configured).unwrap_or_else(|| keys::signing_path(&global.state));
     let algorithm = match args.key_type {
         KeyType::Ed25519 => Algorithm::Ed25519,
         KeyType::P256 => Algorithm::P256,
@@ -39,7 +40,7 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<u8, CliError> {
     let passphrase = keys::passphrase();
     let key = keys::make(&path, algorithm, passphrase.as_deref())?.public();
     if args.key.is_none() {
-        let _made_or_there = keys::checkpoint(&global.state)?;
+        let _made_or_there = keys::checkpoint(global)?;
     }
     match global.output {
         Output::Text => {

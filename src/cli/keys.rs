@@ -1,14 +1,15 @@
 //! Signing keys on disk: `<state>/keys/signing.pem` and `checkpoint.pem`, for their owner only.
 //!
 //! The signing key signs bundles and may have a passphrase; the checkpoint key is always Ed25519 and
-//! has none, since it signs while a drill runs. Either is made when it is first needed, and said.
+//! has none, since it signs while a drill runs. Either is made when it is first needed, and said; one
+//! that the configuration names is never made on the way, and never replaced by another.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{CliError, out};
+use super::{CliError, Global, out};
 use crate::evidence::keys::{Algorithm, KeyError, PrivateKey};
 
 /// The variable that holds a key's passphrase.
@@ -19,7 +20,7 @@ pub fn signing_path(state: &Path) -> PathBuf {
     state.join("keys").join("signing.pem")
 }
 
-fn checkpoint_path(state: &Path) -> PathBuf {
+fn own_checkpoint_path(state: &Path) -> PathBuf {
     state.join("keys").join("checkpoint.pem")
 }
 
@@ -40,13 +41,40 @@ pub fn signing(state: &Path) -> Result<PrivateKey, CliError> {
     }
 }
 
-/// The key that signs checkpoints; made if there is none.
-pub fn checkpoint(state: &Path) -> Result<PrivateKey, CliError> {
-    let path = checkpoint_path(state);
-    match read(&path)? {
-        Some(key) => Ok(key),
-        None => make(&path, Algorithm::Ed25519, None),
+/// The key that signs checkpoints: the configured file, which has to be there, else the state
+/// folder's own, made if there is none.
+pub fn checkpoint(global: &Global) -> Result<PrivateKey, CliError> {
+    let Some(named) = &global.settings.evidence.checkpoint_key else {
+        let path = own_checkpoint_path(&global.state);
+        return match read(&path)? {
+            Some(key) => Ok(key),
+            None => make(&path, Algorithm::Ed25519, None),
+        };
+    };
+    let key = named_checkpoint(named)?;
+    if key.public().algorithm() != Algorithm::Ed25519 {
+        return Err(CliError::usage(format!(
+            "the key {named} cannot sign checkpoints: it is no Ed25519 key"
+        ))
+        .hint("`checkpoint_key` in the configuration takes one made by: redrill init --key FILE"));
     }
+    Ok(key)
+}
+
+fn named_checkpoint(named: &str) -> Result<PrivateKey, CliError> {
+    if named.starts_with("arn:") {
+        return Err(CliError::usage("checkpoints are signed on this machine; `checkpoint_key` takes a file")
+            .hint("a run must go on signing while AWS cannot be reached; only `key` may be in AWS KMS"));
+    }
+    self::named(Path::new(named))
+}
+
+/// A key that somebody named: it has to be there.
+pub fn named(path: &Path) -> Result<PrivateKey, CliError> {
+    read(path)?.ok_or_else(|| {
+        CliError::usage(format!("there is no key {}", path.display()))
+            .hint(format!("make one: redrill init --key {}", path.display()))
+    })
 }
 
 /// A passphrase from the environment.

@@ -36,6 +36,7 @@ mod sandbox;
 mod schema;
 mod session;
 mod sign_off;
+mod signer;
 mod verify;
 mod world;
 

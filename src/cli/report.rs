@@ -29,6 +29,9 @@ pub struct ReportArgs {
     /// into the run's own.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// The key that signs the bundle, if not the configured one or the state folder's own.
+    #[arg(long, value_name = "FILE", requires = "out")]
+    key: Option<String>,
 }
 
 /// The forms of a report.
@@ -107,7 +110,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
         Some(Form::Html) => out::print(&report::html::report(&record)),
         None => match &args.out {
             Some(place) => {
-                let files = hand_over::bundle(global, &dir, &folder, &record)?;
+                let files = hand_over::bundle(global, &dir, &folder, &record, args.key.as_deref())?;
                 hand_over::write(place, &files)?;
                 match global.output {
                     Output::Text => {

@@ -10,7 +10,7 @@ use clap::Args;
 use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, Output, out, plan, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, keys, out, plan, runtime, world};
 use crate::engine::People;
 use crate::journal::Mode;
 use crate::model::time::SystemClock;
@@ -91,6 +91,10 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
     }
     if is_plan && args.args.env.is_some() {
         return Err(CliError::usage("a plan has its environment already").hint("choose --env when planning"));
+    }
+    if global.settings.evidence.checkpoint_key.is_some() {
+        // a run that has begun goes on without checkpoints; one that has not must not begin
+        let _usable = keys::checkpoint(global)?;
     }
     runtime()?.block_on(async {
         let name =

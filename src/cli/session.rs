@@ -193,7 +193,7 @@ async fn work_on(
         ask_keys(control, Arc::clone(&waiting));
     }
     let view = RunView::of(&lines);
-    let checkpoints = Checkpoints::new(&global.state, dir);
+    let checkpoints = Checkpoints::new(global, dir);
     let show = tokio::spawn(show(global.output, watched, view, work.clock.clone(), waiting, checkpoints));
     let plan_sha256 = work.plan.sha256();
     let rto_ms = work.plan.drill.objectives.rto.ms();

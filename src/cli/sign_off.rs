@@ -1,17 +1,16 @@
 //! `redrill sign-off`: a reviewer accepts or rejects a finished run, with a key of their own.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::material::Folder;
+use super::material::{Folder, optional};
 use super::session::operator;
+use super::signer::{KeyName, Signer};
 use super::{CliError, Global, Output, keys, out, runs};
 use crate::bundle;
-use crate::evidence::dsse::{Envelope, pae};
+use crate::evidence::keys::PublicKey;
 use crate::evidence::review::NAME;
 use crate::evidence::statement::{self, SignOffPredicate, Statement};
-use crate::journal::runs as store;
+use crate::journal::runs::{self as store, RunDir};
 use crate::model::{Clock as _, time::SystemClock};
 
 /// Accept or reject a finished run, as a reviewer with a key of your own.
@@ -27,7 +26,7 @@ pub struct SignOffArgs {
     by: String,
     /// Your own key; make one with `redrill init --key FILE`.
     #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    key: String,
     /// You do not accept the result.
     #[arg(long)]
     reject: bool,
@@ -50,16 +49,11 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
         ))
         .hint(format!("go on with: redrill resume {}", dir.id())));
     }
-    let Some(key) = keys::read(&args.key)? else {
-        return Err(CliError::usage(format!("there is no key {}", args.key.display()))
-            .hint(format!("make one: redrill init --key {}", args.key.display())));
-    };
-    let public = key.public();
-    for own in [keys::read(&keys::signing_path(&global.state))?, Some(keys::checkpoint(&global.state)?)] {
-        if own.is_some_and(|own| own.public() == public) {
-            return Err(CliError::refused("that is the key of whoever runs the drills here")
-                .hint("a reviewer has a key of their own: redrill init --key FILE"));
-        }
+    let signer = Signer::open(global, &KeyName::read(&args.key))?;
+    let public = signer.public();
+    if own_keys(global, &dir)?.contains(public) {
+        return Err(CliError::refused("that is the key of whoever runs the drills here")
+            .hint("a reviewer has a key of their own: redrill init --key FILE"));
     }
     let who = operator();
     let predicate = SignOffPredicate {
@@ -74,13 +68,11 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
     let value =
         serde_json::to_value(&predicate).map_err(|e| CliError::internal("BUG: sign-off").because(e))?;
     let payload = Statement::new(statement::subjects(&files), statement::SIGN_OFF, value).to_bytes();
-    let signature =
-        key.sign(&pae(&payload)).map_err(|e| CliError::internal("the key does not sign").because(e))?;
+    let envelope = signer.envelope(&payload)?;
     let number = folder.sign_off_count() + 1;
     let failed = |e: store::RunsError| CliError::internal("the sign-off could not be kept").because(e);
     // the key first: a sign-off without one could not be read
     dir.write(&format!("{NAME}{number}.pub"), public.to_pem().as_bytes()).map_err(failed)?;
-    let envelope = Envelope::new(&payload, &public, &signature);
     dir.write(&format!("{NAME}{number}.dsse.json"), &envelope.to_bytes()).map_err(failed)?;
     let folder = Folder::read(&dir)?;
     let review = folder.record(&global.settings).review;
@@ -99,4 +91,17 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
         }
     }
     Ok(0)
+}
+
+/// The keys of those who run the drills here, and the one that signed this run's bundle, as far as they
+/// are there.
+fn own_keys(global: &Global, dir: &RunDir) -> Result<Vec<PublicKey>, CliError> {
+    let mut own = vec![keys::checkpoint(global)?.public()];
+    own.extend(keys::read(&keys::signing_path(&global.state))?.map(|key| key.public()));
+    if let Some(KeyName::File(path)) = global.settings.evidence.key.as_deref().map(KeyName::read) {
+        own.extend(keys::read(&path)?.map(|key| key.public()));
+    }
+    let signed = optional(dir, bundle::KEY)?;
+    own.extend(signed.and_then(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)).ok()));
+    Ok(own)
 }

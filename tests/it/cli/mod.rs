@@ -5,6 +5,7 @@ mod basics;
 mod check;
 mod evidence;
 mod findings;
+mod keys;
 mod people;
 mod reconcile;
 mod rehearse;
