@@ -83,7 +83,7 @@ pub fn content(record: &Record, sources: &Sources, key: &PublicKey) -> Result<Fi
     put(REPORT, report::json::report(record));
     put("report.schema.json", report::json::schema());
     put("report.html", report::html::report(record));
-    put("report.md", report::markdown::report(&record.run));
+    put("report.md", report::markdown::report(record));
     for form in report::forms::Form::ALL {
         put(&format!("form-{}.md", form.name()), report::forms::fill(form, record));
     }

@@ -106,7 +106,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     match args.format {
         Some(Form::Text) => out::print(&report::text::summary(view, None)),
         Some(Form::Json) => out::print(&report::json::report(&record)),
-        Some(Form::Markdown) => out::print(&report::markdown::report(view)),
+        Some(Form::Markdown) => out::print(&report::markdown::report(&record)),
         Some(Form::Html) => out::print(&report::html::report(&record)),
         None => match &args.out {
             Some(place) => {
@@ -131,7 +131,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
                 let failed =
                     |e| CliError::usage("the report cannot be written to the run's folder").because(e);
                 dir.write("report.json", report::json::report(&record).as_bytes()).map_err(failed)?;
-                dir.write("report.md", report::markdown::report(view).as_bytes()).map_err(failed)?;
+                dir.write("report.md", report::markdown::report(&record).as_bytes()).map_err(failed)?;
                 let paths = ["report.json", "report.md"].map(|n| dir.path().join(n));
                 match global.output {
                     Output::Text => {

@@ -314,7 +314,7 @@ fn write_reports(global: &Global, dir: &RunDir) -> Result<PathBuf, CliError> {
     let record = super::material::Folder::read(dir)?.record(&global.settings);
     dir.write("report.json", report::json::report(&record).as_bytes())
         .map_err(io("the report cannot be written"))?;
-    dir.write("report.md", report::markdown::report(&record.run).as_bytes())
+    dir.write("report.md", report::markdown::report(&record).as_bytes())
         .map_err(io("the report cannot be written"))?;
     Ok(dir.path().join("report.md"))
 }

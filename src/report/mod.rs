@@ -1,6 +1,7 @@
 //! Plans and runs written out: for the terminal, for machines, for people who were not there. Pure.
 //!
-//! Every report of a run is made from the [`crate::view`] alone, so it says the same whenever it is made.
+//! The terminal shows the [`crate::view`]; every other report of a run is made from its record, which is a
+//! fold of the same journal, so it says the same whenever it is made.
 //! Functions return text; the caller decides where it goes. What comes from elsewhere (names, tags,
 //! AWS's messages) is cleaned before it is written. Times are UTC and say so.
 
@@ -9,6 +10,7 @@ pub mod forms;
 pub mod html;
 pub mod json;
 pub mod markdown;
+mod page;
 #[cfg(feature = "pdf")]
 pub mod pdf;
 pub mod pictures;
@@ -53,7 +55,7 @@ pub fn escape(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '|' | '!' | '~' | '$' => {
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '!' | '~' | '$' => {
                 out.push('\\');
                 out.push(c);
             }

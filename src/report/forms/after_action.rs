@@ -1,6 +1,6 @@
 //! An after-action report: background, observations, recommendations, participants.
 
-use super::super::{escape, in_words, markdown};
+use super::super::{escape, in_words, page};
 use super::rows::{self, GAP, list, or_gap};
 use crate::evidence::Record;
 use crate::evidence::record::FindingSeverity;
@@ -28,7 +28,7 @@ pub(super) fn fill(r: &Record) -> String {
     ];
     part("Background", &rows::table(&["Item", "Entry"], &background));
     part("Objectives", &rows::objectives(r));
-    let mut seen = format!("{}\n\n", escape(&markdown::in_a_sentence(&r.run)));
+    let mut seen = format!("{}\n\n", escape(&page::in_a_sentence(&r.run)));
     let line = format!("Recovery time: {}.\n\n", rows::recovery_time(r));
     seen.push_str(&line);
     seen.push_str(&list(&rows::marks(r), "Marks of the clock: not recorded (gap)"));

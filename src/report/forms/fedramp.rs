@@ -1,6 +1,6 @@
 //! The 14 rows of FedRAMP's contingency plan test report.
 
-use super::super::{escape, health_name, markdown};
+use super::super::{escape, health_name, page};
 use super::rows::{self, GAP, lines, or_gap};
 use crate::evidence::Record;
 use crate::model::exercise::ExerciseKind;
@@ -83,7 +83,7 @@ fn activities(r: &Record) -> String {
 }
 
 fn analysis(r: &Record) -> String {
-    let mut out = vec![escape(&markdown::in_a_sentence(&r.run))];
+    let mut out = vec![escape(&page::in_a_sentence(&r.run))];
     out.extend(r.result.reasons.iter().map(|t| escape(t)));
     out.push(format!("Lessons: {}", lines(&rows::lessons(r))));
     out.join("<br>")

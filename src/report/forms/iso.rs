@@ -1,6 +1,6 @@
 //! A post-exercise report: outcomes, recommendations and actions against the aims.
 
-use super::super::{escape, in_words, markdown, time};
+use super::super::{escape, in_words, page, time};
 use super::rows::{self, GAP, list, or_gap};
 use crate::evidence::Record;
 use crate::model::exercise::ExerciseKind;
@@ -42,11 +42,8 @@ pub(super) fn fill(r: &Record) -> String {
     ];
     part("Scenario and aims", &rows::table(&["Item", "Entry"], &aims));
     part("Participants", &list(&rows::participants(r), GAP));
-    let verdict = format!(
-        "{}\n\nRecovery time: {}.\n\n",
-        escape(&markdown::in_a_sentence(&r.run)),
-        rows::recovery_time(r)
-    );
+    let verdict =
+        format!("{}\n\nRecovery time: {}.\n\n", escape(&page::in_a_sentence(&r.run)), rows::recovery_time(r));
     part("Outcomes", &format!("{verdict}{}", rows::objectives(r)));
     part("What was done", &list(&rows::method(r), "No step was run."));
     part("Recommendations and actions", &rows::findings(r));

@@ -89,7 +89,7 @@ pub fn fill(form: Form, record: &Record) -> String {
         "\n---\n\n{} Filled by {} {} from the record of run {}; times are UTC.\n",
         form.source(),
         escape(&record.identity.tool),
-        escape(&record.identity.tool_version),
+        escape(&record.made_by),
         escape(record.identity.run.as_str())
     );
     out.push_str(&line);

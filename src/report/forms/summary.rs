@@ -1,6 +1,6 @@
 //! One page for management: the answer, the figures, what to decide.
 
-use super::super::{escape, in_words, markdown};
+use super::super::{escape, in_words, page};
 use super::rows::{self, GAP, list};
 use crate::evidence::Record;
 use crate::evidence::record::{ControlOutcome, FindingSeverity};
@@ -9,7 +9,7 @@ use crate::evidence::record::{ControlOutcome, FindingSeverity};
 const SHOWN: usize = 8;
 
 pub(super) fn fill(r: &Record) -> String {
-    let mut out = format!("**{}**\n\n", escape(&markdown::in_a_sentence(&r.run)));
+    let mut out = format!("**{}**\n\n", escape(&page::in_a_sentence(&r.run)));
     let left = match r.safety.left_behind.len() {
         0 if r.safety.clean => "nothing".to_owned(),
         0 => "not known: the clean-up was not completed".to_owned(),

@@ -63,7 +63,7 @@ fn export(record: &Record, attachments: &[Attachment<'_>], letters: Letters) -> 
     let document = typeset(record, attachments, letters)?;
     let options = PdfOptions {
         ident: Smart::Custom(ident(record, attachments)),
-        creator: Smart::Custom(Some(format!("redrill {}", env!("CARGO_PKG_VERSION")))),
+        creator: Smart::Custom(Some(format!("redrill {}", record.made_by))),
         timestamp: Some(Timestamp::new_utc(date(record))),
         standards: PdfStandards::new(&[PdfStandard::A_3a, PdfStandard::Ua_1])
             .map_err(|e| PdfError::Export(e.message().to_string()))?,

@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::Attachment;
 use crate::evidence::Record;
-use crate::report::html::content::{Block, Cell, Kind, Section};
-use crate::report::html::{first, sections};
-use crate::report::{clean, time, world_line};
+use crate::report::page::content::{Block, Cell, Kind, Section};
+use crate::report::{clean, page, time, world_line};
 
 /// "May break here", inside long ids. `clean` takes it out of whatever comes from elsewhere, and the
 /// typesetter turns it into a place to break, so it is in no text of the PDF.
@@ -92,13 +91,12 @@ pub(super) fn attachment_file(number: usize) -> String {
 /// The paper of this record.
 pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
     let id = &record.identity;
-    let summary = first::summary(record);
-    let title = if id.title.trim().is_empty() { "A run without a title" } else { &id.title };
+    let summary = page::summary(record);
     Paper {
-        title: breakable(&clean(title)),
+        title: breakable(&page::title(record)),
         run: breakable(&clean(id.run.as_str())),
         world: world_line(record.scope.world),
-        tool: clean(&format!("{} {}", id.tool, id.tool_version)),
+        tool: clean(&format!("{} {}", id.tool, record.made_by)),
         finished: id.finished_at.map(time),
         sentence: breakable(&summary.sentence),
         tone: kind(summary.tone),
@@ -111,7 +109,7 @@ pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
         facts: summary.facts.iter().map(|(name, cell)| ((*name).to_owned(), text(cell))).collect(),
         left_behind: listed(summary.left_behind),
         findings: listed(summary.findings),
-        sections: sections(record).into_iter().map(part).collect(),
+        sections: page::sections(record).into_iter().map(part).collect(),
         attachments: attachments.iter().enumerate().map(|(n, a)| attached(n, a)).collect(),
     }
 }

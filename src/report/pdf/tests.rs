@@ -3,8 +3,9 @@
 use typst::layout::{Frame, FrameItem};
 
 use super::*;
-use crate::evidence::tests::record_of;
+use crate::evidence::tests::{made_up, record_of};
 use crate::model::World;
+use crate::report::tests::rows;
 use crate::view::tests::example;
 
 fn record(world: World) -> Record {
@@ -98,6 +99,19 @@ fn a_name_that_is_a_path_is_refused() {
     }
     let twice = [files(), files()].concat();
     assert!(matches!(report(&record(World::Aws), &twice), Err(PdfError::Attachment(_))));
+}
+
+#[test]
+fn the_pages_say_what_the_other_reports_say() {
+    let (_, record) = made_up().into_iter().find(|(name, _)| *name == "missed").expect("it is made up");
+    let text: String = pages(&record).concat();
+    let rows = rows(&record);
+    assert!(rows.len() > 50, "{}", rows.len());
+    for row in rows {
+        for cell in &row {
+            assert!(text.contains(&squeezed(cell)), "{cell} of {row:?} is not in report.pdf");
+        }
+    }
 }
 
 #[test]

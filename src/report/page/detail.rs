@@ -251,7 +251,8 @@ fn limits(r: &Record) -> Section {
 fn integrity(r: &Record) -> Section {
     let (i, id) = (&r.integrity, &r.identity);
     let mut facts: Vec<Fact> = vec![
-        ("Made by", text(format!("{} {}", id.tool, id.tool_version))),
+        ("Run by", text(format!("{} {}", id.tool, id.tool_version))),
+        ("This record made by", text(format!("{} {}", id.tool, r.made_by))),
         ("Format of the record", text(format!("{} {}", r.schema, r.v))),
         ("Drill file, SHA-256", id.drill_sha256.as_ref().map_or_else(|| maybe(None::<&str>), code)),
         ("Plan, SHA-256", code(&id.plan_sha256)),

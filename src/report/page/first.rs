@@ -1,12 +1,12 @@
 //! The first screen: what was tested, when, by whom, how it came out, what was left behind and found.
 
-use super::super::{clean, in_words, markdown, time};
-use super::Kind;
-use super::content::{Cell, Fact, code, gap, text};
+use super::super::{clean, in_words, time};
+use super::content::{Cell, Fact, Kind, code, gap, text};
 use crate::evidence::Record;
 use crate::evidence::record::{ControlOutcome, FindingSeverity, Status};
 use crate::journal::Verdict;
 use crate::model::World;
+use crate::view::RunView;
 
 /// A figure that everybody looks for first.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(in crate::report) struct Summary {
 pub(in crate::report) fn summary(record: &Record) -> Summary {
     let found = record.findings.iter().map(|f| format!("{} {} ({})", f.id, f.title, f.severity.name()));
     Summary {
-        sentence: clean(&markdown::in_a_sentence(&record.run)),
+        sentence: clean(&in_a_sentence(&record.run)),
         tone: tone(record.result.verdict),
         reasons: record.result.reasons.iter().map(|r| clean(r)).collect(),
         cards: vec![
@@ -45,6 +45,34 @@ pub(in crate::report) fn summary(record: &Record) -> Summary {
         facts: facts(record),
         left_behind: record.safety.left_behind.iter().map(|l| clean(l)).collect(),
         findings: found.map(|f| clean(&f)).collect(),
+    }
+}
+
+/// What a manager reads.
+pub(in crate::report) fn in_a_sentence(view: &RunView) -> String {
+    let rta = view.measured.as_ref().and_then(|m| m.judged_ms).map(in_words);
+    let rto = view.measured.as_ref().map(|m| in_words(m.rto_ms)).unwrap_or_default();
+    match (view.verdict, rta) {
+        (None, _) => "The run is not finished.".to_owned(),
+        (Some(Verdict::Passed), Some(rta)) => format!("Passed: recovered in {rta}; the objective is {rto}."),
+        (Some(Verdict::Passed), None) => "Passed: the service survived the fault.".to_owned(),
+        (Some(Verdict::ObjectiveMissed), Some(rta)) => {
+            format!("Objective missed: recovered in {rta}; the objective is {rto}.")
+        }
+        (Some(verdict), _) => match verdict {
+            Verdict::Passed | Verdict::ObjectiveMissed => "Objective missed.",
+            Verdict::Refused => "Refused: the drill was not allowed to start. Nothing was changed.",
+            Verdict::NotSteady => {
+                "Not started: the service was not healthy to begin with. Nothing was changed."
+            }
+            Verdict::NotRecovered => "Not recovered within the time that the drill allows.",
+            Verdict::NoImpact => "Not tested: no probe saw the fault.",
+            Verdict::Stopped => "Stopped before its end and rolled back.",
+            Verdict::Failed => "Failed: a step did not work.",
+            Verdict::Inconclusive => "Inconclusive: what decides could not be read.",
+            Verdict::Stuck => "A person is needed: something could not be put back.",
+        }
+        .to_owned(),
     }
 }
 

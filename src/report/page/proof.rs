@@ -1,6 +1,6 @@
 //! What an auditor asks first: objectives, the clock, controls, findings, scope, people, conditions.
 
-use super::super::{in_words, mark_label, pictures, time, timeline};
+use super::super::{in_words, lower, mark_label, pictures, time, timeline};
 use super::content::{
     Cell, Fact, Section, code, exact, gap, json, maybe, moment, outcome, pairs, severity, status, text, took,
 };
@@ -241,16 +241,13 @@ fn people(r: &Record) -> Section {
     let processes = r.run.processes.iter().map(|p| {
         vec![
             text(exact(p.at)),
-            text(super::super::lower(p.mode)),
+            text(lower(p.mode)),
             text(format!("{}@{}", p.user, p.host)),
             text(format!("redrill {}, process {}", p.redrill, p.pid)),
         ]
     });
-    let marks = r
-        .run
-        .marks
-        .iter()
-        .map(|m| vec![text(exact(m.at)), text(super::super::lower(m.mark)), text(&m.by), text(&m.note)]);
+    let marks =
+        r.run.marks.iter().map(|m| vec![text(exact(m.at)), text(lower(m.mark)), text(&m.by), text(&m.note)]);
     Section::new("people", "People and authority")
         .facts(vec![
             ("Kind of exercise", maybe(a.exercise_type.map(|k| k.name()))),
