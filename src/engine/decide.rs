@@ -9,6 +9,7 @@ use crate::catalog;
 use crate::catalog::action::Reversibility;
 use crate::drill::{Impact, Role};
 use crate::journal::{Event, Mode, StopCause};
+use crate::model::time::in_words;
 use crate::model::{Dur, EffectCertainty, Health, Stage, StepId};
 use crate::plan::PlannedStep;
 
@@ -138,8 +139,8 @@ pub const UNREADABLE: &str = "a probe that decides could not be read";
 
 fn gave_up_text(state: &RunState, now: i64, give_up: Dur) -> String {
     match state.unreadable(now) {
-        Some(probe) => format!("{UNREADABLE}: `{probe}`, until give_up after {give_up}"),
-        None => format!("not recovered by give_up, {give_up} after T0"),
+        Some(probe) => format!("{UNREADABLE}: `{probe}`, until give_up after {}", in_words(give_up.ms())),
+        None => format!("not recovered by give_up, {} after T0", in_words(give_up.ms())),
     }
 }
 
@@ -227,7 +228,8 @@ fn forward(state: &RunState, now: i64) -> Decision {
             }
             let limit = since + state.plan.drill.impact_timeout.ms();
             if now >= limit {
-                let text = format!("no probe saw the fault within {}", state.plan.drill.impact_timeout);
+                let within = in_words(state.plan.drill.impact_timeout.ms());
+                let text = format!("no probe saw the fault within {within}");
                 return Decision::stop(StopCause::NoImpact, text);
             }
             Decision::wait_until(limit)

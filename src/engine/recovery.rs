@@ -551,7 +551,7 @@ impl Facts {
             notes.push(format!("the local clock is {by} {word} AWS's; alarm times are put right by that"));
         }
         if times.t7.is_none() && self.last - t0 >= params.give_up_ms {
-            notes.push(format!("not recovered within {}", in_words(params.give_up_ms)));
+            notes.push(format!("no recovery was seen within {}", in_words(params.give_up_ms)));
         }
     }
 }

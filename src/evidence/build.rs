@@ -18,6 +18,7 @@ use crate::catalog::action::Reversibility;
 use crate::drill::{Drill, ProbeUse, RtoClock, Select};
 use crate::journal::{Line, Mark, Mode, Verdict};
 use crate::model::exercise::Exercise;
+use crate::model::time::in_words;
 use crate::model::{Dur, Health, OneOrMany, RunId, Stage, World};
 use crate::plan::Plan;
 use crate::view::{CellView, Ending, ProbeView, RunView};
@@ -215,7 +216,7 @@ fn conditions(drill: Option<&Drill>, exercise: &Exercise, run: &RunView) -> Cond
         let l = &d.limits;
         limits.push(format!("accounts: {}", l.accounts.join(", ")));
         limits.push(format!("regions: {}", l.regions.join(", ")));
-        limits.push(format!("at most {} targets", l.max_targets));
+        limits.push(format!("at most {} target{}", l.max_targets, if l.max_targets == 1 { "" } else { "s" }));
         limits.extend(l.max_percent.map(|p| format!("at most {p} % of the population")));
         let tags = |tags: &BTreeMap<String, OneOrMany>| {
             let all: Vec<String> =
@@ -234,7 +235,7 @@ fn conditions(drill: Option<&Drill>, exercise: &Exercise, run: &RunView) -> Cond
             if d.allow_irreversible { "allowed" } else { "refused" }
         ));
         for s in &d.stop {
-            let after = s.for_.map_or_else(String::new, |f| format!(" for {f}"));
+            let after = s.for_.map_or_else(String::new, |f| format!(" for {}", in_words(f.ms())));
             abort_conditions.push(format!("{} ({}) unhealthy{after}: stop and roll back", s.name, s.probe));
         }
     }

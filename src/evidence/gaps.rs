@@ -137,7 +137,7 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         r.integrity.reconciliation.is_none(),
         "integrity",
         "a comparison with CloudTrail",
-        "not part of this version of redrill",
+        "`redrill reconcile RUN`, after a run on AWS",
     );
     gap(
         r.integrity.publication.is_none(),

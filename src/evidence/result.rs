@@ -45,8 +45,11 @@ pub(super) fn objectives(
         out.push(ObjectiveResult {
             key: "data".to_owned(),
             name: "Checks after the recovery".to_owned(),
-            expected: format!("all {} pass", checks.len()),
-            actual: format!("{good} of {} passed", checks.len()),
+            expected: "all pass".to_owned(),
+            actual: match checks.iter().filter(|c| c.status == Status::NotTested).count() {
+                0 => format!("{good} of {} passed", checks.len()),
+                open => format!("{good} of {} passed, {open} not tested", checks.len()),
+            },
             status: held(if bad { Some(false) } else { (good == checks.len()).then_some(true) }),
         });
     }
@@ -109,6 +112,7 @@ fn clean(run: &RunView, safety: &Safety) -> ObjectiveResult {
         expected: "nothing left behind".to_owned(),
         actual: match safety.left_behind.len() {
             0 if safety.clean => "nothing left behind".to_owned(),
+            0 if !changed => "nothing was changed".to_owned(),
             0 => "the clean-up was not completed".to_owned(),
             n => format!("{n} left behind"),
         },

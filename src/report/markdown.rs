@@ -3,7 +3,7 @@
 //! Says what the web page and the PDF say, in the same words and order: all are made of `report::page`. Only
 //! the pictures are missing; their figures are in the tables. Nothing from elsewhere is markup here.
 
-use super::page::content::{Block, Cell, Section};
+use super::page::content::{Block, Cell, Kind, Section};
 use super::page::{self, Summary};
 use super::{escape, world_line};
 use crate::evidence::Record;
@@ -67,7 +67,13 @@ fn section(out: &mut String, section: &Section) {
     }
 }
 
+/// What machines take reads best as it stands, where nothing in it could end the code.
 fn cell(cell: &Cell) -> String {
+    let plain = |c: char| (c.is_ascii_graphic() || c == ' ') && !"`|<>&\\".contains(c);
+    let short = |text: &str| !text.trim().is_empty() && text != "–";
+    if cell.kind == Kind::Code && short(&cell.text) && cell.text.chars().all(plain) {
+        return format!("`{}`", cell.text.trim());
+    }
     escape(&cell.text)
 }
 

@@ -21,7 +21,7 @@ pub mod timeline;
 use chrono::{DateTime, Utc};
 
 pub use crate::model::time::in_words;
-use crate::model::{Health, World};
+use crate::model::{Health, Stage, World};
 use crate::view::{CellView, Ending, RunView, Status, StepView};
 
 /// A time as reports write it: `2026-11-21 01:36:17 UTC`.
@@ -70,9 +70,10 @@ pub fn world_line(world: World) -> Option<String> {
     (world != World::Aws).then(|| format!("world: {world} — leaves every control not tested"))
 }
 
-/// What a mark means.
-pub fn mark_name(mark: &str) -> &str {
+/// What a mark means in this run.
+fn mark_name<'a>(view: &RunView, mark: &'a str) -> &'a str {
     match mark {
+        "t0" if !view.has_fault() => "recovery begun",
         "t0" => "fault effective",
         "t1" => "detected",
         "t2" => "acknowledged",
@@ -99,8 +100,8 @@ fn lower(name: impl std::fmt::Debug) -> String {
 }
 
 /// `T4 restore requested` for `t4`.
-fn mark_label(mark: &str) -> String {
-    format!("{} {}", mark.to_uppercase(), mark_name(mark))
+fn mark_label(view: &RunView, mark: &str) -> String {
+    format!("{} {}", mark.to_uppercase(), mark_name(view, mark))
 }
 
 /// The RTA with its interval: `21 min 46 s (between 21 min 44 s and 21 min 46 s)`.
@@ -153,7 +154,12 @@ fn cell_status(step: &StepView, cell: &CellView) -> String {
         Some(Ending::Undoing { error: Some(error), .. }) => Some(format!("undo not finished: {error}")),
         Some(Ending::Undoing { .. }) => Some("undo not finished".to_owned()),
         Some(Ending::Undone { how, proof, .. }) => {
-            let word = if how == "already" { "was back already" } else { "put back" };
+            let word = match (how.as_str(), step.stage == Some(Stage::Recovery)) {
+                ("already", true) => "nothing to take back",
+                ("already", false) => "was back already",
+                (_, true) => "taken back",
+                _ => "put back",
+            };
             Some(if proof.is_empty() { word.to_owned() } else { format!("{word} ({proof})") })
         }
         Some(Ending::Kept { .. }) => Some("result kept".to_owned()),

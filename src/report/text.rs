@@ -57,7 +57,7 @@ pub fn summary(view: &RunView, report: Option<&str>) -> String {
         if !m.phases.is_empty() {
             out.push_str("\nphases\n");
             for phase in &m.phases {
-                let name = format!("{} to {}", mark_label(&phase.from), mark_label(&phase.to));
+                let name = format!("{} to {}", mark_label(view, &phase.from), mark_label(view, &phase.to));
                 line(&mut out, &format!("  {name:<52}{:>20}", in_words(phase.ms)));
             }
         }

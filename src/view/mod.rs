@@ -113,12 +113,12 @@ impl RunView {
         let mut out = Vec::new();
         for stuck in &self.stuck {
             let step = stuck.step.as_ref().map_or("the clean-up", |s| s.as_str());
-            out.push(format!(
-                "STUCK: {step}{}: {}. {}",
-                on(stuck.target.as_deref()),
-                stuck.error,
-                stuck.hint
-            ));
+            // a step's own words name it already
+            let what = match &stuck.step {
+                Some(_) if stuck.error.starts_with("step `") => String::new(),
+                _ => format!("{step}{}: ", on(stuck.target.as_deref())),
+            };
+            out.push(format!("STUCK: {what}{}. What to do: {}", stuck.error, stuck.hint));
         }
         for (step, cell) in self.cells() {
             if matches!(cell.ending, Some(Ending::Undoing { .. })) {
@@ -132,6 +132,18 @@ impl RunView {
             out.push(format!("still tagged redrill:held: {}", self.held.join(", ")));
         }
         out
+    }
+
+    /// What went wrong in which step, in the steps' own words.
+    pub fn failures(&self) -> Vec<String> {
+        let on = |target: Option<&str>| target.map(|t| format!(" on {t}")).unwrap_or_default();
+        let failed = self.cells().filter_map(|(step, cell)| Some((step, cell, cell.error.as_ref()?)));
+        failed.map(|(step, cell, error)| format!("{step}{}: {error}", on(cell.target.as_deref()))).collect()
+    }
+
+    /// Whether something was broken on purpose; else the clock starts with the recovery.
+    pub fn has_fault(&self) -> bool {
+        self.steps.iter().any(|s| s.stage == Some(Stage::Fault))
     }
 
     fn cells(&self) -> impl Iterator<Item = (&StepId, &CellView)> {

@@ -2,8 +2,8 @@
 
 use super::RunView;
 use crate::journal::{Event, Mark, Mode, Phase};
-use crate::model::Health;
 use crate::model::time::in_words;
+use crate::model::{Health, Stage};
 
 fn on(target: Option<&String>) -> String {
     target.map(|t| format!(" on {t}")).unwrap_or_default()
@@ -79,10 +79,16 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             format!("undo of {step}{} failed: {error}", on(target.as_ref()))
         }
         Event::UndoDone { step, target, how, .. } => {
+            let recovers = view.steps.iter().any(|s| s.id == *step && s.stage == Some(Stage::Recovery));
             format!(
                 "{step}{} {}",
                 on(target.as_ref()),
-                if how == "already" { "was back already" } else { "put back" }
+                match (how.as_str(), recovers) {
+                    ("already", true) => "left nothing to take back",
+                    ("already", false) => "was back already",
+                    (_, true) => "taken back",
+                    _ => "put back",
+                }
             )
         }
         Event::Kept { step, target, .. } => format!("result of {step}{} kept", on(target.as_ref())),

@@ -252,7 +252,7 @@ async fn what_does_not_recover_is_given_up_and_put_back() {
     let bench = Bench::new(&drill("/health", &text)).await;
     let before = bench.sim.snapshot();
     let (ended, _) = Play::start(&bench).ends_with(11).await;
-    assert!(ended.reasons[0].contains("5m after T0"), "{:?}", ended.reasons);
+    assert!(ended.reasons[0].contains("5 min after T0"), "{:?}", ended.reasons);
     assert_eq!(before, bench.sim.snapshot());
 }
 

@@ -23,7 +23,7 @@ const RESTORE: &str = "objectives: { rto: 1h }
 targets: { it: { resource: rds.instance, tags: { role: orders } } }
 recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]";
 
-async fn association(bench: &Bench, subnet: &str) -> (String, String) {
+pub async fn association(bench: &Bench, subnet: &str) -> (String, String) {
     let filter = redrill::cloud::Filter::default();
     let tables = bench.sim.cloud().reads.ec2.route_tables(&filter, None).await.expect("reads").items;
     let on = tables.iter().find_map(|t| {

@@ -14,6 +14,7 @@ mod engine_stops;
 mod engine_time;
 mod engine_undo;
 mod generated;
+mod golden;
 mod play;
 mod postgres;
 mod shipped;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redrill::cloud::{Cloud, Mutation};
-use redrill::engine::{self, Control, Ended, EngineError, People};
+use redrill::engine::{self, Control, Ended, EngineError, People, Setup};
 use redrill::journal::runs::RunDir;
 use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Event, Inbox, Line, Mode};
@@ -51,12 +51,19 @@ impl Play {
     }
 
     fn with(bench: &Bench, cloud: Cloud, people: People, inbox: Option<Arc<dyn Inbox>>) -> Self {
+        Self::set(bench, cloud, |setup| {
+            setup.people = people;
+            setup.inbox = inbox;
+        })
+    }
+
+    /// With anything else that the engine is given.
+    pub fn set(bench: &Bench, cloud: Cloud, change: impl FnOnce(&mut Setup)) -> Self {
         let journal = Arc::new(MemoryJournal::new());
         let mut setup = bench.setup(Mode::Run, Arc::clone(&journal), vec![], cloud);
         let (watcher, lines) = mpsc::unbounded_channel();
         setup.watcher = Some(watcher);
-        setup.people = people;
-        setup.inbox = inbox;
+        change(&mut setup);
         let (control, receiver) = mpsc::channel(8);
         let handle = tokio::spawn(engine::run(setup, receiver));
         Self { control, journal, lines, handle }

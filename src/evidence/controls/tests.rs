@@ -76,6 +76,28 @@ fn every_action_and_every_probe_is_in_the_table_and_nothing_else() {
 }
 
 #[test]
+fn what_shows_a_control_is_a_place_in_the_record() {
+    fn there(value: &serde_json::Value, path: &[&str]) -> bool {
+        match (path, value) {
+            ([], _) => true,
+            // an empty list has no member to look into
+            (_, serde_json::Value::Array(items)) => items.first().is_none_or(|v| there(v, path)),
+            ([name, rest @ ..], value) => value.get(name).is_some_and(|v| there(v, rest)),
+        }
+    }
+    let record = serde_json::to_value(restored()).expect("a record serialises");
+    let mut seen = 0;
+    for control in built_in().iter().flat_map(|f| &f.controls) {
+        for path in control.shows.iter().flat_map(|s| s.split('`').skip(1).step_by(2)) {
+            let parts: Vec<&str> = path.split('.').collect();
+            assert!(there(&record, &parts), "{}: {path}", control.id);
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
 fn every_framework_is_there_and_every_control_can_be_told_from_the_others() {
     let keys: Vec<&str> = built_in().iter().map(|f| f.key.as_str()).collect();
     assert_eq!(

@@ -103,7 +103,7 @@ pub fn find(record: &Record, annotations: &[Annotation], defaults: &Defaults) ->
             Medium,
             verdict.name(),
             format!("The drill ended as {}", verdict.name()),
-            record.result.reasons.join("; "),
+            [record.result.reasons.clone(), record.run.failures()].concat().join("; "),
         );
     }
     for c in record.checks.iter().filter(|c| c.status == Status::NotSatisfied) {

@@ -153,7 +153,7 @@ pub(super) fn method(r: &Record) -> Vec<String> {
 /// The clock's marks.
 pub(super) fn marks(r: &Record) -> Vec<String> {
     let marks = r.run.measured.iter().flat_map(|m| &m.marks);
-    marks.map(|(name, at)| format!("{}: {}", mark_label(name), time(*at))).collect()
+    marks.map(|(name, at)| format!("{}: {}", mark_label(&r.run, name), time(*at))).collect()
 }
 
 /// The RTA against the RTO, in a sentence.

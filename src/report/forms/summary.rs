@@ -10,17 +10,16 @@ const SHOWN: usize = 8;
 
 pub(super) fn fill(r: &Record) -> String {
     let mut out = format!("**{}**\n\n", escape(&page::in_a_sentence(&r.run)));
-    let left = match r.safety.left_behind.len() {
-        0 if r.safety.clean => "nothing".to_owned(),
-        0 => "not known: the clean-up was not completed".to_owned(),
-        n => format!("{n}, see below"),
-    };
+    let mut left = page::left_in_words(r);
+    if !r.safety.left_behind.is_empty() {
+        left.push_str(", see below");
+    }
     let loss = r.result.objectives.iter().find(|o| o.key == "rpo");
     let loss = loss.map_or_else(
         || "not measured; the drill names no objective".to_owned(),
         |o| escape(&format!("{}: {}; {}", o.expected, o.actual, o.status.name())),
     );
-    let outage = if r.measures.outage { "yes" } else { "none seen" };
+    let outage = page::outage_in_words(r).unwrap_or("not measured");
     let of = |s: FindingSeverity| r.findings.iter().filter(|f| f.severity == s).count();
     let control = |o: ControlOutcome| r.controls.iter().filter(|c| c.outcome == o).count();
     let reviewed = if r.review.independent { "accepted" } else { GAP };

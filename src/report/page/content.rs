@@ -148,7 +148,12 @@ pub(in crate::report) fn maybe(text: Option<impl Display>) -> Cell {
 
 /// A duration, or that it was not measured.
 pub(in crate::report) fn took(ms: Option<i64>) -> Cell {
-    ms.map_or_else(|| Cell { text: "not measured".to_owned(), kind: Kind::Gap }, |ms| text(in_words(ms)))
+    known(ms.map(in_words))
+}
+
+/// What was measured, or that it was not.
+pub(in crate::report) fn known(what: Option<impl Display>) -> Cell {
+    what.map_or_else(|| Cell { text: "not measured".to_owned(), kind: Kind::Gap }, text)
 }
 
 /// A time to the millisecond, or a dash.

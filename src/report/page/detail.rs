@@ -93,7 +93,16 @@ fn safety(r: &Record) -> Section {
         )
         .facts(vec![
             ("Targets that the plan names", text(s.targets)),
-            ("Clean (T8 reached)", text(if s.clean { "yes" } else { "no" })),
+            (
+                "Clean (T8)",
+                text(if s.clean {
+                    "yes"
+                } else if r.run.calls.is_empty() {
+                    "nothing was changed"
+                } else {
+                    "no"
+                }),
+            ),
             ("Steady state after the clean-up", text(after)),
             (
                 "Still tagged redrill:held",
@@ -192,7 +201,7 @@ fn calls(r: &Record) -> Section {
         ]
     });
     Section::new("calls", "Changes sent")
-        .text("Every mutating call, with the request id under which CloudTrail has it.")
+        .text("Every mutating call with its request id. CloudTrail has the calls that went to AWS under the same ids.")
         .table(
             "Calls",
             &["Line", "Sent", "Operation", "For", "Step", "Attempt", "Request id", "Answer"],

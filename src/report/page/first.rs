@@ -33,7 +33,7 @@ pub(in crate::report) fn summary(record: &Record) -> Summary {
     Summary {
         sentence: clean(&in_a_sentence(&record.run)),
         tone: tone(record.result.verdict),
-        reasons: record.result.reasons.iter().map(|r| clean(r)).collect(),
+        reasons: reasons(record),
         cards: vec![
             verdict(record),
             rto(record),
@@ -73,6 +73,39 @@ pub(in crate::report) fn in_a_sentence(view: &RunView) -> String {
             Verdict::Stuck => "A person is needed: something could not be put back.",
         }
         .to_owned(),
+    }
+}
+
+/// Why it came out so; where a step failed, in its own words.
+fn reasons(r: &Record) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let failures = match r.result.verdict {
+        Some(Verdict::Failed | Verdict::Stuck) => r.run.failures(),
+        _ => Vec::new(),
+    };
+    let more = failures.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| format!("and {more} more, see the steps"));
+    r.result.reasons.iter().chain(failures.iter().take(SHOWN)).chain(&more).map(|t| clean(t)).collect()
+}
+
+/// What was left behind, in a few words.
+pub(in crate::report) fn left_in_words(r: &Record) -> String {
+    match (r.safety.left_behind.len(), r.safety.clean) {
+        (0, true) => "nothing".to_owned(),
+        (0, false) if r.run.calls.is_empty() => "nothing was changed".to_owned(),
+        (0, false) => "the clean-up was not completed".to_owned(),
+        (n, _) => n.to_string(),
+    }
+}
+
+/// Whether clients saw an outage. Before the clock starts there is none that the run could have caused,
+/// whatever was seen.
+pub(in crate::report) fn outage_in_words(r: &Record) -> Option<&'static str> {
+    let began = r.run.measured.as_ref().is_some_and(|m| m.marks.contains_key("t0"));
+    match (r.measures.outage, began) {
+        (true, _) => Some("yes"),
+        (false, true) => Some("no"),
+        (false, false) => None,
     }
 }
 
@@ -133,12 +166,12 @@ fn left(r: &Record) -> Card {
     let name = "Left behind";
     let kept = r.safety.kept.len();
     let kept = if kept > 0 { format!("{kept} kept on purpose") } else { String::new() };
-    match (r.safety.left_behind.len(), r.safety.clean) {
-        (0, true) => card(name, Kind::Good, "nothing", kept),
-        (0, false) if r.run.calls.is_empty() => card(name, Kind::Open, "nothing was changed", kept),
-        (0, false) => card(name, Kind::Bad, "the clean-up was not completed", kept),
-        (n, _) => card(name, Kind::Bad, n.to_string(), kept),
-    }
+    let kind = match (r.safety.left_behind.is_empty(), r.safety.clean) {
+        (true, true) => Kind::Good,
+        (true, false) if r.run.calls.is_empty() => Kind::Open,
+        _ => Kind::Bad,
+    };
+    card(name, kind, left_in_words(r), kept)
 }
 
 fn findings(r: &Record) -> Card {

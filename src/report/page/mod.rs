@@ -10,7 +10,7 @@ mod first;
 mod proof;
 
 use self::content::Section;
-pub(super) use self::first::{Summary, in_a_sentence, summary};
+pub(super) use self::first::{Summary, in_a_sentence, left_in_words, outage_in_words, summary};
 use super::clean;
 use crate::evidence::Record;
 

@@ -2,8 +2,10 @@
 
 use super::super::{in_words, lower, mark_label, pictures, time, timeline};
 use super::content::{
-    Cell, Fact, Section, code, exact, gap, json, maybe, moment, outcome, pairs, severity, status, text, took,
+    Cell, Fact, Section, code, exact, gap, json, known, maybe, moment, outcome, pairs, severity, status,
+    text, took,
 };
+use super::outage_in_words;
 use crate::evidence::Record;
 use crate::evidence::record::Selection;
 use crate::model::exercise::Document;
@@ -22,7 +24,9 @@ fn objectives(r: &Record) -> Section {
         .iter()
         .map(|o| vec![text(&o.name), text(&o.expected), text(&o.actual), status(o.status)]);
     let criteria = o.criteria.iter().map(|c| {
-        let held = if c.part == "steady-state" { in_words(c.hold_ms) } else { String::new() };
+        // only what clients feel has to hold
+        let holds = c.part == "steady-state" && c.role == "client";
+        let held = if holds { in_words(c.hold_ms) } else { String::new() };
         vec![
             text(&c.name),
             code(&c.probe),
@@ -33,7 +37,12 @@ fn objectives(r: &Record) -> Section {
             text(held),
         ]
     });
-    let from = if o.clock == "declaration" { "the declaration (T3)" } else { "the fault's effect (T0)" };
+    let began = r.run.measured.as_ref().is_some_and(|m| m.marks.contains_key("t0"));
+    let from = match o.clock.as_str() {
+        "declaration" => "the declaration (T3)",
+        _ if began && !r.run.has_fault() => "the start of the recovery (T0): there was no fault",
+        _ => "the fault's effect (T0)",
+    };
     Section::new("objectives", "Objectives")
         .table(
             "Each objective and how it came out",
@@ -65,12 +74,11 @@ fn clock(r: &Record) -> Section {
     let t0 = measured.and_then(|m| m.marks.get("t0")).copied();
     let marks = measured.iter().flat_map(|m| &m.marks).map(|(name, at)| {
         let since = t0.map(|t0| timeline::offset(t0, *at)).unwrap_or_default();
-        vec![text(mark_label(name)), text(exact(*at)), text(since)]
+        vec![text(mark_label(&r.run, name)), text(exact(*at)), text(since)]
     });
-    let phases = measured
-        .iter()
-        .flat_map(|m| &m.phases)
-        .map(|p| vec![text(mark_label(&p.from)), text(mark_label(&p.to)), text(in_words(p.ms))]);
+    let phases = measured.iter().flat_map(|m| &m.phases).map(|p| {
+        vec![text(mark_label(&r.run, &p.from)), text(mark_label(&r.run, &p.to)), text(in_words(p.ms))]
+    });
     let gaps = measured.iter().flat_map(|m| &m.gaps).map(|g| {
         let ms = g.to.signed_duration_since(g.from).num_milliseconds();
         vec![text(exact(g.from)), text(exact(g.to)), text(in_words(ms)), text(&g.why)]
@@ -91,7 +99,7 @@ fn clock(r: &Record) -> Section {
         ("Technical restore, T4 to T5", took(m.technical_restore_ms)),
         ("Capacity back after", took(m.capacity_ms)),
         ("Restore point before T0 (not an RPO)", took(m.restore_point_age_ms)),
-        ("Clients saw an outage", text(if m.outage { "yes" } else { "no" })),
+        ("Clients saw an outage", known(outage_in_words(r))),
         ("Healthy, then unhealthy inside the hold", text(format!("{} times", m.flaps))),
         ("Local clock minus AWS's", took(m.skew_ms)),
     ];

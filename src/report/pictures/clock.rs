@@ -116,9 +116,9 @@ fn phases(canvas: &mut Canvas, record: &Record, m: &Measured, top: f64) -> f64 {
         let name = format!(
             "{} {} → {} {}",
             upper(&phase.from),
-            mark_name(&phase.from),
+            mark_name(&record.run, &phase.from),
             upper(&phase.to),
-            mark_name(&phase.to)
+            mark_name(&record.run, &phase.to)
         );
         row(canvas, &name, y);
         canvas.bar(BAR, from, y, to - from, ROW - 8.0);
@@ -185,7 +185,12 @@ fn description(record: &Record, m: &Measured) -> String {
         out.push_str(&line);
     }
     for p in &m.phases {
-        let line = format!(" {} to {}: {}.", mark_name(&p.from), mark_name(&p.to), in_words(p.ms));
+        let line = format!(
+            " {} to {}: {}.",
+            mark_name(&record.run, &p.from),
+            mark_name(&record.run, &p.to),
+            in_words(p.ms)
+        );
         out.push_str(&line);
     }
     if record.objectives.clock == "declaration" {
