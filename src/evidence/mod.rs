@@ -20,6 +20,7 @@ mod result;
 pub mod review;
 pub mod statement;
 mod text;
+pub mod timestamp;
 pub mod trail;
 
 pub use build::{Material, record};

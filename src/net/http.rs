@@ -1,4 +1,5 @@
-//! HTTP requests of probes: one request, no redirect, no retry, no proxy, a fresh connection. I/O.
+//! HTTP requests, of probes and to timestamp authorities: one request, no redirect, no retry, no proxy, a
+//! fresh connection. I/O.
 //!
 //! Invariant: at most `body_limit` bytes of the body are kept, and no more is read than the piece
 //! that goes beyond it.
@@ -25,7 +26,19 @@ impl Clients {
         Ok(Self { checked: client(false)?, unchecked: client(true)? })
     }
 
+    /// Sends a probe's request; the answer's body is text.
     pub(super) async fn send(&self, request: &HttpRequest) -> CloudResult<HttpResponse> {
+        let body = request.body.clone().map(String::into_bytes);
+        let (status, headers, body) = self.exchange(request, body).await?;
+        Ok(HttpResponse { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    /// Sends a request with this body; status, headers and body of the answer, as they are.
+    pub(super) async fn exchange(
+        &self,
+        request: &HttpRequest,
+        body: Option<Vec<u8>>,
+    ) -> CloudResult<(u16, BTreeMap<String, String>, Vec<u8>)> {
         let invalid = |what: String| CloudError::new(OPERATION, ErrorKind::Invalid, what);
         let url = Url::parse(&request.url).map_err(|error| invalid(format!("the URL is wrong: {error}")))?;
         let method = match request.method.as_str() {
@@ -35,8 +48,8 @@ impl Clients {
         };
         let client = if request.insecure { &self.unchecked } else { &self.checked };
         let mut call = client.request(method, url).headers(headers(&request.headers)?);
-        if let Some(body) = &request.body {
-            call = call.body(body.clone());
+        if let Some(body) = body {
+            call = call.body(body);
         }
         let mut response = call.send().await.map_err(failed)?;
         let status = response.status().as_u16();
@@ -47,7 +60,7 @@ impl Clients {
             let room = request.body_limit - body.len();
             body.extend_from_slice(&piece[..piece.len().min(room)]);
         }
-        Ok(HttpResponse { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok((status, headers, body))
     }
 }
 

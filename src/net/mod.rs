@@ -1,6 +1,6 @@
-//! The network and this machine, for probes and local steps. Always built; I/O.
+//! The network and this machine, for probes, local steps and timestamps. Always built; I/O.
 //!
-//! For: one HTTP request, one TCP connection, one query, one program. Not for: deciding what an
+//! For: one HTTP request (also that for a timestamp), one TCP connection, one query, one program. Not for: deciding what an
 //! answer means, retrying, bounding the time of network calls (the caller does). Invariants: no
 //! proxy and no password is taken from the environment, and no error holds a password. A name that
 //! does not resolve is `NotFound` and a failed TLS handshake `Invalid`: the service was not asked.
@@ -32,6 +32,24 @@ impl RealNet {
     /// `Other` where the TLS library cannot be set up.
     pub fn new() -> CloudResult<Self> {
         Ok(Self { http: http::Clients::new()? })
+    }
+
+    /// Posts bytes of this type; the status and at most `body_limit` bytes of the answer.
+    ///
+    /// # Errors
+    /// As [`Net::http`].
+    pub async fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        body_limit: usize,
+    ) -> CloudResult<(u16, Vec<u8>)> {
+        let headers = [("content-type".to_owned(), content_type.to_owned())].into();
+        let (method, url) = ("POST".to_owned(), url.to_owned());
+        let request = HttpRequest { method, url, headers, body_limit, ..HttpRequest::default() };
+        let (status, _, body) = self.http.exchange(&request, Some(body)).await?;
+        Ok((status, body))
     }
 }
 
