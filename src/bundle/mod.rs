@@ -1,9 +1,10 @@
 //! The evidence bundle: the folder that is handed to an auditor. Pure; files in, files out.
 //!
-//! Every file is a subject of one signed statement, except those that carry its signature; those have
-//! one byte form each. The same run gives the same files. `verify` checks a folder offline and says
+//! Every file is a subject of one signed statement, except those that carry its signature and what comes
+//! after it (`seal`); those have one byte form each. The same run gives the same files. `verify` checks a folder offline and says
 //! what that proves.
 
+pub mod seal;
 pub mod verify;
 mod words;
 
@@ -36,14 +37,18 @@ pub const KEY: &str = "signing.pub";
 pub const ENVELOPE: &str = "attestation.dsse.json";
 /// The same as a Sigstore bundle.
 pub const SIGSTORE: &str = "attestation.sigstore.json";
+/// A timestamp authority's answer to the signature: `TimeStampResp` in DER.
+pub const TIMESTAMP: &str = "timestamp.tsr";
+/// The signed statement about that.
+pub const SEAL: &str = "seal.dsse.json";
 /// How to check it without redrill.
 pub const VERIFY: &str = "VERIFY.md";
 /// What people added after the run.
 pub const ANNOTATIONS: &str = "annotations.jsonl";
 const ASSESSMENT_PLAN: &str = "assessment-plan.json";
 const ASSESSMENT_RESULTS: &str = "assessment-results.json";
-/// Files that carry the statement's signature and can be no subjects of it.
-pub const SIGNATURES: [&str; 2] = [ENVELOPE, SIGSTORE];
+/// Files that carry the statement's signature, or come after it, and can be no subjects of it.
+pub const SIGNATURES: [&str; 4] = [ENVELOPE, SIGSTORE, TIMESTAMP, SEAL];
 
 /// Files by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -134,9 +139,23 @@ pub fn statement(record: &Record, files: &Files) -> Statement {
     statement::test_result(record, files)
 }
 
+/// What comes after the signature.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// The authority's answer.
+    pub response: Vec<u8>,
+    /// The seal over it: [`seal::statement`], signed by the same key.
+    pub seal: Envelope,
+}
+
 /// The bundle: the content and what carries its signature.
-pub fn sealed(mut files: Files, envelope: &Envelope) -> Files {
+pub fn sealed(mut files: Files, envelope: &Envelope, stamp: Option<&Stamp>) -> Files {
+    let responses: Vec<Vec<u8>> = stamp.iter().map(|s| s.response.clone()).collect();
     files.insert(ENVELOPE.to_owned(), envelope.to_bytes());
-    files.insert(SIGSTORE.to_owned(), envelope.sigstore(&[]));
+    files.insert(SIGSTORE.to_owned(), envelope.sigstore(&responses));
+    if let Some(stamp) = stamp {
+        files.insert(TIMESTAMP.to_owned(), stamp.response.clone());
+        files.insert(SEAL.to_owned(), stamp.seal.to_bytes());
+    }
     files
 }

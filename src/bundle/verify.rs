@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PLAN, REPORT,
-    SIGNATURES, SIGSTORE,
+    SIGNATURES, SIGSTORE, TIMESTAMP, seal,
 };
 use crate::evidence::checkpoint::{Checkpoint, notes};
 use crate::evidence::dsse::Envelope;
@@ -41,10 +41,12 @@ pub struct Trust {
     pub key: Option<PublicKey>,
     /// A fingerprint that was got another way.
     pub fingerprint: Option<String>,
+    /// Certificates (DER) of timestamp authorities, or of those that certify them.
+    pub timestamp_roots: Option<Vec<Vec<u8>>>,
 }
 
 impl Findings {
-    fn check<T>(&mut self, what: Result<(T, String), String>) -> Option<T> {
+    pub(super) fn check<T>(&mut self, what: Result<(T, String), String>) -> Option<T> {
         match what {
             Ok((value, sentence)) => {
                 self.holds.push(sentence);
@@ -66,7 +68,7 @@ impl Findings {
 /// Checks a bundle's files.
 pub fn verify(files: &Files, trust: &Trust) -> Findings {
     let mut found = Findings::default();
-    let Some((key, statement)) = signature(files, trust, &mut found) else { return found };
+    let Some((key, statement, envelope)) = signature(files, trust, &mut found) else { return found };
     // what is not as it was signed need not be read any further
     if found.check(subjects(files, &statement)).is_none() {
         return found;
@@ -76,6 +78,7 @@ pub fn verify(files: &Files, trust: &Trust) -> Findings {
     found.check(checkpoints(files, &made));
     found.check(same_report(files, &made));
     found.check(same_statement(files, &made, &statement));
+    seal::check(files, (&key, &envelope), made.record.identity.finished_at, trust, &mut found);
     limits(&made, &key, trust, &mut found);
     found
 }
@@ -89,7 +92,7 @@ fn key(files: &Files, name: &str) -> Result<PublicKey, String> {
     PublicKey::from_pem(text(files, name)?).map_err(|e| format!("{name}: {e}"))
 }
 
-fn signature(files: &Files, trust: &Trust, found: &mut Findings) -> Option<(PublicKey, Statement)> {
+fn signature(files: &Files, trust: &Trust, found: &mut Findings) -> Option<(PublicKey, Statement, Envelope)> {
     let signed = || {
         let key = key(files, KEY)?;
         let bytes = files.get(ENVELOPE).ok_or_else(|| format!("{ENVELOPE} is missing"))?;
@@ -104,11 +107,13 @@ fn signature(files: &Files, trust: &Trust, found: &mut Findings) -> Option<(Publ
         Ok(((key, statement, envelope), sentence))
     };
     let (key, statement, envelope) = found.check(signed())?;
-    let same = files.get(SIGSTORE).is_some_and(|bytes| *bytes == envelope.sigstore(&[]));
+    let timestamps: Vec<Vec<u8>> = files.get(TIMESTAMP).cloned().into_iter().collect();
+    let same = files.get(SIGSTORE).is_some_and(|bytes| *bytes == envelope.sigstore(&timestamps));
+    let held = if timestamps.is_empty() { "the same envelope" } else { "the same envelope and timestamp" };
     found.check(if same {
-        Ok(((), format!("{SIGSTORE} holds the same envelope")))
+        Ok(((), format!("{SIGSTORE} holds {held}")))
     } else {
-        Err(format!("{SIGSTORE} is missing, or does not hold the same envelope in its canonical form"))
+        Err(format!("{SIGSTORE} is missing, or does not hold {held} in its canonical form"))
     });
     let trusted = [trust.key.as_ref().map(PublicKey::fingerprint), trust.fingerprint.clone()];
     for fingerprint in trusted.into_iter().flatten() {
@@ -118,7 +123,7 @@ fn signature(files: &Files, trust: &Trust, found: &mut Findings) -> Option<(Publ
             Err(format!("it is signed by key {}, not by {fingerprint}", key.fingerprint()))
         });
     }
-    Some((key, statement))
+    Some((key, statement, envelope))
 }
 
 fn subjects(files: &Files, statement: &Statement) -> Result<((), String), String> {
@@ -184,6 +189,7 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
             follow_up: &Default::default(),
             reconciliation: reconciliation.as_ref(),
             publication: None,
+            timestamp_authority: None,
         });
         if record.identity.plan_sha256 != plan.sha256() {
             return Err("the journal's first line names another plan".to_owned());
@@ -299,7 +305,6 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
         "that the journal tells the truth: compare it with AWS's own record, by the request ids of its calls"
             .to_owned(),
     );
-    unproven.push("when it was signed: there is no timestamp of an authority".to_owned());
     let world = made.record.scope.world;
     if world != World::Aws {
         unproven.push(format!("anything about AWS: this ran on {world} and is evidence for no control"));

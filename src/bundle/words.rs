@@ -2,7 +2,7 @@
 
 use crate::evidence::Record;
 use crate::evidence::checkpoint::{origin, verifier_key};
-use crate::evidence::keys::PublicKey;
+use crate::evidence::keys::{Algorithm, PublicKey};
 use crate::evidence::statement::TEST_RESULT;
 use crate::report::{clean, world_line};
 
@@ -14,12 +14,26 @@ pub(super) fn verify_md(record: &Record, key: &PublicKey, checkpoints: Option<&P
         || "there are none: no checkpoint was taken".to_owned(),
         |k| verifier_key(&origin(&run), k),
     );
+    let openssl = match key.algorithm() {
+        Algorithm::Ed25519 => {
+            "pkeyutl -verify -pubin -inkey signing.pub -rawin -in /tmp/pae -sigfile /tmp/sig"
+        }
+        Algorithm::P256 => "dgst -sha256 -verify signing.pub -signature /tmp/sig /tmp/pae",
+    };
+    let authority = record.integrity.timestamp_authority.as_deref();
+    let timestamp = authority.map(|url| timestamp(&clean(url), openssl)).unwrap_or_default();
+    let late = if authority.is_some() { ", 'timestamp.tsr', 'seal.dsse.json'" } else { "" };
+    let subjects = if authority.is_some() {
+        "every other file but `timestamp.tsr` and `seal.dsse.json`"
+    } else {
+        "every other file"
+    };
     format!(
         "# How to check this bundle
 
 Run `{run}`, drill `{drill}`.
 {world}
-The statement in `attestation.dsse.json` names every other file with its SHA-256 and is signed by the
+The statement in `attestation.dsse.json` names {subjects} with its SHA-256 and is signed by the
 key in `signing.pub`, fingerprint `{fingerprint}`.
 Compare the fingerprint with one that you got another way: the key beside a signature shows that nothing
 was changed since signing, not who signed.
@@ -38,7 +52,7 @@ open('/tmp/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
 END
 openssl {openssl}
 ```
-
+{timestamp}
 ## The files, with python
 
 ```sh
@@ -47,7 +61,7 @@ import base64, hashlib, json, os
 e = json.load(open('attestation.dsse.json'))
 statement = json.loads(base64.b64decode(e['payload']))
 named = {{s['name']: s['digest']['sha256'] for s in statement['subject']}}
-here = set(os.listdir('.')) - {{'attestation.dsse.json', 'attestation.sigstore.json'}}
+here = set(os.listdir('.')) - {{'attestation.dsse.json', 'attestation.sigstore.json'{late}}}
 assert here == set(named), here ^ set(named)
 for name, want in named.items():
     assert hashlib.sha256(open(name, 'rb').read()).hexdigest() == want, name
@@ -96,11 +110,41 @@ redrill verify . --fingerprint {fingerprint}
 ",
         drill = clean(&record.identity.drill),
         fingerprint = key.fingerprint(),
-        openssl = match key.algorithm() {
-            crate::evidence::keys::Algorithm::Ed25519 =>
-                "pkeyutl -verify -pubin -inkey signing.pub -rawin -in /tmp/pae -sigfile /tmp/sig",
-            crate::evidence::keys::Algorithm::P256 =>
-                "dgst -sha256 -verify signing.pub -signature /tmp/sig /tmp/pae",
-        },
+    )
+}
+
+/// How to check the timestamp, and the seal over it.
+fn timestamp(url: &str, openssl: &str) -> String {
+    format!(
+        "
+## The time, with openssl
+
+`timestamp.tsr` is the answer (RFC 3161) of the timestamp authority {url} to the signature. Get the
+certificate that it is issued under from the authority itself, and name its file (PEM) in `AUTHORITY`.
+This takes the signature from `/tmp/sig`, where the commands above put it.
+
+```sh
+openssl ts -verify -in timestamp.tsr -data /tmp/sig -CAfile \"$AUTHORITY\"
+openssl ts -reply -in timestamp.tsr -text | grep 'Time stamp'
+```
+
+`seal.dsse.json` is a second statement by the same key. It names the bytes of `timestamp.tsr` and of the
+signed statement, so that neither can be exchanged.
+
+```sh
+python3 - <<'END'
+import base64, hashlib, json
+e = json.load(open('seal.dsse.json'))
+body, kind = base64.b64decode(e['payload']), e['payloadType'].encode()
+open('/tmp/pae', 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(body), body))
+open('/tmp/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
+named = {{s['name']: s['digest']['sha256'] for s in json.loads(body)['subject']}}
+assert set(named) == {{'attestation.dsse.json', 'timestamp.tsr'}}, named
+for name, want in named.items():
+    assert hashlib.sha256(open(name, 'rb').read()).hexdigest() == want, name
+END
+openssl {openssl}
+```
+"
     )
 }

@@ -1,7 +1,8 @@
 //! The evidence bundle of a run on disk: assembled, signed once, written to a folder.
 //!
 //! A signature is kept in the run's folder under the hash of what it signs, and used again: the same
-//! run gives the same bundle, byte for byte, also where signing draws randomness.
+//! run gives the same bundle, byte for byte, also where signing draws randomness. So is the answer of a
+//! timestamp authority, under the hash of the signature that it stamps.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,12 +11,13 @@ use std::path::Path;
 
 use super::material::{Folder, optional};
 use super::signer::{KeyName, Signer};
-use super::{CliError, Global};
-use crate::bundle::{self, Files, Sources};
+use super::{CliError, Global, out, timestamp};
+use crate::bundle::{self, Files, Sources, Stamp, seal};
 use crate::evidence::Record;
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::statement::digest;
+use crate::evidence::timestamp::Timestamp;
 use crate::journal::runs::RunDir;
 
 /// Which key signed last, beside its public half in [`bundle::KEY`].
@@ -37,6 +39,9 @@ pub fn bundle(
         .hint(format!("go on with: redrill resume {0}, or: redrill rollback {0}", dir.id())));
     }
     let sources = Sources { files: folder.sources(dir)? };
+    if let Some(authority) = &record.integrity.timestamp_authority {
+        timestamp::check(authority)?;
+    }
     let name = KeyName::chosen(global, key);
     // the key that signed it before, so that an unchanged run needs no private key
     let before = signed_before(dir, &name)?;
@@ -57,12 +62,20 @@ pub fn bundle(
         Ok(files) => return Ok(files),
         Err(unsigned) => unsigned,
     };
-    let envelope = signer.envelope(&unsigned.payload)?;
     let failed = |e| CliError::internal("the signature could not be kept").because(e);
-    dir.write(&kept(&unsigned.payload), &envelope.to_bytes()).map_err(failed)?;
+    let envelope = match signed(dir, key, &unsigned.payload)? {
+        Some(envelope) => envelope,
+        None => {
+            let envelope = signer.envelope(&unsigned.payload)?;
+            dir.write(&kept(&unsigned.payload), &envelope.to_bytes()).map_err(failed)?;
+            envelope
+        }
+    };
     dir.write(bundle::KEY, key.to_pem().as_bytes()).map_err(failed)?;
     dir.write(KEY_NAME, name.to_string().as_bytes()).map_err(failed)?;
-    Ok(bundle::sealed(unsigned.content, &envelope))
+    let authority = record.integrity.timestamp_authority.as_deref();
+    let stamp = authority.map(|a| stamp(dir, &signer, a, &envelope)).transpose()?;
+    Ok(bundle::sealed(unsigned.content, &envelope, stamp.as_ref()))
 }
 
 /// The public half of the key that signed this run's bundle before, if that is the key of this name. A
@@ -85,6 +98,7 @@ fn signed_before(dir: &RunDir, name: &KeyName) -> Result<Option<PublicKey>, CliE
 struct Unsigned {
     content: Files,
     payload: Vec<u8>,
+    authority: Option<String>,
 }
 
 impl Unsigned {
@@ -92,19 +106,63 @@ impl Unsigned {
         let content = bundle::content(record, sources, key)
             .map_err(|e| CliError::internal("the bundle cannot be made").because(e))?;
         let payload = bundle::statement(record, &content).to_bytes();
-        Ok(Self { content, payload })
+        Ok(Self { content, payload, authority: record.integrity.timestamp_authority.clone() })
     }
 
-    /// The bundle with the signature that this key made before, if it did.
+    /// The bundle with what this key signed before and the timestamp of that, if all of it is there.
     fn kept(self, dir: &RunDir, key: &PublicKey) -> Result<Result<Files, Self>, CliError> {
-        let envelope = optional(dir, &kept(&self.payload))?.and_then(|b| Envelope::from_bytes(&b).ok());
-        Ok(match envelope {
-            Some(e) if e.verify(key).is_ok_and(|signed| signed == self.payload) => {
-                Ok(bundle::sealed(self.content, &e))
+        let Some(envelope) = signed(dir, key, &self.payload)? else { return Ok(Err(self)) };
+        let stamp = match &self.authority {
+            None => None,
+            Some(authority) => {
+                let Some(response) = stamped(dir, &envelope)? else { return Ok(Err(self)) };
+                let payload = seal::statement(authority, &envelope, &response).to_bytes();
+                let Some(seal) = signed(dir, key, &payload)? else { return Ok(Err(self)) };
+                Some(Stamp { response, seal })
             }
-            _ => Err(self),
-        })
+        };
+        Ok(Ok(bundle::sealed(self.content, &envelope, stamp.as_ref())))
     }
+}
+
+/// The timestamp of a signature and the seal over it: what is kept, else asked for and signed.
+fn stamp(dir: &RunDir, signer: &Signer, authority: &str, envelope: &Envelope) -> Result<Stamp, CliError> {
+    let failed = |e| CliError::internal("the timestamp could not be kept").because(e);
+    let response = match stamped(dir, envelope)? {
+        Some(response) => response,
+        None => {
+            let (response, clocks) = timestamp::ask(authority, &envelope.signature())?;
+            clocks.iter().for_each(|warning| out::note(warning));
+            dir.write(&kept_response(envelope), &response).map_err(failed)?;
+            response
+        }
+    };
+    let payload = seal::statement(authority, envelope, &response).to_bytes();
+    let seal = match signed(dir, signer.public(), &payload)? {
+        Some(seal) => seal,
+        None => {
+            let seal = signer.envelope(&payload)?;
+            dir.write(&kept(&payload), &seal.to_bytes()).map_err(failed)?;
+            seal
+        }
+    };
+    Ok(Stamp { response, seal })
+}
+
+/// The envelope that this key made over a payload before, if it did.
+fn signed(dir: &RunDir, key: &PublicKey, payload: &[u8]) -> Result<Option<Envelope>, CliError> {
+    let envelope = optional(dir, &kept(payload))?.and_then(|b| Envelope::from_bytes(&b).ok());
+    Ok(envelope.filter(|e| e.verify(key).is_ok_and(|signed| signed == payload)))
+}
+
+/// The timestamp of an envelope's signature that was got before, if there is one that holds.
+fn stamped(dir: &RunDir, envelope: &Envelope) -> Result<Option<Vec<u8>>, CliError> {
+    let response = optional(dir, &kept_response(envelope))?;
+    Ok(response.filter(|r| Timestamp::read(r, &envelope.signature()).is_ok()))
+}
+
+fn kept_response(envelope: &Envelope) -> String {
+    format!("timestamp-{}.tsr", &digest(&envelope.signature())[..16])
 }
 
 fn kept(payload: &[u8]) -> String {

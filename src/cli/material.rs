@@ -120,6 +120,7 @@ impl Folder {
             follow_up: &config.exercise,
             reconciliation: self.reconciliation.as_ref(),
             publication: None,
+            timestamp_authority: config.evidence.timestamp_authority.as_deref(),
         })
     }
 }

@@ -37,6 +37,7 @@ mod schema;
 mod session;
 mod sign_off;
 mod signer;
+mod timestamp;
 mod verify;
 mod world;
 

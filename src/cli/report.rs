@@ -32,6 +32,13 @@ pub struct ReportArgs {
     /// The key that signs the bundle, if not the configured one or the state folder's own.
     #[arg(long, value_name = "FILE", requires = "out")]
     key: Option<String>,
+    /// Ask this authority (RFC 3161) for a timestamp of the bundle's signature; one that cannot be had
+    /// is a refusal. Without it, the one that the configuration names.
+    #[arg(long, value_name = "URL", requires = "out")]
+    timestamp: Option<String>,
+    /// Hand over without a timestamp, also where the configuration names an authority.
+    #[arg(long, requires = "out", conflicts_with = "timestamp")]
+    no_timestamp: bool,
 }
 
 /// The forms of a report.
@@ -93,7 +100,11 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);
     }
-    let record = folder.record(&global.settings);
+    let mut settings = global.settings.clone();
+    if args.no_timestamp || args.timestamp.is_some() {
+        settings.evidence.timestamp_authority.clone_from(&args.timestamp);
+    }
+    let record = folder.record(&settings);
     if let Some(export) = args.export {
         out::print(&export.text(&record)?);
         return Ok(0);

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use super::{CliError, Global, Output, out};
 use crate::bundle::Files;
@@ -28,6 +30,10 @@ pub struct VerifyArgs {
     /// The signer's fingerprint, got another way than with the bundle: `SHA256:…`.
     #[arg(long, value_name = "TEXT")]
     fingerprint: Option<String>,
+    /// Certificates (PEM), got another way than with the bundle, that a timestamp authority must be
+    /// certified by.
+    #[arg(long, value_name = "FILE")]
+    timestamp_ca: Option<PathBuf>,
 }
 
 pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
@@ -39,8 +45,10 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
             Some(PublicKey::from_pem(&text).map_err(|e| failed().because(e))?)
         }
     };
+    let timestamp_roots = args.timestamp_ca.as_deref().map(certificates).transpose()?;
+    let trust = Trust { key, fingerprint: args.fingerprint.clone(), timestamp_roots };
     let found = match read(&args.path)? {
-        Ok(files) => verify(&files, &Trust { key, fingerprint: args.fingerprint.clone() }),
+        Ok(files) => verify(&files, &trust),
         Err(broken) => Findings { broken: vec![broken], ..Findings::default() },
     };
     match global.output {
@@ -50,6 +58,19 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
         Output::Text => show(&found),
     }
     Ok(u8::from(!found.all_hold()))
+}
+
+/// The certificates of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, CliError> {
+    let failed = || CliError::usage(format!("the certificates {} cannot be used", path.display()));
+    let text = fs::read(path).map_err(|e| failed().because(e))?;
+    let all: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(&text).map(|c| c.map(|c| c.to_vec())).collect();
+    let all = all.map_err(|e| failed().because(e))?;
+    if all.is_empty() {
+        return Err(failed().hint("the file holds no certificate in PEM"));
+    }
+    Ok(all)
 }
 
 fn show(found: &Findings) {

@@ -46,6 +46,8 @@ pub struct Material<'a> {
     pub reconciliation: Option<&'a Value>,
     /// Where it was published.
     pub publication: Option<&'a Value>,
+    /// The authority that is asked for a timestamp of the signature.
+    pub timestamp_authority: Option<&'a str>,
 }
 
 /// The record of a run.
@@ -423,6 +425,7 @@ fn integrity(m: &Material<'_>, run: &RunView) -> Integrity {
         calls: run.calls.len(),
         reconciliation: m.reconciliation.cloned(),
         publication: m.publication.cloned(),
+        timestamp_authority: m.timestamp_authority.map(str::to_owned),
     }
 }
 

@@ -146,6 +146,12 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         "not part of this version of redrill",
     );
     gap(
+        r.integrity.timestamp_authority.is_none(),
+        "integrity",
+        "a timestamp of an authority: when it was signed",
+        "`timestamp_authority` under `[evidence]` in redrill.toml, or --timestamp URL",
+    );
+    gap(
         r.measures.skew_ms.is_none() && r.scope.world == World::Aws,
         "integrity",
         "the skew between local clock and AWS's",

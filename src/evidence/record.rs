@@ -579,6 +579,8 @@ pub struct Integrity {
     pub reconciliation: Option<Value>,
     /// Where it is kept under Object Lock, where it was published.
     pub publication: Option<Value>,
+    /// The authority (URL) whose timestamp of the signature belongs to the bundle, where one does.
+    pub timestamp_authority: Option<String>,
 }
 
 /// Something that auditors ask for and that this run does not have.

@@ -30,6 +30,7 @@ pub(crate) fn record_of(lines: &[Line]) -> Record {
         follow_up: &Default::default(),
         reconciliation: None,
         publication: None,
+        timestamp_authority: None,
     })
 }
 

@@ -271,6 +271,13 @@ fn integrity(r: &Record) -> Section {
         ("Signed checkpoints during the run", text(i.checkpoints)),
         ("Calls with a request id", text(format!("{} of {}", i.calls_with_request_id, i.calls))),
     ];
+    facts.push((
+        "Timestamp of the signature",
+        match &i.timestamp_authority {
+            Some(url) => text(format!("of {url}; in the bundle, timestamp.tsr")),
+            None => maybe(None::<&str>),
+        },
+    ));
     if i.reconciliation.is_none() {
         facts.push(("Comparison with CloudTrail", maybe(None::<&str>)));
     }

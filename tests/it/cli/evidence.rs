@@ -15,6 +15,7 @@ use redrill::evidence::merkle;
 use redrill::evidence::statement::{Statement, digest};
 use serde_json::{Value, json};
 
+use super::authority::{Authority, Kind};
 use super::runs::a_place_with_runs;
 use super::{Place, fixture, text_of};
 
@@ -33,7 +34,7 @@ fn checkpointed(place: &Place, run: &str) {
     fs::write(folder.join("checkpoint.pub"), key.public().to_pem()).expect("written");
 }
 
-fn read(folder: &Path) -> Files {
+pub(super) fn read(folder: &Path) -> Files {
     let entries = fs::read_dir(folder).expect("a folder");
     entries
         .map(|e| {
@@ -101,11 +102,35 @@ fn with_a_key_from_elsewhere_it_also_says_who_signed() {
 fn a_changed_bundle_is_refused_whatever_is_changed() {
     let (place, ids, files) = a_bundle();
     let _other = place.run(&["report", &ids[0], "--out", "other"]).exits(0);
-    let other = read(&place.path().join("other"));
-    assert!(verify(&files, &Trust::default()).all_hold());
+    let tried = tampered_with(&files, &read(&place.path().join("other")));
+    count(tried, "a bundle");
+}
+
+#[test]
+fn a_changed_bundle_with_a_timestamp_is_refused_too() {
+    let (place, ids, files) = a_bundle();
+    let authority = Authority::new(Kind::P256);
+    for (run, out) in [(&ids[1], "stamped"), (&ids[0], "other")] {
+        let _bundle = place.run(&["report", run, "--out", out, "--timestamp", &authority.url]).exits(0);
+    }
+    let stamped = read(&place.path().join("stamped"));
+    assert_eq!(stamped.len(), files.len() + 2);
+    let tried = tampered_with(&stamped, &read(&place.path().join("other")));
+    count(tried, "a bundle with a timestamp");
+}
+
+fn count(tried: usize, what: &str) {
+    // past the test runner's capture, so that the count is seen
+    writeln!(std::io::stderr(), "COUNT: {tried} ways of tampering with {what}, all refused").expect("said");
+    assert!(tried > 3000, "{tried}");
+}
+
+/// Changes a bundle in every way, also with files of another; each has to be refused. How many there are.
+fn tampered_with(files: &Files, other: &Files) -> usize {
+    assert!(verify(files, &Trust::default()).all_hold());
     let mut tried = 0;
     let mut refused = |what: &str, changed: &Files| {
-        assert!(changed != &files, "{what} changes nothing");
+        assert!(changed != files, "{what} changes nothing");
         assert!(!verify(changed, &Trust::default()).all_hold(), "{what} goes unnoticed");
         tried += 1;
     };
@@ -114,7 +139,7 @@ fn a_changed_bundle_is_refused_whatever_is_changed() {
         changed.insert(name.to_owned(), bytes);
         changed
     };
-    for (name, bytes) in &files {
+    for (name, bytes) in files {
         let last = bytes.len() - 1;
         // small files at every byte, large ones at 64 places and both ends
         let step = (bytes.len() / 64).max(1);
@@ -149,16 +174,20 @@ fn a_changed_bundle_is_refused_whatever_is_changed() {
     }
     refused("a file more", &with("notes.txt", b"x".to_vec()));
     refused("an empty file more", &with("empty", Vec::new()));
-    for pair in [["signing.pub", "attestation.dsse.json"], ["checkpoint.pub", "checkpoints.txt"]] {
+    let pairs = [
+        ["signing.pub", "attestation.dsse.json"],
+        ["checkpoint.pub", "checkpoints.txt"],
+        ["timestamp.tsr", "seal.dsse.json"],
+        ["timestamp.tsr", "attestation.sigstore.json"],
+    ];
+    for pair in pairs.iter().filter(|pair| pair.iter().all(|name| files.contains_key(*name))) {
         let mut changed = files.clone();
-        for name in pair {
+        for name in *pair {
             changed.extend(other.get(name).map(|b| (name.to_owned(), b.clone())));
         }
         refused("a pair of another run", &changed);
     }
-    // past the test runner's capture, so that the count is seen
-    writeln!(std::io::stderr(), "COUNT: {tried} ways of tampering with a bundle, all refused").expect("said");
-    assert!(tried > 3000, "{tried}");
+    tried
 }
 
 /// Signs changed files anew, with a key of one's own.
@@ -249,23 +278,38 @@ fn a_sign_off_needs_another_key_and_a_finished_run() {
     assert_eq!(report["review"]["independent"], false, "a rejection is no acceptance");
 }
 
-/// Bundles of both kinds of keys; kept in the folder that `REDRILL_TEST_BUNDLES` names, where other
-/// people's tools check them (`tests/evidence`).
+/// Bundles of both kinds of keys, without and with timestamps; kept in the folder that
+/// `REDRILL_TEST_BUNDLES` names, where other people's tools check them (`tests/evidence`). Beside those
+/// with a timestamp, the certificates of its authority.
 #[test]
 fn bundles_for_other_peoples_tools() {
     let keep = std::env::var_os("REDRILL_TEST_BUNDLES").map(std::path::PathBuf::from);
-    for (kind, drill) in [("ed25519", "missed"), ("p256", "stop")] {
+    let bundles = [
+        ("ed25519", "ed25519", "missed", None),
+        ("p256", "p256", "stop", None),
+        ("ed25519-timestamp", "ed25519", "missed", Some(Kind::P256)),
+        ("p256-timestamp", "p256", "stop", Some(Kind::P256)),
+        ("rsa-timestamp", "ed25519", "missed", Some(Kind::Rsa)),
+    ];
+    for (name, key, drill, authority) in bundles {
         let place = Place::new();
-        let _made = place.run(&["init", "--key-type", kind]).exits(0);
+        let _made = place.run(&["init", "--key-type", key]).exits(0);
         let run = place.run_of(&text_of(&fixture(drill)), 7).id().to_string();
         checkpointed(&place, &run);
-        let _bundle = place.run(&["report", &run, "--out", kind]).exits(0);
-        let _holds = place.run(&["verify", kind]).exits(0);
+        let authority = authority.map(Authority::new);
+        let mut args = vec!["report", &run, "--out", name];
+        args.extend(authority.iter().flat_map(|a| ["--timestamp", &a.url]));
+        let _bundle = place.run(&args).exits(0);
+        let _holds = place.run(&["verify", name]).exits(0);
         if let Some(keep) = &keep {
-            let to = keep.join(kind);
+            let to = keep.join(name);
             fs::create_dir_all(&to).expect("made");
-            for (name, bytes) in read(&place.path().join(kind)) {
-                fs::write(to.join(name), bytes).expect("kept");
+            for (file, bytes) in read(&place.path().join(name)) {
+                fs::write(to.join(file), bytes).expect("kept");
+            }
+            if let Some(a) = &authority {
+                fs::copy(a.root(), keep.join(format!("{name}.root.pem"))).expect("kept");
+                fs::copy(a.certificate(), keep.join(format!("{name}.tsa.pem"))).expect("kept");
             }
         }
     }

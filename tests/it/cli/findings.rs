@@ -184,6 +184,7 @@ fn as_if_on_aws(run: &RunDir) -> Record {
         follow_up: &Default::default(),
         reconciliation: None,
         publication: None,
+        timestamp_authority: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The real binary in a hermetic place: its environment is empty, its folders are temporary, its
 //! time to answer is bounded. Both streams and the exit code are what is looked at.
 
+mod authority;
 mod basics;
 mod check;
 mod evidence;
@@ -10,6 +11,7 @@ mod people;
 mod reconcile;
 mod rehearse;
 mod runs;
+mod timestamp;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

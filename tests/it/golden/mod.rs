@@ -89,6 +89,7 @@ fn made_of(verdict: &str) -> (Record, Sources) {
         follow_up: &Default::default(),
         reconciliation: None,
         publication: None,
+        timestamp_authority: None,
     });
     (record, Sources { files })
 }
@@ -125,8 +126,8 @@ fn the_bundles_are_what_was_reviewed_and_verify() {
         }
         let payload = bundle::statement(&record, &files).to_bytes();
         let signature = key.sign(&pae(&payload)).expect("signed");
-        let sealed = bundle::sealed(files, &Envelope::new(&payload, &key.public(), &signature));
-        let trust = Trust { key: Some(key.public()), fingerprint: None };
+        let sealed = bundle::sealed(files, &Envelope::new(&payload, &key.public(), &signature), None);
+        let trust = Trust { key: Some(key.public()), ..Trust::default() };
         assert_eq!(verify(&sealed, &trust).broken, [""; 0], "{verdict}");
         for name in SOURCES.into_iter().chain(made(verdict)) {
             let mut changed = sealed.clone();
