@@ -42,9 +42,9 @@ class Emulator:
         self.seeded = False
         self.last_call = time.monotonic()
         if not self.plain:
-            from emulator import ec2, others, rds
+            from emulator import custody, ec2, others, rds
 
-            for part in (ec2, rds, others):
+            for part in (ec2, rds, others, custody):
                 part.patch(self.pace)
 
     def settle(self):

@@ -22,6 +22,7 @@ carried!(
     "emulator/__init__.py",
     "emulator/cbor.py",
     "emulator/control.py",
+    "emulator/custody.py",
     "emulator/ec2.py",
     "emulator/health.py",
     "emulator/others.py",
