@@ -17,6 +17,7 @@
 //! evidence   catalog drill journal model plan view
 //! report     catalog drill evidence journal model plan view
 //! bundle     evidence journal model plan report view
+//! publish    bundle cloud evidence model
 //! aws        cloud model
 //! sim        cloud model
 //! net        cloud
@@ -47,6 +48,7 @@ pub mod journal;
 pub mod model;
 pub mod net;
 pub mod plan;
+pub mod publish;
 pub mod report;
 pub mod sandbox;
 pub mod sim;

@@ -28,13 +28,14 @@ const CONNECT: &str = "aws:connect";
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// The services that redrill calls, as the SDK spells them when it looks for an endpoint.
-const SERVICES: [&str; 10] = [
+const SERVICES: [&str; 11] = [
     "Auto Scaling",
     "CloudFront",
     "CloudTrail",
     "CloudWatch",
     "EC2",
     "Elastic Load Balancing v2",
+    "KMS",
     "RDS",
     "S3",
     "STS",
@@ -78,15 +79,7 @@ pub async fn connect(
     net: Arc<dyn Net>,
     local: Arc<dyn Local>,
 ) -> Result<Cloud, CloudError> {
-    let base = if options.isolated { isolated(&options)? } else { from_chain(&options).await? };
-    let region =
-        base.region().map(ToString::to_string).filter(|region| !region.is_empty()).ok_or_else(|| {
-            CloudError::new(CONNECT, ErrorKind::NoRegion, "no AWS region is set; use --region or AWS_REGION")
-        })?;
-    let lives = Lives::default();
-    let base = finish(base, &options, clock, &lives)?;
-    let (overridden, elsewhere) = (overridden(&base), elsewhere(&base));
-    let clients = Clients { read: reading(&base), change: changing(&base), overridden, elsewhere };
+    let (clients, lives, region) = Clients::of(&options, clock).await?;
     Ok(Cloud {
         reads: Reads {
             sts: Arc::new(others::StsReads { client: clients.sts(), lives }),
@@ -120,21 +113,45 @@ pub async fn connect(
             cloudfront: clients.cloudfront(&clients.change),
         }),
         local,
-        world: if elsewhere { World::Emulator } else { World::Aws },
+        world: clients.world(),
         region,
     })
 }
 
 /// The two configurations that the clients are made of.
-struct Clients {
-    read: SdkConfig,
-    change: SdkConfig,
+pub(super) struct Clients {
+    pub(super) read: SdkConfig,
+    pub(super) change: SdkConfig,
     overridden: bool,
     elsewhere: bool,
 }
 
 impl Clients {
-    fn sts(&self) -> aws_sdk_sts::Client {
+    /// The configurations, the life of their credentials, and their region.
+    pub(super) async fn of(
+        options: &ConnectOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Lives, String), CloudError> {
+        let base = if options.isolated { isolated(options)? } else { from_chain(options).await? };
+        let region =
+            base.region().map(ToString::to_string).filter(|region| !region.is_empty()).ok_or_else(|| {
+                CloudError::new(
+                    CONNECT,
+                    ErrorKind::NoRegion,
+                    "no AWS region is set; use --region or AWS_REGION",
+                )
+            })?;
+        let lives = Lives::default();
+        let base = finish(base, options, clock, &lives)?;
+        let (overridden, elsewhere) = (overridden(&base), elsewhere(&base));
+        Ok((Self { read: reading(&base), change: changing(&base), overridden, elsewhere }, lives, region))
+    }
+
+    pub(super) fn world(&self) -> World {
+        if self.elsewhere { World::Emulator } else { World::Aws }
+    }
+
+    pub(super) fn sts(&self) -> aws_sdk_sts::Client {
         aws_sdk_sts::Client::new(&self.read)
     }
 
@@ -144,7 +161,7 @@ impl Clients {
 
     /// A bucket cannot be a host name below an endpoint that is an address. What is not AWS may
     /// answer in words that the SDK does not take.
-    fn s3(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
+    pub(super) fn s3(&self, config: &SdkConfig) -> aws_sdk_s3::Client {
         let mut builder = aws_sdk_s3::config::Builder::from(config).force_path_style(self.overridden);
         if self.elsewhere {
             builder = builder.http_client(s3_roots::mending(config.http_client()));

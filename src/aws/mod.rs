@@ -8,6 +8,7 @@ mod cloudfront;
 mod cloudtrail;
 mod connect;
 mod credentials;
+mod custody;
 mod ec2;
 mod error;
 mod launch;
@@ -19,6 +20,7 @@ mod s3;
 mod s3_roots;
 
 pub use connect::{ConnectOptions, StaticCredentials, connect};
+pub use custody::custody;
 
 use chrono::{DateTime, Utc};
 

@@ -157,7 +157,7 @@ impl S3 for S3Reads {
     }
 }
 
-const LIST_VERSIONS: &str = "s3:ListObjectVersions";
+pub(super) const LIST_VERSIONS: &str = "s3:ListObjectVersions";
 
 /// `None` where the answer is that nothing is configured; every other error stays one.
 fn absent<T>(answer: CloudResult<T>, code: &str) -> CloudResult<Option<T>> {
@@ -204,7 +204,7 @@ fn shortest_expiry(rules: &[sdk::LifecycleRule]) -> Option<i32> {
 }
 
 /// A key may hold any character, so the two markers travel as JSON.
-fn to_token(key: Option<&str>, version: Option<&str>) -> CloudResult<String> {
+pub(super) fn to_token(key: Option<&str>, version: Option<&str>) -> CloudResult<String> {
     if key.is_none() {
         return Err(CloudError::new(
             LIST_VERSIONS,
@@ -215,7 +215,7 @@ fn to_token(key: Option<&str>, version: Option<&str>) -> CloudResult<String> {
     Ok(serde_json::json!([key, version]).to_string())
 }
 
-fn from_token(token: Option<&str>) -> CloudResult<(Option<String>, Option<String>)> {
+pub(super) fn from_token(token: Option<&str>) -> CloudResult<(Option<String>, Option<String>)> {
     token.map_or(Ok((None, None)), |token| {
         serde_json::from_str(token)
             .map_err(|_| CloudError::new(LIST_VERSIONS, ErrorKind::Invalid, "not a token of this listing"))

@@ -59,6 +59,13 @@ impl Findings {
         }
     }
 
+    /// With what another check found.
+    pub fn add(&mut self, other: Self) {
+        self.holds.extend(other.holds);
+        self.broken.extend(other.broken);
+        self.unproven.extend(other.unproven);
+    }
+
     /// Whether all of it holds.
     pub fn all_hold(&self) -> bool {
         self.broken.is_empty()

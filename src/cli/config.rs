@@ -36,8 +36,22 @@ pub struct Evidence {
     pub key: Option<String>,
     /// The key that signs checkpoints while a run goes on.
     pub checkpoint_key: Option<String>,
+    /// How long published bundles are locked: `7y`, `90d`.
+    pub retain: Option<String>,
     /// The URL of a time stamp authority (RFC 3161).
     pub timestamp_authority: Option<String>,
+}
+
+impl Config {
+    /// With the timestamp authority of the command line: another one, or none.
+    #[must_use]
+    pub fn stamped(&self, by: Option<&String>, none: bool) -> Self {
+        let mut config = self.clone();
+        if none || by.is_some() {
+            config.evidence.timestamp_authority = by.cloned();
+        }
+        config
+    }
 }
 
 impl Evidence {
@@ -118,6 +132,7 @@ mod tests {
         let text = "
             [evidence]
             key = \"keys/evidence.pem\"
+            retain = \"7y\"
             timestamp_authority = \"http://127.0.0.1:3180\"
             [exercise]
             owner = \"service owner\"
@@ -133,6 +148,7 @@ mod tests {
         ";
         let config = read("redrill.toml", text).unwrap();
         assert_eq!(config.evidence.key.as_deref(), Some("keys/evidence.pem"));
+        assert_eq!(config.evidence.retain.as_deref(), Some("7y"));
         assert_eq!(config.exercise.owner.as_deref(), Some("service owner"));
         assert_eq!((config.exercise.due_days.high, config.exercise.due_days.low), (3, 90));
         assert_eq!(config.frameworks[0].controls[0].cadence, "not set");
@@ -158,7 +174,7 @@ mod tests {
         assert_eq!(
             wrong("[evidence]\nkey = \"a\"\ncheckpoint-key = \"b\"\n"),
             "redrill.toml:3:1: unknown field `checkpoint-key`, expected one of `key`, `checkpoint_key`, \
-             `timestamp_authority`\n  hint: did you mean `checkpoint_key`?"
+             `retain`, `timestamp_authority`\n  hint: did you mean `checkpoint_key`?"
         );
         assert!(wrong("[exercise]\ndue_days = { hihg = 3 }").contains("did you mean `high`?"));
         assert!(wrong("[evidence\n").starts_with("redrill.toml:1:10: "), "{}", wrong("[evidence\n"));

@@ -42,7 +42,7 @@ pub fn bundle(
     if let Some(authority) = &record.integrity.timestamp_authority {
         timestamp::check(authority)?;
     }
-    let name = KeyName::chosen(global, key);
+    let name = KeyName::chosen(global, key)?;
     // the key that signed it before, so that an unchanged run needs no private key
     let before = signed_before(dir, &name)?;
     if let Some(key) = &before
@@ -79,12 +79,13 @@ pub fn bundle(
 }
 
 /// The public half of the key that signed this run's bundle before, if that is the key of this name. A
-/// file is opened each time: it has to be there.
+/// file is opened each time: it has to be there. AWS KMS is not asked again.
 fn signed_before(dir: &RunDir, name: &KeyName) -> Result<Option<PublicKey>, CliError> {
     let said = optional(dir, KEY_NAME)?;
     let same = match name {
         // runs signed before names were kept were signed by the state folder's own
         KeyName::Own => said.is_none_or(|said| said == name.to_string().as_bytes()),
+        KeyName::Kms(_) => said.is_some_and(|said| said == name.to_string().as_bytes()),
         KeyName::File(_) => false,
     };
     if !same {

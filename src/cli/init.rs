@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::signer::KeyName;
 use super::{CliError, Global, Output, keys, out};
 use crate::evidence::keys::Algorithm;
 
@@ -31,8 +32,16 @@ enum KeyType {
 }
 
 pub fn run(global: &Global, args: &InitArgs) -> Result<u8, CliError> {
-    let configured = || global.settings.evidence.key.as_ref().map(PathBuf::from);
-    let path = args.key.clone().or_else(configured).unwrap_or_else(|| keys::signing_path(&global.state));
+    let path = match (&args.key, KeyName::chosen(global, None)?) {
+        (Some(path), _) => path.clone(),
+        (None, KeyName::File(path)) => path,
+        (None, KeyName::Own) => keys::signing_path(&global.state),
+        (None, name @ KeyName::Kms(_)) => {
+            return Err(CliError::usage(format!("the configuration names a key of AWS KMS, {name}"))
+                .hint("there is nothing to make here; checkpoint keys are made when the first run needs one")
+                .hint("a key in a file: redrill init --key FILE"));
+        }
+    };
     let algorithm = match args.key_type {
         KeyType::Ed25519 => Algorithm::Ed25519,
         KeyType::P256 => Algorithm::P256,

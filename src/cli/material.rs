@@ -7,8 +7,7 @@ use crate::evidence::checkpoint::notes;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::record::SignOff;
 use crate::evidence::review::{self, Annotation};
-use crate::evidence::trail;
-use crate::evidence::{Material, Record, record};
+use crate::evidence::{Material, Record, receipt, record, trail};
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Line, reader};
 use crate::plan::Plan;
@@ -27,6 +26,7 @@ pub struct Folder {
     sign_offs: Vec<SignOff>,
     checkpoints: usize,
     reconciliation: Option<serde_json::Value>,
+    publication: Option<serde_json::Value>,
 }
 
 impl Folder {
@@ -52,12 +52,7 @@ impl Folder {
             }
         }
         files.insert(bundle::JOURNAL.to_owned(), journal.clone());
-        for number in 1.. {
-            let names = ["dsse.json", "pub"].map(|end| format!("{}{number}.{end}", review::NAME));
-            let Some(envelope) = optional(dir, &names[0])? else { break };
-            files.extend(optional(dir, &names[1])?.map(|key| (names[1].clone(), key)));
-            files.insert(names[0].clone(), envelope);
-        }
+        files.extend(numbered(dir, review::NAME)?);
         let bad = |what: &str| CliError::usage(format!("{what} of run {} cannot be used", dir.id()));
         let annotations = files.get(bundle::ANNOTATIONS).map_or(Ok(Vec::new()), |b| review::annotations(b));
         let annotations = annotations.map_err(|e| bad(bundle::ANNOTATIONS).because(e))?;
@@ -77,7 +72,20 @@ impl Folder {
             reconciliation = trail::of_run(&bytes, &lines).map_err(|e| bad(trail::FILE).because(e))?;
             files.extend(reconciliation.is_some().then(|| (trail::FILE.to_owned(), bytes)));
         }
-        Ok(Self { journal, lines, plan, files, annotations, sign_offs, checkpoints, reconciliation })
+        let receipts = numbered(dir, receipt::NAME)?;
+        let published = receipt::newest(&receipts, dir.id().as_str(), view.header.as_ref().map(|h| h.world));
+        let publication = published.map_err(|e| bad("a receipt").because(e))?.and_then(|p| p.summary());
+        Ok(Self {
+            journal,
+            lines,
+            plan,
+            files,
+            annotations,
+            sign_offs,
+            checkpoints,
+            reconciliation,
+            publication,
+        })
     }
 
     /// The run's files, under the names they have in a bundle.
@@ -109,6 +117,15 @@ impl Folder {
 
     /// The record, with the controls and defaults of the configuration.
     pub fn record(&self, config: &Config) -> Record {
+        self.recorded(config, self.publication.as_ref())
+    }
+
+    /// The record as it goes into a bundle, which cannot speak of its own copy.
+    pub fn bundled(&self, config: &Config) -> Record {
+        self.recorded(config, None)
+    }
+
+    fn recorded(&self, config: &Config, publication: Option<&serde_json::Value>) -> Record {
         record(&Material {
             lines: &self.lines,
             journal: &self.journal,
@@ -119,10 +136,22 @@ impl Folder {
             frameworks: &config.frameworks,
             follow_up: &config.exercise,
             reconciliation: self.reconciliation.as_ref(),
-            publication: None,
+            publication,
             timestamp_authority: config.evidence.timestamp_authority.as_deref(),
         })
     }
+}
+
+/// Envelopes and their keys: a name, a number from 1, `.dsse.json` or `.pub`.
+pub fn numbered(dir: &RunDir, name: &str) -> Result<Files, CliError> {
+    let mut files = Files::new();
+    for number in 1.. {
+        let names = ["dsse.json", "pub"].map(|end| format!("{name}{number}.{end}"));
+        let Some(envelope) = optional(dir, &names[0])? else { break };
+        files.extend(optional(dir, &names[1])?.map(|key| (names[1].clone(), key)));
+        files.insert(names[0].clone(), envelope);
+    }
+    Ok(files)
 }
 
 /// A file of the folder, if it is there.

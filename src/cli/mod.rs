@@ -25,6 +25,7 @@ mod out;
 mod people;
 mod plan;
 mod progress;
+mod publish;
 mod reconcile;
 mod reference;
 mod rehearse;
@@ -137,6 +138,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Check an evidence bundle offline; says what is proven and what is not.
     Verify(verify::VerifyArgs),
+    /// Put a run's evidence bundle into S3, locked so that nobody can delete or change it.
+    Publish(publish::PublishArgs),
     /// Accept or reject a finished run, as a reviewer with a key of your own.
     SignOff(sign_off::SignOffArgs),
     /// Make the keys that sign evidence.
@@ -235,6 +238,7 @@ impl Command {
             Self::Show(a) => runs::show(global, &a),
             Self::Report(a) => report::run(global, &a),
             Self::Verify(a) => verify::run(global, &a),
+            Self::Publish(a) => publish::run(global, &a),
             Self::SignOff(a) => sign_off::run(global, &a),
             Self::Init(a) => init::run(global, &a),
             Self::Findings(a) => findings::run(global, &a),

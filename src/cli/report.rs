@@ -29,8 +29,9 @@ pub struct ReportArgs {
     /// into the run's own.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// The key that signs the bundle, if not the configured one or the state folder's own.
-    #[arg(long, value_name = "FILE", requires = "out")]
+    /// The key that signs the bundle, if not the configured one or the state folder's own: a file, or
+    /// the ARN of a key in AWS KMS.
+    #[arg(long, value_name = "FILE|ARN", requires = "out")]
     key: Option<String>,
     /// Ask this authority (RFC 3161) for a timestamp of the bundle's signature; one that cannot be had
     /// is a refusal. Without it, the one that the configuration names.
@@ -100,10 +101,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);
     }
-    let mut settings = global.settings.clone();
-    if args.no_timestamp || args.timestamp.is_some() {
-        settings.evidence.timestamp_authority.clone_from(&args.timestamp);
-    }
+    let settings = global.settings.stamped(args.timestamp.as_ref(), args.no_timestamp);
     let record = folder.record(&settings);
     if let Some(export) = args.export {
         out::print(&export.text(&record)?);
@@ -121,6 +119,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
         Some(Form::Html) => out::print(&report::html::report(&record)),
         None => match &args.out {
             Some(place) => {
+                let record = folder.bundled(&settings);
                 let files = hand_over::bundle(global, &dir, &folder, &record, args.key.as_deref())?;
                 hand_over::write(place, &files)?;
                 match global.output {

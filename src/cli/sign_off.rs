@@ -24,8 +24,8 @@ pub struct SignOffArgs {
     /// Who you are.
     #[arg(long, value_name = "NAME")]
     by: String,
-    /// Your own key; make one with `redrill init --key FILE`.
-    #[arg(long, value_name = "FILE")]
+    /// Your own key: a file (`redrill init --key FILE` makes one), or the ARN of a key in AWS KMS.
+    #[arg(long, value_name = "FILE|ARN")]
     key: String,
     /// You do not accept the result.
     #[arg(long)]
@@ -49,9 +49,10 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
         ))
         .hint(format!("go on with: redrill resume {}", dir.id())));
     }
-    let signer = Signer::open(global, &KeyName::read(&args.key))?;
+    let name = KeyName::read(&args.key)?;
+    let signer = Signer::open(global, &name)?;
     let public = signer.public();
-    if own_keys(global, &dir)?.contains(public) {
+    if own_keys(global, &dir, &name)?.contains(public) {
         return Err(CliError::refused("that is the key of whoever runs the drills here")
             .hint("a reviewer has a key of their own: redrill init --key FILE"));
     }
@@ -95,11 +96,18 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
 
 /// The keys of those who run the drills here, and the one that signed this run's bundle, as far as they
 /// are there.
-fn own_keys(global: &Global, dir: &RunDir) -> Result<Vec<PublicKey>, CliError> {
+fn own_keys(global: &Global, dir: &RunDir, reviewer: &KeyName) -> Result<Vec<PublicKey>, CliError> {
     let mut own = vec![keys::checkpoint(global)?.public()];
     own.extend(keys::read(&keys::signing_path(&global.state))?.map(|key| key.public()));
-    if let Some(KeyName::File(path)) = global.settings.evidence.key.as_deref().map(KeyName::read) {
-        own.extend(keys::read(&path)?.map(|key| key.public()));
+    match KeyName::chosen(global, None)? {
+        KeyName::Own => {}
+        KeyName::File(path) => own.extend(keys::read(&path)?.map(|key| key.public())),
+        // a key in AWS KMS can only be one that is there, too
+        name @ KeyName::Kms(_) => {
+            if let KeyName::Kms(_) = reviewer {
+                own.push(Signer::open(global, &name)?.public().clone());
+            }
+        }
     }
     let signed = optional(dir, bundle::KEY)?;
     own.extend(signed.and_then(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)).ok()));

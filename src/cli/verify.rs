@@ -9,8 +9,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::{CliError, Global, Output, out};
-use crate::bundle::Files;
 use crate::bundle::verify::{Findings, Trust, verify};
+use crate::bundle::{Files, published};
 use crate::evidence::keys::PublicKey;
 use crate::report::clean;
 
@@ -34,6 +34,9 @@ pub struct VerifyArgs {
     /// certified by.
     #[arg(long, value_name = "FILE")]
     timestamp_ca: Option<PathBuf>,
+    /// The receipt of its publication: whether it is of this bundle, and what it says.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
 }
 
 pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
@@ -47,8 +50,27 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
     };
     let timestamp_roots = args.timestamp_ca.as_deref().map(certificates).transpose()?;
     let trust = Trust { key, fingerprint: args.fingerprint.clone(), timestamp_roots };
+    let receipt = match &args.receipt {
+        None => None,
+        Some(path) => Some(fs::read(path).map_err(|e| {
+            CliError::usage(format!("the receipt {} cannot be read", path.display())).because(e)
+        })?),
+    };
+    if args.path.is_file() {
+        return Err(CliError::usage(format!("{} is a file; a bundle is a folder", args.path.display()))
+            .hint(format!(
+                "a receipt is checked against its bundle: redrill verify DIR --receipt {}",
+                args.path.display()
+            )));
+    }
     let found = match read(&args.path)? {
-        Ok(files) => verify(&files, &trust),
+        Ok(files) => {
+            let mut found = verify(&files, &trust);
+            if let Some(receipt) = receipt {
+                found.add(published::check(&files, &receipt));
+            }
+            found
+        }
         Err(broken) => Findings { broken: vec![broken], ..Findings::default() },
     };
     match global.output {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{CliError, Global};
 use crate::cloud::Cloud;
+use crate::cloud::custody::Custody;
 use crate::model::{Clock, RunId};
 
 /// Connects as the options and the SDK's own chain say. `run` goes into the user agent, so that
@@ -42,6 +43,27 @@ pub async fn connect_isolated(
         isolated: true,
     };
     Ok(connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal)).await?)
+}
+
+/// Connects as [`connect`] does, for handing evidence over.
+#[cfg(feature = "aws")]
+pub async fn custody(global: &Global, region: Option<&str>) -> Result<Custody, CliError> {
+    use crate::aws::{ConnectOptions, custody};
+    use crate::model::time::SystemClock;
+    let options = ConnectOptions {
+        profile: global.profile.clone(),
+        region: region.map(str::to_owned).or_else(|| global.region.clone()),
+        endpoint_url: global.endpoint_url.clone(),
+        ..ConnectOptions::default()
+    };
+    Ok(custody(&options, Arc::new(SystemClock)).await?)
+}
+
+/// Without the SDK neither a bucket nor a key of AWS can be reached.
+#[cfg(not(feature = "aws"))]
+pub async fn custody(_global: &Global, _region: Option<&str>) -> Result<Custody, CliError> {
+    Err(CliError::new(super::Kind::Aws, "this redrill was built without the AWS SDK")
+        .hint("build it with its default features, or sign with a key in a file: --key FILE"))
 }
 
 /// Without the SDK there is no AWS.

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+pub mod custody;
 mod error;
 pub mod faulty;
 mod mutation;

@@ -143,7 +143,7 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         r.integrity.publication.is_none(),
         "integrity",
         "a copy under Object Lock",
-        "not part of this version of redrill",
+        "`redrill publish RUN --to s3://…`; its receipt says so, since a bundle cannot speak of its own copy",
     );
     gap(
         r.integrity.timestamp_authority.is_none(),

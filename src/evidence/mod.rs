@@ -15,6 +15,7 @@ mod gaps;
 pub mod keys;
 pub mod merkle;
 pub mod oscal;
+pub mod receipt;
 pub mod record;
 mod result;
 pub mod review;

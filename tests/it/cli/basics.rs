@@ -50,6 +50,7 @@ fn help_lists_every_command_once() {
             "show",
             "report",
             "verify",
+            "publish",
             "sign-off",
             "init",
             "findings",

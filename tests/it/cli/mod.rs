@@ -8,6 +8,7 @@ mod evidence;
 mod findings;
 mod keys;
 mod people;
+mod publish;
 mod reconcile;
 mod rehearse;
 mod runs;

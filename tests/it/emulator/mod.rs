@@ -11,6 +11,7 @@ mod faults;
 mod fleet;
 mod inbox;
 mod plain;
+mod publish;
 mod reconcile;
 mod shipped;
 mod shows_every_behaviour;

@@ -187,6 +187,42 @@ impl World {
         assert!(answer.status().is_success(), "{key}: {}", answer.status());
     }
 
+    /// S3 by hand, whatever it answers.
+    pub async fn s3(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let scope = "test/20260101/us-east-1/s3/aws4_request";
+        let mut call = client.request(method, format!("{}/{path}", self.sandbox.endpoint)).header(
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+        );
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
+        call.send().await.expect("the emulator answers")
+    }
+
+    /// KMS by hand; panics unless it is accepted.
+    pub async fn kms(&self, action: &str, body: Value) -> Value {
+        let scope = "test/20260101/us-east-1/kms/aws4_request";
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client
+            .post(&self.sandbox.endpoint)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("TrentService.{action}"))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .body(body.to_string())
+            .send()
+            .await
+            .expect("the emulator answers");
+        let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+        assert!(status.is_success(), "{action}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
     /// EC2 by hand.
     pub async fn ec2(&self, pairs: &[(&str, &str)]) -> String {
         self.query("ec2", "2016-11-15", pairs).await
