@@ -153,6 +153,12 @@ fn cell_status(step: &StepView, cell: &CellView) -> String {
         None => None,
         Some(Ending::Undoing { error: Some(error), .. }) => Some(format!("undo not finished: {error}")),
         Some(Ending::Undoing { .. }) => Some("undo not finished".to_owned()),
+        // its own words say why there was nothing to do
+        Some(Ending::Undone { how, proof, .. })
+            if how == "already" && step.stage == Some(Stage::Recovery) && !proof.is_empty() =>
+        {
+            Some(proof.clone())
+        }
         Some(Ending::Undone { how, proof, .. }) => {
             let word = match (how.as_str(), step.stage == Some(Stage::Recovery)) {
                 ("already", true) => "nothing to take back",
