@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::material::Folder;
@@ -19,8 +20,8 @@ pub struct ReportArgs {
     /// Print this form on stdout instead of writing files.
     #[arg(long, value_enum)]
     format: Option<Form>,
-    /// Fill this form on stdout: `fedramp`, `nist-800-84`, `iso-22301` or `summary`.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "out"])]
+    /// Fill this form on stdout instead of writing files.
+    #[arg(long, value_name = "NAME", value_parser = forms(), conflicts_with_all = ["format", "out"])]
     form: Option<report::forms::Form>,
     /// Print the run in another tool's format on stdout instead of writing files.
     #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["format", "form", "out"])]
@@ -40,6 +41,12 @@ pub struct ReportArgs {
     /// Hand over without a timestamp, also where the configuration names an authority.
     #[arg(long, requires = "out", conflicts_with = "timestamp")]
     no_timestamp: bool,
+}
+
+/// The names of the forms; a wrong one is told the nearest.
+fn forms() -> impl TypedValueParser<Value = report::forms::Form> {
+    let names = report::forms::Form::ALL.map(report::forms::Form::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<report::forms::Form>())
 }
 
 /// The forms of a report.

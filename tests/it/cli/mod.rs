@@ -11,6 +11,7 @@ mod people;
 mod publish;
 mod reconcile;
 mod rehearse;
+mod reports;
 mod runs;
 mod timestamp;
 
