@@ -77,6 +77,7 @@ fn a_bundle_verifies_and_is_the_same_each_time() {
     {
         assert!(files.contains_key(name), "{name}");
     }
+    assert_eq!(files.contains_key("report.pdf"), cfg!(feature = "pdf"));
     // again, elsewhere, without the private key
     fs::rename(place.state().join("keys"), place.path().join("away")).expect("moved");
     let _again = place.run(&["report", &ids[1], "--out", "again"]).exits(0);
@@ -128,6 +129,7 @@ fn count(tried: usize, what: &str) {
 /// Changes a bundle in every way, also with files of another; each has to be refused. How many there are.
 fn tampered_with(files: &Files, other: &Files) -> usize {
     assert!(verify(files, &Trust::default()).all_hold());
+    assert_eq!(files.contains_key("report.pdf"), cfg!(feature = "pdf"), "the PDF is tampered with, too");
     let mut tried = 0;
     let mut refused = |what: &str, changed: &Files| {
         assert!(changed != files, "{what} changes nothing");
