@@ -313,6 +313,9 @@ fn failed(e: PublishError, order: &Order<'_>, custody: &Custody) -> CliError {
         PublishError::NotAsAsked { .. } => {
             CliError::internal(format!("what is in bucket {bucket} is not what was asked for: {e}"))
                 .hint("no receipt was written")
+                .hint(
+                    "S3 shows locks and checksums to those with s3:GetObjectRetention and s3:GetObject only",
+                )
         }
         PublishError::Cloud(e) if e.is_not_found() => {
             CliError::usage(format!("there is no bucket {bucket}")).because(e).hint("name another with --to")

@@ -59,6 +59,10 @@ fn a_key_that_is_named_and_not_there_is_a_refusal() {
     assert!(ran.stderr.contains("there is no key lost.pem"), "{}", ran.stderr);
     let ran = place.run(&["sign-off", &ids[0], "--by", "me", "--key", "lost.pem"]).exits(2);
     assert!(ran.stderr.contains("there is no key lost.pem"), "{}", ran.stderr);
+    place.write("redrill.toml", "[evidence]\nkey = \"arn:aws:kms:us-east-1:123456789012:key/k\"\n");
+    let ran = place.run(&["init"]).exits(2);
+    assert!(ran.stderr.contains("there is nothing to make here"), "{}", ran.stderr);
+    place.write("redrill.toml", "[evidence]\nkey = \"gone.pem\"\n");
     // what the configuration names is what `init` makes
     let _made = place.run(&["init"]).exits(0);
     assert_eq!(place.run(&["report", "--out", "again"]).exits(0).stderr, "");

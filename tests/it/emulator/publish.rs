@@ -248,7 +248,7 @@ fn openssl_agrees(w: &World, bundle: &Path) {
         openssl.arg("-signature").arg(home.join("sig")).arg(home.join("pae"));
         match openssl.output() {
             Ok(out) => {
-                assert_eq!(out.status.success(), agrees, "{what}: {}", String::from_utf8_lossy(&out.stdout))
+                assert_eq!(out.status.success(), agrees, "{what}: {}", String::from_utf8_lossy(&out.stdout));
             }
             Err(e) => skipped(&format!("openssl cannot be run: {e}")),
         }
