@@ -81,6 +81,11 @@ pub enum BundleError {
 /// # Errors
 /// When the PDF cannot be set.
 pub fn content(record: &Record, sources: &Sources, key: &PublicKey) -> Result<Files, BundleError> {
+    with_pdf(record, texts(record, sources, key))
+}
+
+/// The same without the PDF.
+pub fn texts(record: &Record, sources: &Sources, key: &PublicKey) -> Files {
     let mut files = sources.files.clone();
     let checkpoints = files.get(CHECKPOINT_KEY).and_then(|pem| std::str::from_utf8(pem).ok());
     let checkpoints = checkpoints.and_then(|pem| PublicKey::from_pem(pem).ok());
@@ -105,13 +110,15 @@ pub fn content(record: &Record, sources: &Sources, key: &PublicKey) -> Result<Fi
     put(KEY, key.to_pem());
     put(VERIFY, words::verify_md(record, key, checkpoints.as_ref()));
     files.retain(|_, bytes| !bytes.is_empty());
-    pdf(record, &mut files)?;
-    Ok(files)
+    files
 }
 
-/// The PDF, with what machines read attached to it.
+/// With the PDF, and what machines read attached to it.
+///
+/// # Errors
+/// When it cannot be set.
 #[cfg(feature = "pdf")]
-fn pdf(record: &Record, files: &mut Files) -> Result<(), BundleError> {
+pub fn with_pdf(record: &Record, mut files: Files) -> Result<Files, BundleError> {
     let attached = [
         (REPORT, "application/json"),
         (JOURNAL, "application/jsonl"),
@@ -126,13 +133,16 @@ fn pdf(record: &Record, files: &mut Files) -> Result<(), BundleError> {
         .collect();
     let pdf = report::pdf::report(record, &attached).map_err(|e| BundleError::Pdf(e.to_string()))?;
     files.insert("report.pdf".to_owned(), pdf);
-    Ok(())
+    Ok(files)
 }
 
+/// Without the feature `pdf` there is none.
+///
+/// # Errors
+/// None; the same shape as with the feature.
 #[cfg(not(feature = "pdf"))]
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as with the feature")]
-fn pdf(_record: &Record, _files: &mut Files) -> Result<(), BundleError> {
-    Ok(())
+pub fn with_pdf(_record: &Record, files: Files) -> Result<Files, BundleError> {
+    Ok(files)
 }
 
 /// The statement about these files.
