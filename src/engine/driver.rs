@@ -22,6 +22,7 @@ use crate::cloud::{Cloud, CloudError};
 use crate::drill::refs::{self, Reference};
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
+use crate::model::time::in_words;
 use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
 use crate::plan::{Plan, PlannedStep};
 
@@ -596,7 +597,7 @@ async fn manual(shared: &Arc<Shared>, id: &StepId) -> Result<(), JournalError> {
             let event = Event::StepFailed {
                 step: id.clone(),
                 target: None,
-                error: format!("nobody confirmed within {}", step.timeout),
+                error: format!("nobody confirmed within {}", in_words(step.timeout.ms())),
                 effect: EffectCertainty::None,
                 hint: Some(format!("redrill confirm {} {id} --note …", shared.run)),
             };

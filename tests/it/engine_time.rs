@@ -174,7 +174,7 @@ async fn a_manual_step_that_nobody_confirms_fails_and_a_simulated_one_says_so() 
     let bench = Bench::new(&text("/", MANUAL)).await;
     let (ended, journal) = Play::start(&bench).ends_with(14).await;
     assert!(ended.reasons[0].contains("`point` failed"), "{:?}", ended.reasons);
-    assert!(dump(&journal).contains("nobody confirmed within 20m"));
+    assert!(dump(&journal).contains("nobody confirmed within 20 min"));
 
     let bench = Bench::new(&text("/", MANUAL)).await;
     let people = People::Simulate(Duration::from_secs(30));

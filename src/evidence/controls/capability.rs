@@ -177,10 +177,19 @@ impl Shown {
     fn all(several: Vec<Self>, none: &str) -> Self {
         let tried = several.iter().any(|s| s.tried);
         for status in [Status::NotSatisfied, Status::NotTested, Status::Satisfied] {
-            let why: Vec<&str> =
-                several.iter().filter(|s| s.status == status).map(|s| s.why.as_str()).collect();
+            let mut why: Vec<(&str, usize)> = Vec::new();
+            for s in several.iter().filter(|s| s.status == status) {
+                match why.iter_mut().find(|(w, _)| *w == s.why) {
+                    Some((_, times)) => *times += 1,
+                    None => why.push((&s.why, 1)),
+                }
+            }
             if !why.is_empty() {
-                return Self { tried, status, why: why.join(", ") };
+                // a step says the same of each of its targets
+                let words = why
+                    .iter()
+                    .map(|(w, n)| if *n > 1 { format!("{w} ({n} times)") } else { (*w).to_owned() });
+                return Self { tried, status, why: words.collect::<Vec<_>>().join(", ") };
             }
         }
         Self::absent(none)
@@ -259,7 +268,11 @@ fn objectives(c: Capability, r: &Record) -> Vec<Shown> {
     of.map(|o| Shown {
         tried: o.status != Status::NotTested,
         status: o.status,
-        why: format!("{} ({})", o.actual, o.expected),
+        why: if o.actual == o.expected {
+            o.actual.clone()
+        } else {
+            format!("{}, asked for: {}", o.actual, o.expected)
+        },
     })
     .collect()
 }

@@ -172,7 +172,10 @@ fn what_was_tried_and_did_not_hold_is_not_supported() {
     late.result.verdict = Some(Verdict::ObjectiveMissed);
     set(&mut late, "rto", Status::NotSatisfied);
     let (missed, why) = outcome(&late, "soc2/A1.3");
-    assert_eq!((missed, why.as_str()), (ControlOutcome::DoesNotSupport, "recovery time: that (this)"));
+    assert_eq!(
+        (missed, why.as_str()),
+        (ControlOutcome::DoesNotSupport, "recovery time: that, asked for: this")
+    );
     // late, but the backup was restored and whole
     assert_eq!(outcome(&late, "nist-800-53/CP-9(1)").0, ControlOutcome::Supports);
 
