@@ -10,10 +10,19 @@ use crate::report::{clean, world_line};
 pub(super) fn verify_md(record: &Record, key: &PublicKey, checkpoints: Option<&PublicKey>) -> String {
     let run = clean(record.identity.run.as_str());
     let world = world_line(record.scope.world).map(|w| format!("\n**{w}**\n")).unwrap_or_default();
-    let checkpoint_key = checkpoints.map_or_else(
-        || "there are none: no checkpoint was taken".to_owned(),
-        |k| verifier_key(&origin(&run), k),
-    );
+    let checkpoints = match checkpoints {
+        None => "There are none: no checkpoint was taken while the run went on.".to_owned(),
+        Some(key) => format!(
+            "`checkpoints.txt` holds signed notes (C2SP `tlog-checkpoint`) that were taken while the run went on;
+`checkpoint.txt` is the last. Each gives the number of journal lines and their RFC 6962 root; the key is
+in `checkpoint.pub`. A verifier of signed notes wants it in this form:
+
+```
+{}
+```",
+            verifier_key(&origin(&run), key)
+        ),
+    };
     let openssl = match key.algorithm() {
         Algorithm::Ed25519 => {
             "pkeyutl -verify -pubin -inkey signing.pub -rawin -in /tmp/pae -sigfile /tmp/sig"
@@ -94,13 +103,7 @@ END
 
 ## The checkpoints
 
-`checkpoints.txt` holds signed notes (C2SP `tlog-checkpoint`) that were taken while the run went on;
-`checkpoint.txt` is the last. Each gives the number of journal lines and their RFC 6962 root; the key is
-in `checkpoint.pub`. A verifier of signed notes wants it in this form:
-
-```
-{checkpoint_key}
-```
+{checkpoints}
 
 ## All of it, with redrill
 

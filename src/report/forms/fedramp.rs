@@ -64,13 +64,14 @@ fn methodology(r: &Record) -> String {
 }
 
 fn activities(r: &Record) -> String {
+    let on = |target: Option<&String>| target.map(|t| format!(" on {t}")).unwrap_or_default();
     let mut out = Vec::new();
     for f in &r.safety.faults {
-        out.push(format!("{}: expected to be put back; {}", f.step, f.ending));
+        out.push(format!("{}{}: expected to be put back; {}", f.step, on(f.target.as_ref()), f.ending));
     }
     for c in &r.recoveries {
         let ended = if c.ready_at.is_some() { "ready" } else { "not ready" };
-        out.push(format!("{}: expected ready; {ended}", c.step));
+        out.push(format!("{}{}: expected ready; {ended}", c.step, on(c.target.as_ref())));
     }
     for c in &r.checks {
         let seen = if c.seen.is_empty() { "nothing seen".to_owned() } else { c.seen.clone() };
