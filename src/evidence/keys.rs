@@ -109,6 +109,18 @@ impl PrivateKey {
         }
     }
 
+    /// What a passphrase gave: one wrong passphrase in 256 also gives bytes, but they are no key.
+    fn opened(der: Vec<u8>) -> Result<Self, KeyError> {
+        let whole = der::SliceReader::new(&der).and_then(|mut r| {
+            let header = der::Header::decode(&mut r)?;
+            header.tag().assert_eq(der::Tag::Sequence)?;
+            r.read_slice(header.length())?;
+            r.finish()
+        });
+        whole.map_err(|_| KeyError::WrongPassphrase)?;
+        Self::from_der(der)
+    }
+
     /// Reads PKCS#8 in PEM.
     ///
     /// # Errors
@@ -120,7 +132,7 @@ impl PrivateKey {
             PRIVATE => Self::from_der(der),
             ENCRYPTED => {
                 let passphrase = passphrase.ok_or(KeyError::NeedsPassphrase)?;
-                Self::from_der(decrypt(&der, passphrase)?)
+                Self::opened(decrypt(&der, passphrase)?)
             }
             other => Err(KeyError::NotPem(format!("it is a {other}"))),
         }
@@ -319,6 +331,15 @@ mod tests {
             assert_eq!(open(Some("wrong")).unwrap_err(), KeyError::WrongPassphrase);
             assert_eq!(open(None).unwrap_err(), KeyError::NeedsPassphrase);
         }
+    }
+
+    #[test]
+    fn what_a_wrong_passphrase_opens_by_chance_is_no_key_of_another_kind() {
+        let opened = |der: &[u8]| PrivateKey::opened(der.to_vec()).map(|_| ()).unwrap_err();
+        for chance in [&b""[..], b"\x9c\x01\x77", b"\x30\x03\x02\x01", b"\x30\x01\x00\x00"] {
+            assert_eq!(opened(chance), KeyError::WrongPassphrase, "{chance:?}");
+        }
+        assert_eq!(opened(b"\x30\x03\x02\x01\x00"), KeyError::Unsupported, "DER, and no such key");
     }
 
     #[test]
