@@ -373,6 +373,38 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_is_enough_where_its_lock_is() {
+        let at = |day: &str| format!("{day}T08:00:00Z").parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        let until = |day: &str| Some(Retention { mode: COMPLIANCE.to_owned(), until: at(day) });
+        let mut receipt = Publication {
+            run: String::new(),
+            statement_sha256: String::new(),
+            redrill: String::new(),
+            world: World::Aws,
+            bucket: String::new(),
+            prefix: String::new(),
+            region: String::new(),
+            account: String::new(),
+            by: String::new(),
+            operator: String::new(),
+            at: at("2026-11-21"),
+            lock: until("2033-11-22"),
+            warning: None,
+            objects: Vec::new(),
+        };
+        let years = |n| Some(Retain::Years(n));
+        let date = |day: &str| Some(Retain::Until(at(day)));
+        // counted from when it was published, however long ago that is
+        assert!(enough(&receipt, years(7).as_ref()) && !enough(&receipt, years(8).as_ref()));
+        assert!(
+            enough(&receipt, date("2033-11-22").as_ref()) && !enough(&receipt, date("2033-11-23").as_ref())
+        );
+        assert!(enough(&receipt, None), "more than was asked for");
+        receipt.lock = None;
+        assert!(enough(&receipt, None) && !enough(&receipt, years(1).as_ref()));
+    }
+
+    #[test]
     fn a_denied_call_says_which_permission_it_takes() {
         let text = |op: &str| denied(CloudError::new(op, ErrorKind::Denied, "no")).text();
         assert!(text("s3:HeadObject").contains("s3:GetObjectVersion and s3:GetObjectRetention"));
