@@ -139,7 +139,7 @@ fn a_wrong_configuration_is_refused_by_what_it_concerns_and_by_nothing_else() {
     let wrong = place.run(&["runs"]).exits(2);
     assert_eq!(
         wrong.stderr,
-        "redrill.toml:2:1: unknown field `kei`, expected one of `key`, `checkpoint_key`, \
+        "redrill.toml:2:1: unknown field `kei`, expected one of `key`, `checkpoint_key`, `retain`, \
          `timestamp_authority`\n  hint: did you mean `key`?\n"
     );
     let _ = place.run(&["catalog"]).exits(0);
