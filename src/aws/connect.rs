@@ -28,7 +28,7 @@ const CONNECT: &str = "aws:connect";
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// The services that redrill calls, as the SDK spells them when it looks for an endpoint.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
     "Auto Scaling",
     "CloudFront",
     "CloudTrail",
@@ -40,6 +40,7 @@ const SERVICES: [&str; 11] = [
     "S3",
     "STS",
     "Secrets Manager",
+    "SSM",
 ];
 
 /// A key pair given directly, for emulators.
@@ -99,6 +100,7 @@ pub async fn connect(
             secrets: Arc::new(others::SecretsReads {
                 client: aws_sdk_secretsmanager::Client::new(&clients.read),
             }),
+            ssm: Arc::new(others::SsmReads { client: aws_sdk_ssm::Client::new(&clients.read) }),
             trail: Arc::new(cloudtrail::TrailReads {
                 trail: aws_sdk_cloudtrail::Client::new(&patient(&clients.read)),
                 s3: clients.s3(&clients.read),

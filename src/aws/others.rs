@@ -17,7 +17,7 @@ use super::error::failed_read;
 use super::{non_empty, time};
 use crate::cloud::{
     Alarm, AutoScaling, CloudError, CloudResult, CloudWatch, Elb, ErrorKind, GroupMember, Identity, Page,
-    Registration, Secret, Secrets, Sts, TargetGroup,
+    Registration, Secret, Secrets, Ssm, Sts, TargetGroup,
 };
 
 /// Reads of STS.
@@ -253,5 +253,22 @@ impl Secrets for SecretsReads {
         out.secret_string().map(Secret::new).ok_or_else(|| {
             CloudError::new(OPERATION, ErrorKind::Invalid, format!("the secret `{id}` is binary, not text"))
         })
+    }
+}
+
+/// Reads of Systems Manager.
+pub(super) struct SsmReads {
+    pub(super) client: aws_sdk_ssm::Client,
+}
+
+#[async_trait]
+impl Ssm for SsmReads {
+    async fn parameter(&self, name: &str) -> CloudResult<Option<String>> {
+        let sent = self.client.get_parameter().name(name).send().await;
+        match sent.map_err(failed_read("ssm:GetParameter")) {
+            Ok(out) => Ok(out.parameter().and_then(|p| p.value()).map(str::to_owned)),
+            Err(e) if e.code.as_deref() == Some("ParameterNotFound") => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 }

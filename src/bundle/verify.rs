@@ -17,7 +17,7 @@ use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::review::{self, Annotation};
 use crate::evidence::statement::{self, Statement, TEST_RESULT, digest};
-use crate::evidence::{Material, Record, merkle, record, trail};
+use crate::evidence::{Material, Record, approval, merkle, record, trail};
 use crate::journal::reader;
 use crate::model::World;
 use crate::plan::{Plan, file};
@@ -181,6 +181,7 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         let reviewed = super::reviewed(files);
         let signer = key(files, KEY)?.fingerprint();
         let view = RunView::of(&lines);
+        approvals(files, plan, &view)?;
         let sign_offs =
             review::sign_offs(files, &reviewed, &view, Some(&signer)).map_err(|e| e.to_string())?;
         let reconciliation = files.get(trail::FILE).map_or(Ok(None), |b| trail::of_run(b, &lines));
@@ -209,6 +210,21 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         Ok((Made { record, journal: bytes }, sentence))
     };
     found.check(read())
+}
+
+/// The approvals on record are there, signed by the keys on record, for this plan; and no others are.
+fn approvals(files: &Files, plan: &Plan, view: &RunView) -> Result<(), String> {
+    let mut on_record: BTreeSet<&str> = view.approvals.iter().map(|a| a.key.as_str()).collect();
+    for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with(approval::NAME)) {
+        let (_, key) = approval::open(bytes, &plan.sha256()).map_err(|e| format!("{name}: {e}"))?;
+        if !on_record.remove(key.as_str()) {
+            return Err(format!("{name} is not on record in the journal"));
+        }
+    }
+    match on_record.first() {
+        Some(key) => Err(format!("the approval with key {key} is missing")),
+        None => Ok(()),
+    }
 }
 
 fn annotations(files: &Files) -> Result<Vec<Annotation>, String> {
@@ -291,11 +307,17 @@ fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Resu
 }
 
 fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings) {
+    for a in &made.record.run.approvals {
+        found.holds.push(format!("approved by {}, key {}, before it started", a.by, a.key));
+    }
     for s in &made.record.review.sign_offs {
         let how = if s.independent { "independent of who ran it" } else { "not independent" };
         found.holds.push(format!("{} by {}, key {}, {how}", s.decision, s.by, s.key));
     }
     let unproven = &mut found.unproven;
+    if !made.record.run.approvals.is_empty() {
+        unproven.push("who approved: compare the fingerprints of their keys, likewise".to_owned());
+    }
     if !made.record.review.sign_offs.is_empty() {
         unproven.push(
             "who reviewed: compare the fingerprints of their keys with ones got another way".to_owned(),

@@ -3,15 +3,17 @@
 //! `--config FILE`, else `./redrill.toml` where there is one. What the environment and flags say wins.
 //! A key that redrill does not know is refused: a setting that is misspelt must not be lost in silence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::{CliError, Kind};
-use crate::drill::suggest;
+use crate::drill::{Known, Limits, suggest};
 use crate::evidence::controls::Framework;
 use crate::evidence::findings::Defaults;
+use crate::plan::House;
+use crate::plan::house::{Approver, KillSwitch};
 
 /// The file that is read where none is named.
 const NAME: &str = "redrill.toml";
@@ -20,12 +22,32 @@ const NAME: &str = "redrill.toml";
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Limits for every drill, beside its own.
+    pub limits: Limits,
+    /// Which accounts belong to which environment.
+    pub environments: BTreeMap<String, BTreeSet<String>>,
+    /// Whose approvals count.
+    pub approvers: Vec<Approver>,
+    /// What stops every run that sees it.
+    pub kill_switch: KillSwitch,
     /// Controls in addition to the built-in ones.
     pub frameworks: Vec<Framework>,
     /// How evidence is signed.
     pub evidence: Evidence,
     /// Who follows findings up, and by when.
     pub exercise: Defaults,
+}
+
+impl Config {
+    /// The rules that every drill is held against.
+    pub fn house(&self) -> House {
+        House {
+            limits: self.limits.clone(),
+            environments: self.environments.clone(),
+            approvers: self.approvers.clone(),
+            kill_switch: self.kill_switch.clone(),
+        }
+    }
 }
 
 /// How evidence is signed.
@@ -96,6 +118,9 @@ fn read(file: &str, text: &str) -> Result<Config, CliError> {
             None => problem,
         }
     })?;
+    if let Some(problem) = config.house().problems(&Known::shipped()).first() {
+        return Err(CliError::rendered(Kind::Usage, format!("{file}: {problem}")));
+    }
     let mut seen = BTreeSet::new();
     for f in &config.frameworks {
         for c in &f.controls {

@@ -11,6 +11,7 @@ use crate::engine::People;
 use crate::journal::Mode;
 use crate::model::Clock;
 use crate::model::time::SystemClock;
+use crate::plan::BuildOptions;
 use crate::sandbox::{self, SandboxOptions};
 
 /// The drill of the demo, embedded so that an installed binary has it.
@@ -58,12 +59,18 @@ async fn drill_on(global: &Global, endpoint: &str, health: &str) -> Result<u8, C
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let run = session::new_id(clock.as_ref(), &loaded.drill.name);
     let cloud = world::connect_isolated(endpoint, REGION, Arc::clone(&clock), Some(&run)).await?;
-    let plan = plan::build(&loaded, &cloud, clock.as_ref(), None, Some(endpoint.to_owned())).await?;
+    let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
+    options.endpoint = Some(endpoint.to_owned());
+    let plan = plan::build(&loaded, &cloud, clock.as_ref(), &options).await?;
     if global.output == Output::Text {
         out::note(&crate::report::plan_text::plan_text(&plan, out::width()));
     }
     plan::refuse(&plan)?;
     let people = People::Simulate(std::time::Duration::from_secs(2));
-    session::start(global, run, Work { plan, secrets: loaded.secrets, cloud, clock, mode: Mode::Run, people })
-        .await
+    session::start(
+        global,
+        run,
+        Work { plan, secrets: loaded.secrets, cloud, clock, mode: Mode::Run, people, approvals: vec![] },
+    )
+    .await
 }

@@ -127,3 +127,13 @@ pub fn make(path: &Path, algorithm: Algorithm, passphrase: Option<&str>) -> Resu
     file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     Ok(key)
 }
+
+/// The fingerprints of the keys on this machine that sign for whoever runs drills here.
+pub fn own(global: &Global) -> Result<Vec<String>, CliError> {
+    let e = &global.settings.evidence;
+    let named = [&e.key, &e.checkpoint_key].into_iter().flatten().filter(|k| !k.starts_with("arn:"));
+    let paths = [signing_path(&global.state), own_checkpoint_path(&global.state)];
+    let keys = paths.into_iter().chain(named.map(PathBuf::from)).map(|p| read(&p));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    Ok(keys.into_iter().flatten().map(|k| k.public().fingerprint()).collect())
+}

@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::{CliError, session};
 use crate::bundle::{self, Files};
+use crate::evidence::approval;
 use crate::evidence::checkpoint::notes;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::record::SignOff;
@@ -53,6 +54,11 @@ impl Folder {
         }
         files.insert(bundle::JOURNAL.to_owned(), journal.clone());
         files.extend(numbered(dir, review::NAME)?);
+        for number in 1.. {
+            let name = format!("{}{number}.json", approval::NAME);
+            let Some(bytes) = optional(dir, &name)? else { break };
+            files.insert(name, bytes);
+        }
         let bad = |what: &str| CliError::usage(format!("{what} of run {} cannot be used", dir.id()));
         let annotations = files.get(bundle::ANNOTATIONS).map_or(Ok(Vec::new()), |b| review::annotations(b));
         let annotations = annotations.map_err(|e| bad(bundle::ANNOTATIONS).because(e))?;

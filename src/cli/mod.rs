@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod approve;
 mod catalog;
 mod check;
 mod checkpoints;
@@ -122,6 +123,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show what a drill would do, to what, without changing anything.
     Plan(plan::PlanArgs),
+    /// Approve a plan, with a key of your own.
+    Approve(approve::ApproveArgs),
     /// Run a drill or a plan: break, time the recovery, put everything back.
     Run(run::RunArgs),
     /// Rehearse a drill on the simulator: what would happen and when, in milliseconds.
@@ -230,6 +233,7 @@ impl Command {
             Self::Demo(a) => demo::run(global, &a),
             Self::Check(a) => check::run(global, &a),
             Self::Plan(a) => plan::run(global, &a),
+            Self::Approve(a) => approve::run(global, &a),
             Self::Run(a) => run::run(global, &a),
             Self::Rehearse(a) => rehearse::run(global, &a),
             Self::Resume(a) => resume::resume(global, &a),

@@ -32,18 +32,33 @@ pub struct PlanArgs {
     exercise: ExerciseArgs,
 }
 
+/// How this command line plans: its seed and endpoint, and the rules of `redrill.toml`.
+pub fn options(global: &Global, cloud: &Cloud, seed: Option<u32>) -> BuildOptions {
+    let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
+    options.seed = seed;
+    options.endpoint.clone_from(&global.endpoint_url);
+    options.house = global.settings.house();
+    options
+}
+
 /// Plans a loaded drill.
 pub async fn build(
     loaded: &Loaded,
     cloud: &Cloud,
     clock: &dyn Clock,
-    seed: Option<u32>,
-    endpoint: Option<String>,
+    options: &BuildOptions,
 ) -> Result<Plan, CliError> {
-    let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
-    options.seed = seed;
-    options.endpoint = endpoint;
-    plan::build(loaded, &cloud.reads, clock, &options).await.map_err(|PlanError::Cloud(e)| CliError::from(e))
+    plan::build(loaded, &cloud.reads, clock, options).await.map_err(|PlanError::Cloud(e)| CliError::from(e))
+}
+
+/// A plan was made under the rules of a `redrill.toml`; under other ones it has to be made again.
+pub fn same_rules(global: &Global, plan: &Plan) -> Result<(), CliError> {
+    let house = global.settings.house();
+    if house.is_empty() || house == plan.house {
+        return Ok(());
+    }
+    Err(CliError::refused("the plan was made under other rules than those of this redrill.toml")
+        .hint("plan again: redrill plan DRILL -o plan.json"))
 }
 
 /// Refuses a plan with refusals, naming each.
@@ -73,7 +88,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let plan = runtime()?.block_on(async {
         let cloud = world::connect(global, Arc::clone(&clock), None).await?;
-        build(&loaded, &cloud, clock.as_ref(), args.seed, global.endpoint_url.clone()).await
+        build(&loaded, &cloud, clock.as_ref(), &options(global, &cloud, args.seed)).await
     })?;
     match global.output {
         Output::Text => out::print(&plan_text(&plan, out::width())),

@@ -17,7 +17,7 @@ use crate::journal::writer::MemoryJournal;
 use crate::journal::{Line, Mode};
 use crate::model::time::{SystemClock, VirtualClock};
 use crate::model::{Clock, World};
-use crate::plan::Plan;
+use crate::plan::{BuildOptions, Plan};
 use crate::report;
 use crate::sandbox::ESTATE_JSON;
 use crate::sim::Sim;
@@ -77,7 +77,10 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
             };
             let sim = Sim::from_estate(&estate, Arc::clone(&clock))
                 .map_err(|e| CliError::usage("the estate cannot be used").because(e))?;
-            let plan = plan::build(&loaded, &sim.cloud(), clock.as_ref(), Some(args.seed), None).await?;
+            let cloud = sim.cloud();
+            let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
+            options.seed = Some(args.seed);
+            let plan = plan::build(&loaded, &cloud, clock.as_ref(), &options).await?;
             (sim, plan, loaded.secrets)
         }
         (None, None) => {
@@ -99,6 +102,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         journal: Box::new(MemoryJournal::new()),
         lines: Vec::new(),
         mode: Mode::Run,
+        approvals: Vec::new(),
         secrets,
         people: People::Simulate(PERSON),
         operator: session::operator(),

@@ -74,6 +74,7 @@ fn take_up(
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloud = world::connect(&global, Arc::clone(&clock), Some(dir.id())).await?;
         let people = people(simulate, cloud.world)?;
-        session::take_up(&global, &dir, Work { plan, secrets, cloud, clock, mode, people }).await
+        session::take_up(&global, &dir, Work { plan, secrets, cloud, clock, mode, people, approvals: vec![] })
+            .await
     })
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, Output, keys, out, plan, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, approve, keys, out, plan, runtime, world};
 use crate::engine::People;
 use crate::journal::Mode;
 use crate::model::time::SystemClock;
@@ -37,6 +37,9 @@ pub struct RunArgs {
     /// Draw the targets with this seed.
     #[arg(long)]
     seed: Option<u32>,
+    /// An approval of the plan, beside those that lie next to it; may be given again.
+    #[arg(long, value_name = "FILE")]
+    approval: Vec<PathBuf>,
     #[command(flatten)]
     args: DrillArgs,
     #[command(flatten)]
@@ -96,6 +99,14 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
         // a run that has begun goes on without checkpoints; one that has not must not begin
         let _usable = keys::checkpoint(global)?;
     }
+    // what can be refused without AWS is refused before anything is asked of it
+    let approvals = match &given {
+        Some(plan) => {
+            plan::same_rules(global, plan)?;
+            approve::gather(global, plan, &args.what, &args.approval, clock.now())?
+        }
+        None => Vec::new(),
+    };
     runtime()?.block_on(async {
         let name =
             loaded.as_ref().map(|l| l.drill.name.clone()).or(given.as_ref().map(|p| p.drill.name.clone()));
@@ -103,8 +114,9 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
         let cloud = world::connect(global, Arc::clone(&clock), Some(&run)).await?;
         let (plan, secrets) = match (loaded, given) {
             (Some(l), _) => {
-                let plan =
-                    plan::build(&l, &cloud, clock.as_ref(), args.seed, global.endpoint_url.clone()).await?;
+                let options = plan::options(global, &cloud, args.seed);
+                let plan = plan::build(&l, &cloud, clock.as_ref(), &options).await?;
+                approve::refuse_unapproved(&plan)?;
                 (plan, l.secrets)
             }
             (None, Some(plan)) => {
@@ -131,7 +143,8 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
             return Err(CliError::refused("not confirmed; nothing was changed"));
         }
         let people = people(args.simulate_people, cloud.world)?;
-        session::start(global, run, Work { plan, secrets, cloud, clock, mode: Mode::Run, people }).await
+        session::start(global, run, Work { plan, secrets, cloud, clock, mode: Mode::Run, people, approvals })
+            .await
     })
 }
 

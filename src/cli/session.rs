@@ -15,6 +15,8 @@ use crate::cloud::Cloud;
 use crate::engine::recorder::Recorder;
 use crate::engine::state::RunState;
 use crate::engine::{self, Control, Ended, EngineError, Operator, People, Setup, requests};
+use crate::evidence::approval;
+use crate::journal::event::Approved;
 use crate::journal::inbox::{Door, Inbox as _, Request};
 use crate::journal::runs::{self, Lock, RunDir, RunsError, TargetLocks};
 use crate::journal::writer::{FileJournal, Journal, JournalError};
@@ -38,6 +40,8 @@ pub struct Work {
     pub mode: Mode,
     /// Who confirms manual steps.
     pub people: People,
+    /// The approvals that a new run starts with, with their files.
+    pub approvals: Vec<(Approved, Vec<u8>)>,
 }
 
 /// Who runs this process.
@@ -149,6 +153,10 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
         .map_err(io("the run's folder cannot be made"))?;
     let lock = lock(&dir)?;
+    for (n, (_, bytes)) in work.approvals.iter().enumerate() {
+        let name = format!("{}{}.json", approval::NAME, n + 1);
+        dir.write(&name, bytes).map_err(io("an approval cannot be kept"))?;
+    }
     let journal = FileJournal::create(dir.journal())
         .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be made").because(e))?;
     work_on(global, &dir, lock, work, Box::new(journal), Vec::new()).await
@@ -208,6 +216,7 @@ async fn work_on(
         journal,
         lines,
         mode: work.mode,
+        approvals: work.approvals.into_iter().map(|(approved, _)| approved).collect(),
         secrets: work.secrets,
         people: work.people,
         operator: operator(),

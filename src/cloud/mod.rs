@@ -22,7 +22,7 @@ pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
 pub use reads::{
-    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Local, Mutate, Net, Rds, S3, Secrets, Sts, Trail,
+    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Sts, Trail,
 };
 pub use types::*;
 
@@ -50,6 +50,8 @@ pub struct Reads {
     pub cloudwatch: Arc<dyn CloudWatch>,
     /// Secrets Manager.
     pub secrets: Arc<dyn Secrets>,
+    /// Systems Manager's parameters.
+    pub ssm: Arc<dyn Ssm>,
     /// CloudTrail's events and files.
     pub trail: Arc<dyn Trail>,
     /// HTTP, TCP and SQL, for probes.

@@ -116,6 +116,13 @@ pub trait Secrets: Send + Sync {
     async fn secret(&self, id: &str) -> CloudResult<Secret>;
 }
 
+/// Systems Manager reads.
+#[async_trait]
+pub trait Ssm: Send + Sync {
+    /// GetParameter, without decryption; a parameter that does not exist is `None`.
+    async fn parameter(&self, name: &str) -> CloudResult<Option<String>>;
+}
+
 /// CloudTrail, and the files that a trail leaves in S3.
 #[async_trait]
 pub trait Trail: Send + Sync {
@@ -150,6 +157,12 @@ pub trait Net: Send + Sync {
 pub trait Local: Send + Sync {
     /// Runs one program to its end or its time limit; `Err` where it could not be started.
     async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput>;
+
+    /// Whether there is a file, a folder or a link of that name on this machine; there is none where
+    /// the machine is made up.
+    async fn exists(&self, _path: &str) -> CloudResult<bool> {
+        Ok(false)
+    }
 
     /// The addresses of this machine, as far as they are known; empty where it is none of the world's.
     fn addresses(&self) -> Vec<std::net::IpAddr> {

@@ -3,9 +3,13 @@
 //! Works on the tree and skips what has the wrong shape (`walk` reports that), so that one mistake
 //! does not hide another. Steps and references are in `check_steps`.
 
+use std::str::FromStr;
+
 use serde_json::Value;
 
 use super::check_steps;
+use super::freeze::Freeze;
+use super::limits::{is_account, is_region};
 use super::nodes::{Data, Key, Node};
 use super::problem::Report;
 use super::walk::walk;
@@ -17,7 +21,7 @@ use crate::model::{Dur, ResourceKind};
 pub(super) fn check(drill: &Node, known: &Known, report: &mut Report<'_>) {
     head(drill, report);
     objectives(drill, report);
-    limits(drill, report);
+    limits(drill, known, report);
     selectors(drill, report);
     let steps = check_steps::check(drill, known, report);
     probes(drill, known, report);
@@ -127,11 +131,11 @@ fn objectives(drill: &Node, report: &mut Report<'_>) {
     }
 }
 
-fn limits(drill: &Node, report: &mut Report<'_>) {
+fn limits(drill: &Node, known: &Known, report: &mut Report<'_>) {
     let Some(limits) = drill.get("limits") else { return };
     for item in limits.get("accounts").map(Node::items).unwrap_or_default() {
         if let Some(text) = item.text()
-            && !(text.len() == 12 && text.chars().all(|c| c.is_ascii_digit()))
+            && !is_account(text)
         {
             report.hint(item.span, format!("`{text}` is no account"), "twelve digits, in quotes");
         }
@@ -161,12 +165,18 @@ fn limits(drill: &Node, report: &mut Report<'_>) {
         report.at(n.span, "`max_targets` must be at least 1");
     }
     percent(limits, "max_percent", report);
-    for item in limits.get("windows").map(Node::items).unwrap_or_default() {
-        if let Some(text) = item.text()
-            && let Err(e) = text.parse::<Window>()
-        {
-            report.at(item.span, e);
+    for (key, numbers) in limits.get("kinds").map(Node::entries).unwrap_or_default() {
+        let all = ResourceKind::ALL.map(ResourceKind::name);
+        if !all.contains(&key.text.as_str()) {
+            report.unknown(key.span, format!("no kind of resource `{}`", key.text), &key.text, all);
         }
+        percent(numbers, "max_percent", report);
+    }
+    parsed::<Window>(limits, "windows", report);
+    parsed::<Freeze>(limits, "freeze", report);
+    for gate in limits.get("gates").map(Node::items).unwrap_or_default() {
+        probe(gate, known, report);
+        positive(gate, "timeout", report);
     }
     let global = texts.contains(&"global");
     for (_, spec) in drill.get("targets").map(Node::entries).unwrap_or_default() {
@@ -184,13 +194,14 @@ fn limits(drill: &Node, report: &mut Report<'_>) {
     }
 }
 
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let word = |s: &&str| !s.is_empty() && s.chars().all(|c| c.is_ascii_lowercase());
-    let digit = |s: &&str| !s.is_empty() && s.chars().all(|c| c.is_ascii_digit());
-    match parts.split_last() {
-        Some((last, rest)) => text == "global" || (rest.len() >= 2 && digit(last) && rest.iter().all(word)),
-        None => false,
+/// The texts of a list, each of which must be a `T`.
+fn parsed<T: FromStr<Err = String>>(limits: &Node, key: &str, report: &mut Report<'_>) {
+    for item in limits.get(key).map(Node::items).unwrap_or_default() {
+        if let Some(text) = item.text()
+            && let Err(e) = text.parse::<T>()
+        {
+            report.at(item.span, e);
+        }
     }
 }
 
@@ -249,20 +260,9 @@ fn probes(drill: &Node, known: &Known, report: &mut Report<'_>) {
     let mut names: Vec<(&str, &str, usize)> = Vec::new();
     for section in ["steady_state", "verify", "stop"] {
         for item in drill.get(section).map(Node::items).unwrap_or_default() {
-            let Some((key, probe)) = item.entry("probe") else { continue };
-            let Some(name) = probe.text() else { continue };
-            match known.probe(name) {
-                Some(p) => {
-                    let schema = p.params_schema().to_value();
-                    with(item, key, name, &schema, &|v| p.check(v), report);
-                }
-                None => {
-                    let all = known.probes.iter().map(|p| p.spec().name);
-                    report.unknown(probe.span, format!("no probe `{name}`"), name, all);
-                }
-            }
+            let Some((shown, name)) = probe(item, known, report) else { continue };
             let given = item.get("name").filter(|n| n.text() != Some(""));
-            let shown = given.unwrap_or(probe);
+            let shown = given.unwrap_or(shown);
             let text = shown.text().unwrap_or(name);
             match names.iter().find(|(n, ..)| *n == text) {
                 Some((_, other, line)) => report.hint(
@@ -278,6 +278,23 @@ fn probes(drill: &Node, known: &Known, report: &mut Report<'_>) {
             rhythm(item, section, report);
         }
     }
+}
+
+/// Checks the probe that an item names, and what stands under its `with`.
+fn probe<'a>(item: &'a Node, known: &Known, report: &mut Report<'_>) -> Option<(&'a Node, &'a str)> {
+    let (key, probe) = item.entry("probe")?;
+    let name = probe.text()?;
+    match known.probe(name) {
+        Some(p) => {
+            let schema = p.params_schema().to_value();
+            with(item, key, name, &schema, &|v| p.check(v), report);
+        }
+        None => {
+            let all = known.probes.iter().map(|p| p.spec().name);
+            report.unknown(probe.span, format!("no probe `{name}`"), name, all);
+        }
+    }
+    Some((probe, name))
 }
 
 fn rhythm(item: &Node, section: &str, report: &mut Report<'_>) {

@@ -6,7 +6,9 @@
 
 mod check;
 mod check_steps;
+pub mod freeze;
 mod json_schema;
+pub mod limits;
 mod nodes;
 mod params;
 mod parse;
@@ -23,13 +25,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 pub use json_schema::json_schema;
+pub use limits::{Gate, KindLimits, Limits};
 use nodes::{Data, Node};
 pub use parse::MAX_BYTES;
 use problem::Report;
 pub use problem::{Problem, Problems, nearest, suggest};
 pub use schema::{
-    Drill, Impact, Limits, Objectives, ParamSpec, ParamType, ProbeUse, Role, RtoClock, Select, Stage, Step,
-    StopUse, TargetSpec,
+    Drill, Impact, Objectives, ParamSpec, ParamType, ProbeUse, Role, RtoClock, Select, Stage, Step, StopUse,
+    TargetSpec, Unreadable,
 };
 
 use crate::catalog::{DynAction, DynProbe, actions, probes};

@@ -79,6 +79,31 @@ fn merge_limits(base: &mut Node, patch: &Node, report: &mut Report<'_>) {
                     put(base, key, value);
                 }
             }
+            ("approvals", Data::Number(ours), Data::Number(theirs)) => {
+                if let (Some(a), Some(b)) = (ours.as_u64(), theirs.as_u64()) {
+                    *ours = Number::from(a.max(b));
+                } else {
+                    put(base, key, value);
+                }
+            }
+            // every freeze and every gate holds
+            ("freeze" | "gates", Data::List(ours), Data::List(theirs)) => ours.extend(theirs.iter().cloned()),
+            ("environment", Data::Text(ours), Data::Text(theirs)) if ours != theirs => {
+                let (ours, theirs) = (ours.clone(), theirs.clone());
+                report.hint(
+                    value.span,
+                    format!("the drill is for `{ours}`: an environment cannot make it one for `{theirs}`"),
+                    "leave `limits.environment` out of the drill, or out of the environment",
+                );
+            }
+            ("kinds", Data::Map(_), Data::Map(theirs)) => {
+                for (kind, numbers) in theirs {
+                    match old.get_mut(&kind.text).filter(|n| !n.is_null()) {
+                        Some(below) => merge_limits(below, numbers, report),
+                        None => put(old, kind, numbers),
+                    }
+                }
+            }
             ("require_tags", Data::Map(_), Data::Map(theirs)) => {
                 for (key, value) in theirs {
                     require(old, key, value, report);

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::limits::Limits;
 use crate::catalog::action::After;
 pub use crate::model::Stage;
 use crate::model::pattern::OneOrMany;
@@ -173,37 +174,6 @@ pub struct ParamSpec {
     pub secret: bool,
 }
 
-/// The blast radius: a plan outside it is refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Accounts the drill may run in.
-    #[schemars(length(min = 1), inner(regex(pattern = r"^\d{12}$")))]
-    pub accounts: Vec<String>,
-    /// Regions the drill may touch; `global` for CloudFront.
-    #[schemars(length(min = 1))]
-    pub regions: Vec<String>,
-    /// How many targets all selectors together may draw.
-    pub max_targets: usize,
-    /// How much of what exists of a kind all selectors together may draw, in percent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
-    pub max_percent: Option<u8>,
-    /// How many instances may be in the subnets that faults change, whether they are targets or not.
-    /// Without it, any number may.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_affected: Option<usize>,
-    /// Every target must carry these.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub require_tags: BTreeMap<String, OneOrMany>,
-    /// No target may carry any of these, and no instance in a subnet that a fault changes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub forbid_tags: BTreeMap<String, OneOrMany>,
-    /// When faults may be injected, for example `Mon-Fri 13:00-17:00 Europe/Amsterdam`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub windows: Vec<String>,
-}
-
 /// A selector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -306,9 +276,29 @@ pub struct StopUse {
     /// How long one observation may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Dur>,
+    /// What it means when it cannot be read.
+    #[serde(default, skip_serializing_if = "Unreadable::is_default")]
+    pub unreadable: Unreadable,
     /// The stages it is watched in; all from the fault on if left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
+}
+
+/// What a stop condition means that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unreadable {
+    /// It counts as breached once it could not be read for as long as its `for`, and three times in a row.
+    #[default]
+    Breach,
+    /// Nothing.
+    Ignore,
+}
+
+impl Unreadable {
+    fn is_default(&self) -> bool {
+        *self == Self::Breach
+    }
 }
 
 /// An item of `fault` or `recovery`: exactly one of `action`, `manual` and `parallel`.

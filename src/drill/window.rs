@@ -76,7 +76,7 @@ impl FromStr for Window {
 fn slot(text: &str) -> Result<Slot, String> {
     const FORM: &str = "write for example `Mon-Fri 13:00-17:00 Europe/Amsterdam`";
     let parts: Vec<&str> = text.split_whitespace().collect();
-    let [days, hours, zone] = parts[..] else {
+    let [days, hours, name] = parts[..] else {
         return Err(format!("`{text}` is not a window; {FORM}"));
     };
     let (start, end) = hours.split_once('-').ok_or_else(|| format!("`{hours}` are no hours; {FORM}"))?;
@@ -84,15 +84,19 @@ fn slot(text: &str) -> Result<Slot, String> {
     if start == end || start == 1440 {
         return Err(format!("`{hours}` is no time at all; for whole days write `00:00-24:00`"));
     }
-    let zone = zone.parse::<Tz>().map_err(|_| {
-        let near = super::problem::nearest(zone, &chrono_tz::TZ_VARIANTS.map(Tz::name));
+    Ok(Slot { days: weekdays(days)?, start, end, zone: zone(name)? })
+}
+
+/// The zone of this IANA name.
+pub(super) fn zone(name: &str) -> Result<Tz, String> {
+    name.parse::<Tz>().map_err(|_| {
+        let near = super::problem::nearest(name, &chrono_tz::TZ_VARIANTS.map(Tz::name));
         let hint = near.map_or_else(
             || "write a name such as `Europe/Amsterdam` or `UTC`".to_owned(),
             |n| format!("did you mean `{n}`?"),
         );
-        format!("`{zone}` is no time zone; {hint}")
-    })?;
-    Ok(Slot { days: weekdays(days)?, start, end, zone })
+        format!("`{name}` is no time zone; {hint}")
+    })
 }
 
 fn weekdays(text: &str) -> Result<[bool; 7], String> {

@@ -109,11 +109,8 @@ fn interrupted(state: &RunState, now: i64) -> Option<Decision> {
         return Some(Decision::stop(StopCause::Rollback, "redrill rollback"));
     }
     let stage = state.stage();
-    if let Some(name) = state.stops.breached(stage, now) {
-        return Some(Decision::stop(
-            StopCause::StopCondition,
-            format!("stop condition `{name}` is breached"),
-        ));
+    if let Some(why) = state.stops.breached(stage, now) {
+        return Some(Decision::stop(StopCause::StopCondition, why));
     }
     let give_up = state.plan.drill.objectives.give_up();
     if let Some(t0) = state.t0

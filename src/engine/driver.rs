@@ -17,9 +17,10 @@ use super::gate::StepGate;
 use super::recorder::Recorder;
 use super::recovery::measure;
 use super::state::{CellState, RunState};
-use super::{hold, preflight, probing, requests, setup, task, verdict};
+use super::{hold, kill_switch, preflight, probing, requests, setup, task, verdict};
 use crate::cloud::{Cloud, CloudError};
 use crate::drill::refs::{self, Reference};
+use crate::journal::event::Approved;
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
 use crate::model::time::in_words;
@@ -77,6 +78,8 @@ pub struct Setup {
     pub lines: Vec<Line>,
     /// Why this process is here.
     pub mode: Mode,
+    /// The approvals that a new run starts with; none of a run that is taken up.
+    pub approvals: Vec<Approved>,
     /// Secret parameters.
     pub secrets: BTreeMap<String, String>,
     /// Who confirms manual steps.
@@ -236,11 +239,13 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         user: setup.operator.user,
         redrill: env!("CARGO_PKG_VERSION").to_owned(),
     });
+    events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
     if let Some(inbox) = &setup.inbox {
         turning.beside.push(tokio::spawn(requests::listen(Arc::clone(&shared.recorder), Arc::clone(inbox))));
     }
+    turning.beside.push(tokio::spawn(kill_switch::watch(Arc::clone(&shared))));
     let outcome = turning.turn(&mut control).await;
     drop(turning);
     if shared.recorder.is_broken() {

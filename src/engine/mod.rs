@@ -11,6 +11,7 @@ pub mod driver;
 pub mod gate;
 mod history;
 mod hold;
+mod kill_switch;
 mod lockout;
 mod preflight;
 mod probing;

@@ -2,16 +2,19 @@
 //!
 //! Reads only. What it finds is recorded; a refusal ends the run before anything is changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::driver::{EngineError, Shared};
-use super::lockout;
+use super::{kill_switch, lockout};
 use crate::catalog::{self, Finding, Severity};
 use crate::cloud::CloudError;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Mode, StopCause};
-use crate::model::{Health, Stage};
-use crate::plan::{check_drift, limits};
+use crate::model::{Dur, Health, Stage, StepId};
+use crate::plan::{self, check_drift, limits};
 
 /// The checks of a new run; of a resumed one only what it still needs.
 ///
@@ -61,8 +64,8 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     }
     findings.extend(identity_findings(shared, &identity.account));
     let now = shared.clock.now();
-    findings.extend(limits::window(&shared.plan.drill.limits, now, Severity::Refusal));
     let longest = limits::longest(&shared.plan.drill, &shared.plan.steps);
+    findings.extend(hours(shared, longest));
     findings.extend(limits::credentials(&identity, now, longest));
     findings
         .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
@@ -95,7 +98,35 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
         }
     }
     findings.extend(stop_conditions(shared).await);
+    findings.extend(gates(shared).await);
+    findings.extend(kill_switch::check(shared).await);
     Ok((events, findings))
+}
+
+/// What must be healthy before a fault.
+async fn gates(shared: &Shared) -> Vec<Finding> {
+    let step = StepId::new("gate");
+    let mut out = Vec::new();
+    for rule in shared.plan.rules() {
+        let mut params = BTreeMap::new();
+        for gate in &rule.limits().gates {
+            match shared.resolve(&gate.with).await {
+                Ok(with) => _ = params.insert(gate.with.to_string(), with),
+                Err(why) => out.push(Finding::new(Severity::Refusal, rule.key("gates"), why)),
+            }
+        }
+        let cx = shared.read_cx(&step, None);
+        let resolve = |with: &Value| params.get(&with.to_string()).cloned();
+        out.extend(plan::gates::look(rule, cx, Severity::Refusal, resolve).await);
+    }
+    out
+}
+
+/// When faults may be injected, by the drill and by the house.
+fn hours(shared: &Shared, longest: Dur) -> Vec<Finding> {
+    let now = shared.clock.now();
+    let rules = shared.plan.rules().into_iter();
+    rules.flat_map(|r| limits::hours(r, now, longest, Severity::Refusal)).collect()
 }
 
 fn identity_findings(shared: &Shared, account: &str) -> Option<Finding> {
@@ -151,6 +182,10 @@ pub async fn undrifted(shared: &Arc<Shared>) -> Result<bool, JournalError> {
 async fn last_look(shared: &Arc<Shared>) -> Result<Vec<Finding>, CloudError> {
     let (reads, world) = (&shared.cloud.reads, shared.cloud.world);
     let mut findings = check_drift(&shared.plan, reads, world, Some(&shared.run)).await?;
+    // windows and gates are about the fault, and the baseline took its time
+    findings.extend(hours(shared, Dur::secs(0)));
+    findings.extend(gates(shared).await);
+    findings.extend(kill_switch::check(shared).await);
     for step in shared.plan.steps.iter().filter(|s| s.stage == Stage::Fault) {
         let Some(action) = step.action.as_deref().and_then(catalog::action) else { continue };
         let Ok(params) = shared.resolve(&step.params).await else { continue };

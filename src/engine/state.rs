@@ -276,11 +276,8 @@ impl RunState {
         let now = self.timeline.ms(line.stamp);
         self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
-            Event::Header { .. } | Event::Skew { .. } | Event::Found { .. } | Event::CallAnswered { .. } => {
-                if let Event::CallAnswered { call, .. } = &line.event {
-                    self.open_calls.remove(call);
-                }
-            }
+            Event::Header { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
+            Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
             Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { stage } => self.entered(*stage, now, line.stamp),
             Event::PreflightPassed {} => self.preflighted = true,

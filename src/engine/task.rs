@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::driver::Shared;
 use super::gate::StepGate;
+use super::kill_switch;
 use super::sabotage::{self, Sabotage};
 use super::state::Status;
 use crate::catalog::action::Reversibility;
@@ -193,6 +194,10 @@ async fn begin(
     fresh: Vec<(Option<Target>, Option<String>)>,
 ) -> Result<Vec<Item>, JournalError> {
     if shared.recorder.with(|s, _| s.stop.is_some() && !super::decide::is_mending(s, &step.id)).await {
+        return Ok(Vec::new());
+    }
+    // a step that mends is part of putting back, and that is what the switch asks for
+    if shared.recorder.with(|s, _| s.stop.is_none()).await && !kill_switch::clear(shared).await? {
         return Ok(Vec::new());
     }
     let t0 = shared.t0().await;

@@ -15,9 +15,9 @@ use super::record::{
 use super::review::Annotation;
 use super::{controls, findings, gaps, merkle, result};
 use crate::catalog::action::Reversibility;
-use crate::drill::{Drill, ProbeUse, RtoClock, Select};
+use crate::drill::{Drill, ProbeUse, RtoClock, Select, Unreadable};
 use crate::journal::{Line, Mark, Mode, Verdict};
-use crate::model::exercise::Exercise;
+use crate::model::exercise::{Approval, Exercise};
 use crate::model::time::in_words;
 use crate::model::{Dur, Health, OneOrMany, RunId, Stage, World};
 use crate::plan::Plan;
@@ -72,7 +72,7 @@ pub fn record(m: &Material<'_>) -> Record {
         made_by: env!("CARGO_PKG_VERSION").to_owned(),
         identity: identity(m.plan, &run),
         authority: Authority {
-            approvals: exercise.approved_by.clone(),
+            approvals: approvals(exercise, &run),
             ticket: exercise.ticket.clone(),
             rules: exercise.rules.clone(),
             exercise_type: exercise.kind,
@@ -82,7 +82,7 @@ pub fn record(m: &Material<'_>) -> Record {
         scope: scope(m.plan, &run),
         objectives: objectives(drill, exercise, &run),
         people: people(exercise, &run),
-        conditions: conditions(drill, exercise, &run),
+        conditions: conditions(m.plan, exercise, &run),
         recoveries: recoveries(m.plan, &run),
         measures,
         checks,
@@ -211,34 +211,31 @@ fn people(exercise: &Exercise, run: &RunView) -> People {
     }
 }
 
-fn conditions(drill: Option<&Drill>, exercise: &Exercise, run: &RunView) -> Conditions {
+/// Who approved it: as stated in the drill, and as signed.
+fn approvals(exercise: &Exercise, run: &RunView) -> Vec<Approval> {
+    let signed = run.approvals.iter().map(|a| Approval {
+        name: a.by.clone(),
+        at: Some(a.at),
+        reference: Some(format!("signed with key {}", a.key)),
+    });
+    exercise.approved_by.iter().cloned().chain(signed).collect()
+}
+
+fn conditions(plan: Option<&Plan>, exercise: &Exercise, run: &RunView) -> Conditions {
     let mut limits = Vec::new();
     let mut abort_conditions = Vec::new();
-    if let Some(d) = drill {
-        let l = &d.limits;
-        limits.push(format!("accounts: {}", l.accounts.join(", ")));
-        limits.push(format!("regions: {}", l.regions.join(", ")));
-        limits.push(format!("at most {} target{}", l.max_targets, if l.max_targets == 1 { "" } else { "s" }));
-        limits.extend(l.max_percent.map(|p| format!("at most {p} % of the population")));
-        let tags = |tags: &BTreeMap<String, OneOrMany>| {
-            let all: Vec<String> =
-                tags.iter().map(|(k, v)| format!("{k}={}", v.values().join("|"))).collect();
-            all.join(", ")
-        };
-        if !l.require_tags.is_empty() {
-            limits.push(format!("every target carries {}", tags(&l.require_tags)));
-        }
-        if !l.forbid_tags.is_empty() {
-            limits.push(format!("no target carries {}", tags(&l.forbid_tags)));
-        }
-        limits.extend(l.windows.iter().map(|w| format!("faults only {w}")));
+    if let Some(Plan { drill: d, house, .. }) = plan {
+        let both = d.limits.in_words().into_iter().chain(house.limits.in_words());
+        limits.extend(both.map(|(what, text)| format!("{what}: {text}")));
         limits.push(format!(
             "irreversible steps: {}",
             if d.allow_irreversible { "allowed" } else { "refused" }
         ));
         for s in &d.stop {
             let after = s.for_.map_or_else(String::new, |f| format!(" for {}", in_words(f.ms())));
-            abort_conditions.push(format!("{} ({}) unhealthy{after}: stop and roll back", s.name, s.probe));
+            let unread = if s.unreadable == Unreadable::Ignore { "" } else { " or unreadable" };
+            abort_conditions
+                .push(format!("{} ({}) unhealthy{unread}{after}: stop and roll back", s.name, s.probe));
         }
     }
     abort_conditions.push("an interrupt, `redrill abort` or a failed step: stop and roll back".to_owned());

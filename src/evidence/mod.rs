@@ -5,6 +5,7 @@
 //! same run gives the same record. Nothing here writes files; `report` makes the texts and pictures,
 //! `bundle` the folder.
 
+pub mod approval;
 pub mod build;
 pub mod checkpoint;
 pub mod controls;

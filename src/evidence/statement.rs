@@ -23,6 +23,8 @@ pub const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 pub const SIGN_OFF: &str = "urn:redrill:sign-off:v1";
 /// The predicate of a receipt: where a bundle is kept.
 pub const PUBLICATION: &str = "urn:redrill:publication:v1";
+/// The predicate of an approval of a plan.
+pub const APPROVAL: &str = "urn:redrill:approval:v1";
 /// The predicate of what is signed about the signature: timestamp tokens.
 pub const SEAL: &str = "urn:redrill:seal:v1";
 

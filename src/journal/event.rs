@@ -53,6 +53,22 @@ pub struct Asked {
     pub at: DateTime<Utc>,
 }
 
+/// A signed approval that a run started with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Approved {
+    /// Who.
+    pub by: String,
+    /// The fingerprint of their key.
+    pub key: String,
+    /// When (UTC).
+    pub at: DateTime<Utc>,
+    /// Until when a run could start (UTC).
+    pub expires: DateTime<Utc>,
+    /// What they say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
 /// The phase that a call belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -246,6 +262,8 @@ pub enum Event {
     },
     /// A process took the run over; its monotonic clock starts here.
     Attached { mode: Mode, pid: u32, host: String, user: String, redrill: String },
+    /// Somebody approved the plan, with a signature that holds.
+    Approved { approval: Approved },
     /// The skew between the local clock and AWS's `Date` header, local minus AWS.
     Skew { ms: i64 },
     /// A stage began.

@@ -124,6 +124,16 @@ fn state_folder(state: &Path, name: &str) -> Result<PathBuf, RunsError> {
     Ok(path)
 }
 
+/// A new file in a folder of the state folder, for its owner only, with the path that it has.
+///
+/// # Errors
+/// It cannot be made, is there already, or its folder is none.
+pub fn new_file(state: &Path, folder: &str, name: &str) -> Result<(PathBuf, File), RunsError> {
+    let path = state_folder(state, folder)?.join(name);
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+    Ok((path.clone(), file.map_err(io_error("create", &path))?))
+}
+
 /// The folder of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDir {

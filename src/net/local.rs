@@ -29,6 +29,14 @@ pub struct RealLocal;
 
 #[async_trait]
 impl Local for RealLocal {
+    async fn exists(&self, path: &str) -> CloudResult<bool> {
+        match tokio::fs::symlink_metadata(path).await {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(CloudError::new("local:exists", ErrorKind::Other, format!("{path}: {e}"))),
+        }
+    }
+
     async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
         let Some((program, arguments)) = request.argv.split_first() else {
             return Err(CloudError::new(OPERATION, ErrorKind::Invalid, "no program is named"));

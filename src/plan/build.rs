@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Affected, FORMAT, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
+use super::limits::Rule;
+use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, gates, limits, lint};
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
 use crate::cloud::{CloudError, Identity, Reads};
 use crate::drill::selector;
-use crate::drill::{Drill, Known, Loaded, Step};
+use crate::drill::{Drill, Known, Loaded, Step, refs};
 use crate::inventory;
 use crate::model::{Clock, Dur, ResourceKind, RunId, Stage, StepId, Target, World};
 
@@ -31,6 +32,8 @@ pub struct BuildOptions {
     pub version: String,
     /// The actions and probes that there are.
     pub known: Known,
+    /// The rules of `redrill.toml`.
+    pub house: House,
 }
 
 impl BuildOptions {
@@ -43,6 +46,7 @@ impl BuildOptions {
             seed: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             known: Known::shipped(),
+            house: House::default(),
         }
     }
 }
@@ -72,7 +76,11 @@ pub async fn build(
         let digest: [u8; 32] = Sha256::digest(format!("{}:{}", drill.name, now.timestamp_millis())).into();
         u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
     });
-    let mut findings = limits::place(&drill.limits, &identity.account, &options.region);
+    let rules = Rule::all(&drill.limits, &options.house);
+    let mut findings: Vec<Finding> =
+        rules.into_iter().flat_map(|r| limits::place(r, &identity.account, &options.region)).collect();
+    let chosen = loaded.environment.as_deref();
+    findings.extend(limits::environment(&drill.limits, chosen, &options.house, &identity.account));
     let mut targets = BTreeMap::new();
     for (name, spec) in &drill.targets {
         let found = inventory::resolve(reads, &options.region, spec).await?;
@@ -84,10 +92,14 @@ pub async fn build(
         let planned = draw(name, spec, found, seed, &options.region, &mut findings);
         targets.insert(name.clone(), planned);
     }
-    findings.extend(limits::targets(&drill.limits, &targets));
-    findings.extend(limits::window(&drill.limits, now, Severity::Warning));
     let steps = steps(drill, &options.known);
     let longest = limits::longest(drill, &steps);
+    for rule in rules {
+        findings.extend(limits::targets(rule, &targets));
+        findings.extend(limits::hours(rule, now, longest, Severity::Warning));
+    }
+    let drawn: BTreeSet<&Target> = targets.values().flat_map(|t| &t.drawn).collect();
+    findings.extend(drawn.into_iter().flat_map(|t| limits::tagging(t, None)));
     findings.extend(limits::credentials(&identity, now, longest));
     let mut plan = Plan {
         format: FORMAT,
@@ -103,9 +115,10 @@ pub async fn build(
         source: loaded.source.clone(),
         source_sha256: Sha256::digest(loaded.source.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
         environment: loaded.environment.clone(),
+        house: options.house.clone(),
         secret_params: drill.params.iter().filter(|(_, p)| p.secret).map(|(n, _)| n.clone()).collect(),
         targets,
-        permissions: permissions(drill, &steps, &options.known),
+        permissions: permissions(drill, &options.house, &steps, &options.known),
         affected: None,
         steps,
         findings: Vec::new(),
@@ -113,7 +126,7 @@ pub async fn build(
     let subnets = plan.subnets_hit();
     if !subnets.is_empty() {
         let found = inventory::inhabitants(reads, &options.region, &subnets).await?;
-        findings.extend(limits::affected(&drill.limits, &found));
+        findings.extend(rules.into_iter().flat_map(|r| limits::affected(r, &found)));
         plan.affected = Some(affected(&subnets, &found));
     }
     findings.extend(inspect(&plan, reads, clock, options, &identity).await?);
@@ -266,7 +279,7 @@ pub fn tagging_permissions(kind: ResourceKind) -> &'static [&'static str] {
 }
 
 /// Every IAM permission that running the drill takes, sorted.
-pub fn permissions(drill: &Drill, steps: &[PlannedStep], known: &Known) -> Vec<String> {
+pub fn permissions(drill: &Drill, house: &House, steps: &[PlannedStep], known: &Known) -> Vec<String> {
     let mut all: BTreeSet<String> = BTreeSet::from(["sts:GetCallerIdentity".to_owned()]);
     for spec in drill.targets.values() {
         let both = inventory::permissions(spec.resource).iter().chain(tagging_permissions(spec.resource));
@@ -274,15 +287,18 @@ pub fn permissions(drill: &Drill, steps: &[PlannedStep], known: &Known) -> Vec<S
     }
     all.extend(steps.iter().flat_map(|s| s.permissions.iter().cloned()));
     let probes = drill.steady_state.iter().chain(&drill.verify).map(|p| &p.probe);
+    let gates = drill.limits.gates.iter().chain(&house.limits.gates);
+    let probes = probes.chain(gates.map(|g| &g.probe));
     for probe in probes.chain(drill.stop.iter().map(|s| &s.probe)).filter_map(|p| known.probe(p)) {
         all.extend(probe.spec().permissions.iter().map(|p| (*p).to_owned()));
     }
+    all.extend(house.kill_switch.permissions().into_iter().map(str::to_owned));
     all.into_iter().collect()
 }
 
 /// [`permissions`] of a drill that is not planned: what `iam` prints without any call.
 pub fn permissions_of(drill: &Drill, known: &Known) -> Vec<String> {
-    permissions(drill, &steps(drill, known), known)
+    permissions(drill, &House::default(), &steps(drill, known), known)
 }
 
 async fn inspect(
@@ -293,25 +309,31 @@ async fn inspect(
     identity: &Identity,
 ) -> Result<Vec<Finding>, CloudError> {
     let run = RunId::from_existing("plan");
+    let cx = |step| ReadCx {
+        reads,
+        clock,
+        region: &plan.region,
+        account: &identity.account,
+        run: &run,
+        step,
+        t0: None,
+        settle: plan.drill.settle,
+        give_up: plan.drill.objectives.give_up(),
+    };
     let mut out = Vec::new();
+    let gate = StepId::new("gate");
+    for rule in plan.rules() {
+        // what is secret has no value while planning
+        let plain = |with: &Value| refs::resolve_value(with, &|_| None).ok();
+        out.extend(gates::look(rule, cx(&gate), Severity::Warning, plain).await);
+    }
     for step in &plan.steps {
         let Some(action) = step.action.as_deref().and_then(|a| options.known.action(a)) else { continue };
         let targets: &[Target] = plan.targets_of(step);
         if action.spec().kind.is_some() && targets.is_empty() {
             continue; // refused already
         }
-        let cx = ReadCx {
-            reads,
-            clock,
-            region: &plan.region,
-            account: &identity.account,
-            run: &run,
-            step: &step.id,
-            t0: None,
-            settle: plan.drill.settle,
-            give_up: plan.drill.objectives.give_up(),
-        };
-        out.extend(action.inspect(cx, targets, &step.params).await?);
+        out.extend(action.inspect(cx(&step.id), targets, &step.params).await?);
     }
     Ok(out)
 }

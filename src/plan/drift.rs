@@ -44,8 +44,8 @@ pub fn compare(
         {
             out.push(refusal(&subject, format!("it no longer matches `{name}`{}", difference(before, now))));
         }
-        out.extend(limits::tags(&plan.drill.limits, now));
-        out.extend(limits::held(now, run.map(RunId::as_str)));
+        out.extend(plan.rules().into_iter().flat_map(|r| limits::tags(r, now)));
+        out.extend(limits::tagging(now, run.map(RunId::as_str)));
     }
     out.dedup();
     out.into_iter().map(hinted).collect()
@@ -54,7 +54,7 @@ pub fn compare(
 /// Holds what the faults reach now against the limits, and against what they reached when it was
 /// planned.
 pub fn affected(plan: &Plan, now: &Inhabitants) -> Vec<Finding> {
-    let mut out = limits::affected(&plan.drill.limits, now);
+    let mut out: Vec<Finding> = plan.rules().into_iter().flat_map(|r| limits::affected(r, now)).collect();
     let none = BTreeMap::new();
     let before = plan.affected.as_ref().map_or(&none, |a| &a.instances);
     let planned = |id: &String| before.values().any(|ids| ids.contains(id));

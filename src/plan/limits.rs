@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{PlannedStep, PlannedTargets};
+use super::{House, PlannedStep, PlannedTargets};
 use crate::catalog::action::{Finding, Severity};
 use crate::cloud::Identity;
-use crate::drill::window::{Window, open_at};
+use crate::drill::window::open_at;
 use crate::drill::{Drill, Limits};
 use crate::inventory::Inhabitants;
 use crate::model::{Dur, ResourceKind, Target, target};
@@ -14,81 +14,184 @@ use Severity::{Refusal, Warning};
 
 /// How many tags AWS allows a resource to carry.
 const MOST_TAGS: usize = 50;
+/// How far the end of a window is looked for: two weeks.
+const LOOK_AHEAD_MINUTES: i64 = 14 * 24 * 60;
+
+/// Limits and where they stand.
+#[derive(Clone, Copy)]
+pub struct Rule<'a> {
+    origin: &'static str,
+    limits: &'a Limits,
+}
+
+impl<'a> Rule<'a> {
+    /// Those of the drill and those of the house: both hold, so the stricter wins.
+    pub fn all(drill: &'a Limits, house: &'a House) -> [Self; 2] {
+        [Self { origin: "", limits: drill }, Self { origin: "redrill.toml: ", limits: &house.limits }]
+    }
+
+    /// The limits themselves.
+    pub fn limits(self) -> &'a Limits {
+        self.limits
+    }
+
+    /// How findings call one of them.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}limits.{name}", self.origin)
+    }
+
+    fn refusal(&self, name: &str, text: String) -> Finding {
+        Finding::new(Refusal, self.key(name), text)
+    }
+}
 
 /// Whether the drill may run in this account and region.
-pub fn place(limits: &Limits, account: &str, region: &str) -> Vec<Finding> {
+pub fn place(rule: Rule<'_>, account: &str, region: &str) -> Vec<Finding> {
     let mut out = Vec::new();
-    if !limits.accounts.iter().any(|a| a == account) {
-        let text = format!("this is account {account}; the drill may run in {}", limits.accounts.join(", "));
-        out.push(Finding::new(Refusal, "limits.accounts", text).hint("check --profile, or add the account"));
+    let Limits { accounts, regions, .. } = rule.limits;
+    if !accounts.is_empty() && !accounts.iter().any(|a| a == account) {
+        let text = format!("this is account {account}; the drill may run in {}", accounts.join(", "));
+        out.push(rule.refusal("accounts", text).hint("check --profile, or add the account"));
     }
-    if !limits.regions.iter().any(|r| r == region) {
-        let text = format!("this is {region}; the drill may run in {}", limits.regions.join(", "));
-        out.push(Finding::new(Refusal, "limits.regions", text).hint("check --region, or add the region"));
+    if !regions.is_empty() && !regions.iter().any(|r| r == region) {
+        let text = format!("this is {region}; the drill may run in {}", regions.join(", "));
+        out.push(rule.refusal("regions", text).hint("check --region, or add the region"));
     }
     out
+}
+
+/// Whether the account belongs to the environment that the drill is for.
+///
+/// A drill is for `limits.environment`, or else for what `--env` chose. An account that `redrill.toml`
+/// lists takes only drills for its own environment; an environment that it lists is only in its accounts.
+pub fn environment(drill: &Limits, chosen: Option<&str>, house: &House, account: &str) -> Option<Finding> {
+    let wanted = drill.environment.as_deref().or(chosen);
+    let listed = house.environments.iter().filter(|(_, all)| all.contains(account));
+    let listed: Vec<&str> = listed.map(|(name, _)| name.as_str()).collect();
+    let (text, hint) = match wanted {
+        Some(wanted) if listed.contains(&wanted) => return None,
+        Some(wanted) if listed.is_empty() => {
+            let own: Vec<&str> = house.environments.get(wanted)?.iter().map(String::as_str).collect();
+            let own = own.join(", ");
+            (
+                format!("the drill is for {wanted}, which is account {own}; this is {account}"),
+                "check --profile",
+            )
+        }
+        Some(wanted) => (
+            format!("the drill is for {wanted}, and account {account} is {}", listed.join(" and ")),
+            "check --profile and --env",
+        ),
+        None if listed.is_empty() => return None,
+        None => (
+            format!("account {account} is {}; the drill does not say what it is for", listed.join(" and ")),
+            "say it with --env NAME, or with `limits.environment` in the drill",
+        ),
+    };
+    Some(Finding::new(Refusal, "redrill.toml: environments", text).hint(hint))
 }
 
 /// Whether what was drawn stays within the numbers and tags that the limits allow.
 pub fn targets<'a>(
-    limits: &Limits,
+    rule: Rule<'_>,
     planned: impl IntoIterator<Item = (&'a String, &'a PlannedTargets)> + Clone,
 ) -> Vec<Finding> {
     let mut out = Vec::new();
-    let mut all: Vec<&Target> = planned.clone().into_iter().flat_map(|(_, p)| &p.drawn).collect();
-    all.sort();
-    all.dedup();
-    if all.len() > limits.max_targets {
-        let text = format!("{} targets are drawn, {} are allowed", all.len(), limits.max_targets);
-        out.push(
-            Finding::new(Refusal, "limits.max_targets", text)
-                .hint("narrow the selectors with `select`, `tags` or `where`"),
-        );
+    let limits = rule.limits;
+    let kinds = ResourceKind::ALL.into_iter().filter_map(|k| Drawn::of(k, planned.clone()));
+    let kinds: Vec<Drawn<'_>> = kinds.collect();
+    let all: usize = kinds.iter().map(|k| k.targets.len()).sum();
+    let exist: usize = kinds.iter().map(|k| k.population).sum();
+    if let Some(most) = limits.max_targets
+        && all > most
+    {
+        let text = format!("{all} of the {exist} that exist are drawn, {most} are allowed");
+        out.push(rule.refusal("max_targets", text).hint(NARROW));
     }
-    if let Some(percent) = limits.max_percent {
-        for kind in ResourceKind::ALL {
-            let of: Vec<_> = planned.clone().into_iter().filter(|(_, p)| p.resource == kind).collect();
-            let Some(population) = of.iter().map(|(_, p)| p.population).min() else { continue };
-            let drawn = all.iter().filter(|t| t.kind == kind).count();
+    for k in &kinds {
+        let own = limits.kinds.get(&k.kind).copied().unwrap_or_default();
+        if let Some(most) = own.max_targets
+            && k.targets.len() > most
+        {
+            let text = format!("{k}, {most} are allowed");
+            out.push(rule.refusal(&format!("kinds.{}.max_targets", k.kind), text).hint(NARROW));
+        }
+        let shares = [
+            ("max_percent".to_owned(), limits.max_percent),
+            (format!("kinds.{}.max_percent", k.kind), own.max_percent),
+        ];
+        for (name, percent) in shares {
             // without rounding: drawn / population > percent / 100
-            if drawn * 100 > population * usize::from(percent) {
-                let names: Vec<String> = of.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let draw = if of.len() == 1 { "draws" } else { "draw" };
-                let text = format!(
-                    "{} {draw} {drawn} of the {population} {kind} that exist, more than {percent} %",
-                    names.join(" and ")
-                );
-                out.push(Finding::new(Refusal, "limits.max_percent", text));
+            if let Some(percent) = percent
+                && k.targets.len() * 100 > k.population * usize::from(percent)
+            {
+                out.push(rule.refusal(&name, format!("{k}, more than {percent} %")).hint(NARROW));
             }
         }
-    }
-    for target in all {
-        out.extend(tags(limits, target));
-        out.extend(held(target, None));
+        out.extend(k.targets.iter().flat_map(|t| tags(rule, t)));
     }
     out
 }
 
-/// Whether a target carries what it must, nothing that it must not, and has room for one tag more.
-pub fn tags(limits: &Limits, target: &Target) -> Vec<Finding> {
+const NARROW: &str = "narrow the selectors with `select`, `tags` or `where`";
+
+/// What all selectors of one kind draw together.
+struct Drawn<'a> {
+    kind: ResourceKind,
+    names: Vec<&'a String>,
+    population: usize,
+    targets: Vec<&'a Target>,
+}
+
+impl<'a> Drawn<'a> {
+    fn of(
+        kind: ResourceKind,
+        planned: impl IntoIterator<Item = (&'a String, &'a PlannedTargets)>,
+    ) -> Option<Self> {
+        let of: Vec<_> = planned.into_iter().filter(|(_, p)| p.resource == kind).collect();
+        let population = of.iter().map(|(_, p)| p.population).min()?;
+        let mut targets: Vec<&Target> = of.iter().flat_map(|(_, p)| &p.drawn).collect();
+        targets.sort();
+        targets.dedup();
+        Some(Self { kind, names: of.iter().map(|(name, _)| *name).collect(), population, targets })
+    }
+}
+
+impl std::fmt::Display for Drawn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<String> = self.names.iter().map(|name| format!("`{name}`")).collect();
+        let draw = if names.len() == 1 { "draws" } else { "draw" };
+        let (drawn, population) = (self.targets.len(), self.population);
+        write!(f, "{} {draw} {drawn} of the {population} {} that exist", names.join(" and "), self.kind)
+    }
+}
+
+/// Whether a target carries what it must, and nothing that it must not.
+pub fn tags(rule: Rule<'_>, target: &Target) -> Vec<Finding> {
     let mut out = Vec::new();
-    for (key, want) in &limits.require_tags {
+    for (key, want) in &rule.limits.require_tags {
         let value = target.tags.get(key);
         if !value.is_some_and(|v| want.matches(v)) {
             let has = value.map_or_else(|| "has no such tag".to_owned(), |v| format!("has `{v}`"));
-            let text = format!("the limits require the tag {key}={want}, and it {has}");
+            let text = format!("{} requires {key}={want}, and it {has}", rule.key("require_tags"));
             out.push(Finding::new(Refusal, label(target), text));
         }
     }
-    for (key, value) in forbidden(limits, target) {
-        let text = format!("it carries the tag {key}={value}, which the limits forbid");
+    for (key, value) in forbidden(rule.limits, target) {
+        let text = format!("it carries the tag {key}={value}, which {} forbids", rule.key("forbid_tags"));
         out.push(Finding::new(Refusal, label(target), text));
     }
+    out
+}
+
+/// Whether a run can tag the target as its own: no other run holds it, and there is room for a tag.
+pub fn tagging(target: &Target, own: Option<&str>) -> Vec<Finding> {
+    let mut out: Vec<Finding> = held(target, own).into_iter().collect();
     // AWS does not count its own
-    let own = target.tags.keys().filter(|k| !k.starts_with("aws:") && *k != target::TAG_HELD).count();
-    if own >= MOST_TAGS {
+    let tags = target.tags.keys().filter(|k| !k.starts_with("aws:") && *k != target::TAG_HELD).count();
+    if tags >= MOST_TAGS {
         let text =
-            format!("it carries {own} tags, as many as AWS allows, and a run adds {}", target::TAG_HELD);
+            format!("it carries {tags} tags, as many as AWS allows, and a run adds {}", target::TAG_HELD);
         out.push(Finding::new(Refusal, label(target), text).hint("remove a tag that is not needed"));
     }
     out
@@ -103,26 +206,24 @@ fn forbidden<'a>(limits: &'a Limits, target: &'a Target) -> impl Iterator<Item =
 }
 
 /// Whether what faults reach without naming it stays within the limits.
-pub fn affected(limits: &Limits, found: &Inhabitants) -> Vec<Finding> {
+pub fn affected(rule: Rule<'_>, found: &Inhabitants) -> Vec<Finding> {
     let mut out = Vec::new();
     let hit = found.instances.len();
-    if let Some(most) = limits.max_affected
+    if let Some(most) = rule.limits.max_affected
         && hit > most
     {
         let text = format!(
             "{hit} of the {} instances that exist are in the subnets that faults change, {most} are allowed",
             found.population
         );
-        out.push(
-            Finding::new(Refusal, "limits.max_affected", text)
-                .hint("narrow the selectors with `select`, `tags` or `where`"),
-        );
+        out.push(rule.refusal("max_affected", text).hint(NARROW));
     }
     for t in &found.instances {
         let subnet = t.attrs.get("subnet").map_or("", String::as_str);
-        for (key, value) in forbidden(limits, t) {
+        for (key, value) in forbidden(rule.limits, t) {
             let text = format!(
-                "a fault changes its subnet {subnet}, and it carries the tag {key}={value}, which the limits forbid"
+                "a fault changes its subnet {subnet}, and it carries the tag {key}={value}, which {} forbids",
+                rule.key("forbid_tags")
             );
             out.push(Finding::new(Refusal, label(t), text));
         }
@@ -131,7 +232,7 @@ pub fn affected(limits: &Limits, found: &Inhabitants) -> Vec<Finding> {
 }
 
 /// Whether another run holds the target; `own` is this run's id.
-pub fn held(target: &Target, own: Option<&str>) -> Option<Finding> {
+fn held(target: &Target, own: Option<&str>) -> Option<Finding> {
     let run = target.tags.get(target::TAG_HELD)?;
     // the value is the run's id, then a short hint for undo
     let id = run.split_whitespace().next().unwrap_or(run);
@@ -142,15 +243,40 @@ pub fn held(target: &Target, own: Option<&str>) -> Option<Finding> {
     Some(Finding::new(Refusal, label(target), text).hint(format!("finish it first: redrill rollback {id}")))
 }
 
-/// Whether faults may be injected now; the severity is the caller's: `plan` warns, `run` refuses.
-pub fn window(limits: &Limits, now: DateTime<Utc>, severity: Severity) -> Option<Finding> {
-    let windows: Vec<Window> = limits.windows.iter().filter_map(|w| w.parse().ok()).collect();
-    let next = open_at(&windows, now).err()?;
-    let next = match next {
-        Some(at) => format!("it opens at {} UTC", at.format("%Y-%m-%d %H:%M")),
-        None => "it does not open within two weeks".to_owned(),
-    };
-    Some(Finding::new(severity, "limits.windows", format!("the time window is closed; {next}")))
+/// Whether faults may be injected now, and whether the run can be over before they no longer may; the
+/// severity of the first is the caller's: `plan` warns, `run` refuses.
+pub fn hours(rule: Rule<'_>, now: DateTime<Utc>, longest: Dur, severity: Severity) -> Vec<Finding> {
+    let (windows, freezes) = (rule.limits.open(), rule.limits.frozen());
+    let at = |t: DateTime<Utc>| t.format("%Y-%m-%d %H:%M UTC");
+    let mut out = Vec::new();
+    if let Err(next) = open_at(&windows, now) {
+        let next = match next {
+            Some(next) => format!("it opens at {}", at(next)),
+            None => "it does not open within two weeks".to_owned(),
+        };
+        let text = format!("the time window is closed; {next}");
+        out.push(Finding::new(severity, rule.key("windows"), text));
+    }
+    if let Some(n) = freezes.iter().position(|f| f.holds(now)) {
+        let text = format!("nothing is broken during `{}`", rule.limits.freeze[n]);
+        out.push(Finding::new(severity, rule.key("freeze"), text));
+    }
+    if out.is_empty() {
+        let minutes = i64::try_from(longest.0.as_secs() / 60).unwrap_or(i64::MAX).min(LOOK_AHEAD_MINUTES);
+        let ends = (1..=minutes).map(|n| now + TimeDelta::minutes(n)).find(|t| {
+            !(windows.is_empty() || windows.iter().any(|w| w.is_open(*t)))
+                || freezes.iter().any(|f| f.holds(*t))
+        });
+        if let Some(ends) = ends {
+            let name = if freezes.iter().any(|f| f.holds(ends)) { "freeze" } else { "windows" };
+            let text = format!(
+                "faults may be injected until {}, and the run with its undo may take {longest}",
+                at(ends)
+            );
+            out.push(Finding::new(Warning, rule.key(name), text).hint("start earlier, or lower `give_up`"));
+        }
+    }
+    out
 }
 
 /// How long a run may need its credentials: until it gives up, and then for every undo.

@@ -6,6 +6,8 @@
 pub mod build;
 pub mod drift;
 pub mod file;
+pub mod gates;
+pub mod house;
 pub mod limits;
 pub mod lint;
 
@@ -21,6 +23,7 @@ use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
 
 pub use build::{BuildOptions, PlanError, build, check_drift, read_again};
 pub use file::FileError;
+pub use house::House;
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +73,9 @@ pub struct Plan {
     /// The environment chosen with `--env`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// The rules of `redrill.toml` that it was made under.
+    #[serde(default, skip_serializing_if = "House::is_empty")]
+    pub house: House,
     /// The names of parameters whose values must be given again when the plan is run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secret_params: Vec<String>,
@@ -156,6 +162,11 @@ impl Plan {
     /// The findings that refuse the run.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.severity == Severity::Refusal)
+    }
+
+    /// The limits that hold: the drill's, and the house's.
+    pub fn rules(&self) -> [limits::Rule<'_>; 2] {
+        limits::Rule::all(&self.drill.limits, &self.house)
     }
 
     /// The step of that id.

@@ -13,6 +13,8 @@ use crate::report::plan_text::plan_text;
 use crate::sim::Sim;
 
 mod affected;
+mod hours;
+mod house;
 
 const ESTATE: &str = include_str!("../../localstack/estate.json");
 
@@ -144,7 +146,7 @@ Limits
     );
     assert!(
         after.starts_with(
-            "  refused  limits.max_targets: 2 targets are drawn, 1 are allowed\n           → narrow"
+            "  refused  limits.max_targets: 2 of the 4 that exist are drawn, 1 are allowed\n           → narrow"
         ),
         "{after}"
     );
@@ -162,7 +164,11 @@ async fn the_limits_refuse() {
             "limits.accounts: this is account 123456789012; the drill may run in 999999999999",
         ),
         ("[us-east-1]", "[eu-west-1]", "limits.regions: this is us-east-1; the drill may run in eu-west-1"),
-        ("max_targets: 3", "max_targets: 1", "limits.max_targets: 2 targets are drawn, 1 are allowed"),
+        (
+            "max_targets: 3",
+            "max_targets: 1",
+            "limits.max_targets: 2 of the 4 that exist are drawn, 1 are allowed",
+        ),
         (
             "max_targets: 3",
             "max_targets: 3\n  max_percent: 49",
@@ -183,15 +189,15 @@ async fn the_limits_refuse() {
     assert_eq!(tags.len(), 6, "{tags:?}");
     assert_eq!(
         tags[0],
-        "i-00000000000000002 (shop-web-2): the limits require the tag env=prod, and it has `staging`"
+        "i-00000000000000002 (shop-web-2): limits.require_tags requires env=prod, and it has `staging`"
     );
     assert_eq!(
         tags[1],
-        "i-00000000000000002 (shop-web-2): the limits require the tag team=x, and it has no such tag"
+        "i-00000000000000002 (shop-web-2): limits.require_tags requires team=x, and it has no such tag"
     );
     assert_eq!(
         tags[2],
-        "i-00000000000000002 (shop-web-2): it carries the tag role=web, which the limits forbid"
+        "i-00000000000000002 (shop-web-2): it carries the tag role=web, which limits.forbid_tags forbids"
     );
 }
 
@@ -292,18 +298,6 @@ async fn the_same_seed_draws_the_same_targets_and_another_may_not() {
         several.insert(drawn(seed).await);
     }
     assert_eq!(several.len(), 3, "20 seeds find all three pairs");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_closed_window_is_a_warning_with_its_next_opening() {
-    let plan =
-        planned(&edited(&[("max_targets: 3", "max_targets: 3\n  windows: [\"Mon 10:00-11:00 UTC\"]")])).await;
-    let closed = plan.findings.iter().find(|f| f.subject == "limits.windows").expect("is found");
-    assert_eq!(closed.severity, Severity::Warning);
-    assert_eq!(closed.text, "the time window is closed; it opens at 2027-01-18 10:00 UTC");
-    let now = plan.created_at;
-    let refusal = limits::window(&plan.drill.limits, now, Severity::Refusal).expect("is closed");
-    assert_eq!(refusal.severity, Severity::Refusal);
 }
 
 #[test]
@@ -433,7 +427,7 @@ async fn drift_names_the_target_and_what_changed() {
         drift(Some(&own)).await,
         [
             "i-00000000000000002 (shop-web-2): it no longer matches `web`: tag role was `web`, is `db`",
-            "i-00000000000000002 (shop-web-2): it carries the tag redrill=never, which the limits forbid",
+            "i-00000000000000002 (shop-web-2): it carries the tag redrill=never, which limits.forbid_tags forbids",
             "i-00000000000000003 (shop-web-3): it no longer matches `web`: state was `running`, is `shutting-down`",
         ]
     );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::catalog::action::{After, Reversibility, Severity};
-use crate::drill::Role;
+use crate::drill::{Role, Unreadable};
 use crate::model::pattern::{OneOrMany, is_pattern};
 use crate::model::{Stage, Target};
 use crate::plan::{Plan, PlannedStep};
@@ -278,7 +278,8 @@ fn watched(plan: &Plan, page: &mut Page) {
     for s in &drill.stop {
         let after = s.for_.map(|d| format!(" for {d}")).unwrap_or_default();
         let name = called(&s.name, &s.probe);
-        rows.push(row(["stop", &s.probe, &format!("{name}every {}, when breached{after}", s.every)]));
+        let unread = if s.unreadable == Unreadable::Ignore { ", ignored while unreadable" } else { "" };
+        rows.push(row(["stop", &s.probe, &format!("{name}every {}, when breached{after}{unread}", s.every)]));
     }
     page.table(2, &rows);
 }
@@ -289,31 +290,11 @@ fn called(name: &str, probe: &str) -> String {
 }
 
 fn limits(plan: &Plan, page: &mut Page) {
-    let l = &plan.drill.limits;
     page.title("Limits");
-    let mut numbers = format!("at most {}", l.max_targets);
-    if let Some(percent) = l.max_percent {
-        let _ = write!(numbers, ", and {percent} % of what exists");
-    }
-    let mut rows = vec![
-        row(["accounts", &l.accounts.join(", ")]),
-        row(["regions", &l.regions.join(", ")]),
-        row(["targets", &numbers]),
-    ];
-    let tags = |tags: &BTreeMap<String, OneOrMany>| {
-        tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
-    };
-    if let Some(most) = l.max_affected {
-        rows.push(row(["affected", &format!("at most {most} instances")]));
-    }
-    if !l.require_tags.is_empty() {
-        rows.push(row(["must carry", &tags(&l.require_tags)]));
-    }
-    if !l.forbid_tags.is_empty() {
-        rows.push(row(["never", &tags(&l.forbid_tags)]));
-    }
-    if !l.windows.is_empty() {
-        rows.push(row(["windows", &l.windows.join("; ")]));
+    let own = plan.drill.limits.in_words();
+    let mut rows: Vec<_> = own.iter().map(|(what, text)| row([what, text])).collect();
+    for (what, text) in plan.house.limits.in_words() {
+        rows.push(row([what, &format!("{text} (redrill.toml)")]));
     }
     page.table(2, &rows);
 }

@@ -427,6 +427,16 @@ impl Sim {
         self.lock().put_alarm(name, state, "set by hand (simulated)");
     }
 
+    /// Sets a parameter of Systems Manager.
+    pub fn set_parameter(&self, name: &str, value: &str) {
+        self.lock().parameters.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Puts a file on the machine that redrill runs on.
+    pub fn add_file(&self, path: &str) {
+        self.lock().files.insert(path.to_owned());
+    }
+
     /// From now on this alarm follows the shop's health: it turns when the health has turned for so long.
     pub fn follow_health(&self, alarm: &str, after: Dur) {
         let mut w = self.lock();

@@ -76,6 +76,7 @@ impl Sim {
                 cloudfront: self.clone(),
                 cloudwatch: self.clone(),
                 secrets: self.clone(),
+                ssm: self.clone(),
                 trail: self.clone(),
                 net: self.clone(),
             },

@@ -152,6 +152,10 @@ fn health_page(w: &World, checks: &[Check], only: Option<&str>) -> (u16, String)
 
 #[async_trait]
 impl Local for Sim {
+    async fn exists(&self, path: &str) -> CloudResult<bool> {
+        self.read("local:exists", |w| Ok(w.files.contains(path))).await
+    }
+
     async fn run(&self, _request: &CommandRequest) -> CloudResult<CommandOutput> {
         Ok(CommandOutput {
             code: Some(0),

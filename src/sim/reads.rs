@@ -8,8 +8,8 @@ use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
     Distribution, Ec2, Elb, Filter, GroupMember, Identity, Instance, InstanceDetail, Invalidation,
-    ObjectMeta, ObjectVersion, Page, Quota, Rds, Registration, RouteTable, S3, Secret, Secrets, StoredFile,
-    Sts, Subnet, TargetGroup, Trail, Volume,
+    ObjectMeta, ObjectVersion, Page, Quota, Rds, Registration, RouteTable, S3, Secret, Secrets, Ssm,
+    StoredFile, Sts, Subnet, TargetGroup, Trail, Volume,
 };
 use crate::model::Tags;
 
@@ -150,6 +150,13 @@ impl Secrets for Sim {
                 .ok_or_else(|| refuse("ResourceNotFoundException", format!("no secret is called {id}")))
         })
         .await
+    }
+}
+
+#[async_trait]
+impl Ssm for Sim {
+    async fn parameter(&self, name: &str) -> CloudResult<Option<String>> {
+        self.read("ssm:GetParameter", |w| Ok(w.parameters.get(name).cloned())).await
     }
 }
 

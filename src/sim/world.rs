@@ -177,6 +177,9 @@ pub(super) struct World {
     pub(super) distributions: BTreeMap<String, DistributionState>,
     pub(super) alarms: BTreeMap<String, Alarm>,
     pub(super) secrets: BTreeMap<String, String>,
+    pub(super) parameters: BTreeMap<String, String>,
+    /// Files on the machine that redrill runs on.
+    pub(super) files: BTreeSet<String>,
     pub(super) checks: Vec<Check>,
     /// Alarm → for how long the health must have turned.
     pub(super) followers: BTreeMap<String, Dur>,
@@ -218,6 +221,8 @@ impl World {
             distributions: BTreeMap::new(),
             alarms: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            parameters: BTreeMap::new(),
+            files: BTreeSet::new(),
             checks: Vec::new(),
             followers: BTreeMap::new(),
             healthy: None,

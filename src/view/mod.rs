@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::journal::event::Approved;
 use crate::journal::{Event, Line, Measured, Verdict};
 use crate::model::{Stage, StepId};
 
@@ -42,6 +43,9 @@ pub struct RunView {
     pub skew_ms: Option<i64>,
     /// The processes that worked on it.
     pub processes: Vec<Process>,
+    /// Who approved it, with a signature that holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approved>,
     /// The stages, in order.
     pub stages: Vec<StageView>,
     /// What preflight found.
@@ -193,6 +197,7 @@ impl RunView {
                     give_up_ms: *give_up_ms,
                 });
             }
+            Event::Approved { approval } => self.approvals.push(approval.clone()),
             Event::Attached { mode, pid, host, user, redrill } => self.processes.push(Process {
                 at,
                 mode: *mode,

@@ -13,7 +13,7 @@ use redrill::journal::writer::{Journal, JournalError, MemoryJournal};
 use redrill::journal::{Event, Line, Mode};
 use redrill::model::time::VirtualClock;
 use redrill::model::{Clock, RunId, Stamp, World};
-use redrill::plan::{self, BuildOptions, Plan};
+use redrill::plan::{self, BuildOptions, House, Plan};
 use redrill::sandbox::ESTATE_JSON;
 use redrill::sim::Sim;
 use tokio::sync::mpsc;
@@ -46,6 +46,10 @@ pub fn load(text: &str) -> Loaded {
     drill::load("drill.yaml", text, &LoadOptions::default()).unwrap_or_else(|p| panic!("{p}"))
 }
 
+fn start() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time")
+}
+
 impl Bench {
     /// Plans a drill on a fresh sample shop. Must be called on a paused runtime.
     pub async fn new(text: &str) -> Self {
@@ -59,17 +63,33 @@ impl Bench {
 
     /// The same for a drill that is loaded already.
     pub async fn planned(loaded: &Loaded, change: impl FnOnce(&Arc<Sim>)) -> Self {
-        Self::since(DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time"), loaded, change).await
+        Self::since(start(), loaded, change).await
     }
 
     /// The same with a clock that starts then.
     pub async fn since(start: DateTime<Utc>, loaded: &Loaded, change: impl FnOnce(&Arc<Sim>)) -> Self {
+        Self::made(start, loaded, House::default(), change).await
+    }
+
+    /// A drill under the rules of a house, as TOML.
+    pub async fn under(house: &str, text: &str) -> Self {
+        let house = toml::from_str(house).expect("the rules are valid");
+        Self::made(start(), &load(text), house, |_| {}).await
+    }
+
+    async fn made(
+        start: DateTime<Utc>,
+        loaded: &Loaded,
+        house: House,
+        change: impl FnOnce(&Arc<Sim>),
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
         let sim = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).expect("the estate is valid");
         change(&sim);
         let cloud = sim.cloud();
         let mut options = BuildOptions::new(World::Sim, cloud.region.clone());
         options.seed = Some(7);
+        options.house = house;
         let plan = plan::build(loaded, &cloud.reads, clock.as_ref(), &options).await.expect("plans");
         let run = RunId::new(clock.now(), &plan.drill.name, 0);
         Self { clock, sim, plan: Arc::new(plan), secrets: loaded.secrets.clone(), run }
@@ -77,8 +97,7 @@ impl Bench {
 
     /// The same plan on a fresh shop.
     pub fn again(&self) -> Self {
-        let start = DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start()));
         let sim = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).expect("the estate is valid");
         let (plan, secrets, run) = (Arc::clone(&self.plan), self.secrets.clone(), self.run.clone());
         Self { clock, sim, plan, secrets, run }
@@ -102,6 +121,7 @@ impl Bench {
             journal: Box::new(SharedJournal(journal)),
             lines,
             mode,
+            approvals: vec![],
             secrets: self.secrets.clone(),
             people: People::Simulate(Duration::from_secs(60)),
             operator: Operator { pid: 1, host: "test".into(), user: "test".into() },

@@ -9,6 +9,7 @@ mod crash;
 #[cfg(feature = "aws")]
 mod emulator;
 mod engine_edges;
+mod engine_rails;
 mod engine_requests;
 mod engine_stops;
 mod engine_time;

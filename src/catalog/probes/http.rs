@@ -39,7 +39,34 @@ pub struct JsonCheck {
     /// Where: `checks.database.ok`, `items[0].sku`, or a JSON Pointer such as `/items/0/sku`.
     pub path: String,
     /// What must stand there. Text, numbers and booleans are compared as text.
-    pub equals: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub equals: Option<Value>,
+    /// The least number that may stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The greatest number that may stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+}
+
+impl JsonCheck {
+    /// What is wrong with the value that stands there, if anything.
+    fn wrong(&self, found: &Value) -> Option<String> {
+        let is = || format!("{} is {}", self.path, shown(&found.to_string()));
+        if self.equals.as_ref().is_some_and(|wanted| !same(found, wanted)) {
+            return Some(is());
+        }
+        if self.at_least.is_none() && self.at_most.is_none() {
+            return None;
+        }
+        // a number in quotes is one, too
+        let number = found.as_f64().or_else(|| found.as_str()?.trim().parse().ok()).filter(|n| n.is_finite());
+        let Some(number) = number else { return Some(format!("{}, no number", is())) };
+        let low = self.at_least.filter(|low| number < *low).map(|low| format!("{}, less than {low}", is()));
+        low.or_else(|| {
+            self.at_most.filter(|high| number > *high).map(|high| format!("{}, more than {high}", is()))
+        })
+    }
 }
 
 /// Parameters of `http`.
@@ -90,7 +117,7 @@ static SPEC: ProbeSpec = ProbeSpec {
     permissions: &[],
     timeout: Dur::secs(5),
     docs: "Healthy when everything asked for holds: the status, each `header`, `body_contains`, the value at \
-`json.path`, and an answer within `max_latency`. Redirects are not followed: name `status: 301` where one is \
+`json.path` (equal to `equals`, a number from `at_least` to `at_most`), and an answer within `max_latency`. Redirects are not followed: name `status: 301` where one is \
 wanted. The first 256 KiB of a body are looked at.
 
 A connection that is refused, breaks, or is not answered in time is unhealthy: that is what the service's \
@@ -147,10 +174,7 @@ fn wrong(answer: &HttpResponse, params: &Params) -> Option<String> {
         };
         return match at(&body, &check.path) {
             None => Some(format!("nothing at {}", check.path)),
-            Some(found) if !same(found, &check.equals) => {
-                Some(format!("{} is {}", check.path, shown(&found.to_string())))
-            }
-            Some(_) => None,
+            Some(found) => check.wrong(found),
         };
     }
     None
@@ -187,6 +211,13 @@ impl Probe for Http {
         }
         if params.status.is_empty() {
             out.push("`status` is empty; leave it out for 200".to_owned());
+        }
+        if params
+            .json
+            .as_ref()
+            .is_some_and(|j| j.equals.is_none() && j.at_least.is_none() && j.at_most.is_none())
+        {
+            out.push("`json` needs `equals`, `at_least` or `at_most`".to_owned());
         }
         if params.method == Method::Head && (params.body_contains.is_some() || params.json.is_some()) {
             out.push("an answer to HEAD has no body to look at".to_owned());
@@ -257,6 +288,16 @@ mod tests {
             (json!({}), None),
             (json!({ "status": 503 }), Some("status 200, not 503")),
             (json!({ "status": [503, "2??"] }), None),
+            (json!({ "json": { "path": "checks.web.n", "at_least": 3, "at_most": 3 } }), None),
+            (
+                json!({ "json": { "path": "checks.web.n", "at_least": 3.5 } }),
+                Some("checks.web.n is 3, less than 3.5"),
+            ),
+            (
+                json!({ "json": { "path": "checks.web.n", "at_most": 2 } }),
+                Some("checks.web.n is 3, more than 2"),
+            ),
+            (json!({ "json": { "path": "status", "at_most": 2 } }), Some("status is \"ok\", no number")),
             (json!({ "body_contains": "tea-1" }), None),
             (json!({ "body_contains": "tea-2" }), Some("the body does not contain `tea-2`")),
             (json!({ "header": { "X-Cache": "Hit*" } }), None),

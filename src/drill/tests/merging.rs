@@ -113,6 +113,10 @@ fn environments_merge_deep_and_limits_only_get_stricter() {
       require_tags: { env: [prod-*, shared] }
       forbid_tags: { redrill: no }
       windows: ["Mon 10:00-12:00 UTC"]
+      freeze: ["2027-01-01 UTC"]
+      approvals: 2
+      kinds: { ec2.instance: { max_targets: 4, max_percent: 30 }, rds.instance: { max_targets: 1 } }
+      gates: [{ probe: tcp, with: { host: budget.example.com, port: 443 } }]
     targets: { web: { tags: { env: production } } }
 targets:
 "#;
@@ -120,7 +124,7 @@ targets:
         ("targets:\n", environments),
         (
             "  max_targets: 5\n",
-            "  max_targets: 5\n  max_affected: 7\n  require_tags: { env: [prod-1, test] }\n  forbid_tags: { redrill: never }\n  windows: [\"daily 09:00-11:00 UTC\"]\n",
+            "  max_targets: 5\n  max_affected: 7\n  require_tags: { env: [prod-1, test] }\n  forbid_tags: { redrill: never }\n  windows: [\"daily 09:00-11:00 UTC\"]\n  freeze: [\"2026-12-25 UTC\"]\n  approvals: 1\n  kinds: { ec2.instance: { max_targets: 3 } }\n",
         ),
     ]);
     let production = LoadOptions { env: Some("production".to_owned()), set: vec![] };
@@ -128,8 +132,12 @@ targets:
     assert_eq!((drill.title.as_str(), drill.objectives.rto.to_string().as_str()), ("For real", "15m"));
     assert_eq!(drill.objectives.detect.unwrap().to_string(), "1m");
     assert_eq!(drill.limits.accounts, ["123456789012"], "no account is added");
-    assert_eq!((drill.limits.max_targets, drill.limits.max_percent), (5, Some(10)), "no number grows");
+    assert_eq!((drill.limits.max_targets, drill.limits.max_percent), (Some(5), Some(10)), "no number grows");
     assert_eq!(drill.limits.max_affected, Some(7));
+    let kinds: Vec<_> = drill.limits.kinds.values().map(|k| (k.max_targets, k.max_percent)).collect();
+    assert_eq!(kinds, [(Some(3), Some(30)), (Some(1), None)]);
+    assert_eq!(drill.limits.freeze, ["2026-12-25 UTC", "2027-01-01 UTC"], "both hold");
+    assert_eq!((drill.limits.approvals, drill.limits.gates.len()), (Some(2), 1));
     assert_eq!(drill.limits.require_tags["env"].values(), ["prod-1"], "both must hold");
     assert_eq!(drill.limits.forbid_tags["redrill"].values(), ["never", "no"], "either is enough");
     assert_eq!(drill.limits.windows, ["daily 09:00-11:00 UTC and Mon 10:00-12:00 UTC"]);

@@ -73,7 +73,10 @@ async fn more_than_the_limit_allows_and_forbidden_tags_are_refused() {
     let refused = told(&plan.findings, Severity::Refusal);
     assert_eq!(refused.len(), 3, "the worker is elsewhere: {refused:?}");
     assert!(refused[0].starts_with("i-00000000000000001 (shop-web-1): a fault changes its subnet subnet-"));
-    assert!(refused[0].ends_with("and it carries the tag role=web, which the limits forbid"), "{refused:?}");
+    assert!(
+        refused[0].ends_with("and it carries the tag role=web, which limits.forbid_tags forbids"),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

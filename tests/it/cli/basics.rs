@@ -42,6 +42,7 @@ fn help_lists_every_command_once() {
             "demo",
             "check",
             "plan",
+            "approve",
             "run",
             "rehearse",
             "resume",

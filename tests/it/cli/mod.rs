@@ -1,6 +1,7 @@
 //! The real binary in a hermetic place: its environment is empty, its folders are temporary, its
 //! time to answer is bounded. Both streams and the exit code are what is looked at.
 
+mod approve;
 mod authority;
 mod basics;
 mod check;

@@ -119,7 +119,7 @@ fn a_refusal_says_why_and_what_to_do() {
         (
             3,
             "",
-            "redrill: refused: limits.max_targets: 2 targets are drawn, 1 are allowed\n  \
+            "redrill: refused: limits.max_targets: 2 of the 4 that exist are drawn, 1 are allowed\n  \
              hint: narrow the selectors with `select`, `tags` or `where`\n"
         )
     );

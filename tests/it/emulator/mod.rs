@@ -12,6 +12,7 @@ mod fleet;
 mod inbox;
 mod plain;
 mod publish;
+mod rails;
 mod reconcile;
 mod shipped;
 mod shows_every_behaviour;

@@ -170,6 +170,27 @@ impl World {
         text
     }
 
+    /// A call by hand in the JSON protocol; panics unless it is accepted.
+    pub async fn json(&self, service: &str, target: &str, body: &Value) {
+        let scope = format!("test/20260101/us-east-1/{service}/aws4_request");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client
+            .post(&self.sandbox.endpoint)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", target)
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"),
+            )
+            .body(body.to_string())
+            .send()
+            .await
+            .expect("the emulator answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("a body");
+        assert!(status.is_success(), "{target}: {status} {text}");
+    }
+
     /// An object by hand; panics unless it is accepted.
     pub async fn put(&self, bucket: &str, key: &str, body: String) {
         let scope = "test/20260101/us-east-1/s3/aws4_request";

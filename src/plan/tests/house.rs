@@ -1,0 +1,122 @@
+//! The rules of `redrill.toml`, held against plans of the simulated shop.
+
+use super::*;
+
+fn house(toml: &str) -> House {
+    let house: House = toml::from_str(toml).unwrap_or_else(|e| panic!("{e}\n{toml}"));
+    assert_eq!(house.problems(&crate::drill::Known::shipped()), [""; 0]);
+    house
+}
+
+async fn refusals(drill: &str, env: Option<&str>, toml: &str) -> Vec<String> {
+    let (sim, clock) = shop();
+    let load = LoadOptions { env: env.map(str::to_owned), set: vec![] };
+    let loaded = drill::load("drill.yaml", drill, &load).unwrap_or_else(|p| panic!("{p}"));
+    let options = BuildOptions { house: house(toml), ..options() };
+    let plan = build(&loaded, &sim.cloud().reads, &*clock, &options).await.unwrap();
+    assert_eq!(plan.house, options.house, "the plan says under which rules it was made");
+    plan.refusals().map(|f| format!("{}: {}", f.subject, f.text)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_rule_of_the_house_refuses_what_the_drill_allows() {
+    for (toml, want) in [
+        ("", ""),
+        ("[limits]\naccounts = [\"123456789012\"]\nregions = [\"us-east-1\"]\nmax_targets = 2", ""),
+        (
+            "[limits]\naccounts = [\"999999999999\"]",
+            "redrill.toml: limits.accounts: this is account 123456789012; the drill may run in 999999999999",
+        ),
+        (
+            "[limits]\nregions = [\"eu-west-1\"]",
+            "redrill.toml: limits.regions: this is us-east-1; the drill may run in eu-west-1",
+        ),
+        (
+            "[limits]\nmax_targets = 1",
+            "redrill.toml: limits.max_targets: 2 of the 4 that exist are drawn, 1 are allowed",
+        ),
+        (
+            "[limits]\nmax_percent = 49",
+            "redrill.toml: limits.max_percent: `web` draws 2 of the 4 ec2.instance that exist, more than 49 %",
+        ),
+        (
+            "[limits.kinds.\"ec2.instance\"]\nmax_targets = 1",
+            "redrill.toml: limits.kinds.ec2.instance.max_targets: `web` draws 2 of the 4 ec2.instance that exist, \
+             1 are allowed",
+        ),
+        ("[limits.kinds.\"rds.instance\"]\nmax_targets = 1", ""),
+        (
+            "[limits.kinds.\"ec2.instance\"]\nmax_percent = 49",
+            "redrill.toml: limits.kinds.ec2.instance.max_percent: `web` draws 2 of the 4 ec2.instance that exist, \
+             more than 49 %",
+        ),
+    ] {
+        let want: Vec<&str> = Some(want).filter(|w| !w.is_empty()).into_iter().collect();
+        assert_eq!(refusals(DRILL, None, toml).await, want, "{toml}");
+    }
+    let tags = refusals(DRILL, None, "[limits]\nforbid_tags = { role = \"w*\" }").await;
+    assert_eq!(tags.len(), 2, "{tags:?}");
+    assert!(tags[0].ends_with("role=web, which redrill.toml: limits.forbid_tags forbids"), "{tags:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_house_cannot_loosen_a_drill() {
+    let strict = edited(&[("max_targets: 3", "max_targets: 1")]);
+    let refused = refusals(&strict, None, "[limits]\nmax_targets = 100").await;
+    assert_eq!(refused, ["limits.max_targets: 2 of the 4 that exist are drawn, 1 are allowed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_runs_only_in_an_account_of_its_environment() {
+    let production = "[environments]\nproduction = [\"123456789012\"]\nstaging = [\"111111111111\"]";
+    let elsewhere = "[environments]\nstaging = [\"111111111111\"]";
+    let own = edited(&[
+        ("max_targets: 3", "max_targets: 3\n  environment: staging"),
+        ("targets:\n", "environments: { production: {}, staging: {} }\ntargets:\n"),
+    ]);
+    let named = edited(&[("targets:\n", "environments: { production: {}, staging: {} }\ntargets:\n")]);
+    let is_production =
+        "redrill.toml: environments: the drill is for staging, and account 123456789012 is production";
+    for (drill, env, toml, want) in [
+        (own.as_str(), None, production, is_production),
+        (&named, Some("staging"), production, is_production),
+        (&named, Some("production"), production, ""),
+        // what the drill says of itself counts, whatever is chosen
+        (&own, Some("production"), production, is_production),
+        (
+            DRILL,
+            None,
+            production,
+            "redrill.toml: environments: account 123456789012 is production; the drill does not say what it is for",
+        ),
+        (DRILL, None, elsewhere, ""),
+        (
+            &named,
+            Some("staging"),
+            elsewhere,
+            "redrill.toml: environments: the drill is for staging, which is account 111111111111; \
+             this is 123456789012",
+        ),
+        (&named, Some("production"), elsewhere, ""),
+    ] {
+        let want: Vec<&str> = Some(want).filter(|w| !w.is_empty()).into_iter().collect();
+        assert_eq!(refusals(drill, env, toml).await, want, "{env:?} {toml}");
+    }
+}
+
+#[test]
+fn a_rule_that_says_nothing_is_reported() {
+    for (toml, want) in [
+        ("[limits]\naccounts = [\"12\"]", "limits.accounts: `12` is no account: twelve digits, in quotes"),
+        ("[environments]\nx = [\"12\"]", "environments.x: `12` is no account: twelve digits, in quotes"),
+        ("[limits]\nregions = [\"here\"]", "limits.regions: `here` is no region, for example us-east-1"),
+        ("[limits]\nmax_percent = 0", "limits: max_percent must be from 1 to 100, not 0"),
+        ("[limits]\nwindows = [\"never\"]", "limits.windows: `never` is not a window"),
+        ("[limits]\nfreeze = [\"never\"]", "limits.freeze: `never` is no freeze"),
+        ("[[limits.gates]]\nprobe = \"htpp\"", "limits.gates: no probe `htpp`"),
+    ] {
+        let house: House = toml::from_str(toml).unwrap();
+        let problems = house.problems(&crate::drill::Known::shipped());
+        assert!(problems.len() == 1 && problems[0].starts_with(want), "{toml}: {problems:?}");
+    }
+}

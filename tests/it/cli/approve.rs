@@ -1,0 +1,115 @@
+//! Approvals: a plan that needs them, people who give them, and everything that does not count.
+
+use super::{Place, Ran};
+
+const DRILL: &str = r#"version: 1
+name: approved
+title: Needs two approvals
+service: shop
+objectives: { rto: 15m }
+limits: { accounts: ["123456789012"], regions: [us-east-1], max_targets: 1, approvals: 2 }
+targets: { web: { resource: ec2.instance, tags: { service: shop, role: web }, select: { count: 1 } } }
+steady_state: [{ probe: http, with: { url: "http://127.0.0.1:8080/health" } }]
+fault: [{ action: ec2.stop-instances, target: web }]
+"#;
+
+/// A plan, and three keys.
+fn place() -> Place {
+    let place = Place::new();
+    place.write("plan.json", place.plan_of(DRILL));
+    for name in ["ann", "ben", "eve"] {
+        let _ = place.run(&["init", "--key", &format!("{name}.pem")]).exits(0);
+    }
+    place
+}
+
+fn approve(place: &Place, by: &str, key: &str, more: &[&str]) -> Ran {
+    place.run(&[&["approve", "plan.json", "--yes", "--by", by, "--key", key], more].concat())
+}
+
+/// How many of the two approvals count; `None` where they are enough, and AWS is asked for in vain.
+fn counts(place: &Place) -> (Option<String>, String) {
+    let ran = place.run(&["run", "plan.json", "--yes", "--region", "us-east-1"]);
+    if ran.code == 5 {
+        return (None, ran.stderr);
+    }
+    let ran = ran.exits(3);
+    let begin = "redrill: refused: limits.approvals: the plan has ";
+    let first = ran.stderr.lines().next().unwrap_or_default().to_owned();
+    let has = first.strip_prefix(begin).unwrap_or_else(|| panic!("{}", ran.stderr));
+    (Some(has.to_owned()), ran.stderr)
+}
+
+#[test]
+fn a_plan_runs_once_enough_others_have_approved_it() {
+    let place = place();
+    assert_eq!(counts(&place).0.as_deref(), Some("0 of 2 approvals"));
+    let approved = approve(&place, "ann", "ann.pem", &[]).exits(0);
+    assert!(approved.stdout.contains("approved by ann, key SHA256:"), "{}", approved.stdout);
+    assert!(approved.stderr.contains("ec2.stop-instances"), "the approver sees the plan");
+    assert_eq!(counts(&place).0.as_deref(), Some("1 of 2 approvals"));
+    let _ = approve(&place, "ben", "ben.pem", &[]).exits(0);
+    assert_eq!(counts(&place).0, None);
+}
+
+#[test]
+fn one_person_one_key_and_the_runner_do_not_count() {
+    let place = place();
+    let _ = place.run(&["init"]).exits(0);
+    let _ = approve(&place, "ann", "ann.pem", &[]).exits(0);
+    for (by, key, why) in [
+        ("ann", "ben.pem", "one person counts once"),
+        ("ben", "ann.pem", "one person counts once"),
+        ("tester", "ben.pem", "`tester` runs the drill and cannot approve it"),
+        ("ben", ".redrill/keys/signing.pem", "a key of whoever runs the drill"),
+    ] {
+        let _ = approve(&place, by, key, &[]).exits(0);
+        let (has, told) = counts(&place);
+        assert_eq!(has.as_deref(), Some("1 of 2 approvals"), "{by} {key}");
+        assert!(told.contains(why), "{told}");
+        std::fs::remove_file(place.path().join("plan.approval-2.json")).expect("it was the second");
+    }
+}
+
+#[test]
+fn a_changed_plan_and_an_expired_approval_are_void() {
+    let place = place();
+    let _ = approve(&place, "ann", "ann.pem", &["--valid", "1ms"]).exits(0);
+    let _ = approve(&place, "ben", "ben.pem", &[]).exits(0);
+    let (has, told) = counts(&place);
+    assert_eq!(has.as_deref(), Some("1 of 2 approvals"));
+    assert!(told.contains("plan.approval-1.json: it expired at "), "{told}");
+    place.write("plan.json", place.plan_of(&DRILL.replace("rto: 15m", "rto: 16m")));
+    let (has, told) = counts(&place);
+    assert_eq!(has.as_deref(), Some("0 of 2 approvals"));
+    assert!(told.contains("plan.approval-2.json: it is for another plan"), "{told}");
+}
+
+#[test]
+fn only_listed_approvers_count_and_the_list_is_part_of_the_plan() {
+    let place = place();
+    let _ = approve(&place, "ann", "ann.pem", &[]).exits(0);
+    let _ = approve(&place, "eve", "eve.pem", &[]).exits(0);
+    assert_eq!(counts(&place).0, None);
+    let shown = place.run(&["init", "--key", "zed.pem", "--output", "json"]).exits(0).json();
+    let key = shown[0]["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    place.write("redrill.toml", format!("[[approvers]]\nname = \"Zed\"\nkey = \"{key}\"\n"));
+    let ran = place.run(&["run", "plan.json", "--yes"]).exits(3);
+    assert!(ran.stderr.contains("other rules than those of this redrill.toml"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_cannot_be_approved_is_refused() {
+    let place = place();
+    let (code, _, err) = {
+        let ran = place.run(&["approve", "plan.json", "--by", "ann", "--key", "ann.pem"]);
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    assert!(code == 3 && err.contains("no terminal"), "{code} {err}");
+    let missing = approve(&place, "ann", "nobody.pem", &[]).exits(2);
+    assert!(missing.stderr.contains("make one: redrill init --key nobody.pem"), "{}", missing.stderr);
+    let _ = approve(&place, " ", "ann.pem", &[]).exits(2);
+    place.write("plan.json", place.plan_of(&DRILL.replace("role: web", "role: none")));
+    let refused = approve(&place, "ann", "ann.pem", &[]).exits(3);
+    assert!(refused.stderr.contains("no target"), "{}", refused.stderr);
+}

@@ -1,0 +1,81 @@
+//! Guard rails over the wire: a kill switch in each of its places, approvals from plan to bundle.
+
+use super::drills::{Parts, network};
+use super::world::World;
+
+const FILE: &str = "[kill_switch]\nfile = \"stop\"\n";
+const OBJECT: &str = "[kill_switch]\ns3 = \"s3://shop-assets-123456789012/redrill/stop\"\n";
+const PARAMETER: &str = "[kill_switch]\nssm = \"/redrill/stop\"\n";
+
+/// Sets a parameter of Systems Manager.
+async fn parameter(w: &World, value: &str) {
+    let body = serde_json::json!({
+        "Name": "/redrill/stop", "Value": value, "Type": "String", "Overwrite": true,
+    });
+    w.json("ssm", "AmazonSSM.PutParameter", &body).await;
+}
+
+#[tokio::test]
+async fn the_kill_switch_stops_a_run_wherever_it_is() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    for rules in [FILE, OBJECT, PARAMETER] {
+        w.reseed().await;
+        parameter(&w, "off").await;
+        w.file("redrill.toml", rules);
+        // the gate never opens, so the run waits until it is stopped
+        w.gate.set(false);
+        let mut run = w.start_run(&network(&w).gated(&w).text());
+        run.stage("verify").await;
+        match rules {
+            FILE => _ = w.file("stop", ""),
+            OBJECT => w.put("shop-assets-123456789012", "redrill/stop", String::new()).await,
+            _ => parameter(&w, "on").await,
+        }
+        let ended = run.end().await;
+        ended.expect(13, "stopped");
+        assert!(format!("{ended}").contains("the kill switch is set: "), "{ended}");
+        // set as it is, it refuses the next
+        let again = w.run(&network(&w).text()).await;
+        again.refused(3, "kill switch: it is set: ");
+        let mut after = w.state().await;
+        if rules == OBJECT {
+            // the switch itself is an object
+            after["buckets"] = before["buckets"].clone();
+        }
+        assert_eq!(before, after, "{rules}");
+        w.gate.set(true);
+    }
+}
+
+#[tokio::test]
+async fn a_kill_switch_that_cannot_be_read_refuses_a_start() {
+    let Some(w) = World::start().await else { return };
+    w.file("redrill.toml", "[kill_switch]\ns3 = \"s3://no-such-bucket-123456789012/stop\"\n");
+    // a misspelt bucket would be a switch that nobody can set
+    w.run(&network(&w).text()).await.refused(3, "kill switch: it cannot be read");
+    assert!(w.changes().await.is_empty());
+}
+
+#[tokio::test]
+async fn approvals_from_the_plan_to_the_bundle() {
+    let Some(w) = World::start().await else { return };
+    let parts = network(&w);
+    let limits = parts.limits.replace("max_targets: 5", "max_targets: 5, approvals: 1");
+    w.file("drill.yaml", &Parts { limits, ..parts }.text());
+    w.go(["run", "drill.yaml", "--yes"]).await.refused(3, "a plan is approved, not a drill");
+    w.go(["plan", "drill.yaml", "-o", "plan.json"]).await.refused(0, "plan written");
+    w.go(["run", "plan.json", "--yes"]).await.refused(3, "the plan has 0 of 1 approval");
+    assert!(w.changes().await.is_empty());
+    w.go(["init", "--key", "ann.pem"]).await.refused(0, "");
+    let approve = ["approve", "plan.json", "--yes", "--by", "ann", "--key", "ann.pem"];
+    w.go(approve).await.refused(0, "");
+    w.go(["run", "plan.json", "--yes", "--output", "json"]).await.expect(0, "passed");
+    w.go(["report", "last", "--out", "bundle"]).await.refused(0, "");
+    let verified = w.go(["verify", "bundle"]).await;
+    assert_eq!(verified.code, Some(0), "{verified}");
+    assert!(format!("{verified}").contains("approved by ann, key SHA256:"), "{verified}");
+    // without the approval the bundle is not what was signed
+    std::fs::remove_file(w.file("bundle/.keep", "").with_file_name("approval-1.json")).expect("it is there");
+    assert_eq!(w.go(["verify", "bundle"]).await.code, Some(1));
+}
