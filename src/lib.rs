@@ -22,6 +22,7 @@
 //! sim        cloud model
 //! net        cloud
 //! sandbox    nothing
+//! sweep      cloud drill inventory model
 //! cli        everything
 //! main       cli
 //! ```
@@ -52,4 +53,5 @@ pub mod publish;
 pub mod report;
 pub mod sandbox;
 pub mod sim;
+pub mod sweep;
 pub mod view;

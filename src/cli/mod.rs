@@ -39,6 +39,7 @@ mod schema;
 mod session;
 mod sign_off;
 mod signer;
+mod sweep;
 mod timestamp;
 mod verify;
 mod world;
@@ -133,6 +134,8 @@ enum Command {
     Resume(resume::ResumeArgs),
     /// Put back everything that a run changed.
     Rollback(resume::RollbackArgs),
+    /// Find and remove what runs left behind, by tag alone.
+    Sweep(sweep::SweepArgs),
     /// List runs.
     Runs(runs::RunsArgs),
     /// Show one run.
@@ -238,6 +241,7 @@ impl Command {
             Self::Rehearse(a) => rehearse::run(global, &a),
             Self::Resume(a) => resume::resume(global, &a),
             Self::Rollback(a) => resume::rollback(global, &a),
+            Self::Sweep(a) => sweep::run(global, &a),
             Self::Runs(a) => runs::runs(global, &a),
             Self::Show(a) => runs::show(global, &a),
             Self::Report(a) => report::run(global, &a),

@@ -19,4 +19,5 @@ mod golden;
 mod play;
 mod postgres;
 mod shipped;
+mod sweep;
 mod world;

@@ -47,6 +47,7 @@ fn help_lists_every_command_once() {
             "rehearse",
             "resume",
             "rollback",
+            "sweep",
             "runs",
             "show",
             "report",

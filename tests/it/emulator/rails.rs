@@ -58,6 +58,32 @@ async fn a_kill_switch_that_cannot_be_read_refuses_a_start() {
 }
 
 #[tokio::test]
+async fn a_sweep_needs_no_journal() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let mut parts = network(&w);
+    parts.recovery = format!("  - {{ action: wait, with: {{ for: 5m }} }}\n{}", parts.recovery);
+    let mut run = w.start_run(&parts.text());
+    run.stage("recovery").await;
+    let id = run.kill().await.run();
+    w.forget_calls().await;
+    // where the journal is, it is the better way
+    let here = w.go(["sweep", "--older-than", "0s", "--yes"]).await;
+    assert!(here.code == Some(0) && format!("{here}").contains("redrill rollback "), "{here}");
+    std::fs::remove_dir_all(w.home.path().join(".redrill")).expect("the state is lost");
+    let young = w.go(["sweep", "--yes"]).await;
+    assert!(young.code == Some(0) && format!("{young}").contains("younger than 24h"), "{young}");
+    let asked = w.go(["sweep", "--run", &id]).await;
+    asked.refused(3, "--yes was not given");
+    assert!(w.changes().await.is_empty());
+    let swept = w.go(["sweep", "--run", &id, "--yes"]).await;
+    assert_eq!(swept.code, Some(0), "{swept}");
+    assert_eq!(before, w.state().await, "{swept}");
+    let again = w.go(["sweep", "--yes"]).await;
+    assert!(format!("{again}").contains("us-east-1: nothing left behind"), "{again}");
+}
+
+#[tokio::test]
 async fn approvals_from_the_plan_to_the_bundle() {
     let Some(w) = World::start().await else { return };
     let parts = network(&w);

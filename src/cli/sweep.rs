@@ -1,0 +1,273 @@
+//! `redrill sweep`: finds by tag what runs left behind, shows it, asks, and mends it.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::session::io;
+use super::{CliError, Global, Kind, Output, out, runtime, world};
+use crate::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
+use crate::journal::{Verdict, runs};
+use crate::model::time::SystemClock;
+use crate::model::{Clock, Dur};
+use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
+
+/// Find and remove what runs left behind, by tag alone: no journal is needed.
+///
+/// Looks in every given region, and with every given profile, for what carries `redrill:run` (a run made
+/// it) or `redrill:held` (a run changed it). What carries neither is never touched, and neither is what a
+/// drill keeps (`redrill:kept`). Runs that may still be under way are left alone. Where a run's journal is
+/// on this machine, `redrill rollback RUN` knows more and is the better way.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Regions, with commas; those of `limits.regions` in redrill.toml, else --region.
+    #[arg(long, value_name = "REGIONS", value_delimiter = ',')]
+    regions: Vec<String>,
+    /// Profiles, one an account, with commas; else --profile.
+    #[arg(long, value_name = "PROFILES", value_delimiter = ',')]
+    profiles: Vec<String>,
+    /// Only what this run left behind, however young it is.
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Leave younger runs alone: they may be under way on another machine.
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    older_than: Dur,
+    /// Only show what there is.
+    #[arg(long)]
+    list: bool,
+    /// Do not ask.
+    #[arg(long, conflicts_with = "list")]
+    yes: bool,
+}
+
+/// One account and region.
+struct Place {
+    cloud: Cloud,
+    account: String,
+    found: Vec<Leftover>,
+}
+
+pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    runtime()?.block_on(async {
+        let (places, unreadable) = look(global, args, &clock).await?;
+        let now = clock.now();
+        let all: Vec<(&Place, &Leftover, Option<String>)> = places
+            .iter()
+            .flat_map(|p| p.found.iter().map(move |l| (p, l)))
+            .map(|(p, l)| (p, l, spared(&global.state, args, l, now)))
+            .collect();
+        if global.output == Output::Text {
+            show(&places, &all, &unreadable);
+        }
+        let work: Vec<(&Place, &Leftover)> =
+            all.iter().filter(|(.., spared)| spared.is_none()).map(|(p, l, _)| (*p, *l)).collect();
+        let mut said: Vec<Value> = Vec::new();
+        for (p, l, spared) in &all {
+            if let Some(why) = spared {
+                said.push(report(p, l, "spared", Some(why)));
+            }
+        }
+        if args.list || work.is_empty() {
+            said.extend(work.iter().map(|(p, l)| report(p, l, "found", None)));
+            if global.output == Output::Json {
+                out::json(&said);
+            }
+            return Ok(0);
+        }
+        agree(args, work.len())?;
+        let ledger = Book::open(&global.state, clock.now())?;
+        let mut left = 0;
+        for (place, leftover) in work {
+            let (how, why) = match sweep::mend(&place.cloud, &ledger, leftover).await {
+                Ok(Outcome::Mended) => ("mended", None),
+                Ok(Outcome::Changed) => ("changed", Some("it is no longer as it was found".to_owned())),
+                Ok(Outcome::Left) => ("left", None),
+                Err(e) if e.kind == ErrorKind::Journal => {
+                    return Err(CliError::new(Kind::Journal, "nothing more was changed").because(e));
+                }
+                Err(e) => ("failed", Some(e.to_string())),
+            };
+            left += usize::from(how != "mended");
+            said.push(report(place, leftover, how, why.as_ref()));
+            if global.output == Output::Text {
+                let why = why.map(|w| format!(": {w}")).unwrap_or_default();
+                out::line(&format!("{how:<8}{} {}{why}", leftover.target.kind, leftover.target.id));
+            }
+        }
+        match global.output {
+            Output::Json => out::json(&said),
+            Output::Text => {
+                out::note(&format!("what was sent is written down in {}", ledger.path.display()));
+                if left > 0 {
+                    out::note(&format!("{left} left: look at them, then sweep again"));
+                }
+            }
+        }
+        Ok(if left == 0 { 0 } else { 20 })
+    })
+}
+
+fn agree(args: &SweepArgs, count: usize) -> Result<(), CliError> {
+    if args.yes {
+        return Ok(());
+    }
+    if !out::can_ask() {
+        return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
+            .hint("look with --list, then sweep with --yes"));
+    }
+    if out::ask(&format!("Put back and remove these {count}? Type yes to go on:")) {
+        return Ok(());
+    }
+    Err(CliError::refused("not confirmed; nothing was changed"))
+}
+
+/// Looks in every region with every profile, before anything is changed.
+async fn look(
+    global: &Global,
+    args: &SweepArgs,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Vec<Place>, BTreeSet<String>), CliError> {
+    let limits = &global.settings.limits;
+    let mut regions: Vec<Option<String>> = args.regions.iter().cloned().map(Some).collect();
+    if regions.is_empty() && global.region.is_none() {
+        regions.extend(limits.regions.iter().filter(|r| *r != "global").cloned().map(Some));
+    }
+    if regions.is_empty() {
+        regions.push(global.region.clone());
+    }
+    let mut profiles: Vec<Option<String>> = args.profiles.iter().cloned().map(Some).collect();
+    if profiles.is_empty() {
+        profiles.push(global.profile.clone());
+    }
+    let (mut places, mut unreadable) = (Vec::new(), BTreeSet::new());
+    for profile in profiles {
+        for (n, region) in regions.iter().enumerate() {
+            let mut there = global.clone();
+            there.region.clone_from(region);
+            there.profile.clone_from(&profile);
+            let cloud = world::connect(&there, Arc::clone(clock), None).await?;
+            let account = cloud.reads.sts.identity().await?.account;
+            if !limits.accounts.is_empty() && !limits.accounts.contains(&account) {
+                return Err(CliError::refused(format!(
+                    "refused: redrill.toml: limits.accounts: this is account {account}; redrill may run in {}",
+                    limits.accounts.join(", ")
+                ))
+                .hint("check --profiles"));
+            }
+            // buckets are listed once for all regions, and CloudFront is global
+            let found = sweep::find(&cloud.reads, &cloud.region, n == 0).await?;
+            unreadable.extend(found.unreadable);
+            places.push(Place { found: found.leftovers, account, cloud });
+        }
+    }
+    Ok((places, unreadable))
+}
+
+/// Why a leftover is left alone, if it is.
+fn spared(state: &Path, args: &SweepArgs, l: &Leftover, now: DateTime<Utc>) -> Option<String> {
+    if let Some(wanted) = &args.run {
+        return (l.run != *wanted).then(|| "of another run".to_owned());
+    }
+    // by the list, never by the tag's text: it may be anything, also a path
+    if let Some(here) = runs::list(state).unwrap_or_default().iter().find(|r| r.run.as_str() == l.run)
+        && here.verdict.is_none_or(|v| v == Verdict::Stuck)
+    {
+        return Some(format!("its journal is here: redrill rollback {}", l.run));
+    }
+    let limit = TimeDelta::from_std(args.older_than.0).unwrap_or(TimeDelta::MAX);
+    match l.began {
+        None => Some(format!("`{}` is no id of a run; name it with --run", l.run)),
+        Some(began) if now - began < limit => Some(format!(
+            "younger than {}, it may be under way: name it with --run {}",
+            args.older_than, l.run
+        )),
+        Some(_) => None,
+    }
+}
+
+fn show(places: &[Place], all: &[(&Place, &Leftover, Option<String>)], unreadable: &BTreeSet<String>) {
+    for p in places {
+        let count = p.found.len();
+        let text = if count == 0 { "nothing left behind".to_owned() } else { format!("{count} left behind") };
+        out::line(&format!("account {} ({}), {}: {text}", p.account, p.cloud.world, p.cloud.region));
+        for (_, l, spared) in all.iter().filter(|(place, ..)| std::ptr::eq(*place, p)) {
+            let name = l.target.name.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
+            out::line(&format!("  {} {}{name}, run {}", l.target.kind, l.target.id, l.run));
+            let next = spared.as_ref().map_or_else(|| l.need.in_words(), |why| format!("left alone: {why}"));
+            out::line(&format!("    {next}"));
+        }
+    }
+    if !unreadable.is_empty() {
+        let names: Vec<&str> = unreadable.iter().map(String::as_str).collect();
+        out::line(&format!("the tags of {} cannot be read: nobody knows", names.join(", ")));
+    }
+}
+
+fn report(place: &Place, l: &Leftover, outcome: &str, why: Option<&String>) -> Value {
+    let need = match &l.need {
+        Need::Person { .. } => "person",
+        Need::Reroute { .. } => "reroute",
+        Need::Start => "start",
+        Need::Release => "release",
+        Need::Remove => "remove",
+    };
+    json!({
+        "account": place.account, "region": place.cloud.region, "world": place.cloud.world,
+        "run": l.run, "kind": l.target.kind, "id": l.target.id, "name": l.target.name,
+        "need": need, "says": l.need.in_words(), "outcome": outcome, "why": why,
+    })
+}
+
+/// `<state>/sweeps/<time>.jsonl`: every call, on disk before it is sent.
+struct Book {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Book {
+    fn open(state: &Path, now: DateTime<Utc>) -> Result<Self, CliError> {
+        let (path, file) =
+            runs::new_file(state, "sweeps", &format!("{}.jsonl", now.format("%Y%m%dT%H%M%S%3fZ")))
+                .map_err(io("what is sent cannot be written down; nothing was changed"))?;
+        Ok(Self { path, file: Mutex::new(file) })
+    }
+
+    fn write(&self, line: &Value) -> std::io::Result<()> {
+        let mut file = self.file.lock().map_err(|_| std::io::Error::other("BUG: poisoned"))?;
+        writeln!(file, "{line}")?;
+        file.sync_data()
+    }
+}
+
+#[async_trait]
+impl Ledger for Book {
+    async fn sending(&self, l: &Leftover, call: &Mutation) -> Result<(), CloudError> {
+        let line = json!({
+            "at": SystemClock.now(), "run": l.run, "id": l.target.id,
+            "operation": call.operation(), "params": call.redacted(),
+        });
+        self.write(&line)
+            .map_err(|e| CloudError::new(call.operation(), ErrorKind::Journal, format!("not sent: {e}")))
+    }
+
+    async fn answered(&self, l: &Leftover, call: &Mutation, answer: &CloudResult<Reply>) {
+        let (request, error) = match answer {
+            Ok(reply) => (reply.request_id.clone(), None),
+            Err(e) => (e.request_id.clone(), Some(e.to_string())),
+        };
+        let line = json!({
+            "at": SystemClock.now(), "run": l.run, "id": l.target.id, "operation": call.operation(),
+            "request_id": request, "error": error,
+        });
+        // the call has happened, whether this line is written or not
+        let _written = self.write(&line);
+    }
+}

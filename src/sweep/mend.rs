@@ -1,0 +1,114 @@
+//! Mends one leftover: looks again, then sends the calls, each written down first. I/O.
+
+use async_trait::async_trait;
+
+use super::Leftover;
+use super::decide::Need;
+use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Mutation, Reply, all_pages};
+use crate::inventory;
+use crate::model::target::{TAG_HELD, TAG_RUN};
+use crate::model::{ResourceKind, Target};
+
+/// Where calls are written down before they are sent.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Returns once it is on disk; then it is sent.
+    ///
+    /// # Errors
+    /// It could not be written; the call must not be sent.
+    async fn sending(&self, leftover: &Leftover, call: &Mutation) -> Result<(), CloudError>;
+
+    /// The answer.
+    async fn answered(&self, leftover: &Leftover, call: &Mutation, answer: &CloudResult<Reply>);
+}
+
+/// How it came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Mended,
+    /// It is gone, or not as it was found: left alone.
+    Changed,
+    /// Nothing that redrill can do.
+    Left,
+}
+
+/// Mends one leftover. What is no longer as it was found is left alone.
+///
+/// # Errors
+/// AWS refused, or the call could not be written down; what was sent before is done.
+pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> CloudResult<Outcome> {
+    if matches!(leftover.need, Need::Person { .. }) {
+        return Ok(Outcome::Left);
+    }
+    let region = &cloud.region;
+    let now = inventory::reread(&cloud.reads, region, &leftover.target).await?;
+    let same = |now: &Target| {
+        [TAG_RUN, TAG_HELD].iter().all(|key| now.tags.get(*key) == leftover.target.tags.get(*key))
+            && now.attrs.get("route_table") == leftover.target.attrs.get("route_table")
+    };
+    let Some(now) = now.filter(same) else { return Ok(Outcome::Changed) };
+    let send = async |call: Mutation| {
+        ledger.sending(leftover, &call).await?;
+        let answer = cloud.mutate.send(&call).await;
+        ledger.answered(leftover, &call, &answer).await;
+        answer.map(|_| ())
+    };
+    let id = now.id.clone();
+    match &leftover.need {
+        Need::Person { .. } => return Ok(Outcome::Left),
+        Need::Reroute { from, to } => {
+            let Some(association) = association(cloud, from, &id).await? else { return Ok(Outcome::Changed) };
+            send(match to {
+                Some(table) => Mutation::ReplaceRouteTableAssociation { association, table: table.clone() },
+                None => Mutation::DisassociateRouteTable { association },
+            })
+            .await?;
+            send(release(cloud, &now).await?).await?;
+        }
+        Need::Start => {
+            send(Mutation::StartInstances { ids: vec![id] }).await?;
+            send(release(cloud, &now).await?).await?;
+        }
+        Need::Release => send(release(cloud, &now).await?).await?,
+        Need::Remove => {
+            send(match now.kind {
+                ResourceKind::Ec2Instance => Mutation::TerminateInstances { ids: vec![id] },
+                ResourceKind::RdsInstance => Mutation::DeleteDb { identifier: id },
+                ResourceKind::VpcRouteTable => Mutation::DeleteRouteTable { table: id },
+                // decided otherwise
+                _ => return Ok(Outcome::Left),
+            })
+            .await?;
+        }
+    }
+    Ok(Outcome::Mended)
+}
+
+/// The association of a subnet with a table, as it is now.
+async fn association(cloud: &Cloud, table: &str, subnet: &str) -> CloudResult<Option<String>> {
+    let filter = Filter::default();
+    let tables = all_pages(|page| cloud.reads.ec2.route_tables(&filter, page)).await?;
+    let table = tables.into_iter().find(|t| t.id == table);
+    let found = table.and_then(|t| t.associations.into_iter().find(|a| a.subnet.as_deref() == Some(subnet)));
+    Ok(found.map(|a| a.id))
+}
+
+/// The call that removes `redrill:held`.
+async fn release(cloud: &Cloud, t: &Target) -> CloudResult<Mutation> {
+    let keys = vec![TAG_HELD.to_owned()];
+    let arn = t.arn.clone().unwrap_or_else(|| t.id.clone());
+    Ok(match t.kind {
+        ResourceKind::RdsInstance => Mutation::UntagDb { arn, keys },
+        ResourceKind::CloudfrontDistribution => Mutation::UntagDistribution { arn, keys },
+        ResourceKind::S3Bucket => {
+            // PutBucketTagging replaces the whole set: read it, take one tag out, write it back
+            let mut tags = cloud.reads.s3.bucket_tags(&t.id).await?;
+            tags.remove(TAG_HELD);
+            Mutation::TagBucket { bucket: t.id.clone(), tags }
+        }
+        ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
+            Mutation::DeleteTags { ids: vec![t.id.clone()], keys }
+        }
+    })
+}
