@@ -152,6 +152,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_example_of_the_readme_is_valid_and_says_all_there_is() {
+        let readme = include_str!("../../README.md");
+        let blocks = readme.split("```toml\n").skip(1).filter_map(|b| b.split("```").next());
+        let example = blocks.into_iter().find(|b| b.contains("[kill_switch]")).unwrap();
+        let config = read("README.md", example).unwrap();
+        assert_eq!(config.house().limits.approvals, Some(1));
+        assert_eq!((config.approvers.len(), config.environments.len()), (1, 2));
+        assert_eq!(config.kill_switch.object(), Some(("example-operations", "redrill/stop")));
+    }
+
+    #[test]
     fn everything_can_be_set_and_nothing_has_to_be() {
         assert_eq!(read("redrill.toml", "").unwrap(), Config::default());
         let text = "
