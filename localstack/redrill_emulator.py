@@ -125,7 +125,9 @@ def record(path, line):
     """Writes the record in one step, so that a reader never sees half of it."""
     started = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     draft = f"{path}.{os.getpid()}"
-    Path(draft).write_text(json.dumps({**line, "started": started}, separators=(",", ":")) + "\n", encoding="utf-8")
+    text = json.dumps({**line, "started": started}, separators=(",", ":")) + "\n"
+    with open(draft, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600)) as file:
+        file.write(text)
     os.replace(draft, path)
 
 

@@ -37,7 +37,7 @@ fn with_params(spec: serde_json::Result<Value>, params: schemars::Schema) -> Val
 pub fn run(global: &Global, args: &CatalogArgs) -> Result<u8, CliError> {
     match (&args.name, global.output) {
         (Some(name), output) => one(name, output)?,
-        (None, _) if args.markdown => out::print(&catalogue::markdown()),
+        (None, _) if args.markdown => out::document(&catalogue::markdown()),
         (None, Output::Text) => out::print(&catalogue::list()),
         (None, Output::Json) => {
             let actions: Vec<_> = ACTIONS.iter().map(|a| action(*a)).collect();

@@ -14,6 +14,6 @@ pub struct CompletionsArgs {
 pub fn run(args: &CompletionsArgs) -> Result<u8, CliError> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "redrill", &mut text);
-    out::print(&String::from_utf8_lossy(&text));
+    out::document(&String::from_utf8_lossy(&text));
     Ok(0)
 }

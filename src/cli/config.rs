@@ -94,7 +94,7 @@ impl Evidence {
 /// Where a named file is not there, or the file says something that redrill does not know.
 pub fn load(named: Option<&Path>) -> Result<Config, CliError> {
     let path = named.map_or_else(|| PathBuf::from(NAME), Path::to_path_buf);
-    match std::fs::read_to_string(&path) {
+    match super::files::read(&path) {
         Ok(text) => {
             let mut config = read(&path.display().to_string(), &text)?;
             config.evidence.keys_beside(&path);

@@ -17,6 +17,7 @@ mod config;
 mod demo;
 mod error;
 mod exercise;
+mod files;
 mod findings;
 mod hand_over;
 mod init;
@@ -186,7 +187,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
+        Err(mut e) => {
+            hide_value_of_set(&mut e);
             // clap's own codes: 0 for help and version, 2 for usage
             let code = if e.use_stderr() { 2 } else { 0 };
             let _closed = e.print();
@@ -209,6 +211,15 @@ pub fn main() -> ExitCode {
             out::error(&e);
             ExitCode::from(e.exit_code())
         }
+    }
+}
+
+/// A value that is not `NAME=VALUE` is repeated nowhere: it may be a secret.
+fn hide_value_of_set(e: &mut clap::Error) {
+    use clap::error::{ContextKind, ContextValue};
+    let is_set = |v: &ContextValue| matches!(v, ContextValue::String(arg) if arg.starts_with("--set "));
+    if e.get(ContextKind::InvalidArg).is_some_and(is_set) {
+        e.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
     }
 }
 

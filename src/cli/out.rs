@@ -1,29 +1,64 @@
 //! Writing to the terminal: the one file that may.
 //!
+//! What is written is calm: nothing in it steers the terminal, wherever the text came from. Documents
+//! that a program reads are written as they are.
+//!
 //! A closed pipe is no error: `redrill runs | head -1` ends quietly.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use super::CliError;
 use crate::journal::{Measured, Verdict};
 use crate::model::RunId;
+use crate::model::text::{is_unseen, shown};
+
+/// Writes a document to stdout, byte for byte as it would be in a file.
+pub fn document(text: &str) {
+    let mut out = io::stdout().lock();
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
 
 /// Writes text to stdout.
 pub fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    document(&calm(text));
 }
 
 /// Writes a line to stdout.
 pub fn line(text: &str) {
     let mut out = io::stdout().lock();
-    let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _closed = writeln!(out, "{}", calm(text)).and_then(|()| out.flush());
+}
+
+/// Whatever a text is made of, only its line breaks act on the terminal.
+fn calm(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c| c != '\n' && is_unseen(c)) {
+        return Cow::Borrowed(text);
+    }
+    let lines = text.split('\n').map(|line| line.chars().filter_map(shown).collect::<String>());
+    Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// JSON in which what is not seen stands as an escape: the same values, and nothing acts on a terminal.
+fn visible(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unseen(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Writes one JSON value on one line to stdout.
 pub fn json<T: serde::Serialize>(value: &T) {
     match serde_json::to_string(value) {
-        Ok(text) => line(&text),
+        Ok(text) => document(&(visible(&text) + "\n")),
         Err(e) => note(&format!("redrill: BUG: {e}")),
     }
 }
@@ -57,7 +92,7 @@ pub fn result(o: &Outcome<'_>) {
 /// Writes a line to stderr.
 pub fn note(text: &str) {
     let mut err = io::stderr().lock();
-    let _closed = writeln!(err, "{text}");
+    let _closed = writeln!(err, "{}", calm(text));
 }
 
 /// Writes an error to stderr.
@@ -78,7 +113,7 @@ pub fn can_ask() -> bool {
 /// Asks a yes-or-no question on the terminal; anything but `yes` is no.
 pub fn ask(question: &str) -> bool {
     let mut err = io::stderr().lock();
-    if write!(err, "{question} ").and_then(|()| err.flush()).is_err() {
+    if write!(err, "{} ", calm(question)).and_then(|()| err.flush()).is_err() {
         return false;
     }
     let mut answer = String::new();

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::runs::finished;
 use super::session::{self, DOOR, command, io, operator, read_journal};
-use super::{CliError, DrillArgs, Global, Kind, Output, out, run, runtime};
+use super::{CliError, Global, Kind, Output, out, run, runtime};
 use crate::engine::decide::{self, Task};
 use crate::engine::recorder::Recorder;
 use crate::engine::requests;
@@ -19,6 +19,15 @@ use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Event, Line, Mark, Mode};
 use crate::model::{Clock as _, StepId, time::SystemClock};
 use crate::plan::Plan;
+
+/// What is to be kept out of the journal.
+#[derive(Debug, Args)]
+struct Known {
+    /// A secret parameter of the drill, to be kept out of the note; needed only while no process works on
+    /// the run.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::pair)]
+    set: Vec<(String, String)>,
+}
 
 /// Set a time mark on a run.
 #[derive(Debug, Args)]
@@ -34,6 +43,8 @@ pub struct MarkArgs {
     /// Anything worth keeping.
     #[arg(long, default_value = "")]
     note: String,
+    #[command(flatten)]
+    known: Known,
 }
 
 fn time(s: &str) -> Result<DateTime<Utc>, String> {
@@ -75,6 +86,8 @@ pub struct ConfirmArgs {
     /// What was done.
     #[arg(long, default_value = "")]
     note: String,
+    #[command(flatten)]
+    known: Known,
 }
 
 /// Stop a run and roll it back.
@@ -85,12 +98,14 @@ pub struct AbortArgs {
     /// Why.
     #[arg(long, default_value = "")]
     note: String,
+    #[command(flatten)]
+    known: Known,
 }
 
 pub fn mark(global: &Global, args: &MarkArgs) -> Result<u8, CliError> {
     let marked_at = args.at.unwrap_or_else(|| SystemClock.now());
     let request = Request::Mark { mark: args.mark.into(), marked_at, note: args.note.clone() };
-    tell(global, &args.run, request)
+    tell(global, &args.run, request, &args.known)
 }
 
 pub fn confirm(global: &Global, args: &ConfirmArgs) -> Result<u8, CliError> {
@@ -98,11 +113,12 @@ pub fn confirm(global: &Global, args: &ConfirmArgs) -> Result<u8, CliError> {
         global,
         &args.run,
         Request::Confirm { step: StepId::new(args.step.clone()), note: args.note.clone() },
+        &args.known,
     )
 }
 
 pub fn abort(global: &Global, args: &AbortArgs) -> Result<u8, CliError> {
-    tell(global, &args.run, Request::Abort { note: args.note.clone() })
+    tell(global, &args.run, Request::Abort { note: args.note.clone() }, &args.known)
 }
 
 /// Who is told.
@@ -113,7 +129,7 @@ enum Told {
     Journal,
 }
 
-fn tell(global: &Global, run: &str, request: Request) -> Result<u8, CliError> {
+fn tell(global: &Global, run: &str, request: Request, known: &Known) -> Result<u8, CliError> {
     let dir = runs::find(&global.state, run).map_err(super::runs::not_found)?;
     let who = operator();
     let by = format!("{}@{}", who.user, who.host);
@@ -127,7 +143,7 @@ fn tell(global: &Global, run: &str, request: Request) -> Result<u8, CliError> {
     let told = match runs::lock(&dir) {
         Err(RunsError::Locked { .. }) => Told::Process,
         held => {
-            let recorded = held.map_err(session::locked).and_then(|_lock| record(global, &dir, &left));
+            let recorded = held.map_err(session::locked).and_then(|_lock| record(global, &dir, &left, known));
             dir.remove(&left.asked.id).map_err(io(DOOR))?;
             recorded?;
             Told::Journal
@@ -139,11 +155,19 @@ fn tell(global: &Global, run: &str, request: Request) -> Result<u8, CliError> {
 }
 
 /// Records it with nobody else at work on the run, as a process would have that answers it at once.
-fn record(global: &Global, dir: &RunDir, left: &Left) -> Result<(), CliError> {
+fn record(global: &Global, dir: &RunDir, left: &Left, known: &Known) -> Result<(), CliError> {
     let (journal, lines) = session::open(dir)?;
     still_open(dir, &lines)?;
     let plan = session::plan_of(dir, &lines)?;
-    let secrets = run::secrets_for(&plan, &DrillArgs::default()).unwrap_or_default();
+    let secrets = run::secrets_given(&plan, &known.set)?;
+    let unknown = plan.secret_params.iter().find(|name| !secrets.contains_key(*name));
+    if let (Some(name), true) = (unknown, has_note(&left.request)) {
+        return Err(CliError::usage(format!(
+            "the note could hold the secret parameter `{name}`, and no process works on the run that would know"
+        ))
+        .hint(format!("give it, so that it is kept out: --set {name}=…"))
+        .hint("or leave the note out; nothing was recorded"));
+    }
     let state = RunState::replay(plan.into(), &lines);
     if state.unknown > 0 {
         return Err(CliError::refused("this redrill is too old for the run")
@@ -171,6 +195,14 @@ fn record(global: &Global, dir: &RunDir, left: &Left) -> Result<(), CliError> {
             .await
             .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be written").because(e))
     })
+}
+
+fn has_note(request: &Request) -> bool {
+    match request {
+        Request::Mark { note, .. } | Request::Confirm { note, .. } | Request::Abort { note } => {
+            !note.is_empty()
+        }
+    }
 }
 
 fn still_open(dir: &RunDir, lines: &[Line]) -> Result<(), CliError> {

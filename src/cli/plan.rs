@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::check::load;
 use super::exercise::ExerciseArgs;
-use super::{CliError, DrillArgs, Global, Output, out, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, files, out, runtime, world};
 use crate::cloud::Cloud;
 use crate::drill::Loaded;
 use crate::model::Clock;
@@ -77,7 +77,7 @@ pub fn refuse(plan: &Plan) -> Result<(), CliError> {
 
 /// Reads `plan.json`.
 pub fn read(path: &Path) -> Result<Plan, CliError> {
-    let text = std::fs::read_to_string(path)
+    let text = files::read(path)
         .map_err(|e| CliError::usage(format!("cannot read {}", path.display())).because(e))?;
     file::read(&text).map_err(|e| CliError::usage(format!("{}", path.display())).because(e))
 }
@@ -95,7 +95,7 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
         Output::Json => out::json(&plan::PlanFile { sha256: plan.sha256(), plan: plan.clone() }),
     }
     if let Some(path) = &args.out {
-        std::fs::write(path, file::write(&plan))
+        files::write(path, &file::write(&plan))
             .map_err(|e| CliError::usage(format!("cannot write {}", path.display())).because(e))?;
         out::note(&format!("plan written to {0}; run it with: redrill run {0}", path.display()));
     }

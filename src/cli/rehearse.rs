@@ -71,7 +71,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
             let mut loaded = load(drill, &args.args)?;
             args.exercise.add_to(&mut loaded.drill.exercise);
             let estate = match &args.world {
-                Some(path) => std::fs::read_to_string(path)
+                Some(path) => super::files::read(path)
                     .map_err(|e| CliError::usage(format!("cannot read {}", path.display())).because(e))?,
                 None => ESTATE_JSON.to_owned(),
             };

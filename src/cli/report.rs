@@ -111,19 +111,19 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     let settings = global.settings.stamped(args.timestamp.as_ref(), args.no_timestamp);
     let record = folder.record(&settings);
     if let Some(export) = args.export {
-        out::print(&export.text(&record)?);
+        out::document(&export.text(&record)?);
         return Ok(0);
     }
     let view = &record.run;
     if let Some(form) = args.form {
-        out::print(&report::forms::fill(form, &record));
+        out::document(&report::forms::fill(form, &record));
         return Ok(0);
     }
     match args.format {
         Some(Form::Text) => out::print(&report::text::summary(view, None)),
-        Some(Form::Json) => out::print(&report::json::report(&record)),
-        Some(Form::Markdown) => out::print(&report::markdown::report(&record)),
-        Some(Form::Html) => out::print(&report::html::report(&record)),
+        Some(Form::Json) => out::document(&report::json::report(&record)),
+        Some(Form::Markdown) => out::document(&report::markdown::report(&record)),
+        Some(Form::Html) => out::document(&report::html::report(&record)),
         None => match &args.out {
             Some(place) => {
                 let record = folder.bundled(&settings);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::run::{people, secrets_for};
+use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, runs, runtime, world};
 use crate::journal::{Mode, runs as store};
@@ -67,7 +67,7 @@ fn take_up(
     }
     let secrets = match mode {
         // undo works from the journal alone; a secret that is not given is only missed by a mending step
-        Mode::Rollback => secrets_for(&plan, args).unwrap_or_default(),
+        Mode::Rollback => secrets_given(&plan, &args.set)?,
         _ => secrets_for(&plan, args)?,
     };
     runtime()?.block_on(async {

@@ -56,25 +56,25 @@ pub fn people(simulate: bool, world: World) -> Result<People, CliError> {
     }
 }
 
-/// Values of a plan's secret parameters, from `--set`.
+/// Values of a plan's secret parameters, from `--set`; each must be there.
 pub fn secrets_for(plan: &Plan, args: &DrillArgs) -> Result<BTreeMap<String, String>, CliError> {
+    let secrets = secrets_given(plan, &args.set)?;
+    match plan.secret_params.iter().find(|name| !secrets.contains_key(*name)) {
+        Some(name) => Err(CliError::usage(format!("the secret parameter `{name}` is missing"))
+            .hint(format!("plans hold no secrets; give it again: --set {name}=…"))),
+        None => Ok(secrets),
+    }
+}
+
+/// Values of a plan's secret parameters, from `--set`, as far as they are given.
+pub fn secrets_given(plan: &Plan, set: &[(String, String)]) -> Result<BTreeMap<String, String>, CliError> {
     let mut secrets = BTreeMap::new();
-    for (name, value) in &args.set {
+    for (name, value) in set {
         if !plan.secret_params.contains(name) {
             return Err(CliError::usage(format!("the plan is fixed: `{name}` cannot be set any more"))
                 .hint("set it when planning; only secret parameters are given when a plan is run"));
         }
         secrets.insert(name.clone(), value.clone());
-    }
-    for name in &plan.secret_params {
-        if let Some(default) = plan.drill.params.get(name).and_then(|p| p.default.as_ref()) {
-            let text = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-            secrets.entry(name.clone()).or_insert(text);
-        }
-        if !secrets.contains_key(name) {
-            return Err(CliError::usage(format!("the secret parameter `{name}` is missing"))
-                .hint(format!("plans hold no secrets; give it again: --set {name}=…")));
-        }
     }
     Ok(secrets)
 }

@@ -44,7 +44,7 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
         None => None,
         Some(path) => {
             let failed = || CliError::usage(format!("the key {} cannot be used", path.display()));
-            let text = fs::read_to_string(path).map_err(|e| failed().because(e))?;
+            let text = super::files::read(path).map_err(|e| failed().because(e))?;
             Some(PublicKey::from_pem(&text).map_err(|e| failed().because(e))?)
         }
     };

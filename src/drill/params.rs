@@ -44,6 +44,7 @@ pub(super) fn read(drill: &Node, set: &[(String, String)], partial: bool, report
         }
         if let Some((at, default)) = spec.entry("default") {
             if secret {
+                report.conceal(default.span);
                 report.hint(at.span, "a secret has no default: it would be on disk", "give it with `--set`");
                 continue;
             }

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::nodes::Span;
+use crate::model::text::is_unseen;
 
 /// Longest stretch of a source line that is shown, in characters.
 const SHOWN: usize = 96;
@@ -91,7 +92,7 @@ impl Problem {
 
 /// The part of a line to show, made printable, and the offset of the column in it.
 fn excerpt(line: &str, column: usize) -> (String, usize) {
-    let chars: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let chars: Vec<char> = line.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect();
     let at = (column - 1).min(chars.len());
     if chars.len() <= SHOWN {
         return (chars.into_iter().collect(), at);
@@ -128,11 +129,18 @@ impl fmt::Display for Problems {
 pub(super) struct Report<'a> {
     lines: Vec<&'a str>,
     found: BTreeSet<Problem>,
+    /// Where something stands that nobody should read.
+    concealed: Vec<Span>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { lines: text.lines().collect(), found: BTreeSet::new() }
+        Self { lines: text.lines().collect(), found: BTreeSet::new(), concealed: Vec::new() }
+    }
+
+    /// No problem shows what stands there.
+    pub(super) fn conceal(&mut self, span: Span) {
+        self.concealed.push(span);
     }
 
     /// Something wrong at a place.
@@ -202,13 +210,33 @@ impl<'a> Report<'a> {
     /// Adds what another report found.
     pub(super) fn absorb(&mut self, other: Report<'_>) {
         self.found.extend(other.found);
+        self.concealed.extend(other.concealed);
     }
 
-    pub(super) fn into_problems(self, file: &str) -> Problems {
+    pub(super) fn into_problems(mut self, file: &str) -> Problems {
+        if !self.concealed.is_empty() {
+            let spans = std::mem::take(&mut self.concealed);
+            let hidden = |mut p: Problem| {
+                p.source = spans.iter().fold(p.source, |source, span| hide(&source, p.line, *span));
+                p
+            };
+            self.found = self.found.into_iter().map(hidden).collect();
+        }
         // what is not in the file (no line) sorts first; people read the file's own problems first
         let (outside, inside): (Vec<_>, Vec<_>) = self.found.into_iter().partition(|p| p.line.is_none());
         Problems { file: file.to_owned(), problems: inside.into_iter().chain(outside).collect() }
     }
+}
+
+/// The line, with stars in place of what lies within the span.
+fn hide(source: &str, line: Option<usize>, span: Span) -> String {
+    let Some(line) = line.filter(|l| (span.start.line..=span.end.line).contains(l)) else {
+        return source.to_owned();
+    };
+    let from = if line == span.start.line { span.start.column } else { 1 };
+    let to = if line == span.end.line && span.end.column > from { span.end.column } else { usize::MAX };
+    let star = |(n, c)| if (from..to).contains(&(n + 1)) { '*' } else { c };
+    source.chars().enumerate().map(star).collect()
 }
 
 /// "did you mean `x`?" for the nearest name; otherwise the names, if they are few.

@@ -161,7 +161,7 @@ impl Shared {
     /// A record of the journal as it was before its secrets were taken out.
     pub fn reveal(&self, record: Option<Value>) -> Value {
         let mut record = record.unwrap_or(Value::Null);
-        super::recorder::reveal(&mut record, &self.secrets);
+        super::redaction::reveal(&mut record, &self.secrets);
         record
     }
 

@@ -17,6 +17,7 @@ mod preflight;
 mod probing;
 pub mod recorder;
 pub mod recovery;
+mod redaction;
 pub mod requests;
 pub mod rollup;
 #[doc(hidden)]

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, watch};
 
+use super::redaction::Redaction;
 use super::rollup::{Observation, Rollup};
 use super::state::RunState;
 use crate::journal::writer::{Journal, JournalError};
@@ -28,7 +28,7 @@ pub struct Recorder {
 struct Core {
     inner: Mutex<Inner>,
     clock: Arc<dyn Clock>,
-    secrets: BTreeMap<String, String>,
+    redaction: Redaction,
     broken: AtomicBool,
     changed: watch::Sender<u64>,
     watcher: Option<mpsc::UnboundedSender<Line>>,
@@ -55,10 +55,11 @@ impl Recorder {
             state.evolve(line);
         }
         let rollup = Rollup::new(&super::setup::clock_params(&state.plan).probes);
+        let redaction = Redaction::new(secrets, &state.plan.secret_params);
         let core = Core {
             inner: Mutex::new(Inner { journal, state, lines, rollup }),
             clock,
-            secrets,
+            redaction,
             broken: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             watcher,
@@ -86,7 +87,8 @@ impl Recorder {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
             let mut inner = core.inner.lock().await;
-            let events: Vec<Event> = wanted(&inner.state).into_iter().map(|e| core.redact(e)).collect();
+            let events: Vec<Event> =
+                wanted(&inner.state).into_iter().map(|e| core.redaction.event(e)).collect();
             if !events.is_empty() {
                 let stamp = core.clock.stamp();
                 core.write(&mut inner, stamp, &events, true).await?;
@@ -110,7 +112,7 @@ impl Recorder {
         }
         let core = Arc::clone(&self.core);
         to_its_end(async move {
-            let events: Vec<Event> = events.into_iter().map(|e| core.redact(e)).collect();
+            let events: Vec<Event> = events.into_iter().map(|e| core.redaction.event(e)).collect();
             let mut inner = core.inner.lock().await;
             let stamp = core.clock.stamp();
             core.write(&mut inner, stamp, &events, durable).await
@@ -127,7 +129,8 @@ impl Recorder {
         to_its_end(async move {
             let mut inner = core.inner.lock().await;
             inner.state.observe(&o.probe, o.health, o.sent, o.answered);
-            let events: Vec<Event> = inner.rollup.push(o).into_iter().map(|e| core.redact(e)).collect();
+            let events: Vec<Event> =
+                inner.rollup.push(o).into_iter().map(|e| core.redaction.event(e)).collect();
             if events.is_empty() {
                 core.changed.send_modify(|n| *n += 1);
                 return Ok(());
@@ -146,7 +149,8 @@ impl Recorder {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
             let mut inner = core.inner.lock().await;
-            let events = inner.rollup.flush();
+            let events: Vec<Event> =
+                inner.rollup.flush().into_iter().map(|e| core.redaction.event(e)).collect();
             if events.is_empty() {
                 return Ok(());
             }
@@ -235,49 +239,5 @@ impl Core {
                 Err(e)
             }
         }
-    }
-
-    fn redact(&self, event: Event) -> Event {
-        if self.secrets.is_empty() {
-            return event;
-        }
-        let Ok(mut value) = serde_json::to_value(&event) else { return event };
-        redact(&mut value, &self.secrets);
-        // a secret that is also a word of the format would break the event: then it is kept as it stands,
-        // redacted, and never as it was
-        serde_json::from_value(value.clone()).unwrap_or(Event::Unknown(value))
-    }
-}
-
-/// Puts the secret values back in: what is read from the journal to act on it.
-pub fn reveal(value: &mut Value, secrets: &BTreeMap<String, String>) {
-    match value {
-        Value::String(s) => {
-            for (name, secret) in secrets {
-                let mark = format!("[secret {name}]");
-                if s.contains(&mark) {
-                    *s = s.replace(&mark, secret);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|v| reveal(v, secrets)),
-        Value::Object(map) => map.values_mut().for_each(|v| reveal(v, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Replaces every secret value inside a JSON value's strings by `[secret NAME]`.
-pub fn redact(value: &mut Value, secrets: &BTreeMap<String, String>) {
-    match value {
-        Value::String(s) => {
-            for (name, secret) in secrets {
-                if !secret.is_empty() && s.contains(secret.as_str()) {
-                    *s = s.replace(secret.as_str(), &format!("[secret {name}]"));
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|v| redact(v, secrets)),
-        Value::Object(map) => map.values_mut().for_each(|v| redact(v, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

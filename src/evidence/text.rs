@@ -1,5 +1,7 @@
 //! Texts from elsewhere, made fit for formats with rules of their own. Pure.
 
+use crate::model::text::shown;
+
 /// On one line, trimmed, without control characters or anything that reorders what is read; never
 /// empty, since most formats refuse an empty value.
 pub fn line(text: &str) -> String {
@@ -7,16 +9,7 @@ pub fn line(text: &str) -> String {
         .chars()
         .filter_map(|c| match c {
             c if c.is_whitespace() => Some(' '),
-            // marks that set the direction of writing, and characters without a width
-            '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}'
-            | '\u{fffe}'
-            | '\u{ffff}' => None,
-            c if c.is_control() => None,
-            c => Some(c),
+            c => shown(c),
         })
         .collect();
     let text = kept.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");

@@ -99,8 +99,10 @@ pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error
     move |source| RunsError::Io { what, path, source }
 }
 
+/// Neither a link is followed nor a pipe waited for.
 pub(super) fn no_follow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits() as i32
+    use rustix::fs::OFlags;
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32
 }
 
 /// Makes the folder for its owner only, unless it is there; whatever else is there is refused.

@@ -123,11 +123,10 @@ impl FileJournal {
             let path = path.clone();
             move |source| JournalError::Io { what, path, source }
         };
-        let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
-            .custom_flags(no_follow)
+            .custom_flags(super::runs::no_follow())
             .open(&path)
             .map_err(failed("open"))?;
         let mut bytes = Vec::new();

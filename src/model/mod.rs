@@ -5,6 +5,7 @@ pub mod exercise;
 pub mod ids;
 pub mod pattern;
 pub mod target;
+pub mod text;
 pub mod time;
 
 pub use effect::{CallError, EffectCertainty, Health, Stage};

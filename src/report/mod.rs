@@ -20,6 +20,7 @@ pub mod timeline;
 
 use chrono::{DateTime, Utc};
 
+use crate::model::text::shown;
 pub use crate::model::time::in_words;
 use crate::model::{Health, Stage, World};
 use crate::view::{CellView, Ending, RunView, Status, StepView};
@@ -32,19 +33,30 @@ pub fn time(at: DateTime<Utc>) -> String {
 /// Text that comes from elsewhere, on one line and without anything that steers a terminal or
 /// reorders what is read.
 pub fn clean(text: &str) -> String {
-    text.chars()
-        .filter_map(|c| match c {
-            '\n' | '\r' | '\t' => Some(' '),
-            // marks that set the direction of writing, and characters without a width
-            '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' => None,
-            c if c.is_control() => None,
-            c => Some(c),
-        })
-        .collect()
+    text.chars().filter_map(shown).collect()
+}
+
+/// A text cut to so many characters; what is cut off shows as `…`.
+fn short(text: &str, most: usize) -> String {
+    if text.chars().nth(most).is_none() {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(most.saturating_sub(1)).collect();
+    out.push('…');
+    out
+}
+
+/// The words of a text, none wider than `room`: what is longer is broken, and so long a text cut.
+fn words(text: &str, room: usize) -> Vec<String> {
+    /// Nobody reads on.
+    const MOST: usize = 2_000;
+    let room = room.max(1);
+    let mut out = Vec::new();
+    for word in short(text, MOST).split_whitespace() {
+        let letters: Vec<char> = word.chars().collect();
+        out.extend(letters.chunks(room).map(|piece| piece.iter().collect::<String>()));
+    }
+    out
 }
 
 /// [`clean`], and nothing in it is Markdown or HTML.

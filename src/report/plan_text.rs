@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::{clean, short, words};
 use crate::catalog::action::{After, Reversibility, Severity};
 use crate::drill::{Role, Unreadable};
 use crate::model::pattern::{OneOrMany, is_pattern};
@@ -11,6 +12,14 @@ use crate::plan::{Plan, PlannedStep};
 
 /// How many targets of a selector are listed one by one.
 const LISTED: usize = 12;
+/// How many tags of a target are listed.
+const TAGS: usize = 12;
+/// How much of a tag is shown.
+const LONGEST_TAG: usize = 100;
+/// Widest column but the last.
+const WIDEST: usize = 40;
+/// The least room beside a label.
+const LEAST: usize = 12;
 /// Narrowest page that is still laid out.
 const NARROWEST: usize = 40;
 
@@ -49,8 +58,13 @@ impl Page {
     /// A text after a label; further lines start below the text.
     fn hanging(&mut self, label: &str, text: &str) {
         let indent = label.chars().count();
-        let room = self.width.saturating_sub(indent).max(12);
-        for (n, line) in wrap(text, room).into_iter().enumerate() {
+        if indent + LEAST > self.width {
+            // no room beside the label: it is text like the rest
+            let margin = " ".repeat(indent - label.trim_start().chars().count() + 2);
+            return self.hanging(&margin[2..], &format!("{label} {text}"));
+        }
+        let room = self.width.saturating_sub(indent).max(LEAST);
+        for (n, line) in wrap(&clean(text), room).into_iter().enumerate() {
             if n == 0 {
                 self.out.push_str(label);
             } else {
@@ -65,11 +79,19 @@ impl Page {
 
     /// Rows whose columns line up; the last one wraps.
     fn table(&mut self, indent: usize, rows: &[Vec<String>]) {
+        let narrow = |row: &Vec<String>| {
+            let last = row.len().saturating_sub(1);
+            row.iter()
+                .enumerate()
+                .map(|(n, c)| if n < last { short(&clean(c), WIDEST) } else { c.clone() })
+                .collect()
+        };
+        let rows: Vec<Vec<String>> = rows.iter().map(narrow).collect();
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
             .map(|c| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0))
             .collect();
-        for row in rows {
+        for row in &rows {
             let mut label = " ".repeat(indent);
             let Some((last, first)) = row.split_last() else { continue };
             for (cell, width) in first.iter().zip(&widths).filter(|(_, width)| **width > 0) {
@@ -80,10 +102,10 @@ impl Page {
     }
 }
 
-/// Breaks a text at blanks; a word that is longer than the line stays whole.
+/// Breaks a text at blanks; a word that is longer than the line is broken, too.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in words(text, width) {
         let used = lines.last().map_or(0, |l| l.chars().count());
         let fits = used + usize::from(used > 0) + word.chars().count() <= width;
         match lines.last_mut() {
@@ -91,9 +113,9 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
                 if used > 0 {
                     line.push(' ');
                 }
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
@@ -204,8 +226,16 @@ fn target(target: &Target, shared: &BTreeMap<String, OneOrMany>) -> Vec<String> 
     let name = target.name.as_deref().filter(|n| *n != target.id).unwrap_or_default();
     let plain = |k: &str| shared.get(k).is_some_and(|want| !want.values().iter().any(|v| is_pattern(v)));
     let own = |k: &str| k != "Name" && !k.starts_with("aws:") && !plain(k);
-    let tags: Vec<String> =
-        target.tags.iter().filter(|(k, _)| own(k)).map(|(k, v)| format!("{k}={v}")).collect();
+    let mut tags: Vec<String> = target
+        .tags
+        .iter()
+        .filter(|(k, _)| own(k))
+        .map(|(k, v)| short(&format!("{k}={v}"), LONGEST_TAG))
+        .collect();
+    if let Some(more) = tags.len().checked_sub(TAGS).filter(|n| *n > 0) {
+        tags.truncate(TAGS);
+        tags.push(format!("and {more} more"));
+    }
     let zone = target.zone().unwrap_or_default();
     row([&target.id, name, zone, &tags.join(" ")])
 }
@@ -328,11 +358,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_wraps_below_its_label_and_long_words_stay_whole() {
+    fn a_text_wraps_below_its_label_and_long_words_are_broken() {
         let mut page = Page { out: String::new(), width: 40 };
         page.hanging("  seed  ", &format!("{} then some more words that wrap", "x".repeat(50)));
         let lines: Vec<&str> = page.out.lines().collect();
-        assert_eq!(lines[0], format!("  seed  {}", "x".repeat(50)));
-        assert!(lines[1].starts_with("        then some") && lines[1].chars().count() <= 40, "{lines:?}");
+        assert_eq!(lines[0], format!("  seed  {}", "x".repeat(32)));
+        assert!(lines[1].starts_with(&format!("        {} then", "x".repeat(18))), "{lines:?}");
+        assert!(lines.iter().all(|l| l.chars().count() <= 40), "{lines:?}");
     }
 }

@@ -79,7 +79,8 @@ pub fn summary(view: &RunView, report: Option<&str>) -> String {
     }
     if let Some(report) = report {
         out.push('\n');
-        wrap(&mut out, "report", report);
+        // whole, to be copied
+        line(&mut out, &format!("{:<LABEL$}{}", "report", clean(report)));
     }
     out
 }
@@ -138,7 +139,7 @@ fn wrap(out: &mut String, label: &str, text: &str) {
     let indent = if blank { start.len() + 2 * usize::from(!label.is_empty()) } else { LABEL };
     let mut line = start;
     let mut empty = true;
-    for word in text.split_whitespace() {
+    for word in super::words(text, WIDTH.saturating_sub(indent.max(line.chars().count()))) {
         if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             out.push_str(line.trim_end());
             out.push('\n');
@@ -148,7 +149,7 @@ fn wrap(out: &mut String, label: &str, text: &str) {
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     out.push_str(line.trim_end());

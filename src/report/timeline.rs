@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::clean;
+use super::{clean, short};
 use crate::view::RunView;
+
+/// The most that one moment says.
+const LONGEST: usize = 400;
 
 /// The moment that offsets count from, and what it is: T0, else the first line.
 pub fn origin(view: &RunView) -> Option<(DateTime<Utc>, &'static str)> {
@@ -25,5 +28,5 @@ pub fn timeline(view: &RunView) -> String {
     // a mark is set after the moment that it tells of
     let mut moments: Vec<_> = view.moments.iter().collect();
     moments.sort_by_key(|m| m.at);
-    moments.iter().map(|m| format!("{}  {}\n", offset(from, m.at), clean(&m.what))).collect()
+    moments.iter().map(|m| format!("{}  {}\n", offset(from, m.at), short(&clean(&m.what), LONGEST))).collect()
 }

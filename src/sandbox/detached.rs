@@ -5,7 +5,8 @@
 //! found all the same. What counts is its own answer to a ping, with the recorded process id,
 //! because ids are given again.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -70,9 +71,12 @@ pub async fn start_detached(
 ) -> Result<Up, SandboxError> {
     let state = absolute(state)?;
     let failed = |path: &Path| SandboxError::io(format!("cannot write {}", path.display()));
-    fs::create_dir_all(&state).map_err(failed(&state))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&state).map_err(failed(&state))?;
     let guard = state.join("sandbox.lock");
-    let lock = File::options().create(true).append(true).open(&guard).map_err(failed(&guard))?;
+    // for their owner alone, and never through a link
+    let mut own = File::options();
+    own.create(true).mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    let lock = own.append(true).open(&guard).map_err(failed(&guard))?;
     lock.try_lock().map_err(|e| SandboxError::Io {
         what: "another redrill is starting the sandbox".to_owned(),
         source: e.into(),
@@ -83,7 +87,7 @@ pub async fn start_detached(
     let installed = install(options.cache.as_deref(), progress).await?;
     progress("starting the emulator");
     let log = state.join("sandbox.log");
-    let errors = File::create(&log).map_err(failed(&log))?;
+    let errors = own.append(false).write(true).truncate(true).open(&log).map_err(failed(&log))?;
     let mut command = command(&installed, options);
     command.args(["--new-session", "--idle-exit", IDLE, "--record"]).arg(file(&state));
     command.stdin(Stdio::null()).stderr(errors);

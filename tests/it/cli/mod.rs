@@ -14,6 +14,7 @@ mod reconcile;
 mod rehearse;
 mod reports;
 mod runs;
+mod secrets;
 mod timestamp;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use redrill::cloud::Cloud;
+use redrill::drill::Loaded;
 use redrill::engine;
 use redrill::journal::writer::{FileJournal, MemoryJournal};
 use redrill::journal::{Mode, runs as store};
@@ -28,7 +31,7 @@ use redrill::model::RunId;
 use redrill::plan::file;
 use serde_json::Value;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, load};
 
 /// Longer than any command may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -112,19 +115,25 @@ impl Place {
 
     /// A run that the library made on the simulator, at a fixed time, as the command would have left it.
     pub fn run_of(&self, drill: &str, entropy: u64) -> store::RunDir {
+        self.run_in(&load(drill), entropy, |_| {})
+    }
+
+    /// The same of a drill that is loaded already, in a world that is changed first.
+    pub fn run_in(&self, loaded: &Loaded, entropy: u64, change: impl FnOnce(&mut Cloud)) -> store::RunDir {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let bench = Bench::new(drill).await;
+            let bench = Bench::planned(loaded, |_| {}).await;
             let id = RunId::new(bench.clock.now(), &bench.plan.drill.name, entropy);
             let plan = file::write(&bench.plan);
-            let dir =
-                store::create(&self.state(), &id, plan.as_bytes(), drill.as_bytes()).expect("a run folder");
+            let dir = store::create(&self.state(), &id, plan.as_bytes(), loaded.source.as_bytes())
+                .expect("a run folder");
             let unused = Arc::new(MemoryJournal::new());
             let mut setup = bench.setup(Mode::Run, unused, vec![], bench.cloud(|mutate| mutate));
+            change(&mut setup.cloud);
             setup.journal = Box::new(FileJournal::create(dir.journal()).expect("a journal"));
             setup.run = id;
             let (_keep, control) = tokio::sync::mpsc::channel(1);
