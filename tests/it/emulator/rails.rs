@@ -18,10 +18,10 @@ async fn parameter(w: &World, value: &str) {
 #[tokio::test]
 async fn the_kill_switch_stops_a_run_wherever_it_is() {
     let Some(w) = World::start().await else { return };
-    let before = w.state().await;
     for rules in [FILE, OBJECT, PARAMETER] {
         w.reseed().await;
         parameter(&w, "off").await;
+        let before = w.state().await;
         w.file("redrill.toml", rules);
         // the gate never opens, so the run waits until it is stopped
         w.gate.set(false);
