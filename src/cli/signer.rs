@@ -13,7 +13,7 @@ use super::{CliError, Global, Kind, keys, runtime, world};
 use crate::cloud::custody::Kms;
 use crate::cloud::{CloudError, ErrorKind};
 use crate::evidence::dsse::{Envelope, pae};
-use crate::evidence::keys::{Algorithm, PrivateKey, PublicKey};
+use crate::evidence::keys::{Algorithm, PrivateKey, PublicKey, one_form};
 use crate::evidence::merkle::sha256;
 
 /// Which key signs.
@@ -148,7 +148,9 @@ impl Signer {
                 key.sign(message).map_err(|e| CliError::internal("the key does not sign").because(e))?
             }
             Held::Kms { kms, arn, runtime } => {
-                runtime.block_on(kms.sign(arn, &sha256(message))).map_err(|e| refused(arn, e))?
+                let sent = runtime.block_on(kms.sign(arn, &sha256(message))).map_err(|e| refused(arn, e))?;
+                // what is no signature at all is told below
+                one_form(&sent).unwrap_or(sent)
             }
         };
         if self.public.verifies(message, &signature) {

@@ -28,6 +28,12 @@ const P256_PREFIX: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+/// The order of the curve P-256 (FIPS 186-5), big-endian.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+    0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+
 /// Why a key cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -172,10 +178,55 @@ impl PrivateKey {
             Pair::Ed25519(pair, _) => Ok(pair.sign(message).as_ref().to_vec()),
             Pair::P256(pair, _) => pair
                 .sign(&SystemRandom::new(), message)
-                .map(|s| s.as_ref().to_vec())
-                .map_err(|_| KeyError::Refused),
+                .ok()
+                .and_then(|s| one_form(s.as_ref()))
+                .ok_or(KeyError::Refused),
         }
     }
+}
+
+/// The one form of an ECDSA signature in DER that is accepted: with (r, s), (r, n − s) is a signature of the
+/// same message, and whoever swaps them has changed a signed file. The lower s is the form.
+///
+/// `None` where it is no signature of P-256 in DER.
+pub fn one_form(signature: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = parts(signature)?;
+    let other = rest_of_order(&s)?;
+    let low = s.min(other);
+    let integers = [r, low].map(|n| der::asn1::UintRef::new(&n).and_then(|n| n.to_der()));
+    let body: Vec<u8> = integers.into_iter().collect::<Result<Vec<_>, _>>().ok()?.concat();
+    let header = der::Header::new(der::Tag::Sequence, der::Length::new(u32::try_from(body.len()).ok()?));
+    Some([header.to_der().ok()?, body].concat())
+}
+
+/// r and s, big-endian.
+fn parts(signature: &[u8]) -> Option<([u8; 32], [u8; 32])> {
+    let mut outer = der::SliceReader::new(signature).ok()?;
+    let read = |reader: &mut der::SliceReader<'_>| {
+        let number = der::asn1::UintRef::decode(reader)?;
+        let bytes = number.as_bytes();
+        let mut out = [0; 32];
+        let from = out.len().checked_sub(bytes.len()).ok_or(der::ErrorKind::Overlength)?;
+        out[from..].copy_from_slice(bytes);
+        Ok::<_, der::Error>(out)
+    };
+    let both = outer.sequence(|reader| Ok::<_, der::Error>((read(reader)?, read(reader)?))).ok()?;
+    outer.finish().ok()?;
+    Some(both)
+}
+
+/// n − s; `None` where s is none of 1 to n − 1.
+fn rest_of_order(s: &[u8; 32]) -> Option<[u8; 32]> {
+    if *s == [0; 32] || *s >= ORDER {
+        return None;
+    }
+    let (mut out, mut borrow) = ([0; 32], 0);
+    for i in (0..32).rev() {
+        let difference = i16::from(ORDER[i]) - i16::from(s[i]) - borrow;
+        borrow = i16::from(difference < 0);
+        out[i] = u8::try_from(difference.rem_euclid(256)).ok()?;
+    }
+    Some(out)
 }
 
 /// `EncryptedPrivateKeyInfo` (RFC 5958): the algorithm, then the encrypted bytes.
@@ -287,10 +338,11 @@ impl PublicKey {
         format!("SHA256:{}", STANDARD_NO_PAD.encode(sha256(&blob)))
     }
 
-    /// Whether the signature over the message is this key's.
+    /// Whether the signature over the message is this key's, in its one form.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self.algorithm {
             Algorithm::Ed25519 => UnparsedPublicKey::new(&ED25519, &self.raw).verify(message, signature),
+            Algorithm::P256 if one_form(signature).as_deref() != Some(signature) => return false,
             Algorithm::P256 => {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.raw).verify(message, signature)
             }
@@ -315,6 +367,30 @@ mod tests {
             let mut changed = signature;
             changed[10] ^= 1;
             assert!(!key.public().verifies(b"message", &changed));
+        }
+    }
+
+    #[test]
+    fn the_other_half_of_an_ecdsa_signature_is_none() {
+        let key = PrivateKey::generate(Algorithm::P256).unwrap();
+        for n in 0..64_u8 {
+            let signature = key.sign(&[n]).unwrap();
+            assert_eq!(one_form(&signature).as_ref(), Some(&signature));
+            let (r, s) = parts(&signature).unwrap();
+            let high = rest_of_order(&s).unwrap();
+            assert_eq!(rest_of_order(&high), Some(s));
+            let integer = |n: &[u8]| der::asn1::UintRef::new(n).unwrap().to_der().unwrap();
+            let body = [integer(&r), integer(&high)].concat();
+            let swapped = [&[0x30, u8::try_from(body.len()).unwrap()], body.as_slice()].concat();
+            // the curve takes it, and it is not the form that was signed
+            let public = key.public();
+            let curve = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &public.raw);
+            assert!(curve.verify(&[n], &swapped).is_ok());
+            assert!(!key.public().verifies(&[n], &swapped));
+            assert_eq!(one_form(&swapped), Some(signature));
+        }
+        for wrong in [&b""[..], b"\x30\x00", b"\x30\x06\x02\x01\x01\x02\x01\x00", b"no signature"] {
+            assert_eq!(one_form(wrong), None);
         }
     }
 
