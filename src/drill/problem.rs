@@ -13,6 +13,8 @@ use crate::model::text::is_unseen;
 
 /// Longest stretch of a source line that is shown, in characters.
 const SHOWN: usize = 96;
+/// Longest message, in characters.
+const LONGEST: usize = 1_000;
 /// How many problems are printed; the rest is counted.
 const PRINTED: usize = 50;
 /// How many problems are collected: a file with more is not a drill.
@@ -166,7 +168,8 @@ impl<'a> Report<'a> {
 
     /// Something wrong that is not in the file.
     pub(super) fn outside(&mut self, message: impl Into<String>, hint: Option<String>) {
-        let (message, source) = (message.into(), String::new());
+        let (message, source) = (bounded(message.into()), String::new());
+        let hint = hint.map(bounded);
         self.found.insert(Problem { line: None, column: None, message, hint, width: 0, source });
     }
 
@@ -174,6 +177,7 @@ impl<'a> Report<'a> {
         if self.is_full() {
             return;
         }
+        let (message, hint) = (bounded(message), hint.map(bounded));
         let source = self.line(span.start.line).to_owned();
         let width = match span.end.line == span.start.line {
             true => span.end.column.saturating_sub(span.start.column),
@@ -226,6 +230,15 @@ impl<'a> Report<'a> {
         let (outside, inside): (Vec<_>, Vec<_>) = self.found.into_iter().partition(|p| p.line.is_none());
         Problems { file: file.to_owned(), problems: inside.into_iter().chain(outside).collect() }
     }
+}
+
+/// A message may repeat what stands in the file, however long it is.
+fn bounded(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 /// The line, with stars in place of what lies within the span.

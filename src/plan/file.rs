@@ -1,5 +1,9 @@
 //! `plan.json`: writing a plan with its hash, and reading it back only as it was written. Pure.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -55,6 +59,7 @@ pub fn write(plan: &Plan) -> String {
 /// Where the text is no plan, was edited, or holds what this version does not know.
 pub fn read(text: &str) -> Result<Plan, FileError> {
     let not = |e: String| FileError::NotAPlan(e);
+    let _once: Once = serde_json::from_str(text).map_err(|e| not(e.to_string()))?;
     let whole: Value = serde_json::from_str(text).map_err(|e| not(e.to_string()))?;
     let plan = whole.get("plan").ok_or_else(|| not("it has no `plan`".to_owned()))?;
     let stated =
@@ -76,4 +81,61 @@ pub fn read(text: &str) -> Result<Plan, FileError> {
         return Err(unknown("it holds fields that are not known here".to_owned()));
     }
     Ok(file.plan)
+}
+
+/// JSON in which no key stands twice: of two values, another reader could take the other one.
+struct Once;
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut seen = BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let _below: Self = map.next_value()?;
+            if let Some(key) = seen.replace(key) {
+                return Err(A::Error::custom(format!("`{key}` stands there twice")));
+            }
+        }
+        Ok(Self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<Self>()?.is_some() {}
+        Ok(Self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(Self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(Self)
+    }
 }

@@ -6,6 +6,7 @@ mod catalog;
 mod cli;
 mod conformance;
 mod crash;
+mod dependencies;
 #[cfg(feature = "aws")]
 mod emulator;
 mod engine_edges;
@@ -14,6 +15,7 @@ mod engine_requests;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;
+mod fuzz;
 mod generated;
 mod golden;
 mod play;

@@ -7,6 +7,7 @@ mod basics;
 mod check;
 mod evidence;
 mod findings;
+mod hostile;
 mod keys;
 mod people;
 mod publish;
