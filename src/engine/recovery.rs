@@ -506,6 +506,7 @@ impl Facts {
         for history in probes {
             let Some(last) = history.of(Health::Unhealthy).rfind(|s| s.end >= t0) else { continue };
             let Some(healthy) = history.of(Health::Healthy).find(|s| s.start >= last.end) else {
+                out.capacity_lost = true;
                 out.notes.push(format!("capacity: `{}` was not back", history.info.name));
                 return;
             };

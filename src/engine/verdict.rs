@@ -156,8 +156,11 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
                 add(Verdict::Inconclusive, "no client probe was watching".to_owned());
             }
             let counts_capacity = drill.steady_state.iter().any(|p| p.role == Role::Capacity);
-            if counts_capacity && measured.capacity_ms.is_none() {
+            if measured.capacity_lost {
                 add(Verdict::NotRecovered, "capacity was not back at the end of the recovery".to_owned());
+            } else if has_fault && counts_capacity && measured.capacity_ms.is_none() {
+                // what never dropped cannot come back: nobody knows whether the fault did anything
+                add(Verdict::NoImpact, "no probe saw the fault: capacity did not drop either".to_owned());
             }
             if let Some(ms) = measured.capacity_ms.filter(|ms| *ms > rto.ms()) {
                 add(

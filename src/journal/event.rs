@@ -212,6 +212,9 @@ pub struct Measured {
     pub resolution_ms: i64,
     /// Time until the `capacity` probes were back, where there are any.
     pub capacity_ms: Option<i64>,
+    /// Whether one of them dropped and was not back at the end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub capacity_lost: bool,
     /// T0 − the restore point, where a step restored to a point in time. Not an RPO.
     pub restore_point_age_ms: Option<i64>,
     /// Sentences that a reader must know: what T0 stands for, late or missing marks.

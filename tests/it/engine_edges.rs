@@ -86,20 +86,32 @@ verify: [{ name: never, probe: http, with: { url: \"http://other.example\", stat
     assert!(ended.reasons[0].contains("give_up"), "{:?}\n{}", ended.reasons, dump(&journal));
 }
 
-#[tokio::test(start_paused = true)]
-async fn capacity_that_never_came_back_is_not_passed() {
+/// A server is lost that clients are said not to miss; the group is counted with `at_least`.
+async fn lost_with_capacity(at_least: u32) -> Bench {
     let text = "objectives: { rto: 5m }
 impact: none-expected
 allow_irreversible: true
 targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
 fault: [{ action: ec2.terminate-instances, target: it }]";
-    let with_capacity = drill("/", text).replace(
-        "steady_state:\n",
-        "steady_state:\n  - { name: servers, probe: ec2.instances, with: { tags: { role: web }, at_least: 3 }, every: 1s, role: capacity }\n",
+    let probe = format!(
+        "steady_state:\n  - {{ name: servers, probe: ec2.instances, with: {{ tags: {{ role: web }}, at_least: {at_least} }}, every: 1s, role: capacity }}\n",
     );
-    let bench = Bench::new(&with_capacity).await;
+    Bench::new(&drill("/", text).replace("steady_state:\n", &probe)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn capacity_that_never_came_back_is_not_passed() {
+    let bench = lost_with_capacity(3).await;
     let (ended, _) = Play::start(&bench).ends_with(11).await;
-    assert!(ended.reasons[0].contains("capacity"), "{:?}", ended.reasons);
+    assert!(ended.reasons[0].contains("capacity was not back"), "{:?}", ended.reasons);
+}
+
+#[tokio::test(start_paused = true)]
+async fn capacity_that_never_dropped_is_neither_lost_nor_passed() {
+    let bench = lost_with_capacity(1).await;
+    let (ended, _) = Play::start(&bench).ends_with(12).await;
+    assert_eq!(ended.reasons[0], "no probe saw the fault: capacity did not drop either");
+    assert!(!ended.measured.capacity_lost);
 }
 
 #[tokio::test(start_paused = true)]

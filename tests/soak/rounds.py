@@ -211,7 +211,7 @@ class Round:
         else:
             what = str(REPOSITORY_DRILLS / f"{self.drill.shipped}.yaml")
         self.note(f"drill: {', '.join(self.drill.kinds)}")
-        stages = self.rng.choice([1, 1, 1, 2, 2, 3])
+        stages = self.rng.choice([1, 1, 2, 2, 3, 4])
         quiet = self.rng.random() < 0.03
         args = ["run", what, "--yes", "--output", "json", *self.drill.args]
         for _ in range(12):
@@ -234,7 +234,7 @@ class Round:
         """One command, perhaps disturbed; its exit code is one of those promised."""
         troubles = []
         if disturbed:
-            troubles = [Trouble(self.rng, args[0], self.supported) for _ in range(self.rng.choice([1, 1, 1, 2, 3]))]
+            troubles = [Trouble(self.rng, args[0], self.supported) for _ in range(self.rng.choice([1, 1, 2, 2, 3]))]
         else:
             self.undisturbed += 1
         self.note(f"redrill {' '.join(args)}" + ("" if disturbed else "   (undisturbed)"))

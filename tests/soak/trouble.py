@@ -17,8 +17,10 @@ KINDS = {
 WINDOW = {"refused": "refuse", "reset": "reset", "delayed": "delay", "answers dropped": "drop"}
 SIGNALS = {"SIGTERM": [signal.SIGTERM], "SIGHUP": [signal.SIGHUP], "SIGINT": [signal.SIGINT],
            "SIGINT twice": [signal.SIGINT] * 2, "SIGINT thrice": [signal.SIGINT] * 3}
+# those that come early are drawn more often than the end of a run, where little is left to disturb
 EVENTS = ("stage", "holding", "held", "step-prepared", "step-started", "call-sent", "call-answered", "step-applied",
-          "step-ready", "undo-started", "undo-done", "released", "steady", "steady-after", "finished")
+          "step-ready", "undo-started", "undo-done", "released", "steady-after", "stage", "call-sent", "call-answered",
+          "step-started", "undo-started")
 
 
 class Trouble:
@@ -48,11 +50,11 @@ class Trouble:
         # the moment: a line, an event, or time since the start
         how = rng.random()
         if how < 0.4:
-            self.moment = ("line", rng.randint(1, 55 if long else 20))
+            self.moment = ("line", rng.randint(1, 45 if long else 12))
         elif how < 0.75:
-            self.moment = ("event", rng.choice(EVENTS), rng.choice([1, 1, 2, 3]))
+            self.moment = ("event", rng.choice(EVENTS), rng.choice([1, 1, 1, 2, 3]))
         else:
-            self.moment = ("ms", rng.randint(0, 5000 if long else 2000))
+            self.moment = ("ms", rng.randint(0, 4000 if long else 1500))
         # between the line and what follows it
         self.after = rng.choice([0, 0, rng.randint(0, 60)]) / 1000
 
