@@ -543,10 +543,14 @@ async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
     match hold::hold(shared).await? {
         Ok(()) => Ok(()),
         Err(e) => {
-            // nothing was injected: refused for want of a permission, of room for a tag, or for good measure
+            // nothing was injected; what is wrong is either the way to AWS, or something with a target or its tags
+            use crate::cloud::ErrorKind as K;
             let cause = match (e.effect, e.kind) {
-                (EffectCertainty::None, crate::cloud::ErrorKind::Denied) => StopCause::Aws,
-                (EffectCertainty::None, _) => StopCause::Refused,
+                (
+                    EffectCertainty::None,
+                    K::NotFound | K::AlreadyExists | K::State | K::Invalid | K::Limit,
+                ) => StopCause::Refused,
+                (EffectCertainty::None, _) => StopCause::Aws,
                 _ => StopCause::StepFailed,
             };
             let detail = format!("the targets could not be tagged as held: {e}");

@@ -146,6 +146,34 @@ impl redrill::cloud::Mutate for SlowTags {
     }
 }
 
+/// The first change, the tags that hold the targets, always fails like this.
+struct NoTags(Arc<dyn redrill::cloud::Mutate>, ErrorKind);
+
+#[async_trait]
+impl redrill::cloud::Mutate for NoTags {
+    async fn send(&self, mutation: &Mutation) -> CloudResult<redrill::cloud::Reply> {
+        match mutation {
+            Mutation::CreateTags { .. } => Err(CloudError::new("ec2:CreateTags", self.1, "as the test says")),
+            _ => self.0.send(mutation).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aws_that_is_gone_before_the_first_change_is_not_a_refusal_of_the_targets() {
+    use ErrorKind as K;
+    for (kind, code) in
+        [(K::Unreachable, 5), (K::Expired, 5), (K::Denied, 5), (K::Limit, 3), (K::NotFound, 3)]
+    {
+        let bench = Bench::new(&drill("/health", CUT)).await;
+        let before = bench.sim.snapshot();
+        let cloud = bench.cloud(|inner| Arc::new(NoTags(inner, kind)));
+        let (ended, _) = Play::of(&bench, cloud, People::Ask).ends_with(code).await;
+        assert!(ended.reasons[0].contains("could not be tagged as held"), "{kind:?}: {:?}", ended.reasons);
+        assert_eq!(before, bench.sim.snapshot(), "{kind:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_tag_that_another_run_has_set_meanwhile_is_left() {
     let bench = Bench::new(&drill("/health", CUT)).await;
