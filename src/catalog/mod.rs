@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod actions;
+pub mod iam;
 pub mod probe;
 pub mod probes;
 

@@ -20,6 +20,7 @@ mod exercise;
 mod files;
 mod findings;
 mod hand_over;
+mod iam;
 mod init;
 mod keys;
 mod material;
@@ -175,6 +176,8 @@ enum Command {
     Abort(people::AbortArgs),
     /// List actions and probes.
     Catalog(catalog::CatalogArgs),
+    /// Print the smallest IAM policy that runs a drill.
+    Iam(iam::IamArgs),
     /// Print the JSON Schema of drill files.
     Schema(schema::SchemaArgs),
     /// Manage the local AWS emulator.
@@ -266,6 +269,7 @@ impl Command {
             Self::Confirm(a) => people::confirm(global, &a),
             Self::Abort(a) => people::abort(global, &a),
             Self::Catalog(a) => catalog::run(global, &a),
+            Self::Iam(a) => iam::run(global, &a),
             Self::Schema(a) => schema::run(global, &a),
             Self::Sandbox(a) => sandbox::run(global, &a),
             Self::Completions(a) => completions::run(&a),

@@ -10,25 +10,34 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// A part of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
+pub enum Part {
+    /// Any text.
     Any,
+    /// Any one character.
     One,
+    /// This character.
     Literal(char),
 }
 
-fn tokens(pattern: &str) -> Vec<Token> {
+/// What a pattern is made of, for those who write it in another language.
+pub fn parts(pattern: &str) -> impl Iterator<Item = Part> {
+    tokens(pattern).into_iter()
+}
+
+fn tokens(pattern: &str) -> Vec<Part> {
     let mut out = Vec::with_capacity(pattern.len());
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         out.push(match c {
-            '*' => Token::Any,
-            '?' => Token::One,
+            '*' => Part::Any,
+            '?' => Part::One,
             '\\' => match chars.next_if(|c| matches!(c, '*' | '?' | '\\')) {
-                Some(escaped) => Token::Literal(escaped),
-                None => Token::Literal('\\'),
+                Some(escaped) => Part::Literal(escaped),
+                None => Part::Literal('\\'),
             },
-            c => Token::Literal(c),
+            c => Part::Literal(c),
         });
     }
     out
@@ -44,15 +53,15 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {
-            Some(Token::Any) => {
+            Some(Part::Any) => {
                 star = Some((p, t));
                 p += 1;
             }
-            Some(Token::One) => {
+            Some(Part::One) => {
                 p += 1;
                 t += 1;
             }
-            Some(Token::Literal(c)) if *c == text[t] => {
+            Some(Part::Literal(c)) if *c == text[t] => {
                 p += 1;
                 t += 1;
             }
@@ -66,12 +75,12 @@ pub fn matches(pattern: &str, text: &str) -> bool {
             },
         }
     }
-    pattern[p..].iter().all(|token| *token == Token::Any)
+    pattern[p..].iter().all(|token| *token == Part::Any)
 }
 
 /// Whether the text holds `*` or `?` that [`matches`] would not take literally.
 pub fn is_pattern(text: &str) -> bool {
-    tokens(text).iter().any(|t| matches!(t, Token::Any | Token::One))
+    tokens(text).iter().any(|t| matches!(t, Part::Any | Part::One))
 }
 
 /// One value or a list of values. Numbers and booleans are taken as text, since YAML reads
@@ -230,12 +239,12 @@ mod tests {
     }
 
     // Tries every split: obviously right, obviously slow.
-    fn naive(pattern: &[Token], text: &[char]) -> bool {
+    fn naive(pattern: &[Part], text: &[char]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),
-            Some((Token::Any, rest)) => (0..=text.len()).any(|n| naive(rest, &text[n..])),
-            Some((Token::One, rest)) => !text.is_empty() && naive(rest, &text[1..]),
-            Some((Token::Literal(c), rest)) => text.first() == Some(c) && naive(rest, &text[1..]),
+            Some((Part::Any, rest)) => (0..=text.len()).any(|n| naive(rest, &text[n..])),
+            Some((Part::One, rest)) => !text.is_empty() && naive(rest, &text[1..]),
+            Some((Part::Literal(c), rest)) => text.first() == Some(c) && naive(rest, &text[1..]),
         }
     }
 

@@ -51,3 +51,26 @@ fn the_command_line() {
         assert!(name == "help" || page.contains(&format!("\n## `redrill {name}`\n")), "{name}");
     }
 }
+
+#[test]
+fn the_policies_of_the_shipped_drills() {
+    let drills = Path::new(env!("CARGO_MANIFEST_DIR")).join("drills");
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(&drills).expect("drills") {
+        let name = file.expect("readable").file_name().into_string().expect("a name");
+        names.extend(name.strip_suffix(".yaml").map(str::to_owned));
+    }
+    assert!(names.len() >= 6);
+    for name in &names {
+        let file = drills.join(format!("{name}.yaml"));
+        let policy = redrill(&["iam", &file.to_string_lossy()]);
+        let too_long = policy.stderr.contains("a managed policy at most 6144");
+        assert!(too_long || policy.stderr.is_empty(), "{name}: {}", policy.stderr);
+        assert_eq!(too_long, name == "critical-service-loss", "{name}: {}", policy.stderr);
+        same(&format!("drills/iam/{name}.json"), &policy.stdout);
+    }
+    for file in std::fs::read_dir(drills.join("iam")).expect("policies") {
+        let name = file.expect("readable").file_name().into_string().expect("a name");
+        assert!(names.iter().any(|n| name == format!("{n}.json")), "{name} belongs to no drill");
+    }
+}

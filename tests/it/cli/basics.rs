@@ -61,6 +61,7 @@ fn help_lists_every_command_once() {
             "confirm",
             "abort",
             "catalog",
+            "iam",
             "schema",
             "sandbox",
             "completions",

@@ -1,0 +1,246 @@
+//! What IAM can limit of every permission that redrill uses: on which types of resources it is decided.
+//!
+//! From AWS's Service Authorization Reference. Only what redrill asks for stands here; a test walks every
+//! permission that anything in the crate names, and fails on one that is missing. Which of a type a drill
+//! touches is left to [`crate::plan::policy`]. Pure.
+
+/// A type of resource, as the Service Authorization Reference knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "named as in the reference")]
+pub enum Type {
+    Bucket,
+    Db,
+    Distribution,
+    ElasticIp,
+    Image,
+    Instance,
+    KeyPair,
+    KmsKey,
+    NetworkInterface,
+    Object,
+    OptionGroup,
+    Parameter,
+    ParameterGroup,
+    Role,
+    RouteTable,
+    Secret,
+    SecurityGroup,
+    Subnet,
+    SubnetGroup,
+    TargetGroup,
+    Volume,
+    Vpc,
+}
+
+/// Which parts of the place an ARN names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// Region and account.
+    Both,
+    /// The region only.
+    Region,
+    /// The account only.
+    Account,
+    /// Neither.
+    None,
+}
+
+impl Type {
+    fn shape(self) -> (&'static str, Named, &'static str) {
+        match self {
+            Self::Bucket | Self::Object => ("s3", Named::None, ""),
+            Self::Db => ("rds", Named::Both, "db:"),
+            Self::Distribution => ("cloudfront", Named::Account, "distribution/"),
+            Self::ElasticIp => ("ec2", Named::Both, "elastic-ip/"),
+            Self::Image => ("ec2", Named::Region, "image/"),
+            Self::Instance => ("ec2", Named::Both, "instance/"),
+            Self::KeyPair => ("ec2", Named::Both, "key-pair/"),
+            Self::KmsKey => ("kms", Named::Both, "key/"),
+            Self::NetworkInterface => ("ec2", Named::Both, "network-interface/"),
+            Self::OptionGroup => ("rds", Named::Both, "og:"),
+            Self::Parameter => ("ssm", Named::Both, "parameter/"),
+            Self::ParameterGroup => ("rds", Named::Both, "pg:"),
+            Self::Role => ("iam", Named::Account, "role/"),
+            Self::RouteTable => ("ec2", Named::Both, "route-table/"),
+            Self::Secret => ("secretsmanager", Named::Both, "secret:"),
+            Self::SecurityGroup => ("ec2", Named::Both, "security-group/"),
+            Self::Subnet => ("ec2", Named::Both, "subnet/"),
+            Self::SubnetGroup => ("rds", Named::Both, "subgrp:"),
+            Self::TargetGroup => ("elasticloadbalancing", Named::Both, "targetgroup/"),
+            Self::Volume => ("ec2", Named::Both, "volume/"),
+            Self::Vpc => ("ec2", Named::Both, "vpc/"),
+        }
+    }
+
+    /// The ARN of one of this type; `name` may be a pattern. Without a region or an account where the
+    /// type has none.
+    pub fn arn(self, region: &str, account: &str, name: &str) -> String {
+        let (service, named, prefix) = self.shape();
+        let partition = partition(region);
+        let region = if matches!(named, Named::Both | Named::Region) { region } else { "" };
+        let account = if matches!(named, Named::Both | Named::Account) { account } else { "" };
+        format!("arn:{partition}:{service}:{region}:{account}:{prefix}{name}")
+    }
+
+    /// Whether `aws:ResourceTag` is there when access to one of this type is decided. (A bucket's tags
+    /// are only where its owner has switched that on for this bucket.)
+    pub fn has_tags(self) -> bool {
+        !matches!(self, Self::Bucket | Self::Object | Self::Role | Self::KmsKey)
+    }
+
+    /// Whether its ARN says nothing about the account.
+    pub fn hides_account(self) -> bool {
+        matches!(self, Self::Bucket | Self::Object)
+    }
+}
+
+/// The partition of a region.
+pub fn partition(region: &str) -> &'static str {
+    match region {
+        r if r.starts_with("cn-") => "aws-cn",
+        r if r.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// How far IAM can limit a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Everybody may: there is nothing to allow.
+    Free,
+    /// Not at all but for the region.
+    Region,
+    /// Not at all: the service is global.
+    Global,
+    /// To resources of these types.
+    On(&'static [Type]),
+}
+
+use Level::{Free, Global, On, Region};
+
+/// Every permission that redrill uses, sorted.
+pub const PERMISSIONS: &[(&str, Level)] = &[
+    ("autoscaling:DescribeAutoScalingGroups", Region),
+    ("autoscaling:DescribeAutoScalingInstances", Region),
+    ("cloudfront:CreateInvalidation", On(&[Type::Distribution])),
+    ("cloudfront:GetInvalidation", On(&[Type::Distribution])),
+    ("cloudfront:ListDistributions", Global),
+    ("cloudfront:ListInvalidations", On(&[Type::Distribution])),
+    ("cloudfront:ListTagsForResource", On(&[Type::Distribution])),
+    ("cloudfront:TagResource", On(&[Type::Distribution])),
+    ("cloudfront:UntagResource", On(&[Type::Distribution])),
+    ("cloudtrail:LookupEvents", Region),
+    // limited to an alarm's ARN it does not answer for composite alarms (API reference)
+    ("cloudwatch:DescribeAlarms", Region),
+    ("ec2:AssociateAddress", On(&[Type::ElasticIp, Type::Instance, Type::NetworkInterface])),
+    ("ec2:AssociateRouteTable", On(&[Type::RouteTable, Type::Subnet])),
+    ("ec2:CreateRouteTable", On(&[Type::RouteTable, Type::Vpc])),
+    (
+        "ec2:CreateTags",
+        On(&[Type::Instance, Type::NetworkInterface, Type::RouteTable, Type::Subnet, Type::Volume]),
+    ),
+    ("ec2:DeleteRouteTable", On(&[Type::RouteTable])),
+    (
+        "ec2:DeleteTags",
+        On(&[Type::Instance, Type::NetworkInterface, Type::RouteTable, Type::Subnet, Type::Volume]),
+    ),
+    ("ec2:DescribeAddresses", Region),
+    ("ec2:DescribeInstanceAttribute", On(&[Type::Instance])),
+    ("ec2:DescribeInstances", Region),
+    ("ec2:DescribeRouteTables", Region),
+    ("ec2:DescribeSpotInstanceRequests", Region),
+    ("ec2:DescribeSubnets", Region),
+    ("ec2:DescribeVolumes", Region),
+    ("ec2:DisassociateRouteTable", On(&[Type::RouteTable, Type::Subnet])),
+    ("ec2:ReplaceRouteTableAssociation", On(&[Type::RouteTable, Type::Subnet])),
+    (
+        "ec2:RunInstances",
+        On(&[
+            Type::Image,
+            Type::Instance,
+            Type::KeyPair,
+            Type::NetworkInterface,
+            Type::SecurityGroup,
+            Type::Subnet,
+            Type::Volume,
+        ]),
+    ),
+    ("ec2:StartInstances", On(&[Type::Instance])),
+    ("ec2:StopInstances", On(&[Type::Instance])),
+    ("ec2:TerminateInstances", On(&[Type::Instance])),
+    ("elasticloadbalancing:DescribeTargetGroups", Region),
+    ("elasticloadbalancing:DescribeTargetHealth", Region),
+    ("elasticloadbalancing:RegisterTargets", On(&[Type::TargetGroup])),
+    ("iam:PassRole", On(&[Type::Role])),
+    ("kms:CreateGrant", On(&[Type::KmsKey])),
+    ("kms:DescribeKey", On(&[Type::KmsKey])),
+    ("kms:GetPublicKey", On(&[Type::KmsKey])),
+    ("kms:Sign", On(&[Type::KmsKey])),
+    ("rds:AddTagsToResource", On(&[Type::Db])),
+    ("rds:DeleteDBInstance", On(&[Type::Db])),
+    ("rds:DescribeAccountAttributes", Region),
+    ("rds:DescribeDBInstances", On(&[Type::Db])),
+    ("rds:ModifyDBInstance", On(&[Type::Db, Type::OptionGroup, Type::ParameterGroup, Type::SubnetGroup])),
+    ("rds:RebootDBInstance", On(&[Type::Db])),
+    ("rds:RemoveTagsFromResource", On(&[Type::Db])),
+    (
+        "rds:RestoreDBInstanceToPointInTime",
+        On(&[Type::Db, Type::OptionGroup, Type::ParameterGroup, Type::SubnetGroup]),
+    ),
+    ("s3:DeleteObject", On(&[Type::Object])),
+    ("s3:DeleteObjectVersion", On(&[Type::Object])),
+    ("s3:GetBucketLocation", On(&[Type::Bucket])),
+    ("s3:GetBucketNotification", On(&[Type::Bucket])),
+    ("s3:GetBucketObjectLockConfiguration", On(&[Type::Bucket])),
+    ("s3:GetBucketTagging", On(&[Type::Bucket])),
+    ("s3:GetBucketVersioning", On(&[Type::Bucket])),
+    ("s3:GetLifecycleConfiguration", On(&[Type::Bucket])),
+    ("s3:GetObject", On(&[Type::Object])),
+    ("s3:GetObjectRetention", On(&[Type::Object])),
+    ("s3:GetObjectVersion", On(&[Type::Object])),
+    ("s3:GetReplicationConfiguration", On(&[Type::Bucket])),
+    ("s3:ListAllMyBuckets", Global),
+    ("s3:ListBucket", On(&[Type::Bucket])),
+    ("s3:ListBucketVersions", On(&[Type::Bucket])),
+    ("s3:PutBucketTagging", On(&[Type::Bucket])),
+    ("s3:PutObject", On(&[Type::Object])),
+    ("s3:PutObjectRetention", On(&[Type::Object])),
+    ("secretsmanager:CreateSecret", On(&[Type::Secret])),
+    ("secretsmanager:GetSecretValue", On(&[Type::Secret])),
+    ("secretsmanager:TagResource", On(&[Type::Secret])),
+    ("ssm:GetParameter", On(&[Type::Parameter])),
+    ("sts:GetCallerIdentity", Free),
+];
+
+/// How far this permission can be limited; `None` for one that is not in the table.
+pub fn level(permission: &str) -> Option<Level> {
+    PERMISSIONS.binary_search_by(|(name, _)| (*name).cmp(permission)).ok().map(|i| PERMISSIONS[i].1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_names_each_once() {
+        assert!(PERMISSIONS.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!(level("ec2:StopInstances"), Some(On(&[Type::Instance])));
+        assert_eq!(level("ec2:StopInstance"), None);
+    }
+
+    #[test]
+    fn arns_are_those_of_the_reference() {
+        for (kind, name, arn) in [
+            (Type::Instance, "i-1", "arn:aws:ec2:eu-west-1:123456789012:instance/i-1"),
+            (Type::Image, "ami-1", "arn:aws:ec2:eu-west-1::image/ami-1"),
+            (Type::Distribution, "E1", "arn:aws:cloudfront::123456789012:distribution/E1"),
+            (Type::Db, "orders", "arn:aws:rds:eu-west-1:123456789012:db:orders"),
+            (Type::Object, "b/k/*", "arn:aws:s3:::b/k/*"),
+            (Type::Role, "*", "arn:aws:iam::123456789012:role/*"),
+        ] {
+            assert_eq!(kind.arn("eu-west-1", "123456789012", name), arn);
+        }
+        assert_eq!(Type::Bucket.arn("cn-north-1", "1", "b"), "arn:aws-cn:s3:::b");
+        assert_eq!(Type::Vpc.arn("us-gov-west-1", "1", "v"), "arn:aws-us-gov:ec2:us-gov-west-1:1:vpc/v");
+    }
+}

@@ -1,0 +1,373 @@
+//! The smallest IAM policy that runs a drill: what is needed, on what, and only where that is so.
+//!
+//! Made from the drill, or from its plan, without a call. `catalog::iam` says on which types of resources
+//! IAM decides each permission; this says which of a type the drill touches: those of a selector, those
+//! that the run makes, or any. A plan knows its targets by name; a drill knows them by their tags. Pure.
+
+pub mod document;
+pub mod trust;
+mod whom;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+pub use document::{Condition, Document, Grant, LONGEST, Statement, Values};
+use whom::Whom;
+
+use super::{House, Plan, PlannedStep, build};
+use crate::catalog::iam::{self, Level, Type};
+use crate::drill::{Drill, Known, TargetSpec};
+use crate::inventory;
+use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
+use crate::model::{ResourceKind, Target};
+
+/// What the policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// `redrill plan` and what else only reads before a run.
+    Plan,
+    /// `redrill run`, its own rollback included.
+    Run,
+    /// `redrill rollback`: what takes a run back, and nothing that injects.
+    Undo,
+}
+
+/// What a policy is made from.
+pub struct Source<'a> {
+    /// The drill.
+    pub drill: &'a Drill,
+    /// Its steps.
+    pub steps: Vec<PlannedStep>,
+    /// The rules of `redrill.toml`.
+    pub house: &'a House,
+    /// The plan, where there is one.
+    pub plan: Option<&'a Plan>,
+}
+
+impl<'a> Source<'a> {
+    /// A drill that is not planned.
+    pub fn drill(drill: &'a Drill, house: &'a House) -> Self {
+        Self { drill, steps: build::steps(drill, &Known::shipped()), house, plan: None }
+    }
+
+    /// A plan.
+    pub fn plan(plan: &'a Plan) -> Self {
+        Self { drill: &plan.drill, steps: plan.steps.clone(), house: &plan.house, plan: Some(plan) }
+    }
+
+    /// The accounts that the policy is for.
+    pub fn accounts(&self) -> BTreeSet<&str> {
+        match self.plan {
+            Some(plan) => BTreeSet::from([plan.account.as_str()]),
+            None => self.drill.limits.accounts.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The regions; `global` is none.
+    pub fn regions(&self) -> BTreeSet<&str> {
+        match self.plan {
+            Some(plan) => BTreeSet::from([plan.region.as_str()]),
+            None => self.drill.limits.regions.iter().map(String::as_str).filter(|r| *r != "global").collect(),
+        }
+    }
+
+    fn drawn(&self, selector: &str) -> Option<&'a [Target]> {
+        Some(self.plan?.targets.get(selector)?.drawn.as_slice())
+    }
+}
+
+/// The policy of one phase.
+pub fn policy(source: &Source<'_>, phase: Phase) -> Document {
+    let mut all = Grants { source, out: Vec::new() };
+    for (name, spec) in &source.drill.targets {
+        for permission in inventory::permissions(spec.resource) {
+            all.anything("Look", permission);
+        }
+        if phase != Phase::Plan && source.steps.iter().any(|s| s.target.as_deref() == Some(name)) {
+            all.hold(name, spec);
+        }
+    }
+    for step in &source.steps {
+        all.step(step, phase);
+    }
+    all.probes(phase);
+    if phase == Phase::Run {
+        all.kill_switch();
+    }
+    Document::of(all.out)
+}
+
+/// Grants as they are collected.
+struct Grants<'a, 's> {
+    source: &'s Source<'a>,
+    out: Vec<Grant>,
+}
+
+impl Grants<'_, '_> {
+    /// An action on resources of one type, by name.
+    fn put(&mut self, sid: &str, action: &str, kind: Type, names: &[String], mut condition: Condition) {
+        let mut resources = BTreeSet::new();
+        // a drill that is global alone still has ARNs
+        let mut regions = self.source.regions();
+        if regions.is_empty() {
+            regions.insert("us-east-1");
+        }
+        for region in regions {
+            for account in self.source.accounts() {
+                resources.extend(names.iter().map(|name| kind.arn(region, account, name)));
+            }
+        }
+        if kind.hides_account() {
+            let accounts = self.source.accounts().into_iter().collect();
+            condition.entry("StringEquals").or_default().insert("aws:ResourceAccount".to_owned(), accounts);
+        }
+        self.out.push(Grant { action: action.to_owned(), sid: sid.to_owned(), resources, condition });
+    }
+
+    /// A permission on whatever there is of its types.
+    fn anything(&mut self, sid: &str, permission: &str) {
+        match iam::level(permission) {
+            Some(Level::On(types)) => {
+                for kind in types {
+                    self.put(sid, permission, *kind, &[whom::any(*kind)], Condition::new());
+                }
+            }
+            other => self.unlimited(permission, other),
+        }
+    }
+
+    /// A permission that knows no resources.
+    fn unlimited(&mut self, permission: &str, level: Option<Level>) {
+        let mut condition = Condition::new();
+        let sid = match level {
+            Some(Level::Free | Level::On(_)) => return,
+            Some(Level::Global) => "LookGlobally",
+            // what is not in the table is allowed all the same: a test keeps that from happening
+            Some(Level::Region) | None => {
+                let regions: Values = self.source.regions().into_iter().collect();
+                if !regions.0.is_empty() {
+                    condition.insert(
+                        "StringEquals",
+                        BTreeMap::from([("aws:RequestedRegion".to_owned(), regions)]),
+                    );
+                }
+                "LookInTheRegion"
+            }
+        };
+        self.out.push(Grant {
+            action: permission.to_owned(),
+            sid: sid.to_owned(),
+            resources: BTreeSet::from(["*".to_owned()]),
+            condition,
+        });
+    }
+
+    /// What sets and removes `redrill:held` on the targets of a selector.
+    fn hold(&mut self, selector: &str, spec: &TargetSpec) {
+        let kind = whom::kind_of(spec.resource);
+        let looked = inventory::permissions(spec.resource);
+        for permission in build::tagging_permissions(spec.resource).iter().filter(|p| !looked.contains(p)) {
+            let (names, mut condition) = self.targets(selector, kind);
+            if spec.resource != ResourceKind::S3Bucket {
+                only_keys(&mut condition, &[TAG_HELD]);
+            }
+            self.put("HoldTargets", permission, kind, &names, condition);
+        }
+    }
+
+    /// The targets of a selector: by name, where a plan or the selector gives one, else by their tags.
+    fn targets(&self, selector: &str, kind: Type) -> (Vec<String>, Condition) {
+        if let Some(drawn) = self.source.drawn(selector).filter(|d| !d.is_empty()) {
+            let names = drawn.iter().map(|t| whom::within(kind, &whom::literal(&t.id))).collect();
+            return (names, Condition::new());
+        }
+        let Some(spec) = self.source.drill.targets.get(selector) else {
+            return (vec![whom::any(kind)], Condition::new());
+        };
+        let mut condition = Condition::new();
+        if kind.has_tags() {
+            let limits = &self.source.drill.limits;
+            let extra = limits.require_tags.iter().filter(|(key, _)| !spec.tags.contains_key(*key));
+            for (key, values) in spec.tags.iter().chain(extra) {
+                let pattern = values.values().iter().any(|v| crate::model::pattern::is_pattern(v));
+                let operator = if pattern { "StringLike" } else { "StringEquals" };
+                let values =
+                    values.values().iter().map(|v| if pattern { whom::pattern(v) } else { whom::plain(v) });
+                tag(&mut condition, operator, key, values.collect());
+            }
+            for (key, values) in &limits.forbid_tags {
+                let values = values.values().iter().map(|v| whom::pattern(v)).collect();
+                tag(&mut condition, "StringNotLike", key, values);
+            }
+        }
+        (whom::named(spec, kind), condition)
+    }
+
+    /// One step.
+    fn step(&mut self, step: &PlannedStep, phase: Phase) {
+        let Some(action) = step.action.as_deref().and_then(|a| Known::shipped().action(a)) else { return };
+        let p = &action.spec().permissions;
+        let apply: &[&str] = if phase == Phase::Run { p.apply } else { &[] };
+        let prepare: &[&str] = if phase == Phase::Undo { &[] } else { p.prepare };
+        let after: [&[&str]; 2] = if phase == Phase::Plan { [&[], &[]] } else { [p.poll, p.undo] };
+        let looked = action.spec().kind.map_or(&[][..], inventory::permissions);
+        let phases = [
+            (whom::When::Before, prepare),
+            (whom::When::Apply, apply),
+            (whom::When::After, after[0]),
+            (whom::When::After, after[1]),
+        ];
+        for (when, permissions) in phases {
+            for permission in permissions.iter().filter(|p| !looked.contains(p)) {
+                match iam::level(permission) {
+                    Some(Level::On(types)) => {
+                        for kind in types {
+                            for whom in
+                                whom::of(action.spec().name, action.spec().kind, permission, *kind, when)
+                            {
+                                self.on(step, permission, *kind, whom);
+                            }
+                        }
+                    }
+                    other => self.unlimited(permission, other),
+                }
+            }
+        }
+    }
+
+    /// A permission of a step on one type of resource.
+    fn on(&mut self, step: &PlannedStep, permission: &str, kind: Type, whom: Whom) {
+        let selector = step.target.as_deref().unwrap_or_default();
+        let mut condition = Condition::new();
+        match whom {
+            Whom::Targets => {
+                let (names, condition) = self.targets(selector, kind);
+                let names = if kind == Type::Object { whom::objects(&names, &step.params) } else { names };
+                self.put("OnTargets", permission, kind, &names, condition);
+            }
+            Whom::Made => {
+                tag(&mut condition, "StringLike", TAG_RUN, Values::one("*"));
+                match permission {
+                    "ec2:CreateTags" | "rds:AddTagsToResource" => only_keys(&mut condition, &[TAG_KEPT]),
+                    "ec2:DeleteTags" | "rds:RemoveTagsFromResource" => {
+                        only_keys(&mut condition, &[TAG_RUN, TAG_STEP, TAG_HELD]);
+                    }
+                    _ => {}
+                }
+                self.put("OnWhatTheRunMade", permission, kind, &[whom::any(kind)], condition);
+            }
+            Whom::New(call) => {
+                if let Some(call) = call {
+                    equals(&mut condition, "ec2:CreateAction", call);
+                }
+                let run = BTreeMap::from([(format!("aws:RequestTag/{TAG_RUN}"), Values::one("*"))]);
+                condition.insert("StringLike", run);
+                let names = match (kind, step.params.get("identifier").and_then(Value::as_str)) {
+                    (Type::Db, Some(given)) => vec![whom::value(&given.to_ascii_lowercase())],
+                    (Type::Db, None) => vec!["*-redrill-*".to_owned()],
+                    _ => vec![whom::any(kind)],
+                };
+                self.put("MakeWithTheRunsTag", permission, kind, &names, condition);
+            }
+            Whom::Around(attribute) => {
+                let names = self.around(step, kind, attribute);
+                self.put("UseWhatIsThere", permission, kind, &names, condition);
+            }
+            Whom::For(service) => {
+                let services = service.iter().copied().collect();
+                condition
+                    .insert("StringEquals", BTreeMap::from([("iam:PassedToService".to_owned(), services)]));
+                self.put("PassRoles", permission, kind, &[whom::any(kind)], condition);
+            }
+            Whom::Keys(service) => {
+                condition.insert(
+                    "Bool",
+                    BTreeMap::from([("kms:GrantIsForAWSResource".to_owned(), Values::one("true"))]),
+                );
+                if permission != "kms:CreateGrant" {
+                    condition.clear();
+                }
+                let via =
+                    self.source.regions().iter().map(|r| format!("{service}.{r}.amazonaws.com")).collect();
+                condition.insert("StringEquals", BTreeMap::from([("kms:ViaService".to_owned(), via)]));
+                self.put("UseKeys", permission, kind, &[whom::any(kind)], condition);
+            }
+            Whom::Named(name) => self.put("UseWhatIsThere", permission, kind, &[name.to_owned()], condition),
+        }
+    }
+
+    /// What is around the targets: by name, where a plan knows it and no parameter may say otherwise.
+    fn around(&self, step: &PlannedStep, kind: Type, attribute: Option<&str>) -> Vec<String> {
+        let drawn = step.target.as_deref().and_then(|t| self.source.drawn(t)).unwrap_or_default();
+        let known: Option<BTreeSet<&String>> =
+            attribute.and_then(|a| drawn.iter().map(|t| t.attrs.get(a)).collect());
+        match known {
+            Some(names) if !names.is_empty() && step.params.get("table").is_none() => {
+                names.into_iter().map(|n| whom::literal(n)).collect()
+            }
+            _ => vec![whom::any(kind)],
+        }
+    }
+
+    /// What the probes of the phase read.
+    fn probes(&mut self, phase: Phase) {
+        let drill = self.source.drill;
+        let gates = drill.limits.gates.iter().chain(&self.source.house.limits.gates);
+        let gates = gates.filter(|_| phase != Phase::Undo).map(|g| (&g.probe, &g.with));
+        let during = drill.steady_state.iter().chain(&drill.verify).map(|p| (&p.probe, &p.with));
+        let during = during.chain(drill.stop.iter().map(|s| (&s.probe, &s.with)));
+        let all: Vec<_> = gates.chain(during.filter(|_| phase != Phase::Plan)).collect();
+        for (name, with) in all {
+            let Some(probe) = Known::shipped().probe(name) else { continue };
+            for permission in probe.spec().permissions {
+                let said =
+                    |key: &str| with.get(key).and_then(Value::as_str).map_or("*".to_owned(), whom::value);
+                let (kind, name) = match *permission {
+                    "s3:GetObject" => (Type::Object, format!("{}/{}", said("bucket"), said("key"))),
+                    "s3:ListBucket" => (Type::Bucket, said("bucket")),
+                    "secretsmanager:GetSecretValue" => match with.get("secret").and_then(Value::as_str) {
+                        None => continue,
+                        // AWS puts six characters behind the name
+                        Some(_) => (Type::Secret, whom::secret(&said("secret"))),
+                    },
+                    other => {
+                        self.anything("Look", other);
+                        continue;
+                    }
+                };
+                self.put("Probe", permission, kind, &[name], Condition::new());
+            }
+        }
+    }
+
+    /// What reading the kill switch takes.
+    fn kill_switch(&mut self) {
+        let switch = &self.source.house.kill_switch;
+        if let Some((bucket, _)) = switch.object() {
+            let name = whom::literal(bucket);
+            self.put("ReadTheKillSwitch", "s3:ListBucketVersions", Type::Bucket, &[name], Condition::new());
+        }
+        if let Some(name) = &switch.ssm {
+            let name = whom::literal(name.trim_start_matches('/'));
+            self.put("ReadTheKillSwitch", "ssm:GetParameter", Type::Parameter, &[name], Condition::new());
+        }
+    }
+}
+
+fn tag(condition: &mut Condition, operator: &'static str, key: &str, values: Values) {
+    condition.entry(operator).or_default().insert(format!("aws:ResourceTag/{key}"), values);
+}
+
+fn equals(condition: &mut Condition, key: &str, value: &str) {
+    condition.entry("StringEquals").or_default().insert(key.to_owned(), Values::one(value));
+}
+
+/// No tag but these is set or removed.
+fn only_keys(condition: &mut Condition, keys: &[&str]) {
+    let keys = BTreeMap::from([("aws:TagKeys".to_owned(), keys.iter().copied().collect())]);
+    condition.insert("ForAllValues:StringEquals", keys);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The policies of the shipped drills, and what keeps the table whole.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::catalog::{actions, probes};
+use crate::drill::{self, LoadOptions, Loaded};
+use crate::plan::house::KillSwitch;
+
+fn shipped() -> Vec<(String, Loaded)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/drills");
+    let mut all = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|e| e == "yaml") {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            all.push((name, drill::load("drill.yaml", &text, &LoadOptions::default()).unwrap()));
+        }
+    }
+    assert!(all.len() >= 6);
+    all
+}
+
+fn of(drill: &Drill, phase: Phase) -> Document {
+    policy(&Source::drill(drill, &House::default()), phase)
+}
+
+fn actions(document: &Document) -> BTreeSet<&str> {
+    document.statement.iter().flat_map(|s| &s.action.0).map(String::as_str).collect()
+}
+
+fn statement<'a>(document: &'a Document, action: &str, arn: &str) -> &'a Statement {
+    let found = document.statement.iter().find(|s| s.action.0.contains(action) && s.resource.0.contains(arn));
+    found.unwrap_or_else(|| panic!("no {action} on {arn} in {document:#?}"))
+}
+
+const HERE: &str = "arn:aws:ec2:us-east-1:123456789012";
+
+#[test]
+fn every_permission_that_anything_names_is_in_the_table() {
+    let mut all: BTreeSet<&str> = BTreeSet::from([
+        // of a caller, of signing, of publishing and of reconciling
+        "sts:GetCallerIdentity",
+        "kms:GetPublicKey",
+        "kms:Sign",
+        "s3:GetBucketObjectLockConfiguration",
+        "s3:GetObjectRetention",
+        "s3:GetObjectVersion",
+        "s3:PutObject",
+        "s3:PutObjectRetention",
+        "cloudtrail:LookupEvents",
+    ]);
+    for action in actions::ACTIONS {
+        let p = action.spec().permissions;
+        all.extend([p.prepare, p.apply, p.poll, p.undo].into_iter().flatten());
+    }
+    all.extend(probes::PROBES.iter().flat_map(|p| p.spec().permissions));
+    for kind in ResourceKind::ALL {
+        all.extend(inventory::permissions(kind));
+        all.extend(build::tagging_permissions(kind));
+    }
+    let switch =
+        KillSwitch { s3: Some("s3://b/k".to_owned()), ssm: Some("p".to_owned()), ..KillSwitch::default() };
+    all.extend(switch.permissions());
+    let missing: Vec<_> = all.iter().filter(|p| iam::level(p).is_none()).collect();
+    assert!(missing.is_empty(), "not in catalog::iam: {missing:?}");
+    let unused: Vec<_> = iam::PERMISSIONS.iter().filter(|(p, _)| !all.contains(p)).collect();
+    assert!(unused.is_empty(), "nothing asks for {unused:?}");
+}
+
+#[test]
+fn no_shipped_drill_is_allowed_more_than_it_names() {
+    for (name, loaded) in shipped() {
+        for phase in [Phase::Plan, Phase::Run, Phase::Undo] {
+            let document = of(&loaded.drill, phase);
+            // everything at once, in two accounts: more than one managed policy takes
+            if name != "critical-service-loss" {
+                assert!(document.size() <= LONGEST, "{name} {phase:?} takes {}", document.size());
+            }
+            let sids: BTreeSet<_> = document.statement.iter().map(|s| &s.sid).collect();
+            assert_eq!(sids.len(), document.statement.len(), "{name}: a Sid twice");
+            for s in &document.statement {
+                assert!(s.sid.chars().all(|c| c.is_ascii_alphanumeric()), "{}", s.sid);
+                for action in &s.action.0 {
+                    assert!(!action.contains('*') && !action.contains('?'), "{name}: {action}");
+                    let limited = matches!(iam::level(action), Some(Level::On(_)));
+                    let everything = s.resource.0.contains("*");
+                    assert_eq!(limited, !everything, "{name} {}: {action} on {:?}", s.sid, s.resource);
+                }
+                for arn in s.resource.0.iter().filter(|r| *r != "*") {
+                    assert!(arn.starts_with("arn:aws:") && arn.matches(':').count() >= 5, "{arn}");
+                    let account = arn.split(':').nth(4).unwrap_or_default();
+                    assert!(["", "000000000000", "123456789012"].contains(&account), "{arn}");
+                }
+            }
+            assert_eq!(document, of(&loaded.drill, phase));
+        }
+    }
+}
+
+#[test]
+fn a_policy_holds_every_permission_of_its_drill_and_no_other() {
+    for (name, loaded) in shipped() {
+        let needed = build::permissions_of(&loaded.drill, &Known::shipped());
+        let needed: BTreeSet<&str> =
+            needed.iter().map(String::as_str).filter(|p| iam::level(p) != Some(Level::Free)).collect();
+        assert_eq!(actions(&of(&loaded.drill, Phase::Run)), needed, "{name}");
+        for phase in [Phase::Plan, Phase::Undo] {
+            let part = of(&loaded.drill, phase);
+            assert!(actions(&part).is_subset(&needed), "{name}");
+        }
+        let changing = |a: &&&str| {
+            let verb = a.split(':').nth(1).unwrap_or_default();
+            !["Describe", "Get", "List"].iter().any(|read| verb.starts_with(read))
+        };
+        assert_eq!(
+            actions(&of(&loaded.drill, Phase::Plan)).iter().find(changing),
+            None,
+            "{name}: a plan reads"
+        );
+    }
+}
+
+#[test]
+fn targets_are_limited_by_their_tags_and_what_is_made_by_the_runs() {
+    let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "ec2-instance-loss").unwrap();
+    let document = of(&loaded.drill, Phase::Run);
+    let by = |tags: bool| {
+        document
+            .statement
+            .iter()
+            .filter(move |s| s.action.0.contains("ec2:TerminateInstances"))
+            .find(move |s| s.condition.contains_key("StringEquals") == tags)
+    };
+    let targets = by(true).expect("the fault");
+    let equals = &targets.condition["StringEquals"];
+    assert_eq!(equals["aws:ResourceTag/service"], Values::one("shop"));
+    assert_eq!(equals["aws:ResourceTag/role"], Values::one("web"));
+    assert_eq!(equals["aws:ResourceTag/env"], Values::one("staging"), "what limits.require_tags says");
+    assert_eq!(targets.condition["StringNotLike"]["aws:ResourceTag/redrill"], Values::one("never"));
+    assert!(targets.resource.0.contains(&format!("{HERE}:instance/*")));
+    let made = by(false).expect("undo of the replacement");
+    assert_eq!(made.condition["StringLike"]["aws:ResourceTag/redrill:run"], Values::one("*"));
+    let launch = statement(&document, "ec2:RunInstances", &format!("{HERE}:instance/*"));
+    assert_eq!(launch.condition["StringLike"]["aws:RequestTag/redrill:run"], Values::one("*"));
+    let tagging: Vec<_> =
+        document.statement.iter().filter(|s| s.action.0.contains("ec2:CreateTags")).collect();
+    assert!(!tagging.is_empty());
+    for s in tagging {
+        let keys = s.condition.contains_key("ForAllValues:StringEquals");
+        let at_creation = s.condition.get("StringEquals").and_then(|c| c.get("ec2:CreateAction"));
+        assert!(keys || at_creation == Some(&Values::one("RunInstances")), "{s:?}");
+    }
+    let pass = document.statement.iter().find(|s| s.action.0.contains("iam:PassRole")).unwrap();
+    assert_eq!(pass.condition["StringEquals"]["iam:PassedToService"], Values::one("ec2.amazonaws.com"));
+}
+
+#[test]
+fn buckets_are_limited_to_the_accounts_and_objects_to_the_prefix() {
+    let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "s3-object-loss").unwrap();
+    let document = of(&loaded.drill, Phase::Run);
+    let delete = statement(&document, "s3:DeleteObject", "arn:aws:s3:::*/catalogue/*");
+    assert_eq!(delete.resource.0.len(), 1);
+    assert_eq!(delete.condition["StringEquals"]["aws:ResourceAccount"].0.len(), 2);
+    let looked =
+        statement(&document, "s3:GetObject", "arn:aws:s3:::shop-assets-123456789012/catalogue/items.json");
+    assert_eq!(looked.resource.0.len(), 1);
+}
+
+#[test]
+fn text_is_never_taken_for_a_pattern() {
+    assert_eq!(whom::literal("a*b?c$d"), "a${*}b${?}c${$}d");
+    assert_eq!(whom::pattern(r"shop-*-\*"), "shop-*-${*}");
+    assert_eq!(whom::plain(r"50\*"), "50*");
+    assert_eq!(whom::value("a/${run.id}/b*"), "a/*/b${*}");
+    assert_eq!(whom::secret("arn:aws:secretsmanager:us-east-1:1:secret:x-AbCdEf"), "x-AbCdEf");
+    assert_eq!(whom::secret("x"), "x-??????");
+}
+
+#[test]
+fn merging_never_widens() {
+    let grant = |action: &str, arn: &str| Grant {
+        action: action.to_owned(),
+        sid: "S".to_owned(),
+        resources: BTreeSet::from([arn.to_owned()]),
+        condition: Condition::new(),
+    };
+    let document = Document::of([grant("a:X", "1"), grant("a:X", "2"), grant("a:Y", "2"), grant("a:Z", "2")]);
+    let flat: Vec<_> =
+        document.statement.iter().map(|s| (s.sid.as_str(), s.action.0.len(), s.resource.0.len())).collect();
+    assert_eq!(flat, [("S", 1, 2), ("S2", 2, 1)]);
+}
