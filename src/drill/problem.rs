@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::nodes::Span;
-use crate::model::text::is_unseen;
+use crate::model::text::{is_unseen, shown};
 
 /// Longest stretch of a source line that is shown, in characters.
 const SHOWN: usize = 96;
@@ -232,13 +232,13 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A message may repeat what stands in the file, however long it is.
-fn bounded(mut text: String) -> String {
-    if let Some((at, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(at);
-        text.push('…');
+/// A message may repeat what stands in the file, however long it is and whatever it does to a terminal.
+fn bounded(text: String) -> String {
+    let mut out: String = text.chars().filter_map(shown).take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
     }
-    text
+    out
 }
 
 /// The line, with stars in place of what lies within the span.
