@@ -97,6 +97,10 @@ pub fn refuse_unfinished(state: &Path, plan: &Plan) -> Result<(), CliError> {
             if let Err(e @ RunsError::Locked { .. }) = runs::lock(&dir) {
                 return Err(locked(e));
             }
+            if read_journal(&dir).is_ok_and(|lines| lines.is_empty()) {
+                // it ended before its first line: nothing was sent, so there is nothing to put back
+                continue;
+            }
             let target = shared.rsplit('/').next().unwrap_or(shared);
             return Err(CliError::refused(format!(
                 "run {} is not finished and has the same target {target}",
@@ -500,5 +504,35 @@ recovery: [{ manual: Call the team, id: call }]";
         assert!(inbox.try_lock().is_err(), "nobody leaves anything between this and the run's lock");
         drop(door);
         inbox.try_lock().unwrap();
+    }
+
+    const CUT: &str = "version: 1
+name: cut
+title: Cut
+service: shop
+objectives: { rto: 1h }
+limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 2 }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+steady_state: [{ probe: tcp, with: { host: shop.example.com, port: 443 } }]
+fault: [{ action: vpc.detach-route-table, target: it }]";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_ended_before_its_first_line_is_in_nobodys_way() {
+        let start = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
+        let cloud = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).unwrap().cloud();
+        let loaded = drill::load("drill.yaml", CUT, &LoadOptions::default()).unwrap();
+        let options = BuildOptions::new(World::Sim, cloud.region.clone());
+        let plan = plan::build(&loaded, &cloud.reads, clock.as_ref(), &options).await.unwrap();
+        assert_eq!(target_keys(&plan).len(), 2);
+        let state = tempfile::tempdir().unwrap();
+        let run = new_id(clock.as_ref(), "cut");
+        let dir = runs::create(state.path(), &run, file::write(&plan).as_bytes(), b"x: 1\n").unwrap();
+        refuse_unfinished(state.path(), &plan).unwrap();
+        let journal = FileJournal::create(dir.journal()).unwrap();
+        refuse_unfinished(state.path(), &plan).unwrap();
+        journal.append(clock.stamp(), &[Event::Skew { ms: 1 }], true).await.unwrap();
+        let refused = refuse_unfinished(state.path(), &plan).unwrap_err();
+        assert!(refused.hints()[0].contains(&format!("redrill rollback {run}")), "{}", refused.text());
     }
 }
