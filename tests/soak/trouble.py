@@ -95,7 +95,7 @@ class Trouble:
         """No file may grow beyond a few more bytes than the journal has."""
         journals = sorted((attempt.home / ".redrill" / "runs").glob("*/journal.jsonl"))
         size = journals[-1].stat().st_size if journals else 0
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError, ValueError):  # it may be over by now
             resource.prlimit(attempt.process.pid, resource.RLIMIT_FSIZE, (size + self.room, size + self.room))
             attempt.limited = True
 
