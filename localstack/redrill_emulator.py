@@ -24,6 +24,7 @@ os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "emulato
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 from emulator.pace import PACES, Pace  # noqa: E402
+from emulator.policy import Policy  # noqa: E402
 from emulator.wire import Log, Rules, Wire  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -38,6 +39,7 @@ class Emulator:
         self.pace = Pace("none" if options.plain else options.pace, options.delays)
         self.estate = json.loads(Path(options.seed or HERE / "estate.json").read_text(encoding="utf-8"))
         self.rules, self.log = Rules(), Log(options.log)
+        self.policy = Policy(self.estate)
         self.endpoint = self.health = None
         self.seeded = False
         self.last_call = time.monotonic()
@@ -63,6 +65,7 @@ class Emulator:
             found = seed.seed(self.estate, self.pace)
             self.log.clear()
             self.rules.clear()
+            self.policy.put(None)
             self.seeded = True
             return found
 

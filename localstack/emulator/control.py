@@ -44,6 +44,12 @@ def answer(emulator, method, path, query, body):
         with emulator.lock:
             emulator.settle()
             return 200, snapshot.state(emulator.estate)
+    if path == "/_redrill/policy":
+        if method == "POST":
+            emulator.policy.put(json.loads(body))
+        elif method == "DELETE":
+            emulator.policy.put(None)
+        return 200, emulator.policy.document
     if path == "/_redrill/reset-and-seed" and method == "POST":
         return 200, {"seeded": emulator.seed()}
     return 404, {"error": f"no such page: {method} {path}"}

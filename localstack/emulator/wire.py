@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from http import HTTPStatus
 
 from . import cbor, protocol
+from .policy import REFUSED
 
 FAULTS = ("throttle", "error500", "error503", "reset", "lose_answer", "latency", "deny", "expired")
 REQUEST_ID = re.compile(rb"<(RequestId|requestId|RequestID)>[^<]*</")
@@ -202,6 +203,11 @@ class Wire:
 
     def real(self, environ, body, call, request_id):
         """Lets moto answer, one call at a time."""
+        with self.emulator.lock:
+            why = self.emulator.policy.denies(call, environ, body)
+        if why:
+            call.error, status = REFUSED.get(call.protocol, REFUSED["*"])
+            return protocol.error(call, call.error, why, status, request_id)
         if call.protocol == "cbor" and not self.emulator.plain:
             return self.translated(environ, body, call, request_id)
         try:

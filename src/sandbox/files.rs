@@ -27,6 +27,7 @@ carried!(
     "emulator/health.py",
     "emulator/others.py",
     "emulator/pace.py",
+    "emulator/policy.py",
     "emulator/protocol.py",
     "emulator/rds.py",
     "emulator/seed.py",

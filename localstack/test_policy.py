@@ -1,0 +1,60 @@
+"""An IAM policy in force: actions, resources, tags, and what a request sets."""
+
+import json
+import unittest
+
+from test_support import HERE, ClientError, Emulator
+
+
+class Policy(unittest.TestCase):
+    """The shipped drills' own policies, and what they must not allow."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.emulator = Emulator("--pace", "none", "--seed", str(HERE / "estate.json"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.emulator.process.kill()
+        cls.emulator.process.wait()
+
+    def allow(self, drill):
+        """Puts the drill's policy in force."""
+        document = json.loads((HERE.parent / "drills" / "iam" / f"{drill}.json").read_text(encoding="utf-8"))
+        self.assertEqual(self.emulator.page("/_redrill/policy", "POST", document)[0], 200)
+
+    def denied(self, call, **parameters):
+        """The call is refused for want of a permission."""
+        with self.assertRaises(ClientError) as caught:
+            call(**parameters)
+        self.assertIn(caught.exception.response["Error"]["Code"], ("UnauthorizedOperation", "AccessDenied"))
+
+    def test_targets_by_tag_and_what_is_made_by_the_runs(self):
+        """Subnets of the selector only, redrill's tags only, and only tables with the run's tag."""
+        self.allow("route-table-detach")
+        ec2 = self.emulator.client("ec2")
+        subnets = {t["Value"]: s for s in ec2.describe_subnets()["Subnets"] for t in s["Tags"] if t["Key"] == "tier"}
+        private, public = subnets["private"], subnets["public"]
+        held = [{"Key": "redrill:held", "Value": "x"}]
+        ec2.create_tags(Resources=[private["SubnetId"]], Tags=held)
+        self.denied(ec2.create_tags, Resources=[public["SubnetId"]], Tags=held)
+        self.denied(ec2.create_tags, Resources=[private["SubnetId"]], Tags=[{"Key": "env", "Value": "x"}])
+        self.denied(ec2.create_route_table, VpcId=private["VpcId"])
+        made = [{"ResourceType": "route-table", "Tags": [{"Key": "redrill:run", "Value": "r"}]}]
+        table = ec2.create_route_table(VpcId=private["VpcId"], TagSpecifications=made)["RouteTable"]["RouteTableId"]
+        on = {a.get("SubnetId"): a for t in ec2.describe_route_tables()["RouteTables"] for a in t["Associations"]}
+        self.denied(ec2.replace_route_table_association,
+                    AssociationId=on[public["SubnetId"]]["RouteTableAssociationId"], RouteTableId=table)
+        self.denied(ec2.delete_route_table, RouteTableId=on[public["SubnetId"]]["RouteTableId"])
+        ec2.delete_route_table(RouteTableId=table)
+        self.denied(ec2.terminate_instances, InstanceIds=["i-00000000"])
+
+    def test_nothing_in_force_lets_everything_through(self):
+        """Without a policy, as before."""
+        self.emulator.page("/_redrill/policy", "DELETE")
+        subnet = self.emulator.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+        self.emulator.client("ec2").create_tags(Resources=[subnet], Tags=[{"Key": "x", "Value": "y"}])
+
+
+if __name__ == "__main__":
+    unittest.main()
