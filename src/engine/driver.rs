@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::decide::{self, Task};
 use super::gate::StepGate;
+use super::pace::Pacer;
 use super::recorder::Recorder;
 use super::recovery::measure;
 use super::state::{CellState, RunState};
@@ -139,12 +140,14 @@ pub struct Shared {
     pub recorder: Arc<Recorder>,
     people: People,
     secrets: BTreeMap<String, String>,
+    pacer: Arc<Pacer>,
 }
 
 impl Shared {
     /// A gate for changes.
     pub fn gate(&self, step: Option<StepId>, phase: Phase, stage: Option<Stage>) -> StepGate {
-        StepGate::new(Arc::clone(&self.recorder), Arc::clone(&self.cloud.mutate), step, phase, stage)
+        let (recorder, mutate) = (Arc::clone(&self.recorder), Arc::clone(&self.cloud.mutate));
+        StepGate::new(recorder, mutate, Arc::clone(&self.pacer), step, phase, stage)
     }
 
     /// T0, once there is one.
@@ -220,6 +223,7 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         plan: setup.plan,
         run: setup.run,
         cloud: setup.cloud,
+        pacer: Arc::new(Pacer::new(Arc::clone(&setup.clock))),
         clock: setup.clock,
         recorder,
         people: setup.people,

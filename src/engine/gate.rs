@@ -2,7 +2,8 @@
 //!
 //! Order: the attempt is on the disk, then it is sent once, then the answer is recorded. Only a call
 //! that was surely refused for throttling is sent again, with a growing, jittered pause; whatever
-//! may have happened is returned as it is, for the step to look before it does anything else.
+//! may have happened is returned as it is, for the step to look before it does anything else. All gates of
+//! a run share one pace ([`Pacer`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::pace::Pacer;
 use super::recorder::Recorder;
 use super::sabotage::{self, Sabotage};
 use super::state::RunState;
@@ -30,6 +32,7 @@ const LONGEST_PAUSE_MS: u64 = 30_000;
 pub struct StepGate {
     recorder: Arc<Recorder>,
     mutate: Arc<dyn Mutate>,
+    pacer: Arc<Pacer>,
     step: Option<StepId>,
     phase: Phase,
     stage: Option<Stage>,
@@ -42,11 +45,21 @@ impl StepGate {
     pub fn new(
         recorder: Arc<Recorder>,
         mutate: Arc<dyn Mutate>,
+        pacer: Arc<Pacer>,
         step: Option<StepId>,
         phase: Phase,
         stage: Option<Stage>,
     ) -> Self {
-        Self { recorder, mutate, step, phase, stage, in_flight: AtomicUsize::new(0), idle: Notify::new() }
+        Self {
+            recorder,
+            mutate,
+            pacer,
+            step,
+            phase,
+            stage,
+            in_flight: AtomicUsize::new(0),
+            idle: Notify::new(),
+        }
     }
 
     /// Waits until no call is under way.
@@ -126,10 +139,14 @@ impl Gate for StepGate {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         let mut attempt = 1;
         loop {
+            // before it is on record: what waits for its turn is not sent
+            self.pacer.turn(mutation.operation()).await;
             self.in_flight.fetch_add(1, Ordering::SeqCst);
             let result = self.attempt(&mutation, attempt).await;
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             self.idle.notify_waiters();
+            let throttled = matches!(&result, Err(e) if e.kind == ErrorKind::Throttled);
+            self.pacer.answered(mutation.operation(), throttled);
             match result {
                 Err(e)
                     if e.kind == ErrorKind::Throttled

@@ -13,6 +13,7 @@ mod history;
 mod hold;
 mod kill_switch;
 mod lockout;
+mod pace;
 mod preflight;
 mod probing;
 pub mod recorder;
