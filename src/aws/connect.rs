@@ -327,11 +327,52 @@ fn endpoints(config: &SdkConfig) -> Vec<String> {
     found
 }
 
-/// Whether a URL's host is AWS's own. `api.aws` is the domain of its dual-stack endpoints.
+/// Whether a label of a host name looks like a region: `eu-west-1`.
+fn is_region(label: &str) -> bool {
+    let mut parts = label.rsplit('-');
+    let number = parts.next().is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()));
+    let words: Vec<&str> = parts.collect();
+    number && words.len() >= 2 && words.iter().all(|w| w.chars().all(|c| c.is_ascii_lowercase()))
+}
+
+/// Endpoint prefixes of the services that redrill asks (AWS General Reference, service endpoints).
+const PREFIXES: [&str; 13] = [
+    "autoscaling",
+    "cloudfront",
+    "cloudtrail",
+    "ec2",
+    "elasticloadbalancing",
+    "iam",
+    "kms",
+    "monitoring",
+    "rds",
+    "s3",
+    "secretsmanager",
+    "ssm",
+    "sts",
+];
+
+/// Whether a URL is an endpoint of one of AWS's services: HTTPS on its own port, and a name of the form
+/// that AWS documents. A host that a customer has there (an instance, a load balancer, a website in a
+/// bucket) is none, whoever answers on it. `api.aws` is the domain of dual-stack endpoints, `vpce` of
+/// PrivateLink.
 pub(super) fn is_aws(url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(url) else { return false };
+    if url.scheme() != "https" || url.port_or_known_default() != Some(443) {
+        return false;
+    }
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
+    let domains = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
+    let Some(name) = domains.iter().find_map(|domain| host.strip_suffix(domain)) else { return false };
+    let mut labels: Vec<&str> = name.split('.').collect();
+    if labels.last() == Some(&"vpce") {
+        labels.pop();
+    }
+    if labels.last().is_some_and(|label| is_region(label)) {
+        labels.pop();
+        labels.pop_if(|label| *label == "dualstack");
+    }
+    labels.last().is_some_and(|label| PREFIXES.contains(&label.strip_suffix("-fips").unwrap_or(label)))
 }
 
 fn endpoint_url(text: &str) -> Result<reqwest::Url, CloudError> {
@@ -388,6 +429,11 @@ mod tests {
             "https://vpce-0a1b.s3.us-east-1.vpce.amazonaws.com",
             "https://rds.cn-north-1.amazonaws.com.cn/",
             "https://s3.us-east-1.api.aws",
+            "https://sts.amazonaws.com",
+            "https://cloudfront.amazonaws.com",
+            "https://ec2-fips.us-gov-west-1.amazonaws.com",
+            "https://s3.dualstack.eu-west-1.amazonaws.com:443",
+            "https://shop-assets.s3.eu-west-1.amazonaws.com/key",
         ] {
             assert!(is_aws(url), "{url}");
         }
@@ -396,6 +442,14 @@ mod tests {
             "https://amazonaws.com.evil.example",
             "https://notamazonaws.com",
             "nonsense",
+            // names that customers have at AWS, and what is not AWS's own port or protocol
+            "https://ec2-203-0-113-7.compute-1.amazonaws.com",
+            "https://ec2-203-0-113-7.eu-west-1.compute.amazonaws.com",
+            "https://lb-1234567890.us-east-1.elb.amazonaws.com",
+            "https://bucket.s3-website.us-east-1.amazonaws.com",
+            "https://moto.us-east-1.amazonaws.com",
+            "http://ec2.eu-west-1.amazonaws.com",
+            "https://ec2.eu-west-1.amazonaws.com:38841",
         ] {
             assert!(!is_aws(url), "{url}");
         }

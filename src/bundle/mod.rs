@@ -15,7 +15,7 @@ use crate::evidence::Record;
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::statement::{self, Statement};
-use crate::evidence::{exports, oscal};
+use crate::evidence::{Settings, approval, exports, oscal, review, trail};
 use crate::report;
 
 /// The journal.
@@ -26,6 +26,8 @@ pub const PLAN: &str = "plan.json";
 pub const DRILL: &str = "drill.yaml";
 /// The record.
 pub const REPORT: &str = "report.json";
+/// The report on paper.
+pub const PDF: &str = "report.pdf";
 /// The newest checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.txt";
 /// All checkpoints.
@@ -44,12 +46,29 @@ pub const TIMESTAMP: &str = "timestamp.tsr";
 pub const SEAL: &str = "seal.dsse.json";
 /// How to check it without redrill.
 pub const VERIFY: &str = "VERIFY.md";
+/// What of `redrill.toml` the record depends on.
+pub const SETTINGS: &str = "settings.json";
 /// What people added after the run.
 pub const ANNOTATIONS: &str = "annotations.jsonl";
 const ASSESSMENT_PLAN: &str = "assessment-plan.json";
 const ASSESSMENT_RESULTS: &str = "assessment-results.json";
 /// Files that carry the statement's signature, or come after it, and can be no subjects of it.
 pub const SIGNATURES: [&str; 4] = [ENVELOPE, SIGSTORE, TIMESTAMP, SEAL];
+
+/// Whether a file is one that the others are made of.
+pub fn is_source(name: &str) -> bool {
+    [JOURNAL, PLAN, DRILL, ANNOTATIONS, CHECKPOINT, CHECKPOINTS, CHECKPOINT_KEY, SETTINGS, trail::FILE]
+        .contains(&name)
+        || name.starts_with(review::NAME)
+        || name.starts_with(approval::NAME)
+}
+
+/// The settings as they stand in a bundle; none where they say nothing.
+pub fn settings(settings: &Settings) -> Option<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(settings).ok().filter(|_| *settings != Settings::default())?;
+    bytes.push(b'\n');
+    Some(bytes)
+}
 
 /// Files by name.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -132,7 +151,7 @@ pub fn with_pdf(record: &Record, mut files: Files) -> Result<Files, BundleError>
         .filter_map(|(name, kind)| Some((name.to_owned(), kind, files.get(name)?.clone())))
         .collect();
     let pdf = report::pdf::report(record, &attached).map_err(|e| BundleError::Pdf(e.to_string()))?;
-    files.insert("report.pdf".to_owned(), pdf);
+    files.insert(PDF.to_owned(), pdf);
     Ok(files)
 }
 

@@ -9,15 +9,15 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PLAN, REPORT,
-    SIGNATURES, SIGSTORE, TIMESTAMP, seal,
+    ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PDF, PLAN,
+    REPORT, SETTINGS, SIGNATURES, SIGSTORE, Sources, TIMESTAMP, seal,
 };
 use crate::evidence::checkpoint::{Checkpoint, notes};
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::review::{self, Annotation};
 use crate::evidence::statement::{self, Statement, TEST_RESULT, digest};
-use crate::evidence::{Material, Record, approval, merkle, record, trail};
+use crate::evidence::{Material, Record, Settings, approval, merkle, record, trail};
 use crate::journal::reader;
 use crate::model::World;
 use crate::plan::{Plan, file};
@@ -83,7 +83,7 @@ pub fn verify(files: &Files, trust: &Trust) -> Findings {
     let Some(plan) = found.check(plan(files)) else { return found };
     let Some(made) = journal(files, &plan, &mut found) else { return found };
     found.check(checkpoints(files, &made));
-    found.check(same_report(files, &made));
+    made_again(files, &made, &key, &mut found);
     found.check(same_statement(files, &made, &statement));
     seal::check(files, (&key, &envelope), made.record.identity.finished_at, trust, &mut found);
     limits(&made, &key, trust, &mut found);
@@ -168,6 +168,8 @@ fn plan(files: &Files) -> Result<(Plan, String), String> {
 struct Made<'a> {
     record: Record,
     journal: &'a [u8],
+    /// The redrill that made the bundle's files, as it says.
+    made_by: String,
 }
 
 fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Made<'a>> {
@@ -182,6 +184,12 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         let signer = key(files, KEY)?.fingerprint();
         let view = RunView::of(&lines);
         approvals(files, plan, &view)?;
+        let settings: Settings = match files.get(SETTINGS) {
+            Some(b) => serde_json::from_slice(b).map_err(|e| format!("{SETTINGS}: {e}"))?,
+            None => Settings::default(),
+        };
+        let stated: Value =
+            serde_json::from_str(text(files, REPORT)?).map_err(|e| format!("{REPORT}: {e}"))?;
         let sign_offs =
             review::sign_offs(files, &reviewed, &view, Some(&signer)).map_err(|e| e.to_string())?;
         let reconciliation = files.get(trail::FILE).map_or(Ok(None), |b| trail::of_run(b, &lines));
@@ -192,12 +200,13 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
             plan: Some(plan),
             sign_offs: &sign_offs,
             annotations: &annotations,
-            checkpoints: 0,
-            frameworks: &[],
-            follow_up: &Default::default(),
+            checkpoints: files.get(CHECKPOINTS).map_or(0, |b| notes(&String::from_utf8_lossy(b)).len()),
+            frameworks: &settings.frameworks,
+            follow_up: &settings.exercise,
             reconciliation: reconciliation.as_ref(),
             publication: None,
-            timestamp_authority: None,
+            // that there is one was checked with the signature
+            timestamp_authority: stated["integrity"]["timestamp_authority"].as_str(),
         });
         if record.identity.plan_sha256 != plan.sha256() {
             return Err("the journal's first line names another plan".to_owned());
@@ -207,7 +216,8 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         }
         let sentence =
             format!("the journal's {} lines are an unbroken chain that begins with this plan", lines.len());
-        Ok((Made { record, journal: bytes }, sentence))
+        let made_by = stated["made_by"].as_str().unwrap_or("an unknown version").to_owned();
+        Ok((Made { record, journal: bytes, made_by }, sentence))
     };
     found.check(read())
 }
@@ -234,7 +244,10 @@ fn annotations(files: &Files) -> Result<Vec<Annotation>, String> {
 
 fn checkpoints(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
     let Some(_) = files.get(CHECKPOINTS) else {
-        return Ok(((), "no checkpoints were taken while it ran".to_owned()));
+        return Ok((
+            (),
+            "there are no checkpoints, so nothing ties the journal to the time of the run".to_owned(),
+        ));
     };
     let key = key(files, CHECKPOINT_KEY)?;
     let all = notes(text(files, CHECKPOINTS)?);
@@ -260,37 +273,38 @@ fn checkpoints(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
     Ok(((), sentence))
 }
 
-/// The parts of the record that journal, plan and annotations decide, and nothing else.
-const COMPUTED: [&str; 14] = [
-    "identity",
-    "authority",
-    "scope",
-    "objectives",
-    "people",
-    "conditions",
-    "recoveries",
-    "lessons",
-    "review",
-    "measures",
-    "checks",
-    "result",
-    "safety",
-    "run",
-];
-
-fn same_report(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
-    let stated: Value = serde_json::from_str(text(files, REPORT)?).map_err(|e| format!("{REPORT}: {e}"))?;
-    let ours = serde_json::to_value(&made.record).unwrap_or_default();
-    if stated["made_by"] != ours["made_by"] {
-        let by = stated["made_by"].as_str().unwrap_or("?");
-        return Ok(((), format!("{REPORT} was made by redrill {by}; this version cannot make it again")));
+/// Every other file is made again from the journal, the plan and what people added, and compared.
+fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, found: &mut Findings) {
+    if made.made_by != made.record.made_by {
+        found.unproven.push(format!(
+            "that {REPORT} and the pages say what the journal says: redrill {} made them, and this is {}",
+            made.made_by, made.record.made_by
+        ));
+        return;
     }
-    for part in COMPUTED {
-        if stated[part] != ours[part] {
-            return Err(format!("{REPORT}: `{part}` is not what journal and plan say"));
+    let sources = files.iter().filter(|(name, _)| super::is_source(name));
+    let sources = Sources { files: sources.map(|(n, b)| (n.clone(), b.clone())).collect() };
+    let again = match super::content(&made.record, &sources, key) {
+        Ok(again) => again,
+        Err(e) => return found.broken.push(format!("its files cannot be made again: {e}")),
+    };
+    for (name, bytes) in files.iter().filter(|(name, _)| !SIGNATURES.contains(&name.as_str())) {
+        match again.get(name) {
+            Some(own) if own == bytes => {}
+            Some(_) => found.broken.push(format!("{name} is not what journal and plan give")),
+            None if name == PDF => found.unproven.push(format!("what {PDF} says: this redrill makes no PDF")),
+            None => found.broken.push(format!("{name} is none of the files of a bundle")),
         }
     }
-    Ok(((), format!("{REPORT} says what journal and plan say")))
+    let missing = again.keys().find(|name| !files.contains_key(*name) && *name != PDF);
+    if let Some(name) = missing {
+        found.broken.push(format!("{name} is missing, and journal and plan give one"));
+    }
+    if found.all_hold() {
+        found
+            .holds
+            .push("every file says what journal and plan say: made again, they are the same".to_owned());
+    }
 }
 
 fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Result<((), String), String> {
@@ -308,7 +322,8 @@ fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Resu
 
 fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings) {
     for a in &made.record.run.approvals {
-        found.holds.push(format!("approved by {}, key {}, before it started", a.by, a.key));
+        let how = if a.same_user { ", given by the user who ran it, on the same machine" } else { "" };
+        found.holds.push(format!("approved by {}, key {}, before it started{how}", a.by, a.key));
     }
     for s in &made.record.review.sign_offs {
         let how = if s.independent { "independent of who ran it" } else { "not independent" };
@@ -325,8 +340,8 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
     }
     if trust.key.is_none() && trust.fingerprint.is_none() {
         unproven.push(format!(
-            "who signed: the key comes with the bundle. Ask the signer for the fingerprint and give it: \
-             --fingerprint {}",
+            "who signed: the key, {}, comes with the bundle. Get the fingerprint from the signer, not from here, \
+             and give that one with --fingerprint",
             key.fingerprint()
         ));
     }

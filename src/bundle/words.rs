@@ -108,8 +108,10 @@ END
 ## All of it, with redrill
 
 ```sh
-redrill verify . --fingerprint {fingerprint}
+redrill verify .
 ```
+
+With `--fingerprint` it also checks who signed: give the fingerprint that you got from the signer.
 ",
         drill = clean(&record.identity.drill),
         fingerprint = key.fingerprint(),

@@ -148,7 +148,8 @@ pub fn gather(
         files.push((path.display().to_string(), bytes));
     }
     let own = if files.is_empty() { Vec::new() } else { keys::own(global)? };
-    let runner = Runner { user: &operator().user, keys: &own };
+    let who = operator();
+    let runner = Runner { user: &who.user, host: &who.host, keys: &own };
     let given = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
     let (count, not) = approval::judge(given, &planned.sha256(), &runner, &planned.house.approvers, now);
     if count.len() < needed {
@@ -159,6 +160,12 @@ pub fn gather(
     }
     if needed > 0 && planned.house.approvers.is_empty() {
         out::note("anybody's approval counts: redrill.toml lists no [[approvers]]");
+    }
+    for (_, a) in count.iter().filter(|(_, a)| a.same_user && planned.house.approvers.is_empty()) {
+        out::note(&format!(
+            "`{}` approved as the user who runs this, on this machine; the evidence says so",
+            a.by
+        ));
     }
     let bytes =
         |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, b)| b.clone()).unwrap_or_default();

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::{CliError, Kind};
 use crate::drill::{Known, Limits, suggest};
-use crate::evidence::controls::Framework;
+use crate::evidence::Settings;
+use crate::evidence::controls::{self, Framework};
 use crate::evidence::findings::Defaults;
 use crate::plan::House;
 use crate::plan::house::{Approver, KillSwitch};
@@ -39,6 +40,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What records depend on.
+    pub fn settings(&self) -> Settings {
+        Settings { frameworks: self.frameworks.clone(), exercise: self.exercise.clone() }
+    }
+
     /// The rules that every drill is held against.
     pub fn house(&self) -> House {
         House {
@@ -123,6 +129,12 @@ fn read(file: &str, text: &str) -> Result<Config, CliError> {
     }
     let mut seen = BTreeSet::new();
     for f in &config.frameworks {
+        if let Some(own) = controls::built_in().iter().find(|b| b.key == f.key || b.name == f.name) {
+            let text =
+                format!("{file}: framework {}: {} is built in, and cannot be defined anew", f.key, own.name);
+            return Err(CliError::rendered(Kind::Usage, text)
+                .hint("give yours a key and a name of its own, so that readers can tell them apart"));
+        }
         for c in &f.controls {
             let name = format!("{}/{}", f.key, c.id);
             let wrong = if f.key.is_empty() || c.id.is_empty() || f.key.contains('/') {

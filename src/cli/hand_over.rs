@@ -38,7 +38,9 @@ pub fn bundle(
         ))
         .hint(format!("go on with: redrill resume {0}, or: redrill rollback {0}", dir.id())));
     }
-    let sources = Sources { files: folder.sources(dir)? };
+    let mut sources = Sources { files: folder.sources(dir)? };
+    let settings = bundle::settings(&global.settings.settings());
+    sources.files.extend(settings.map(|bytes| (bundle::SETTINGS.to_owned(), bytes)));
     if let Some(authority) = &record.integrity.timestamp_authority {
         timestamp::check(authority)?;
     }

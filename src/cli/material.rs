@@ -8,6 +8,7 @@ use crate::evidence::checkpoint::notes;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::record::SignOff;
 use crate::evidence::review::{self, Annotation};
+use crate::evidence::statement::digest;
 use crate::evidence::{Material, Record, receipt, record, trail};
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Line, reader};
@@ -116,6 +117,12 @@ impl Folder {
         self.sign_offs.len()
     }
 
+    /// The hash of the newest sign-off's file.
+    pub fn last_sign_off(&self) -> Option<String> {
+        let name = format!("{}{}.dsse.json", review::NAME, self.sign_off_count());
+        self.files.get(&name).map(|bytes| digest(bytes))
+    }
+
     /// What people added after the run.
     pub fn annotations(&self) -> &[Annotation] {
         &self.annotations
@@ -151,9 +158,15 @@ impl Folder {
 /// Envelopes and their keys: a name, a number from 1, `.dsse.json` or `.pub`.
 pub fn numbered(dir: &RunDir, name: &str) -> Result<Files, CliError> {
     let mut files = Files::new();
-    for number in 1.. {
+    // all that is there, also what stands behind a gap: whoever reads them refuses one
+    let there = std::fs::read_dir(dir.path()).into_iter().flatten().flatten();
+    let number = |file: std::ffi::OsString| {
+        file.to_str()?.strip_prefix(name)?.strip_suffix(".dsse.json")?.parse::<u32>().ok()
+    };
+    let highest = there.filter_map(|e| number(e.file_name())).max().unwrap_or(0);
+    for number in 1..=highest {
         let names = ["dsse.json", "pub"].map(|end| format!("{name}{number}.{end}"));
-        let Some(envelope) = optional(dir, &names[0])? else { break };
+        let Some(envelope) = optional(dir, &names[0])? else { continue };
         files.extend(optional(dir, &names[1])?.map(|key| (names[1].clone(), key)));
         files.insert(names[0].clone(), envelope);
     }

@@ -64,6 +64,7 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
         at: SystemClock.now(),
         decision: if args.reject { "rejected" } else { "accepted" }.to_owned(),
         note: args.note.clone(),
+        previous: folder.last_sign_off(),
     };
     let files = bundle::reviewed(&folder.sources(&dir)?);
     let value =

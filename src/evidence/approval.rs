@@ -108,6 +108,8 @@ pub fn open(bytes: &[u8], plan_sha256: &str) -> Result<(Said, String), ApprovalE
 pub struct Runner<'a> {
     /// The user's name.
     pub user: &'a str,
+    /// The machine's.
+    pub host: &'a str,
     /// The fingerprints of the keys in the state folder.
     pub keys: &'a [String],
 }
@@ -139,7 +141,7 @@ pub fn judge<'a>(
             Some(format!("it is from the future: {}", at(said.at)))
         } else if runner.keys.contains(&key) {
             Some("it is signed with a key of whoever runs the drill".to_owned())
-        } else if by == runner.user {
+        } else if by.eq_ignore_ascii_case(runner.user) {
             Some(format!("`{by}` runs the drill and cannot approve it"))
         } else if !listed.is_empty() && !listed.iter().any(|a| a.key == key) {
             Some(format!("key {key} is none of the approvers of redrill.toml"))
@@ -152,8 +154,12 @@ pub fn judge<'a>(
             Some(why) => not.push(format!("{file}: {why}")),
             // a listed approver is called as the list says
             None => {
+                let same_user = said.operator == format!("{}@{}", runner.user, runner.host);
                 let by = listed.iter().find(|a| a.key == key).map_or(by, |a| a.name.as_str()).to_owned();
-                count.push((file, Approved { by, key, at: said.at, expires: said.expires, note: said.note }));
+                count.push((
+                    file,
+                    Approved { by, key, at: said.at, expires: said.expires, same_user, note: said.note },
+                ));
             }
         }
     }
@@ -192,7 +198,7 @@ mod tests {
         listed: &[Approver],
         now: &str,
     ) -> (Vec<String>, Vec<String>) {
-        let runner = Runner { user: "runner", keys: own };
+        let runner = Runner { user: "runner", host: "desk", keys: own };
         let files = files.iter().map(|f| ("a.json", f.as_slice()));
         let (count, not) = judge(files, PLAN, &runner, listed, at(now));
         (count.into_iter().map(|(_, a)| a.by).collect(), not)
@@ -237,6 +243,20 @@ mod tests {
             let (count, not) = judged(&[file], &keys, &[], now);
             assert!(count.is_empty() && not.len() == 1, "{count:?} {not:?}");
         }
+    }
+
+    #[test]
+    fn what_the_runner_typed_for_somebody_else_is_said() {
+        let given = |operator: &str| {
+            let said = Said { operator: operator.to_owned(), ..said("ann") };
+            let file = seal(&key(), PLAN, &said).unwrap();
+            let runner = Runner { user: "runner", host: "desk", keys: &[] };
+            let (count, _) =
+                judge([("a.json", file.as_slice())], PLAN, &runner, &[], at("2026-11-21T00:00:00Z"));
+            count[0].1.same_user
+        };
+        assert!(given("runner@desk"));
+        assert!(!given("ann@desk") && !given("runner@elsewhere"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::record::{
@@ -48,6 +49,17 @@ pub struct Material<'a> {
     pub publication: Option<&'a Value>,
     /// The authority that is asked for a timestamp of the signature.
     pub timestamp_authority: Option<&'a str>,
+}
+
+/// What of `redrill.toml` a record depends on: part of a bundle where it says anything, so that the
+/// record can be made again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Controls in addition to the built-in ones.
+    pub frameworks: Vec<controls::Framework>,
+    /// Who follows findings up, and by when.
+    pub exercise: findings::Defaults,
 }
 
 /// The record of a run.
@@ -216,7 +228,11 @@ fn approvals(exercise: &Exercise, run: &RunView) -> Vec<Approval> {
     let signed = run.approvals.iter().map(|a| Approval {
         name: a.by.clone(),
         at: Some(a.at),
-        reference: Some(format!("signed with key {}", a.key)),
+        reference: Some(format!(
+            "signed with key {}{}",
+            a.key,
+            if a.same_user { ", by the user who ran it, on the same machine" } else { "" }
+        )),
     });
     exercise.approved_by.iter().cloned().chain(signed).collect()
 }

@@ -25,7 +25,7 @@ mod text;
 pub mod timestamp;
 pub mod trail;
 
-pub use build::{Material, record};
+pub use build::{Material, Settings, record};
 pub use record::Record;
 
 use uuid::Uuid;

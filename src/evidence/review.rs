@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::dsse::{DsseError, Envelope};
 use super::keys::{KeyError, PublicKey};
 use super::record::{FindingSeverity, SignOff};
-use super::statement::{SIGN_OFF, STATEMENT, SignOffPredicate, Statement, subjects};
+use super::statement::{SIGN_OFF, STATEMENT, SignOffPredicate, Statement, digest, subjects};
 use crate::model::RunId;
 use crate::view::RunView;
 
@@ -81,13 +81,16 @@ pub enum ReviewError {
     /// The envelope.
     #[error("{0}: {1}")]
     Envelope(String, DsseError),
+    /// The one before it is another one.
+    #[error("{0} was made after another sign-off than the one before it here")]
+    Chain(String),
     /// It is about something else.
     #[error("{0} is not about this run as it is")]
     Other(String),
 }
 
 /// The sign-offs among these files, oldest first, each with a signature that fits and about exactly
-/// the reviewed files (journal, plan, drill).
+/// the reviewed files (journal, plan, drill), and each about the one before it.
 ///
 /// # Errors
 /// Where one does not hold: a sign-off that cannot be trusted is never passed over.
@@ -98,17 +101,37 @@ pub fn sign_offs(
     signer: Option<&str>,
 ) -> Result<Vec<SignOff>, ReviewError> {
     let mut out = Vec::new();
+    let mut previous: Option<String> = None;
     for number in 1.. {
         let (envelope, key) = (format!("{NAME}{number}.dsse.json"), format!("{NAME}{number}.pub"));
-        let Some(bytes) = files.get(&envelope) else { break };
+        let Some(bytes) = files.get(&envelope) else {
+            // numbers have no gaps: what follows one is not passed over
+            let above = |name: &&String| name.starts_with(NAME) && !counted(name, number);
+            return match files.keys().find(above) {
+                Some(_) => Err(ReviewError::Missing(envelope)),
+                None => Ok(out),
+            };
+        };
         let pem = files.get(&key).and_then(|b| std::str::from_utf8(b).ok());
         let public = PublicKey::from_pem(pem.ok_or_else(|| ReviewError::Missing(key.clone()))?)
             .map_err(|e| ReviewError::Key(key, e))?;
         let bad = |e| ReviewError::Envelope(envelope.clone(), e);
         let payload = Envelope::from_bytes(bytes).and_then(|e| e.verify(&public)).map_err(bad)?;
-        out.push(read(&payload, reviewed, run, &public, signer).ok_or(ReviewError::Other(envelope))?);
+        let (said, sign_off) =
+            read(&payload, reviewed, run, &public, signer).ok_or(ReviewError::Other(envelope.clone()))?;
+        if said.previous != previous {
+            return Err(ReviewError::Chain(envelope));
+        }
+        previous = Some(digest(bytes));
+        out.push(sign_off);
     }
     Ok(out)
+}
+
+/// Whether a file belongs to a sign-off with a number below this one.
+fn counted(name: &str, below: u32) -> bool {
+    let number = name.strip_prefix(NAME).and_then(|rest| rest.split('.').next());
+    number.and_then(|n| n.parse::<u32>().ok()).is_some_and(|n| (1..below).contains(&n))
 }
 
 fn read(
@@ -117,7 +140,7 @@ fn read(
     run: &RunView,
     key: &PublicKey,
     signer: Option<&str>,
-) -> Option<SignOff> {
+) -> Option<(SignOffPredicate, SignOff)> {
     let statement: Statement = serde_json::from_slice(payload).ok()?;
     let said: SignOffPredicate = serde_json::from_value(statement.predicate).ok()?;
     let about_this = statement.kind == STATEMENT
@@ -128,14 +151,17 @@ fn read(
     if !about_this {
         return None;
     }
-    let runner =
-        run.processes.iter().any(|p| said.operator == format!("{}@{}", p.user, p.host) || said.by == p.user);
-    Some(SignOff {
+    // a name proves little and a machine not much more; where either is the runner's, it is said
+    let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b.trim());
+    let machine = said.operator.rsplit_once('@').map_or("", |(_, host)| host);
+    let runner = run.processes.iter().any(|p| same(machine, &p.host) || same(&said.by, &p.user));
+    let sign_off = SignOff {
         independent: !runner && Some(key.fingerprint().as_str()) != signer,
-        by: said.by,
+        by: said.by.clone(),
         at: said.at,
-        decision: said.decision,
-        note: said.note,
+        decision: said.decision.clone(),
+        note: said.note.clone(),
         key: key.fingerprint(),
-    })
+    };
+    Some((said, sign_off))
 }

@@ -70,6 +70,10 @@ pub struct SignOffPredicate {
     pub decision: String,
     /// What they say.
     pub note: String,
+    /// SHA-256 (hex) of the file of the sign-off before it, so that none can be taken out from under a
+    /// later one; absent in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
 }
 
 /// SHA-256 (hex) of a file's bytes.

@@ -64,6 +64,10 @@ pub struct Approved {
     pub at: DateTime<Utc>,
     /// Until when a run could start (UTC).
     pub expires: DateTime<Utc>,
+    /// Whether it was given by the user who runs the drill, on the same machine: then only its key and
+    /// its name speak for somebody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same_user: bool,
     /// What they say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

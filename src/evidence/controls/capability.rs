@@ -14,6 +14,9 @@ use crate::model::{Stage, StepId};
 use crate::plan::Plan;
 use crate::view;
 
+/// How far apart clocks may be that count as agreeing.
+const CLOCKS_AGREE_MS: i64 = 2_000;
+
 /// Something that a run can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -251,7 +254,9 @@ fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
             Shown::given(n > 0, format!("{n} taken during the run"), "none were taken during the run")
         }
         C::ClockCompared => match r.measures.skew_ms {
-            Some(ms) => Shown::held(format!("{ms} ms apart")),
+            // AWS's clock is read from a header in whole seconds, and the answer takes its time
+            Some(ms) if ms.abs() <= CLOCKS_AGREE_MS => Shown::held(format!("{ms} ms apart")),
+            Some(ms) => Shown::failed(format!("{ms} ms apart, more than {CLOCKS_AGREE_MS} ms")),
             None => Shown::absent("no answer of AWS's told its time"),
         },
         C::TrailCompared => trail(r),

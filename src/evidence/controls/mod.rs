@@ -79,21 +79,9 @@ pub fn built_in() -> &'static [Framework] {
     &TABLE.frameworks
 }
 
-/// The built-in frameworks with these added: a control that is there already is replaced, a new one of
-/// a known framework joins it.
+/// The built-in frameworks, then these. The configuration refuses added ones that pass for built-in ones.
 pub fn with(added: &[Framework]) -> Vec<(&Framework, &Control)> {
-    let mut all: Vec<(&Framework, &Control)> = Vec::new();
-    let both = built_in().iter().chain(added);
-    for (framework, control) in both.flat_map(|f| f.controls.iter().map(move |c| (f, c))) {
-        let same = all.iter().position(|(f, c)| f.key == framework.key && c.id == control.id);
-        let joins = all.iter().rposition(|(f, _)| f.key == framework.key);
-        match (same, joins) {
-            (Some(at), _) => all[at] = (framework, control),
-            (None, Some(at)) => all.insert(at + 1, (framework, control)),
-            (None, None) => all.push((framework, control)),
-        }
-    }
-    all
+    built_in().iter().chain(added).flat_map(|f| f.controls.iter().map(move |c| (f, c))).collect()
 }
 
 /// What the run says about each control: of the built-in frameworks, of the added ones, and of those
@@ -114,7 +102,11 @@ pub(super) fn assess(
             let (outcome, why) = judge(record, control, named, &seen);
             ControlResult {
                 framework: framework.key.clone(),
-                framework_name: format!("{} ({})", framework.name, framework.version),
+                framework_name: if added.contains(framework) {
+                    format!("{} ({}), defined in redrill.toml", framework.name, framework.version)
+                } else {
+                    format!("{} ({})", framework.name, framework.version)
+                },
                 id: control.id.clone(),
                 paraphrase: control.paraphrase.clone(),
                 cadence: control.cadence.clone(),

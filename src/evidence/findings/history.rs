@@ -88,7 +88,12 @@ pub fn history(runs: &[Past]) -> Vec<Entry> {
         let r = &past.record;
         let place = Place::of(r);
         for entry in entries.iter_mut().filter(|e| e.is_open() && e.place == place) {
-            if !r.findings.iter().any(|f| f.id == entry.finding.id) && shows_absence(&entry.finding, r) {
+            let then = runs.iter().rfind(|p| entry.seen_in.last() == Some(&p.record.identity.run));
+            let asked = then.is_none_or(|then| as_strict(r, &then.record));
+            if !r.findings.iter().any(|f| f.id == entry.finding.id)
+                && shows_absence(&entry.finding, r)
+                && (asked || entry.finding.kind != "objective-missed")
+            {
                 entry.closed_by = Some(r.identity.run.clone());
                 entry.closed_at = r.identity.finished_at;
             }
@@ -130,6 +135,20 @@ pub fn history(runs: &[Past]) -> Vec<Entry> {
             .then_with(|| (&a.finding.run, &a.finding.id).cmp(&(&b.finding.run, &b.finding.id)))
     });
     entries
+}
+
+/// Whether a run was asked for no less than an earlier one: an objective that is missed is not met by
+/// asking for less.
+fn as_strict(now: &Record, then: &Record) -> bool {
+    let no_later = |now: Option<i64>, then: Option<i64>| match (now, then) {
+        (Some(now), Some(then)) => now <= then,
+        (now, then) => now.is_some() || then.is_none(),
+    };
+    let (now, then) = (&now.objectives, &then.objectives);
+    now.rto_ms <= then.rto_ms
+        && now.clock == then.clock
+        && no_later(now.rpo_ms, then.rpo_ms)
+        && no_later(now.detect_ms, then.detect_ms)
 }
 
 /// Whether a person may close this entry by naming that run.

@@ -118,6 +118,18 @@ fn a_later_run_that_met_the_objective_closes_it() {
 }
 
 #[test]
+fn asking_for_less_closes_nothing() {
+    let mut easier = run(1);
+    easier.objectives.rto_ms += 1;
+    let entries = plain(vec![late(0), easier]);
+    assert!(of(&entries, "objective-missed")[0].is_open());
+    let mut harder = run(1);
+    harder.objectives.rto_ms -= 1;
+    let entries = plain(vec![late(0), harder]);
+    assert!(!of(&entries, "objective-missed")[0].is_open());
+}
+
+#[test]
 fn a_run_that_could_not_show_it_closes_nothing() {
     let open = |later: Record| {
         let entries = plain(vec![late(0), later]);

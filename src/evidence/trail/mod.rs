@@ -244,8 +244,25 @@ pub struct ReadCount {
 pub fn of_run(bytes: &[u8], lines: &[Line]) -> Result<Option<Value>, serde_json::Error> {
     let read: Reconciliation = serde_json::from_slice(bytes)?;
     let run = Session::of(lines).map(|s| s.run);
-    let same = run.as_ref() == Some(&read.run) && read.counts.calls == calls::calls(lines).len();
-    if same { serde_json::to_value(read).map(Some) } else { Ok(None) }
+    let own: Vec<_> = calls::calls(lines);
+    let same = run.as_ref() == Some(&read.run)
+        && read.calls.len() == own.len()
+        && read.calls.iter().zip(&own).all(|(c, o)| c.request_id.as_deref() == o.request_id.as_deref());
+    if same && agrees_with_itself(&read) { serde_json::to_value(read).map(Some) } else { Ok(None) }
+}
+
+/// Whether the figures and the judgement are those of the calls that are listed.
+fn agrees_with_itself(r: &Reconciliation) -> bool {
+    let (c, of) = (&r.counts, |class| r.calls.iter().filter(|call| call.class == class).count());
+    let counted = c.calls == r.calls.len()
+        && c.matched == of(Class::Matched)
+        && c.probable == of(Class::Probable)
+        && c.missing == of(Class::Missing)
+        && c.contradicted == of(Class::Contradicted)
+        && c.not_coverable == of(Class::NotCoverable)
+        && c.unexplained == r.unexplained.len();
+    let whole = c.malformed == 0 && c.unreadable_files == 0;
+    counted && (!r.holds || (c.matched > 0 && whole && c.missing + c.contradicted + c.unexplained == 0))
 }
 
 #[cfg(test)]

@@ -267,7 +267,7 @@ fn people(r: &Record) -> Section {
             ("People simulated", text(if p.simulated { "yes" } else { "no" })),
         ])
         .table(
-            "Approvals before the start, as stated in the plan",
+            "Approvals before the start: stated in the plan, or signed",
             &["Approved by", "When", "Where that is written"],
             approvals.collect(),
             "Approvals: not recorded (gap).",

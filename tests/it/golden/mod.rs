@@ -149,6 +149,39 @@ fn the_bundles_are_what_was_reviewed_and_verify() {
     assert!(size < 1_000_000, "{size} bytes are too many to read");
 }
 
+#[test]
+fn not_even_the_key_signs_what_the_journal_does_not_bear_out() {
+    let key = key();
+    let (record, sources) = made_of("objective-missed");
+    let honest = bundle::texts(&record, &sources, &key.public());
+    let trust = Trust { key: Some(key.public()), ..Trust::default() };
+    let checked = |files: Files| {
+        let payload = bundle::statement(&record, &files).to_bytes();
+        let signature = key.sign(&pae(&payload)).expect("signed");
+        let sealed = bundle::sealed(files, &Envelope::new(&payload, &key.public(), &signature), None);
+        verify(&sealed, &trust)
+    };
+    assert_eq!(checked(honest.clone()).broken, [""; 0]);
+    for name in honest.keys().filter(|n| !bundle::is_source(n)) {
+        let mut lying = honest.clone();
+        lying.entry(name.clone()).or_default().push(b'!');
+        assert!(!checked(lying).all_hold(), "{name}");
+    }
+    let mut more = honest.clone();
+    more.insert("certificate.txt".to_owned(), b"passed\n".to_vec());
+    assert_eq!(checked(more).broken, ["certificate.txt is none of the files of a bundle"]);
+    let mut fewer = honest.clone();
+    fewer.remove("report.html");
+    assert_eq!(checked(fewer).broken, ["report.html is missing, and journal and plan give one"]);
+    // what another version made is not said to be checked
+    let mut other = honest;
+    let report = String::from_utf8_lossy(&other[bundle::REPORT]).replace(&record.made_by, "9.9.9");
+    other.insert(bundle::REPORT.to_owned(), report.into_bytes());
+    let found = checked(other);
+    assert!(found.unproven.iter().any(|u| u.contains("redrill 9.9.9 made them")), "{found:?}");
+    assert!(!found.holds.iter().any(|h| h.contains("made again")), "{found:?}");
+}
+
 fn same(path: &Path, bytes: &[u8]) {
     if asked("REDRILL_UPDATE") || asked("REDRILL_RECORD") {
         fs::write(path, bytes).expect("written");
