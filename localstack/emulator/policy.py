@@ -91,7 +91,9 @@ class Policy:
         if ":Describe" in name and name != "ec2:DescribeInstanceAttribute":
             yield name, "*", base
             return
-        ids = sorted({v for v in form.values() if re.fullmatch(r"[a-z]+-[0-9a-f]{8,}", v)})
+        # a tag's value may name an instance that the call does not touch
+        named = (v for k, v in form.items() if not re.search(r"Tag\.\d+\.(Key|Value)$", k))
+        ids = sorted({v for v in named if re.fullmatch(r"[a-z]+-[0-9a-f]{8,}", v)})
         if "AssociationId" in form:
             ids = [i for i in ids if not i.startswith("rtbassoc-")] + self.associated(form["AssociationId"])
         given = {form[k]: form.get(k[:-3] + "Value", "") for k in form if re.search(r"Tag\.\d+\.Key$", k)}
