@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 mod approve;
 mod catalog;
@@ -279,8 +280,17 @@ impl Command {
 
 /// A runtime for commands that wait.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::internal("the runtime could not be started").because(e))
+        .map_err(|e| CliError::internal("the runtime could not be started").because(e))?;
+    // from here on a file-size limit comes back from the write as an error and does not end the process
+    {
+        let _inside = runtime.enter();
+        let _too_large = signal(SignalKind::from_raw(SIGXFSZ));
+    }
+    Ok(runtime)
 }
+
+/// Sent where a write would exceed the file-size limit; the same number on Linux and macOS.
+const SIGXFSZ: i32 = 25;

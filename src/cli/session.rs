@@ -354,13 +354,8 @@ fn result(global: &Global, dir: &RunDir, ended: &Ended, rto_ms: i64, report: Opt
     }
 }
 
-/// Sent where a write would exceed the file-size limit; the same number on Linux and macOS.
-const SIGXFSZ: i32 = 25;
-
 async fn signals(control: mpsc::Sender<Control>) {
     use tokio::signal::unix::{SignalKind, signal};
-    // a file-size limit must come back from the write as an error, not end the process
-    let _too_large = signal(SignalKind::from_raw(SIGXFSZ));
     let (Ok(mut int), Ok(mut term), Ok(mut hup)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
     else {

@@ -29,7 +29,6 @@ pub(super) fn check(drill: &Node, known: &Known, report: &mut Report<'_>) {
     if steps.is_empty() && !has_steps(drill) {
         report.at(drill.span, "a drill needs at least one step under `fault` or `recovery`");
     }
-    does_something(drill, report);
     let looks = |key| drill.get(key).is_some_and(|n| !n.items().is_empty());
     if !looks("steady_state") && !looks("verify") {
         report.hint(
@@ -37,31 +36,6 @@ pub(super) fn check(drill: &Node, known: &Known, report: &mut Report<'_>) {
             "a drill needs at least one probe under `steady_state` or `verify`",
             "one that looks at nothing proves nothing",
         );
-    }
-}
-
-/// Without a fault it is the recovery that is drilled: waiting is none, and what a person or a program
-/// does shows only in a probe that looks afterwards.
-fn does_something(drill: &Node, report: &mut Report<'_>) {
-    let items = |key| drill.get(key).map(Node::items).unwrap_or_default();
-    if !items("fault").is_empty() {
-        return;
-    }
-    let together = |step: &'_ Node| step.get("parallel").map(|p| p.items().to_vec());
-    let steps: Vec<Node> =
-        items("recovery").iter().flat_map(|s| together(s).unwrap_or_else(|| vec![s.clone()])).collect();
-    let action = |s: &Node| s.get("action").and_then(Node::text).map(str::to_owned);
-    let restores = steps.iter().any(|s| action(s).is_some_and(|a| a != "wait" && a != "command"));
-    let outside = steps.iter().any(|s| s.get("manual").is_some() || action(s).as_deref() == Some("command"));
-    if steps.is_empty() || restores || (outside && !items("verify").is_empty()) {
-        return;
-    }
-    let (key, hint) = match outside {
-        true => ("what a person or a program does here is seen by nothing", "add a probe under `verify`"),
-        false => ("nothing is broken and nothing is restored", "waiting is no recovery; add a step"),
-    };
-    if let Some((at, _)) = drill.entry("recovery") {
-        report.hint(at.span, key, hint);
     }
 }
 
