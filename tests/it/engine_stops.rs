@@ -108,6 +108,64 @@ async fn two_signals_only_undo_and_three_leave_what_a_rollback_finishes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replacement_cut_off_by_a_second_signal_serves_all_the_same() {
+    let launched =
+        |e: &Event| matches!(e, Event::CallSent { operation, .. } if operation == "ec2:RunInstances");
+    let mut cut_off = 0;
+    for later in [0, 1, 500, 5_000, 20_000] {
+        let bench = Bench::new(&drill("/health", LOSS)).await;
+        let before = bench.sim.snapshot();
+        let mut play = Play::start(&bench);
+        play.until(launched).await;
+        play.signal().await;
+        tokio::time::sleep(Duration::from_millis(later)).await;
+        play.signal().await;
+        let (ended, journal) = play.end().await;
+        let at = format!("+ {later} ms\n{}", dump(&journal));
+        assert_eq!(ended.unwrap().exit_code, 13, "{at}");
+        let undo =
+            journal.lines().iter().position(|l| matches!(l.event, Event::Stage { stage: Stage::Undo }));
+        let registered = journal.lines().iter().position(
+            |l| matches!(&l.event, Event::CallSent { operation, .. } if operation.ends_with("RegisterTargets")),
+        );
+        cut_off += usize::from(undo < registered);
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        // the registration, too: the new server is where the old one was
+        let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+        assert_eq!(wrong, [""; 0], "{at}");
+        assert_eq!(accepted(&bench, "ec2:RunInstances"), 1, "{at}");
+    }
+    assert!(cut_off >= 3, "only {cut_off} were cut off before the registration");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_cannot_be_registered_is_stuck_and_never_passes() {
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    let deny = |_, m: &Mutation| matches!(m, Mutation::RegisterTargets { .. }).then_some(Fault::Deny);
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, deny)));
+    let mut play = Play::of(&bench, cloud, People::Ask);
+    play.until(|e| matches!(e, Event::CallSent { operation, .. } if operation == "ec2:RunInstances")).await;
+    play.signal().await;
+    play.signal().await;
+    let (ended, journal) = play.ends_with(20).await;
+    assert!(
+        ended.reasons.iter().any(|r| r.contains("not yet in its place")),
+        "{:?}\n{}",
+        ended.reasons,
+        dump(&journal)
+    );
+    // it is nothing that a sweep would take away
+    let kept = bench.sim.snapshot()["instances"].to_string();
+    assert!(kept.contains("redrill:kept") && !kept.contains("redrill:step"), "{kept}");
+    let before = bench.again().sim.snapshot();
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+    assert_eq!(wrong, [""; 0], "{}", dump(&journal));
+    assert_eq!(accepted(&bench, "ec2:RunInstances"), 1, "the one that is kept is found, not launched again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_abort_is_a_stop_too() {
     let bench = Bench::new(&drill("/health", CUT)).await;
     let before = bench.sim.snapshot();

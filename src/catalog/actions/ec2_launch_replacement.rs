@@ -3,7 +3,8 @@
 //! `apply` launches, waits until the instance runs, then moves the Elastic IP and registers it with
 //! the target groups. A crash in between is healed: the instance is found by its tags, `poll` says
 //! [`Progress::Incomplete`] when one of those is missing, and `apply` is repeatable (the same
-//! ClientToken gives the same instance; what is done already is not done again).
+//! ClientToken gives the same instance; what is done already is not done again). `keep` completes it too:
+//! after a second signal nothing is applied any more, and a replacement that serves nobody is none.
 //!
 //! Invariant: at most one replacement an instance and step; nothing without the step's tags is ever
 //! terminated; user data never reaches a record.
@@ -121,9 +122,19 @@ static SPEC: ActionSpec = ActionSpec {
             "elasticloadbalancing:DescribeTargetHealth",
         ],
         poll: &["ec2:DescribeInstances", "ec2:DescribeAddresses", "elasticloadbalancing:DescribeTargetHealth"],
-        undo: &["ec2:DescribeInstances", "ec2:TerminateInstances", "ec2:CreateTags", "ec2:DeleteTags"],
+        undo: &[
+            "ec2:DescribeInstances",
+            "ec2:DescribeAddresses",
+            "elasticloadbalancing:DescribeTargetHealth",
+            "ec2:TerminateInstances",
+            "ec2:CreateTags",
+            "ec2:DeleteTags",
+            "ec2:AssociateAddress",
+            "elasticloadbalancing:RegisterTargets",
+        ],
     },
-    undo_story: "By default the replacement is kept and retagged `redrill:kept`; with `after: remove` it is terminated.",
+    undo_story: "By default the replacement is kept, retagged `redrill:kept`, and put in its place if a stop came before that; with \
+                 `after: remove` it is terminated.",
     docs: "\
 Soon after a termination EC2 forgets an instance's subnet, security groups and addresses. So preflight captures, \
 before the fault, all that a replacement needs: image, type, subnet, groups, key pair, instance profile, metadata \
@@ -347,15 +358,25 @@ async fn found(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
     Ok(all)
 }
 
-/// The replacement that stands; an error where there was one and somebody ended it.
+/// The replacement that stands, kept already or not; an error where there was one and somebody ended it.
 async fn standing(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<Instance>, ActionError> {
-    let (ended, mut standing): (Vec<Instance>, Vec<Instance>) =
-        found(cx, &undo.marks).await?.into_iter().partition(|i| look::is_ending(&i.state));
-    match (standing.pop(), ended.first()) {
-        (Some(instance), _) => Ok(Some(instance)),
-        (None, Some(instance)) => Err(not_running(&instance.id, &instance.state)),
-        (None, None) => Ok(None),
+    let mut ended = None;
+    for tags in [&undo.marks, &kept_tags(cx, undo)] {
+        for instance in found(cx, tags).await? {
+            if !look::is_ending(&instance.state) {
+                return Ok(Some(instance));
+            }
+            ended = Some(instance);
+        }
     }
+    ended.map_or(Ok(None), |instance| Err(not_running(&instance.id, &instance.state)))
+}
+
+/// The tags by which a replacement is known once it is kept.
+fn kept_tags(cx: ReadCx<'_>, undo: &Undo) -> Tags {
+    let run = undo.marks.get(target::TAG_RUN).cloned().unwrap_or_else(|| cx.run.to_string());
+    let replaces = undo.original.instance.id.clone();
+    Tags::from([(target::TAG_KEPT.to_owned(), run), (TAG_REPLACES.to_owned(), replaces)])
 }
 
 fn not_running(id: &str, state: &str) -> ActionError {
@@ -379,15 +400,19 @@ async fn replace(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
         let effect = e.effect.max(EffectCertainty::Partial);
         e.effect(effect)
     };
-    let instance = until_running(cx.read, &id).await.map_err(partial)?;
-    if !undo.original.addresses.is_empty()
-        && !is_alive(cx.read, &undo.original).await.map_err(|e| partial(e.into()))?
-    {
-        // An instance on its way out still holds its Elastic IP, which is never taken by force.
-        until_released(cx.read, &undo.original.instance.id).await.map_err(partial)?;
-    }
-    put_in_place(cx, undo, &instance).await.map_err(partial)?;
+    let instance = place(cx, undo, &id).await.map_err(partial)?;
     Ok(Applied { outputs: outputs(&instance), notes: Vec::new() })
+}
+
+/// Waits until the replacement runs, and gives it whatever it still lacks.
+async fn place(cx: WriteCx<'_>, undo: &Undo, id: &str) -> Result<Instance, ActionError> {
+    let instance = until_running(cx.read, id).await?;
+    if !undo.original.addresses.is_empty() && !is_alive(cx.read, &undo.original).await? {
+        // An instance on its way out still holds its Elastic IP, which is never taken by force.
+        until_released(cx.read, &undo.original.instance.id).await?;
+    }
+    put_in_place(cx, undo, &instance).await?;
+    Ok(instance)
 }
 
 async fn launch(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError> {
@@ -520,25 +545,16 @@ async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> 
     }
 }
 
-/// Retags the replacement and its volumes as kept. The new tag is there before the old ones go, so
-/// that there is no moment in which `sweep` would take it.
+/// Retags the replacement and its volumes as kept, then sees to it that it serves: the run may have
+/// been stopped between the launch and what follows it. The new tag is there before the old ones go,
+/// so that there is no moment in which `sweep` would take it; nor does a registration that is refused
+/// leave it to `sweep`.
 async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
-    let run = undo.marks.get(target::TAG_RUN).cloned().unwrap_or_else(|| cx.read.run.to_string());
-    let replaces = undo.original.instance.id.clone();
-    let kept = Tags::from([(target::TAG_KEPT.to_owned(), run), (TAG_REPLACES.to_owned(), replaces)]);
+    let kept = Tags::from_iter(kept_tags(cx.read, undo).remove_entry(target::TAG_KEPT));
     let mut settle = Patience::settle(cx.read);
-    loop {
+    let instance = loop {
         if let Some(instance) = standing(cx.read, undo).await? {
-            let mut ids = vec![instance.id.clone()];
-            ids.extend(instance.block_devices.iter().map(|b| b.volume.clone()));
-            let tags = Tags::from([(target::TAG_KEPT.to_owned(), kept[target::TAG_KEPT].clone())]);
-            cx.gate.send(Mutation::CreateTags { ids: ids.clone(), tags }).await?;
-            let keys = [target::TAG_RUN, target::TAG_STEP, target::TAG_HELD].map(str::to_owned).to_vec();
-            cx.gate.send(Mutation::DeleteTags { ids, keys }).await?;
-            return Ok(Undone::PutBack(format!("{} is kept", instance.id)));
-        }
-        if let Some(instance) = found(cx.read, &kept).await?.first() {
-            return Ok(Undone::Already(format!("{} is kept", instance.id)));
+            break instance;
         }
         if !settle.wait().await {
             return Ok(Undone::Already(format!(
@@ -546,7 +562,31 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
                 undo.original.instance.id
             )));
         }
+    };
+    let proof = format!("{} is kept", instance.id);
+    if !undo.marks.iter().all(|(key, value)| instance.tags.get(key) == Some(value)) {
+        serve(cx, undo, &instance).await?;
+        return Ok(Undone::Already(proof));
     }
+    let mut ids = vec![instance.id.clone()];
+    ids.extend(instance.block_devices.iter().map(|b| b.volume.clone()));
+    cx.gate.send(Mutation::CreateTags { ids: ids.clone(), tags: kept }).await?;
+    let keys = [target::TAG_RUN, target::TAG_STEP, target::TAG_HELD].map(str::to_owned).to_vec();
+    cx.gate.send(Mutation::DeleteTags { ids, keys }).await?;
+    serve(cx, undo, &instance).await?;
+    Ok(Undone::PutBack(proof))
+}
+
+/// Completes what a stop may have cut off. One that somebody has stopped is left as it is.
+async fn serve(cx: WriteCx<'_>, undo: &Undo, instance: &Instance) -> Result<(), ActionError> {
+    if !matches!(instance.state.as_str(), "pending" | "running") {
+        return Ok(());
+    }
+    let unplaced = |e: ActionError| ActionError {
+        message: format!("{} is kept, but not yet in its place: {}", instance.id, e.message),
+        ..e
+    };
+    place(cx, undo, &instance.id).await.map(|_| ()).map_err(unplaced)
 }
 
 #[cfg(test)]
