@@ -83,9 +83,11 @@ pub fn verify(files: &Files, trust: &Trust) -> Findings {
     let Some(plan) = found.check(plan(files)) else { return found };
     let Some(made) = journal(files, &plan, &mut found) else { return found };
     found.check(checkpoints(files, &made));
-    made_again(files, &made, &key, &mut found);
-    found.check(same_statement(files, &made, &statement));
-    seal::check(files, (&key, &envelope), made.record.identity.finished_at, trust, &mut found);
+    let mut signed = Findings::default();
+    signed.check(same_statement(files, &made, &statement));
+    seal::check(files, (&key, &envelope), made.record.identity.finished_at, trust, &mut signed);
+    made_again(files, &made, &key, signed.all_hold(), &mut found);
+    found.add(signed);
     limits(&made, &key, trust, &mut found);
     found
 }
@@ -273,8 +275,9 @@ fn checkpoints(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
     Ok(((), sentence))
 }
 
-/// Every other file is made again from the journal, the plan and what people added, and compared.
-fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, found: &mut Findings) {
+/// Every other file is made again from the journal, the plan and what people added, and compared; the PDF,
+/// which takes its time, only where all else is as it should be.
+fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, signed: bool, found: &mut Findings) {
     if made.made_by != made.record.made_by {
         found.unproven.push(format!(
             "that {REPORT} and the pages say what the journal says: redrill {} made them, and this is {}",
@@ -284,10 +287,9 @@ fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, found: &mut Findi
     }
     let sources = files.iter().filter(|(name, _)| super::is_source(name));
     let sources = Sources { files: sources.map(|(n, b)| (n.clone(), b.clone())).collect() };
-    // setting the PDF takes its time: only where there is one, and all else is as it should be
     let mut again = super::texts(&made.record, &sources, key);
     let same = again.iter().all(|(name, bytes)| files.get(name) == Some(bytes));
-    if same && files.contains_key(PDF) {
+    if same && signed && found.all_hold() && files.contains_key(PDF) {
         match super::content(&made.record, &sources, key) {
             Ok(whole) => again = whole,
             Err(e) => return found.broken.push(format!("its files cannot be made again: {e}")),
