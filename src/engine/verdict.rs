@@ -117,6 +117,10 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
     if !unfinished.is_empty() {
         add(Verdict::Inconclusive, format!("not done: {}", unfinished.join(", ")));
     }
+    // time alone breaks nothing and mends nothing; a person or a command may have
+    if state.plan.only_waits() {
+        add(Verdict::NoImpact, "nothing was broken and nothing recovered: the drill only waited".to_owned());
+    }
     let has_fault = state.plan.steps.iter().any(|s| s.stage == Stage::Fault);
     let has_client = drill.steady_state.iter().any(|p| p.role == Role::Client);
     if has_fault && drill.impact == Impact::Expected && has_client && !measured.outage {

@@ -9,6 +9,17 @@ use crate::model::Stage;
 /// Everything that looks wrong.
 pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
     let mut out = Vec::new();
+    if plan.only_waits() {
+        out.push(
+            warning(
+                "recovery",
+                "every step only waits, so nothing is tested: the verdict will be no-impact".to_owned(),
+            )
+            .hint(
+                "break something under `fault`, recover something under `recovery`, or add a `manual` step",
+            ),
+        );
+    }
     restored_unseen(plan, known, &mut out);
     impact_unseen(plan, &mut out);
     rhythm(plan, &mut out);

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
+use crate::catalog::actions::wait;
 use crate::drill::Drill;
 use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
 
@@ -160,6 +161,11 @@ pub struct PlannedStep {
 }
 
 impl Plan {
+    /// Whether no step does anything but let time pass: nothing would be broken, nothing recovered.
+    pub fn only_waits(&self) -> bool {
+        self.steps.iter().all(|s| s.action.as_deref() == Some(wait::NAME))
+    }
+
     /// The findings that refuse the run.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.severity == Severity::Refusal)

@@ -460,6 +460,21 @@ async fn what_is_probably_not_meant_is_a_warning() {
             "http: it must hold for 1h, and the run gives up after 30m"
         ]
     );
+    let only = [
+        (
+            "fault:\n  - action: ec2.stop-instances\n    target: web\n",
+            "recovery: [{ action: wait, with: { for: 1s } }]\n",
+        ),
+        (
+            "  web:\n    resource: ec2.instance\n    tags: { service: shop, role: web }\n    select: { count: 2 }\n",
+            "",
+        ),
+        ("\ntargets:\n", "\ntargets: {}\n"),
+    ];
+    assert_eq!(
+        warnings(&only).await,
+        ["recovery: every step only waits, so nothing is tested: the verdict will be no-impact"]
+    );
     assert_eq!(
         warnings(&[("limits:", "allow_irreversible: true\nlimits:")]).await,
         ["allow_irreversible: every step can be put back; `allow_irreversible` is not needed"]

@@ -92,7 +92,7 @@ fn mark_name<'a>(view: &RunView, mark: &'a str) -> &'a str {
         "t3" => "declared",
         "t4" => "restore requested",
         "t5" => "restored",
-        "t6" => "data verified",
+        "t6" => "checks passed",
         "t7" => "recovered",
         "t8" => "clean",
         other => other,

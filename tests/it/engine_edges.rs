@@ -25,6 +25,18 @@ fault: [{ action: vpc.detach-route-table, target: it }]
 recovery: [{ action: vpc.attach-route-table, target: it }]";
 
 #[tokio::test(start_paused = true)]
+async fn a_drill_that_only_waits_is_not_passed() {
+    let waits = "recovery: [{ action: wait, with: { for: 10s } }]";
+    let before = "impact: none-expected\nfault: [{ action: wait, with: { for: 10s } }]";
+    for steps in [waits, before] {
+        let bench =
+            Bench::new(&drill("/", &format!("objectives: {{ rto: 10m }}\ntargets: {{}}\n{steps}"))).await;
+        let (ended, _) = Play::start(&bench).ends_with(12).await;
+        assert_eq!(ended.reasons, ["nothing was broken and nothing recovered: the drill only waited"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_not_taken_up_in_another_region() {
     let bench = Bench::new(&drill("/health", CUT)).await;
     let mut play = Play::start(&bench);

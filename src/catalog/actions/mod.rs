@@ -23,7 +23,7 @@ mod testing;
 pub(in crate::catalog) mod trial;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
-mod wait;
+pub mod wait;
 
 /// The slice that everything is derived from, in the order of the documentation.
 pub const ACTIONS: &[&dyn DynAction] = &[

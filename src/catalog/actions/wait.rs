@@ -14,6 +14,9 @@ use crate::catalog::action::{
 };
 use crate::model::{Dur, Target};
 
+/// The name in a drill.
+pub const NAME: &str = "wait";
+
 /// `wait`.
 pub struct Wait;
 
@@ -34,7 +37,7 @@ pub struct Undo {
 }
 
 static SPEC: ActionSpec = ActionSpec {
-    name: "wait",
+    name: NAME,
     summary: "Waits for a while before the next step.",
     kind: None,
     stage: StageRule::Any,
@@ -50,7 +53,7 @@ static SPEC: ActionSpec = ActionSpec {
     undo_story: "None needed: waiting changes nothing.",
     docs: "Lets time pass, for instance between two faults, or until a cache that nobody can look into has \
 expired. Probes and stop conditions go on meanwhile, and the wait counts towards the recovery time when it stands \
-in the recovery stage. Where something can be looked at, a probe in `verify` is better than a wait.
+in the recovery stage. Where something can be looked at, a probe in `verify` is better than a wait. A drill that does nothing else ends as `no-impact`.
 
 The moment at which the wait is over is on record, so a run that is resumed waits only for the rest.",
 };
