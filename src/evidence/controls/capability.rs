@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{of_action, of_objective, of_probe};
+use super::{asks_the_service, of_action, of_objective, of_probe};
 use crate::drill::Impact;
 use crate::evidence::findings::approved_late;
 use crate::evidence::record::{Record, Status};
@@ -27,6 +27,8 @@ pub enum Capability {
     Redundancy,
     /// The steps of a recovery were carried out.
     Recovery,
+    /// Faults or recovery steps were carried out by redrill, not by people.
+    Automated,
     /// Data was restored from a backup.
     Restore,
     /// The recovered data was read and compared.
@@ -79,10 +81,11 @@ pub enum Capability {
 
 impl Capability {
     /// Every one.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::SelfChallenge,
         Self::Redundancy,
         Self::Recovery,
+        Self::Automated,
         Self::Restore,
         Self::DataCheck,
         Self::ResourceCheck,
@@ -115,6 +118,7 @@ impl Capability {
             Self::SelfChallenge => "fault on purpose",
             Self::Redundancy => "redundancy",
             Self::Recovery => "recovery steps",
+            Self::Automated => "automated steps",
             Self::Restore => "restore",
             Self::DataCheck => "check of the data",
             Self::ResourceCheck => "check of the resources",
@@ -171,6 +175,10 @@ impl Shown {
         Self { tried: true, status: Status::NotTested, why: why.into() }
     }
 
+    fn holds(&self) -> bool {
+        self.status == Status::Satisfied
+    }
+
     /// Holds where something is there.
     fn given(there: bool, held: impl Into<String>, absent: &str) -> Self {
         if there { Self::held(held) } else { Self::absent(absent) }
@@ -211,12 +219,14 @@ fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
         C::Recovery => {
             Shown::all([steps(c, r), manual(r, plan)].concat(), "no recovery step was carried out")
         }
+        C::Automated => automated(r, plan),
         C::Restore => Shown::all(steps(c, r), "nothing was restored"),
         C::DataCheck | C::ResourceCheck => {
             Shown::all(checks(c, r), "`verify` of the drill has no such probe")
         }
-        C::ServiceCheck => Shown::all([objectives(c, r), checks(c, r)].concat(), "the service was not asked"),
-        C::RecoveryTime | C::RecoveryPoint => Shown::all(objectives(c, r), "the drill has no such objective"),
+        C::ServiceCheck => service(r),
+        C::RecoveryTime => recovery_time(r, plan),
+        C::RecoveryPoint => Shown::all(objectives(c, r), "the drill has no such objective"),
         C::CleanUp => Shown::all(objectives(c, r), "nothing had to be put back"),
         C::Detection => match (objectives(c, r), r.measures.detect_ms) {
             (of, _) if !of.is_empty() => Shown::all(of, ""),
@@ -307,13 +317,62 @@ fn steps(c: Capability, r: &Record) -> Vec<Shown> {
     .collect()
 }
 
-/// Manual steps of the recovery. A simulated person shows nothing.
+/// What redrill itself broke or recovered.
+fn automated(r: &Record, plan: Option<&Plan>) -> Shown {
+    let fault = Some(fault(Capability::SelfChallenge, r, plan)).filter(|s| s.tried);
+    let of = fault.into_iter().chain(steps(Capability::Recovery, r)).collect();
+    Shown::all(of, "redrill itself broke and recovered nothing")
+}
+
+/// A recovery time counts where something was recovered: without a fault, an outage or a step that is
+/// known to recover something, it is only the time that passed.
+fn recovery_time(r: &Record, plan: Option<&Plan>) -> Shown {
+    let shown = Shown::all(objectives(Capability::RecoveryTime, r), "the drill has no such objective");
+    let seen = r.measures.outage
+        || fault(Capability::SelfChallenge, r, plan).status == Status::Satisfied
+        || [steps(Capability::Recovery, r), manual(r, plan)].concat().iter().any(Shown::holds);
+    if seen || !shown.holds() {
+        return shown;
+    }
+    Shown::unclear(format!(
+        "{}, but nothing was seen to break, and no step is known to recover it",
+        shown.why
+    ))
+}
+
+/// A steady state says something of the service where a probe asked the service itself.
+fn service(r: &Record) -> Shown {
+    let steady = objectives(Capability::ServiceCheck, r).into_iter().map(|s| {
+        if !s.holds() || asked_as_a_client(r) { s } else { Shown::unclear(format!("{}, {ONLY_AWS}", s.why)) }
+    });
+    let checks = checks(Capability::ServiceCheck, r);
+    // a check that asked the service says more than a steady state that did not
+    let steady: Vec<Shown> = steady.filter(|s| checks.is_empty() || s.status != Status::NotTested).collect();
+    Shown::all([steady, checks].concat(), "the service was not asked")
+}
+
+/// Where every probe read AWS's account of its resources.
+const ONLY_AWS: &str = "but only AWS was asked, not the service";
+
+/// Whether a probe that decides over the recovery asked the service, as its clients do.
+fn asked_as_a_client(r: &Record) -> bool {
+    r.objectives
+        .criteria
+        .iter()
+        .any(|c| c.part == "steady-state" && c.role == "client" && asks_the_service(&c.probe))
+}
+
+/// Manual steps of the recovery. A simulated person shows nothing, and a person's word alone is unclear:
+/// something has to have seen that it was so.
 fn manual(r: &Record, plan: Option<&Plan>) -> Vec<Shown> {
     let of = plan.iter().flat_map(|p| &p.steps);
     of.filter(|s| s.stage == Stage::Recovery && s.manual.is_some())
         .map(|s| match step(r, &s.id).and_then(|v| v.confirmed.as_deref()) {
             Some(by) if by.starts_with("simulated") => Shown::absent(format!("`{}` was simulated", s.id)),
-            Some(_) => Shown::held(format!("`{}` confirmed", s.id)),
+            Some(_) if r.measures.outage || r.checks.iter().any(|c| c.status == Status::Satisfied) => {
+                Shown::held(format!("`{}` confirmed", s.id))
+            }
+            Some(_) => Shown::unclear(format!("`{}` confirmed, and nothing else saw it", s.id)),
             None => Shown::absent(format!("`{}` was not confirmed", s.id)),
         })
         .collect()
@@ -340,6 +399,9 @@ fn fault(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
     match (c, survives, r.measures.outage) {
         (Capability::Redundancy, false, _) => Shown::absent("the drill expects an outage"),
         (Capability::Redundancy, true, true) => Shown::failed("a client saw an outage"),
+        (Capability::Redundancy, true, false) if !asked_as_a_client(r) => {
+            Shown::unclear(format!("no outage was seen, {ONLY_AWS}"))
+        }
         (Capability::Redundancy, true, false) => {
             Shown::held(format!("no client outage, at a resolution of {} ms", r.measures.resolution_ms))
         }

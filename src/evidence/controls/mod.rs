@@ -63,6 +63,8 @@ fn not_set() -> String {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// Probes that ask the service itself, as its clients do.
+    clients: Vec<String>,
     fault: BTreeMap<String, Vec<Capability>>,
     recovery: BTreeMap<String, Vec<Capability>>,
     verify: BTreeMap<String, Vec<Capability>>,
@@ -222,6 +224,11 @@ fn of_action(action: &str, stage: crate::model::Stage) -> Option<&'static [Capab
 /// What a check with this probe shows.
 fn of_probe(probe: &str) -> Option<&'static [Capability]> {
     TABLE.verify.get(probe).map(Vec::as_slice)
+}
+
+/// Whether this probe asks the service itself; others ask AWS about it.
+fn asks_the_service(probe: &str) -> bool {
+    TABLE.clients.iter().any(|p| p == probe)
 }
 
 /// What an objective shows.

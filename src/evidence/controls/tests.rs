@@ -283,3 +283,101 @@ fn an_added_framework_comes_after_the_built_in_ones() {
     assert_eq!(all[..built_in.len()], built_in);
     assert_eq!(all.last().map(|(f, c)| (f.key.as_str(), c.id.as_str())), Some(("house", "H-1")));
 }
+
+/// A fault, a person's step and a recovery that passed, as recorded, but on AWS and with real people.
+fn exercised() -> (Record, Plan) {
+    let plan = include_str!("../../../tests/fixtures/bundles/passed/plan.json");
+    let plan = crate::plan::file::read(plan).expect("a plan");
+    let journal = include_bytes!("../../../tests/fixtures/bundles/passed/journal.jsonl");
+    let mut lines = crate::journal::reader::read(journal).expect("a journal").lines;
+    for line in &mut lines {
+        if let crate::journal::Event::Header { world, .. } = &mut line.event {
+            *world = World::Aws;
+        }
+    }
+    let mut r = crate::evidence::record(&crate::evidence::Material {
+        lines: &lines,
+        journal,
+        plan: Some(&plan),
+        sign_offs: &[],
+        annotations: &[],
+        checkpoints: 0,
+        frameworks: &[],
+        follow_up: &Default::default(),
+        reconciliation: None,
+        publication: None,
+        timestamp_authority: None,
+    });
+    for step in r.run.steps.iter_mut().filter(|s| s.confirmed.is_some()) {
+        step.confirmed = Some("somebody@a-terminal".to_owned());
+    }
+    (r, plan)
+}
+
+fn with_plan(r: &Record, plan: &Plan, name: &str) -> (ControlOutcome, String) {
+    let named = drill(name);
+    let found = assess(r, Some(&named), Some(plan), &[]);
+    let found = found.into_iter().find(|c| format!("{}/{}", c.framework, c.id) == name);
+    found.map(|c| (c.outcome, c.why)).unwrap_or_else(|| panic!("there is no control {name}"))
+}
+
+#[test]
+fn a_fault_and_its_recovery_support_what_they_exercise() {
+    let (r, plan) = exercised();
+    for name in ["soc2/A1.3", "nist-800-53/CP-4(3)", "nist-800-53/CP-4(4)", "nist-800-53/CP-4(5)"] {
+        let (outcome, why) = with_plan(&r, &plan, name);
+        assert_eq!(outcome, ControlOutcome::Supports, "{name}: {why}");
+    }
+}
+
+#[test]
+fn a_persons_word_alone_supports_nothing() {
+    let (mut r, mut plan) = exercised();
+    plan.steps.retain(|s| s.manual.is_some());
+    r.recoveries.clear();
+    r.measures.outage = false;
+    let checks = std::mem::take(&mut r.checks);
+    for name in ["soc2/A1.3", "iso27001/A.5.30", "nist-800-53/CP-10", "csf/RC.RP-02", "nist-800-53/CP-4(3)"] {
+        let (outcome, why) = with_plan(&r, &plan, name);
+        assert_eq!(outcome, ControlOutcome::NotTested, "{name}: {why}");
+    }
+    let (_, why) = with_plan(&r, &plan, "soc2/A1.3");
+    assert!(why.contains("`decide` confirmed, and nothing else saw it"), "{why}");
+    // a check that passed after it bears the person out; what people did is not automated for that
+    r.checks = checks;
+    assert_eq!(with_plan(&r, &plan, "soc2/A1.3").0, ControlOutcome::Supports);
+    let (outcome, why) = with_plan(&r, &plan, "nist-800-53/CP-4(3)");
+    assert_eq!(outcome, ControlOutcome::NotTested);
+    assert_eq!(why, "automated steps: redrill itself broke and recovered nothing");
+}
+
+#[test]
+fn time_that_passed_is_no_recovery_time() {
+    let mut r = restored();
+    r.recoveries[0].action = Some("command".to_owned());
+    r.measures.outage = false;
+    let (_, plan) = exercised();
+    let plan = Plan { steps: Vec::new(), ..plan };
+    let (outcome, why) = with_plan(&r, &plan, "soc2/A1.3");
+    assert_eq!(outcome, ControlOutcome::NotTested);
+    assert!(why.contains("nothing was seen to break, and no step is known to recover it"), "{why}");
+    // an outage that clients saw, and that ended, was a recovery, whoever brought it about
+    r.measures.outage = true;
+    assert_eq!(with_plan(&r, &plan, "soc2/A1.3").0, ControlOutcome::Supports);
+}
+
+#[test]
+fn what_aws_says_of_its_resources_is_not_what_clients_felt() {
+    let (mut r, mut plan) = exercised();
+    plan.drill.impact = crate::drill::Impact::NoneExpected;
+    r.measures.outage = false;
+    assert_eq!(with_plan(&r, &plan, "iso27001/A.8.14").0, ControlOutcome::Supports);
+    for c in &mut r.objectives.criteria {
+        c.probe = "ec2.instances".to_owned();
+        c.role = "client".to_owned();
+    }
+    let (outcome, why) = with_plan(&r, &plan, "iso27001/A.8.14");
+    assert_eq!(outcome, ControlOutcome::NotTested);
+    assert!(why.contains("but only AWS was asked, not the service"), "{why}");
+    assert_eq!(with_plan(&r, &plan, "nist-800-53/CP-4(4)").0, ControlOutcome::NotTested);
+}
