@@ -43,8 +43,9 @@ pub fn check(files: &Files, receipt: &[u8]) -> Findings {
         p.account
     ));
     found.unproven.push(format!(
-        "that the objects are there: ask S3, for example: aws s3api head-object --bucket {} --key {ENVELOPE_KEY}{ENVELOPE} \
+        "that the objects are there: ask S3, for example: aws s3api head-object --region {} --bucket {} --key {ENVELOPE_KEY}{ENVELOPE} \
          --version-id {} --checksum-mode ENABLED",
+        p.region,
         p.bucket,
         p.objects.iter().find(|o| o.name == ENVELOPE).and_then(|o| o.version.as_deref()).unwrap_or("null"),
         ENVELOPE_KEY = p.prefix,

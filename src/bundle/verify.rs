@@ -18,7 +18,7 @@ use crate::evidence::keys::PublicKey;
 use crate::evidence::review::{self, Annotation};
 use crate::evidence::statement::{self, Statement, TEST_RESULT, digest};
 use crate::evidence::{Material, Record, Settings, approval, merkle, record, trail};
-use crate::journal::reader;
+use crate::journal::{Verdict, reader};
 use crate::model::World;
 use crate::plan::{Plan, file};
 use crate::view::RunView;
@@ -324,7 +324,12 @@ fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Resu
         return Err("the signed result is not what the journal says".to_owned());
     }
     let result = statement.predicate["result"].as_str().unwrap_or_default();
-    Ok(((), format!("the signed result is {result}, as the journal says")))
+    let why = match (made.record.result.verdict, made.record.scope.world) {
+        (Some(Verdict::Passed), World::Aws) | (None, _) => String::new(),
+        (Some(Verdict::Passed), world) => format!(" (passed, but on {world})"),
+        (Some(verdict), _) => format!(" ({})", verdict.name()),
+    };
+    Ok(((), format!("the signed result is {result}{why}, as the journal says")))
 }
 
 fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings) {
@@ -352,6 +357,7 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
             key.fingerprint()
         ));
     }
+    unproven.push("that nothing was said later: the newest sign-offs and remarks can be left out".to_owned());
     unproven.push(
         "that the journal tells the truth: compare it with AWS's own record, by the request ids of its calls"
             .to_owned(),

@@ -25,9 +25,9 @@ in `checkpoint.pub`. A verifier of signed notes wants it in this form:
     };
     let openssl = match key.algorithm() {
         Algorithm::Ed25519 => {
-            "pkeyutl -verify -pubin -inkey signing.pub -rawin -in /tmp/pae -sigfile /tmp/sig"
+            "pkeyutl -verify -pubin -inkey signing.pub -rawin -in \"$CHECK/pae\" -sigfile \"$CHECK/sig\""
         }
-        Algorithm::P256 => "dgst -sha256 -verify signing.pub -signature /tmp/sig /tmp/pae",
+        Algorithm::P256 => "dgst -sha256 -verify signing.pub -signature \"$CHECK/sig\" \"$CHECK/pae\"",
     };
     let authority = record.integrity.timestamp_authority.as_deref();
     let timestamp = authority.map(|url| timestamp(&clean(url), openssl)).unwrap_or_default();
@@ -52,12 +52,14 @@ Run these commands inside this folder. None of them needs redrill.
 ## The signature, with openssl (3.0 or later)
 
 ```sh
+export CHECK=\"${{CHECK:-$(mktemp -d)}}\"
 python3 - <<'END'
-import base64, json
+import base64, json, os
 e = json.load(open('attestation.dsse.json'))
+assert json.load(open('attestation.sigstore.json'))['dsseEnvelope'] == e, 'two envelopes'
 body, kind = base64.b64decode(e['payload']), e['payloadType'].encode()
-open('/tmp/pae', 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(body), body))
-open('/tmp/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
+open(os.environ['CHECK'] + '/pae', 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(body), body))
+open(os.environ['CHECK'] + '/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
 END
 openssl {openssl}
 ```
@@ -126,10 +128,10 @@ fn timestamp(url: &str, openssl: &str) -> String {
 
 `timestamp.tsr` is the answer (RFC 3161) of the timestamp authority {url} to the signature. Get the
 certificate that it is issued under from the authority itself, and name its file (PEM) in `AUTHORITY`.
-This takes the signature from `/tmp/sig`, where the commands above put it.
+This takes the signature from the folder `$CHECK`, where the commands above put it.
 
 ```sh
-openssl ts -verify -in timestamp.tsr -data /tmp/sig -CAfile \"$AUTHORITY\"
+openssl ts -verify -in timestamp.tsr -data \"$CHECK/sig\" -CAfile \"$AUTHORITY\"
 openssl ts -reply -in timestamp.tsr -text | grep 'Time stamp'
 ```
 
@@ -138,11 +140,11 @@ signed statement, so that neither can be exchanged.
 
 ```sh
 python3 - <<'END'
-import base64, hashlib, json
+import base64, hashlib, json, os
 e = json.load(open('seal.dsse.json'))
 body, kind = base64.b64decode(e['payload']), e['payloadType'].encode()
-open('/tmp/pae', 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(body), body))
-open('/tmp/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
+open(os.environ['CHECK'] + '/pae', 'wb').write(b'DSSEv1 %d %s %d %s' % (len(kind), kind, len(body), body))
+open(os.environ['CHECK'] + '/sig', 'wb').write(base64.b64decode(e['signatures'][0]['sig']))
 named = {{s['name']: s['digest']['sha256'] for s in json.loads(body)['subject']}}
 assert set(named) == {{'attestation.dsse.json', 'timestamp.tsr'}}, named
 for name, want in named.items():

@@ -172,15 +172,16 @@ fn kept(payload: &[u8]) -> String {
     format!("signature-{}.dsse.json", &digest(payload)[..16])
 }
 
-/// Writes the files. The folder must be new, empty, or hold an older bundle of the same names only.
+/// Writes the files. The folder must be new, empty, or hold an older bundle (its envelope, and nothing of another name).
 pub fn write(folder: &Path, files: &Files) -> Result<(), CliError> {
     let failed = |e: io::Error| {
         CliError::usage(format!("the bundle cannot be written to {}", folder.display())).because(e)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let foreign = !folder.join(bundle::ENVELOPE).exists();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if !files.contains_key(&name) {
+        if foreign || !files.contains_key(&name) {
             return Err(CliError::usage(format!(
                 "{} holds {name}, which is no part of the bundle",
                 folder.display()
@@ -189,7 +190,9 @@ pub fn write(folder: &Path, files: &Files) -> Result<(), CliError> {
         }
     }
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    for (name, bytes) in files {
+    // the envelope first: it marks the folder as a bundle's, so that one half written can be written again
+    let first = files.get_key_value(bundle::ENVELOPE);
+    for (name, bytes) in first.into_iter().chain(files.iter().filter(|(n, _)| *n != bundle::ENVELOPE)) {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600).custom_flags(no_follow);
         let mut file = options.open(folder.join(name)).map_err(failed)?;

@@ -115,7 +115,7 @@ pub fn make(path: &Path, algorithm: Algorithm, passphrase: Option<&str>) -> Resu
     let failed = |e: io::Error| {
         let error = CliError::usage(format!("the key {} cannot be written", path.display()));
         if e.kind() == io::ErrorKind::AlreadyExists {
-            error.because(e).hint("a key is never overwritten; move it away first, and keep it")
+            error.because(e).hint("a key is never overwritten: if another redrill made it just now, run this again; else move it away and keep it")
         } else {
             error.because(e)
         }

@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::{CliError, Global, Output, out};
 use crate::bundle::verify::{Findings, Trust, verify};
-use crate::bundle::{Files, published};
+use crate::bundle::{self, Files, published};
 use crate::evidence::keys::PublicKey;
 use crate::report::clean;
 
@@ -50,7 +50,7 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
     };
     let timestamp_roots = args.timestamp_ca.as_deref().map(certificates).transpose()?;
     let trust = Trust { key, fingerprint: args.fingerprint.clone(), timestamp_roots };
-    let receipt = match &args.receipt {
+    let copy = match &args.receipt {
         None => None,
         Some(path) => Some(fs::read(path).map_err(|e| {
             CliError::usage(format!("the receipt {} cannot be read", path.display())).because(e)
@@ -58,16 +58,20 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
     };
     if args.path.is_file() {
         return Err(CliError::usage(format!("{} is a file; a bundle is a folder", args.path.display()))
-            .hint(format!(
-                "a receipt is checked against its bundle: redrill verify DIR --receipt {}",
-                args.path.display()
-            )));
+            .hint(if folder_of(&args.path).join(bundle::ENVELOPE).exists() {
+                format!("redrill verify {}", folder_of(&args.path).display())
+            } else {
+                format!(
+                    "a receipt is checked against its bundle: redrill verify DIR --receipt {}",
+                    args.path.display()
+                )
+            }));
     }
     let found = match read(&args.path)? {
         Ok(files) => {
             let mut found = verify(&files, &trust);
-            if let Some(receipt) = receipt {
-                found.add(published::check(&files, &receipt));
+            if let Some(copy) = copy {
+                found.add(published::check(&files, &copy));
             }
             found
         }
@@ -80,6 +84,11 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
         Output::Text => show(&found),
     }
     Ok(u8::from(!found.all_hold()))
+}
+
+/// The folder that a file lies in.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The certificates of a PEM file.

@@ -96,7 +96,12 @@ fn rto(run: &RunView, measures: &Measures) -> ObjectiveResult {
             (Some(ms), _) => in_words(ms),
             (None, Some(Verdict::NotRecovered)) => {
                 let give_up = run.header.as_ref().map_or(0, |h| h.give_up_ms);
-                format!("not recovered within {}", in_words(give_up))
+                let t0 = run.measured.as_ref().and_then(|m| m.marks.get("t0"));
+                let waited = t0.zip(run.finished_at).map(|(t0, end)| (end - *t0).num_milliseconds());
+                match waited.filter(|waited| *waited < give_up) {
+                    Some(waited) => format!("not recovered; the run ended after {}", in_words(waited)),
+                    None => format!("not recovered within {}", in_words(give_up)),
+                }
             }
             (None, _) => "not measured".to_owned(),
         },

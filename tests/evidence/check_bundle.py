@@ -225,7 +225,7 @@ class Bundles(unittest.TestCase):
                 self.assertEqual(len(blocks), 5 if stamped else 3)
 
                 def run(block, authority=folder):
-                    environ = os.environ | {"AUTHORITY": os.path.abspath(f"{authority}.root.pem")}
+                    environ = os.environ | {"AUTHORITY": os.path.abspath(f"{authority}.root.pem"), "CHECK": place}
                     command = ["sh", "-e", "-c", block]
                     return subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True)
 

@@ -321,7 +321,7 @@ fn steps(c: Capability, r: &Record) -> Vec<Shown> {
 fn automated(r: &Record, plan: Option<&Plan>) -> Shown {
     let fault = Some(fault(Capability::SelfChallenge, r, plan)).filter(|s| s.tried);
     let of = fault.into_iter().chain(steps(Capability::Recovery, r)).collect();
-    Shown::all(of, "redrill itself broke and recovered nothing")
+    Shown::all(of, "no automated step broke or recovered anything")
 }
 
 /// A recovery time counts where something was recovered: without a fault, an outage or a step that is

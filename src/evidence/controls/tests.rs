@@ -348,7 +348,7 @@ fn a_persons_word_alone_supports_nothing() {
     assert_eq!(with_plan(&r, &plan, "soc2/A1.3").0, ControlOutcome::Supports);
     let (outcome, why) = with_plan(&r, &plan, "nist-800-53/CP-4(3)");
     assert_eq!(outcome, ControlOutcome::NotTested);
-    assert_eq!(why, "automated steps: redrill itself broke and recovered nothing");
+    assert_eq!(why, "automated steps: no automated step broke or recovered anything");
 }
 
 #[test]

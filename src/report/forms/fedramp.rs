@@ -67,7 +67,9 @@ fn activities(r: &Record) -> String {
     let on = |target: Option<&String>| target.map(|t| format!(" on {t}")).unwrap_or_default();
     let mut out = Vec::new();
     for f in &r.safety.faults {
-        out.push(format!("{}{}: expected to be put back; {}", f.step, on(f.target.as_ref()), f.ending));
+        let expected =
+            if f.reversibility == "irreversible" { "to be lost for good" } else { "to be put back" };
+        out.push(format!("{}{}: expected {expected}; {}", f.step, on(f.target.as_ref()), f.ending));
     }
     for c in &r.recoveries {
         let ended = if c.ready_at.is_some() { "ready" } else { "not ready" };

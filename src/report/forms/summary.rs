@@ -30,7 +30,10 @@ pub(super) fn fill(r: &Record) -> String {
         ["Recovery time".to_owned(), rows::recovery_time(r)],
         ["Data loss".to_owned(), loss],
         ["Clients saw an outage".to_owned(), outage.to_owned()],
-        ["Time to decide".to_owned(), r.measures.decide_ms.map_or_else(|| GAP.to_owned(), in_words)],
+        [
+            "Until the first recovery step".to_owned(),
+            r.measures.decide_ms.map_or_else(|| GAP.to_owned(), in_words),
+        ],
         ["Left behind".to_owned(), left],
         [
             "Findings".to_owned(),

@@ -85,7 +85,15 @@ fn reasons(r: &Record) -> Vec<String> {
     };
     let more = failures.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("and {more} more, see the steps"));
-    r.result.reasons.iter().chain(failures.iter().take(SHOWN)).chain(&more).map(|t| clean(t)).collect()
+    // what was asked for and not measured is no part of a pass
+    let open = r.result.objectives.iter().filter(|o| {
+        r.result.verdict == Some(Verdict::Passed)
+            && o.status == Status::NotTested
+            && matches!(o.key.as_str(), "rpo" | "detect")
+    });
+    let open = open.map(|o| format!("not tested: {}, asked for: {}", o.name.to_lowercase(), o.expected));
+    let told = r.result.reasons.iter().chain(failures.iter().take(SHOWN)).chain(&more).cloned();
+    told.chain(open).map(|t| clean(&t)).collect()
 }
 
 /// What was left behind, in a few words.

@@ -65,7 +65,7 @@ fn a_bundle_verifies_and_is_the_same_each_time() {
     for part in [
         "are an unbroken chain that begins with this plan",
         "3 checkpoints, signed by key SHA256:",
-        "the signed result is FAILED, as the journal says",
+        "the signed result is FAILED (objective-missed), as the journal says",
         "accepted by the service owner, key SHA256:",
         "Proven: nothing in this bundle was changed since it was signed.",
         "comes with the bundle. Get the fingerprint from the signer, not from here",
@@ -238,6 +238,12 @@ fn a_bundle_needs_a_finished_run_its_plan_and_a_folder_of_its_own() {
     place.write("full/notes.txt", "mine");
     let ran = place.run(&["report", run, "--out", "full"]).exits(2);
     assert!(ran.stderr.contains("full holds notes.txt, which is no part of the bundle"), "{}", ran.stderr);
+    // a report of somebody else's is not written over, though a bundle has a file of that name
+    fs::create_dir(place.path().join("theirs")).expect("made");
+    place.write("theirs/report.md", "theirs");
+    let ran = place.run(&["report", run, "--out", "theirs"]).exits(2);
+    assert!(ran.stderr.contains("theirs holds report.md, which is no part of the bundle"), "{}", ran.stderr);
+    assert_eq!(fs::read(place.path().join("theirs/report.md")).expect("there"), b"theirs");
     let folder = place.state().join("runs").join(run);
     fs::rename(folder.join("plan.json"), folder.join("gone")).expect("moved");
     let ran = place.run(&["report", run, "--out", "b"]).exits(2);
