@@ -23,9 +23,10 @@ for _name in [n for n in os.environ if n.startswith("AWS_")]:
 os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "emulator"
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
+from emulator.faults import Rules, Unseen  # noqa: E402
 from emulator.pace import PACES, Pace  # noqa: E402
 from emulator.policy import Policy  # noqa: E402
-from emulator.wire import Log, Rules, Wire  # noqa: E402
+from emulator.wire import Log, Wire  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -38,7 +39,7 @@ class Emulator:
         self.plain = options.plain
         self.pace = Pace("none" if options.plain else options.pace, options.delays)
         self.estate = json.loads(Path(options.seed or HERE / "estate.json").read_text(encoding="utf-8"))
-        self.rules, self.log = Rules(), Log(options.log)
+        self.rules, self.unseen, self.log = Rules(), Unseen(), Log(options.log)
         self.policy = Policy(self.estate)
         self.endpoint = self.health = None
         self.seeded = False
@@ -65,6 +66,7 @@ class Emulator:
             found = seed.seed(self.estate, self.pace)
             self.log.clear()
             self.rules.clear()
+            self.unseen.clear()
             self.policy.put(None)
             self.seeded = True
             return found
@@ -107,6 +109,10 @@ def serve(host, port, app):
 
         def log(self, *_args, **_kwargs):
             """Nothing."""
+
+        def date_time_string(self, timestamp=None):
+            """The `Date` of an answer: ours, or that of a service whose clock is off."""
+            return getattr(self, "environ", {}).get("redrill.date") or super().date_time_string(timestamp)
 
     server = make_server(host, port, app, threaded=True, request_handler=Handler)
     server.daemon_threads = True

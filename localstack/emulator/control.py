@@ -32,6 +32,7 @@ def answer(emulator, method, path, query, body):
             emulator.rules.add(json.loads(body))
         elif method == "DELETE":
             emulator.rules.clear()
+            emulator.unseen.clear()
         return 200, emulator.rules.rules
     if path == "/_redrill/calls":
         if method == "DELETE":

@@ -3,7 +3,7 @@
 import json
 import re
 from urllib.parse import parse_qsl, unquote
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from .cbor import encode
 
@@ -93,6 +93,12 @@ MESSAGES = {
     "deny": "You are not authorized to perform this operation.",
     "expired": "The security token included in the request is expired",
 }
+
+
+def tag(text, name):
+    """What stands between the first <name> and its end, in some XML."""
+    found = re.search(rf"<{name}>(.*?)</{name}>".encode(), text, re.S)
+    return unescape(found.group(1).decode()) if found else ""
 
 
 def error(call, code, message, status, request_id):

@@ -11,10 +11,9 @@ import uuid
 from datetime import datetime, timezone
 from http import HTTPStatus
 
-from . import cbor, protocol
+from . import cbor, faults, protocol
 from .policy import REFUSED
 
-FAULTS = ("throttle", "error500", "error503", "reset", "lose_answer", "latency", "deny", "expired")
 REQUEST_ID = re.compile(rb"<(RequestId|requestId|RequestID)>[^<]*</")
 ERROR_CODE = re.compile(rb"<Code>([^<]*)</Code>")
 ID_HEADERS = ("x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "x-amzn-request-id")
@@ -22,56 +21,6 @@ ID_HEADERS = ("x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "x-amzn-requ
 
 class Dropped(ConnectionResetError):
     """The connection is broken on purpose; the server takes it for a client that left."""
-
-
-class Rules:
-    """The fault rules in force. Safe to use from several threads."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.rules = []
-
-    def add(self, rules):
-        """Checks and appends rules; raises ValueError with what is wrong."""
-        checked = []
-        for rule in rules if isinstance(rules, list) else [rules]:
-            if not isinstance(rule, dict) or rule.get("fault") not in FAULTS:
-                raise ValueError(f"`fault` must be one of {', '.join(FAULTS)}")
-            unknown = set(rule) - {"service", "action", "fault", "times", "skip", "seconds"}
-            if unknown:
-                raise ValueError(f"unknown field `{sorted(unknown)[0]}`")
-            checked.append({
-                "service": rule.get("service", "*"), "action": rule.get("action", "*"), "fault": rule["fault"],
-                "times": rule.get("times", 1), "skip": int(rule.get("skip") or 0),
-                "seconds": float(rule.get("seconds") or 0), "hits": 0,
-            })
-        with self.lock:
-            self.rules += checked
-
-    def clear(self):
-        """Forgets all rules."""
-        with self.lock:
-            self.rules = []
-
-    def take(self, call):
-        """Seconds to wait, and the fault that strikes this call, if any."""
-        wait = 0.0
-        with self.lock:
-            for rule in self.rules:
-                if rule["service"] not in ("*", call.service) or rule["action"] not in ("*", call.action):
-                    continue
-                if rule["times"] is not None and rule["times"] <= 0:
-                    continue
-                if rule["skip"] > 0:
-                    rule["skip"] -= 1
-                    continue
-                if rule["times"] is not None:
-                    rule["times"] -= 1
-                rule["hits"] += 1
-                if rule["fault"] != "latency":
-                    return wait, rule["fault"]
-                wait += rule["seconds"]
-        return wait, None
 
 
 class Log:
@@ -175,27 +124,41 @@ class Wire:
             "access_key": call.key_id, "user_agent": call.user_agent, "status": None, "error": None, "fault": None,
         }
         began = time.monotonic()
-        wait, fault = self.emulator.rules.take(call)
+        wait, rule = self.emulator.rules.take(call)
         if wait:
             time.sleep(wait)
+        fault = rule["fault"] if rule else None
         entry["fault"] = fault or ("latency" if wait else None)
+        refused = None
         try:
             if fault == "reset":
                 drop(environ)
-            if fault and fault != "lose_answer":
+            if fault == "skewed":
+                environ["redrill.date"], refused = faults.skewed(call, environ, rule["seconds"])
+                entry["fault"] = "skewed" if refused else None
+            if fault in protocol.CODES:
                 status, headers, answer, entry["error"] = protocol.fault_error(call, fault, request_id)
+            elif refused:
+                status, headers, answer = protocol.error(call, *refused, request_id)
+                entry["error"] = refused[0]
+            elif fault == "partial":
+                status, headers, answer = faults.partial(self, environ, body, call, request_id)
             else:
                 status, headers, answer = self.real(environ, body, call, request_id)
                 if status >= 400:
                     code = ERROR_CODE.search(answer)
                     entry["error"] = code.group(1).decode() if code else call.__dict__.get("error")
+                elif fault in ("unseen", "untagged"):
+                    self.emulator.unseen.add(fault, rule["reads"], answer)
             entry["status"] = status
-            if fault == "lose_answer":
+            if fault == "lose_answer" or rule and rule["lost"]:
                 drop(environ)
         finally:
             entry["ms"] = round((time.monotonic() - began) * 1000)
             self.emulator.log.add(entry)
-        headers = [(k, v) for k, v in headers if k.lower() not in ID_HEADERS]
+        if fault == "slow_answer":
+            time.sleep(rule["seconds"])
+        headers = [(k, v) for k, v in headers if k.lower() not in (*ID_HEADERS, "date")]
         headers += [("x-amzn-RequestId", request_id), ("x-amz-request-id", request_id)]
         if b"<" in answer[:200] and (call.service != "s3" or status >= 400):
             answer = REQUEST_ID.sub(rb"<\1>" + request_id.encode() + b"</", answer)
@@ -213,7 +176,8 @@ class Wire:
         try:
             with self.emulator.lock:
                 self.emulator.settle()
-                status, headers, answer = run(self.moto, environ)
+                with self.emulator.unseen.during(call, self.emulator.estate):
+                    status, headers, answer = run(self.moto, environ)
         except NotImplementedError as error:
             return protocol.error(call, "NotImplemented", str(error), 501, request_id)
         except Exception as error:

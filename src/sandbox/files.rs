@@ -24,6 +24,7 @@ carried!(
     "emulator/control.py",
     "emulator/custody.py",
     "emulator/ec2.py",
+    "emulator/faults.py",
     "emulator/health.py",
     "emulator/others.py",
     "emulator/pace.py",
