@@ -1,7 +1,8 @@
 //! From the SDK's failures to [`CloudError`]: what went wrong, and whether it may have had an effect.
 //!
 //! For: [`failed_read`] and [`failed_change`], to be used in `map_err`. Not for: retries. Invariant:
-//! a failure is `EffectCertainty::None` only where AWS surely refused the call or never got it. Pure.
+//! a failure is `EffectCertainty::None` only where AWS surely refused the call or never got it. Pure, but
+//! for one look at the clock where AWS says that it is off.
 
 use std::error::Error as StdError;
 
@@ -11,7 +12,9 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId as _;
 
-use crate::cloud::{CloudError, EffectCertainty, ErrorKind};
+use crate::cloud::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
+use crate::model::Clock;
+use crate::model::time::SystemClock;
 
 /// Turns the failure of a read into a [`CloudError`]; a read never has an effect.
 pub(super) fn failed_read<E>(operation: &str) -> impl FnOnce(SdkError<E, HttpResponse>) -> CloudError + '_
@@ -41,12 +44,19 @@ where
             let meta = service.err().meta();
             let status = service.raw().status().as_u16();
             let (mut kind, effect) = classify(operation, meta.code(), Some(status), many);
-            let message = match meta.message() {
+            let mut message = match meta.message() {
                 Some(message) if !message.is_empty() => message.to_owned(),
                 _ => format!("HTTP {status}"),
             };
-            if kind == ErrorKind::Expired && is_clock_skew(&message) {
+            let ahead = ahead_ms(service.raw().headers().get("date"), &SystemClock);
+            if kind == ErrorKind::Expired && is_clock_skew(meta.code(), &message, ahead) {
                 kind = ErrorKind::ClockSkew;
+            }
+            if kind == ErrorKind::ClockSkew {
+                message = match ahead {
+                    Some(ahead) => format!("{}; AWS says: {message}", clock_is_off(ahead)),
+                    None => format!("this machine's clock is off; AWS says: {message}"),
+                };
             }
             CloudError {
                 operation: operation.to_owned(),
@@ -254,9 +264,24 @@ fn kind_of_status(code: Option<&str>, status: Option<u16>) -> ErrorKind {
     }
 }
 
-/// Query services report a skewed clock as a bad signature; only the message tells.
-fn is_clock_skew(message: &str) -> bool {
-    message.contains("Signature expired") || message.contains("Signature not yet current")
+/// Query services report a skewed clock as a bad signature, which only the message tells, and EC2 as
+/// credentials that are not valid, which only the answer's `Date` tells from those that are not.
+fn is_clock_skew(code: Option<&str>, message: &str, ahead: Option<i64>) -> bool {
+    message.contains("Signature expired")
+        || message.contains("Signature not yet current")
+        || (ahead.is_some_and(|ms| ms.abs() >= CLOCK_LIMIT_MS)
+            && matches!(
+                code,
+                Some(
+                    "RequestExpired" | "AuthFailure" | "SignatureDoesNotMatch" | "InvalidSignatureException"
+                )
+            ))
+}
+
+/// How far this machine's clock is ahead of the one that wrote this `Date` (milliseconds).
+fn ahead_ms(date: Option<&str>, clock: &dyn Clock) -> Option<i64> {
+    let date = chrono::DateTime::parse_from_rfc2822(date?).ok()?;
+    Some((clock.now() - date.to_utc()).num_milliseconds())
 }
 
 /// Failures to get credentials: nothing was sent.
@@ -318,6 +343,20 @@ mod tests {
     use aws_smithy_types::error::ErrorMetadata;
 
     use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_told_from_wrong_keys_by_the_date_of_the_answer() {
+        let off = Some(CLOCK_LIMIT_MS);
+        assert!(is_clock_skew(Some("AuthFailure"), "not able to validate", off));
+        assert!(is_clock_skew(Some("RequestExpired"), "Request has expired.", Some(-CLOCK_LIMIT_MS)));
+        assert!(is_clock_skew(Some("SignatureDoesNotMatch"), "Signature not yet current: x", None));
+        for (code, ahead) in [("AuthFailure", Some(1_000)), ("RequestExpired", None), ("ExpiredToken", off)] {
+            assert!(!is_clock_skew(Some(code), "m", ahead), "{code}");
+        }
+        assert!(ahead_ms(Some("Fri, 20 Nov 2026 10:00:00 GMT"), &SystemClock).is_some());
+        assert_eq!(ahead_ms(Some("yesterday"), &SystemClock), None);
+        assert_eq!(clock_is_off(-301_000), "this machine's clock is 301 s behind AWS's");
+    }
 
     #[test]
     fn codes_have_kinds_and_effects() {

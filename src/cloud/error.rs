@@ -55,6 +55,15 @@ impl ErrorKind {
     }
 }
 
+/// AWS takes a signature of up to five minutes before or after its own time (S3: fifteen), in milliseconds.
+pub const CLOCK_LIMIT_MS: i64 = 5 * 60_000;
+
+/// How far off this machine's clock is, in words; `ahead_ms` counts from AWS's.
+pub fn clock_is_off(ahead_ms: i64) -> String {
+    let way = if ahead_ms < 0 { "behind" } else { "ahead of" };
+    format!("this machine's clock is {} s {way} AWS's", ahead_ms.abs() / 1000)
+}
+
 /// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub struct CloudError {

@@ -17,7 +17,7 @@ mod mutation;
 mod reads;
 mod types;
 
-pub use error::{CloudError, EffectCertainty, ErrorKind};
+pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };

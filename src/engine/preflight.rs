@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::driver::{EngineError, Shared};
 use super::{kill_switch, lockout};
 use crate::catalog::{self, Finding, Severity};
-use crate::cloud::CloudError;
+use crate::cloud::{CLOCK_LIMIT_MS, CloudError, clock_is_off};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Mode, StopCause};
 use crate::model::{Dur, Health, Stage, StepId};
@@ -60,7 +60,9 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     let identity = shared.cloud.reads.sts.identity().await?;
     if let Some(date) = identity.server_date {
         // the header has whole seconds: half a second either way is noise
-        events.push(Event::Skew { ms: (before - date).num_milliseconds() });
+        let ms = (before - date).num_milliseconds();
+        events.push(Event::Skew { ms });
+        findings.extend(clock_finding(ms));
     }
     findings.extend(identity_findings(shared, &identity.account));
     let now = shared.clock.now();
@@ -127,6 +129,15 @@ fn hours(shared: &Shared, longest: Dur) -> Vec<Finding> {
     let now = shared.clock.now();
     let rules = shared.plan.rules().into_iter();
     rules.flat_map(|r| limits::hours(r, now, longest, Severity::Refusal)).collect()
+}
+
+/// The SDK signs by AWS's clock once it knows it, so calls would go through; but every time in the
+/// evidence would be wrong, and a window would open at the wrong hour.
+fn clock_finding(ahead_ms: i64) -> Option<Finding> {
+    (ahead_ms.abs() >= CLOCK_LIMIT_MS).then(|| {
+        Finding::new(Severity::Refusal, "clock", clock_is_off(ahead_ms))
+            .hint("set the clock (NTP, chrony), then run again: every time in the evidence comes from it")
+    })
 }
 
 fn identity_findings(shared: &Shared, account: &str) -> Option<Finding> {

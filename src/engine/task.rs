@@ -558,6 +558,9 @@ fn plainly(mut e: ActionError, shared: &Shared) -> ActionError {
         e.message = format!("the AWS credentials are expired or not valid; log in again: {}", e.message);
         e.hint = Some(login_first(&shared.run));
     }
+    if e.kind == Some(ErrorKind::ClockSkew) {
+        e.hint = Some(format!("set this machine's clock, then finish with: redrill rollback {}", shared.run));
+    }
     e
 }
 
