@@ -18,8 +18,8 @@ use super::pace::Pacer;
 use super::recorder::Recorder;
 use super::recovery::measure;
 use super::state::{CellState, RunState};
-use super::{hold, kill_switch, preflight, probing, requests, setup, task, verdict};
-use crate::cloud::{Cloud, CloudError};
+use super::{hold, kill_switch, preflight, probing, reading, requests, setup, task, verdict};
+use crate::cloud::{Cloud, CloudError, Reads};
 use crate::drill::refs::{self, Reference};
 use crate::journal::event::Approved;
 use crate::journal::writer::{Journal, JournalError};
@@ -132,8 +132,10 @@ pub struct Shared {
     pub plan: Arc<Plan>,
     /// The run.
     pub run: RunId,
-    /// The world.
+    /// The world, as steps ask it.
     pub cloud: Cloud,
+    /// The same, as probes do: without waiting for a turn.
+    pub probed: Reads,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where events go.
@@ -219,11 +221,14 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     if let Some(ended) = nothing_to_do(&recorder, setup.mode).await {
         return Ok(ended);
     }
+    let pacer = Arc::new(Pacer::new(Arc::clone(&setup.clock)));
+    let (asked, probed) = reading::lanes(&setup.cloud.reads, &pacer, &recorder);
     let shared = Arc::new(Shared {
         plan: setup.plan,
         run: setup.run,
-        cloud: setup.cloud,
-        pacer: Arc::new(Pacer::new(Arc::clone(&setup.clock))),
+        cloud: Cloud { reads: asked, ..setup.cloud },
+        probed,
+        pacer,
         clock: setup.clock,
         recorder,
         people: setup.people,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use super::pace::Pacer;
+use super::pace::{Lane, Pacer};
 use super::recorder::Recorder;
 use super::sabotage::{self, Sabotage};
 use super::state::RunState;
@@ -128,7 +128,7 @@ impl StepGate {
 }
 
 /// A failed call as the journal keeps it.
-fn call_error(e: &CloudError) -> CallError {
+pub(super) fn call_error(e: &CloudError) -> CallError {
     let kind =
         serde_json::to_value(e.kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     CallError { kind, code: e.code.clone(), message: e.message.clone(), effect: e.effect }
@@ -140,13 +140,13 @@ impl Gate for StepGate {
         let mut attempt = 1;
         loop {
             // before it is on record: what waits for its turn is not sent
-            self.pacer.turn(mutation.operation()).await;
+            self.pacer.turn(Lane::Changes, mutation.operation()).await;
             self.in_flight.fetch_add(1, Ordering::SeqCst);
             let result = self.attempt(&mutation, attempt).await;
             self.in_flight.fetch_sub(1, Ordering::SeqCst);
             self.idle.notify_waiters();
             let throttled = matches!(&result, Err(e) if e.kind == ErrorKind::Throttled);
-            self.pacer.answered(mutation.operation(), throttled);
+            self.pacer.answered(Lane::Changes, mutation.operation(), throttled);
             match result {
                 Err(e)
                     if e.kind == ErrorKind::Throttled

@@ -27,7 +27,7 @@ const READS: u32 = 3;
 /// One of its places cannot be read, and none of the others is set.
 async fn set(shared: &Shared) -> CloudResult<Option<String>> {
     let switch = &shared.plan.house.kill_switch;
-    let (reads, mut failed) = (&shared.cloud.reads, None);
+    let (reads, mut failed) = (&shared.probed, None);
     let mut answers: Vec<(String, CloudResult<bool>)> = Vec::new();
     if let Some(file) = &switch.file {
         answers.push((format!("file {file}"), shared.cloud.local.exists(file).await));

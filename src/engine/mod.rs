@@ -3,7 +3,7 @@
 //! Pure: [`state`] (a fold of the journal), [`decide`] (what comes next), [`steady_state`],
 //! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`]. They read no clock and send nothing.
 //! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
-//! is the only way to change something; [`recorder`] the only way to record; [`requests`] is where people
+//! is the only way to change something, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
 //! are heard. Start with [`decide`].
 
 pub mod decide;
@@ -16,6 +16,7 @@ mod lockout;
 mod pace;
 mod preflight;
 mod probing;
+mod reading;
 pub mod recorder;
 pub mod recovery;
 mod redaction;

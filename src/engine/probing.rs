@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::driver::Shared;
 use super::rollup::Observation;
 use super::{setup, stop};
-use crate::catalog::{self, DynProbe, Reading};
+use crate::catalog::{self, DynProbe, ReadCx, Reading};
 use crate::model::{Dur, Health, Stamp, StepId};
 
 /// A probe as the engine runs it.
@@ -40,7 +40,8 @@ impl Running {
         let sent = shared.clock.stamp();
         let step = StepId::new(self.name.clone());
         let t0 = shared.t0().await;
-        let cx = shared.read_cx(&step, t0);
+        // a probe takes no turn: what it measures must not wait for what steps ask
+        let cx = ReadCx { reads: &shared.probed, ..shared.read_cx(&step, t0) };
         let reading = match tokio::time::timeout(self.timeout, self.probe.observe(cx, &self.params)).await {
             Ok(reading) => reading,
             Err(_) => self.probe.timed_out(self.timeout),

@@ -342,7 +342,10 @@ impl RunState {
                     }
                 }
             }
-            Event::StepProgress { .. } | Event::Marked { .. } | Event::RequestUnused { .. } => {}
+            Event::ReadRetried { .. }
+            | Event::StepProgress { .. }
+            | Event::Marked { .. }
+            | Event::RequestUnused { .. } => {}
             Event::Steady { .. } => self.held = true,
             Event::Waiting { step, .. } => {
                 self.begin_without_call(step, now, line.stamp);

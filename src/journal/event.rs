@@ -301,6 +301,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<crate::model::CallError>,
     },
+    /// A read that AWS throttled, and that is sent again.
+    ReadRetried { operation: String, attempt: u32, error: crate::model::CallError },
     /// AWS accepted it for this target.
     StepApplied {
         step: StepId,

@@ -184,6 +184,16 @@ mod tests {
                 effect: EffectCertainty::Partial,
                 hint: None,
             },
+            Event::ReadRetried {
+                operation: "ec2:DescribeInstances".into(),
+                attempt: 1,
+                error: crate::model::CallError {
+                    kind: "throttled".into(),
+                    code: Some("RequestLimitExceeded".into()),
+                    message: "m".into(),
+                    effect: EffectCertainty::None,
+                },
+            },
             Event::StepProgress { step: step.clone(), target: None, note: "creating".into() },
             Event::StepReady {
                 step: step.clone(),

@@ -38,6 +38,10 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             let operation = sent.map_or("call", |c| c.operation.as_str());
             format!("{operation} failed: {}", error.code.as_deref().unwrap_or(&error.kind))
         }
+        Event::ReadRetried { operation, attempt, error } => {
+            let why = error.code.as_deref().unwrap_or(&error.kind);
+            format!("{operation} failed: {why}; sent again (attempt {})", attempt + 1)
+        }
         Event::StepApplied { step, target, .. } => format!("{step} accepted{}", on(target.as_ref())),
         Event::StepReady { step, target, .. } => format!("{step} ready{}", on(target.as_ref())),
         Event::StepFailed { step, target, error, .. } => {

@@ -1,0 +1,214 @@
+//! Reading at a pace: how a run asks AWS, by steps and by probes.
+//!
+//! AWS counts reads, too. What steps read (above all, polling) waits for its turn once AWS has
+//! throttled ([`Pacer`]), is asked again where it was throttled, and each repetition is on record. What
+//! probes read never waits: probes measure, and all that they share with polling is that a probe which
+//! is throttled slows the polling down. A probe that is throttled all the same answers "unknown".
+//!
+//! One wrapper a trait, and no logic in any of them but [`Lane::read`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::gate::call_error;
+use super::pace::{Lane as Pace, Pacer};
+use super::recorder::Recorder;
+use crate::cloud::*;
+use crate::journal::Event;
+use crate::model::Tags;
+
+/// How often a throttled read is sent; with the longest gaps about half a minute, after which polling
+/// says that it cannot look, and looks again.
+const ATTEMPTS: u32 = 8;
+
+/// How reads are sent.
+#[derive(Clone)]
+struct Lane {
+    pacer: Arc<Pacer>,
+    /// Where repetitions are recorded; without one, reads go out at once and once.
+    patient: Option<Arc<Recorder>>,
+}
+
+impl Lane {
+    async fn read<T, F>(&self, operation: &'static str, ask: impl Fn() -> F) -> CloudResult<T>
+    where
+        F: Future<Output = CloudResult<T>>,
+    {
+        let mut attempt = 1;
+        loop {
+            if self.patient.is_some() {
+                self.pacer.turn(Pace::Reads, operation).await;
+            }
+            let answer = ask().await;
+            let throttled = matches!(&answer, Err(e) if e.kind == ErrorKind::Throttled);
+            self.pacer.answered(Pace::Reads, operation, throttled);
+            match (&answer, &self.patient) {
+                (Err(e), Some(recorder)) if throttled && attempt < ATTEMPTS => {
+                    let (operation, error) = (operation.to_owned(), call_error(e));
+                    // a broken journal stops the run elsewhere; a read changes nothing
+                    let _broken = recorder.note(vec![Event::ReadRetried { operation, attempt, error }]).await;
+                    attempt += 1;
+                }
+                _ => return answer,
+            }
+        }
+    }
+}
+
+struct Paced<T: ?Sized> {
+    inner: Arc<T>,
+    lane: Lane,
+}
+
+/// The same reads as steps ask them, and as probes do.
+pub(super) fn lanes(reads: &Reads, pacer: &Arc<Pacer>, recorder: &Arc<Recorder>) -> (Reads, Reads) {
+    let steps = Lane { pacer: Arc::clone(pacer), patient: Some(Arc::clone(recorder)) };
+    let probes = Lane { pacer: Arc::clone(pacer), patient: None };
+    (through(reads, &steps), through(reads, &probes))
+}
+
+fn through(reads: &Reads, lane: &Lane) -> Reads {
+    macro_rules! paced {
+        ($($service:ident),*) => {
+            Reads {
+                $($service: Arc::new(Paced { inner: Arc::clone(&reads.$service), lane: lane.clone() }),)*
+                trail: Arc::clone(&reads.trail),
+                net: Arc::clone(&reads.net),
+            }
+        };
+    }
+    paced!(sts, ec2, autoscaling, elb, rds, s3, cloudfront, cloudwatch, secrets, ssm)
+}
+
+#[async_trait]
+impl Sts for Paced<dyn Sts> {
+    async fn identity(&self) -> CloudResult<Identity> {
+        self.lane.read("sts:GetCallerIdentity", || self.inner.identity()).await
+    }
+}
+
+#[async_trait]
+impl Ec2 for Paced<dyn Ec2> {
+    async fn instances(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Instance>> {
+        self.lane.read("ec2:DescribeInstances", || self.inner.instances(filter, page.clone())).await
+    }
+    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
+        self.lane.read("ec2:DescribeInstanceAttribute", || self.inner.instance_detail(id)).await
+    }
+    async fn volumes(&self, ids: &[String], page: Option<String>) -> CloudResult<Page<Volume>> {
+        self.lane.read("ec2:DescribeVolumes", || self.inner.volumes(ids, page.clone())).await
+    }
+    async fn addresses(&self, instances: &[String]) -> CloudResult<Vec<Address>> {
+        self.lane.read("ec2:DescribeAddresses", || self.inner.addresses(instances)).await
+    }
+    async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>> {
+        self.lane.read("ec2:DescribeSubnets", || self.inner.subnets(filter, page.clone())).await
+    }
+    async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>> {
+        self.lane.read("ec2:DescribeRouteTables", || self.inner.route_tables(filter, page.clone())).await
+    }
+    async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
+        self.lane.read("ec2:DescribeSpotInstanceRequests", || self.inner.spot_request_type(request)).await
+    }
+}
+
+#[async_trait]
+impl AutoScaling for Paced<dyn AutoScaling> {
+    async fn members(&self, instances: &[String]) -> CloudResult<Vec<GroupMember>> {
+        self.lane.read("autoscaling:DescribeAutoScalingInstances", || self.inner.members(instances)).await
+    }
+}
+
+#[async_trait]
+impl Elb for Paced<dyn Elb> {
+    async fn target_groups(&self, page: Option<String>) -> CloudResult<Page<TargetGroup>> {
+        let ask = || self.inner.target_groups(page.clone());
+        self.lane.read("elasticloadbalancing:DescribeTargetGroups", ask).await
+    }
+    async fn registrations(&self, group: &str) -> CloudResult<Vec<Registration>> {
+        let ask = || self.inner.registrations(group);
+        self.lane.read("elasticloadbalancing:DescribeTargetHealth", ask).await
+    }
+}
+
+#[async_trait]
+impl Rds for Paced<dyn Rds> {
+    async fn instances(
+        &self,
+        identifier: Option<&str>,
+        page: Option<String>,
+    ) -> CloudResult<Page<DbInstance>> {
+        self.lane.read("rds:DescribeDBInstances", || self.inner.instances(identifier, page.clone())).await
+    }
+    async fn quotas(&self) -> CloudResult<Vec<Quota>> {
+        self.lane.read("rds:DescribeAccountAttributes", || self.inner.quotas()).await
+    }
+}
+
+#[async_trait]
+impl S3 for Paced<dyn S3> {
+    async fn buckets(&self, page: Option<String>) -> CloudResult<Page<Bucket>> {
+        self.lane.read("s3:ListBuckets", || self.inner.buckets(page.clone())).await
+    }
+    async fn bucket_tags(&self, bucket: &str) -> CloudResult<Tags> {
+        self.lane.read("s3:GetBucketTagging", || self.inner.bucket_tags(bucket)).await
+    }
+    async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {
+        self.lane.read("s3:GetBucketVersioning", || self.inner.bucket_info(bucket)).await
+    }
+    async fn versions(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        page: Option<String>,
+    ) -> CloudResult<Page<ObjectVersion>> {
+        let ask = || self.inner.versions(bucket, prefix, page.clone());
+        self.lane.read("s3:ListObjectVersions", ask).await
+    }
+    async fn head(&self, bucket: &str, key: &str) -> CloudResult<Option<ObjectMeta>> {
+        self.lane.read("s3:HeadObject", || self.inner.head(bucket, key)).await
+    }
+}
+
+#[async_trait]
+impl CloudFront for Paced<dyn CloudFront> {
+    async fn distributions(&self, page: Option<String>) -> CloudResult<Page<Distribution>> {
+        self.lane.read("cloudfront:ListDistributions", || self.inner.distributions(page.clone())).await
+    }
+    async fn tags(&self, arn: &str) -> CloudResult<Tags> {
+        self.lane.read("cloudfront:ListTagsForResource", || self.inner.tags(arn)).await
+    }
+    async fn invalidations(
+        &self,
+        distribution: &str,
+        page: Option<String>,
+    ) -> CloudResult<Page<Invalidation>> {
+        let ask = || self.inner.invalidations(distribution, page.clone());
+        self.lane.read("cloudfront:ListInvalidations", ask).await
+    }
+    async fn invalidation(&self, distribution: &str, id: &str) -> CloudResult<Option<Invalidation>> {
+        self.lane.read("cloudfront:GetInvalidation", || self.inner.invalidation(distribution, id)).await
+    }
+}
+
+#[async_trait]
+impl CloudWatch for Paced<dyn CloudWatch> {
+    async fn alarm(&self, name: &str) -> CloudResult<Option<Alarm>> {
+        self.lane.read("cloudwatch:DescribeAlarms", || self.inner.alarm(name)).await
+    }
+}
+
+#[async_trait]
+impl Secrets for Paced<dyn Secrets> {
+    async fn secret(&self, id: &str) -> CloudResult<Secret> {
+        self.lane.read("secretsmanager:GetSecretValue", || self.inner.secret(id)).await
+    }
+}
+
+#[async_trait]
+impl Ssm for Paced<dyn Ssm> {
+    async fn parameter(&self, name: &str) -> CloudResult<Option<String>> {
+        self.lane.read("ssm:GetParameter", || self.inner.parameter(name)).await
+    }
+}
