@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
-use super::{CloudError, CloudResult, EffectCertainty, ErrorKind, Mutate, Mutation, Reply};
+use super::{
+    CloudError, CloudResult, EffectCertainty, ErrorKind, Mutate, Mutation, ObjectError, Outcome, Reply,
+};
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +23,12 @@ pub enum Fault {
     Deny,
     /// Refused because the credentials have expired.
     Expire,
+    /// Refused because this machine's clock is off.
+    Skew,
     /// A 5xx; the change is not made, but the error does not say so.
     ServerError,
+    /// Every second object of a batch fails, in an answer that is none of an error; other changes pass.
+    Partial,
 }
 
 /// Decides for the n-th call (from 0) and its content whether and how it fails.
@@ -42,6 +48,25 @@ impl Faulty {
         decide: impl Fn(usize, &Mutation) -> Option<Fault> + Send + Sync + 'static,
     ) -> Self {
         Self { inner, decide: Box::new(decide), calls: AtomicUsize::new(0) }
+    }
+
+    /// Sends half of the objects on, and answers for the others as S3 does.
+    async fn part(&self, mutation: &Mutation) -> CloudResult<Reply> {
+        let Mutation::DeleteObjects { bucket, objects } = mutation else {
+            return self.inner.send(mutation).await;
+        };
+        let (sent, failing): (Vec<_>, Vec<_>) =
+            objects.iter().cloned().enumerate().partition(|(n, _)| n % 2 == 0);
+        let objects = sent.into_iter().map(|(_, object)| object).collect();
+        let mut reply = self.inner.send(&Mutation::DeleteObjects { bucket: bucket.clone(), objects }).await?;
+        if let Outcome::Objects { errors, .. } = &mut reply.outcome {
+            errors.extend(failing.into_iter().map(|(_, object)| ObjectError {
+                key: object.key,
+                code: "InternalError".to_owned(),
+                message: "internal error (injected)".to_owned(),
+            }));
+        }
+        Ok(reply)
     }
 
     /// How many calls came by.
@@ -74,6 +99,11 @@ impl Mutate for Faulty {
                 Err(CloudError::new(op, ErrorKind::Expired, "the token has expired (injected)")
                     .code("ExpiredToken"))
             }
+            Some(Fault::Skew) => {
+                Err(CloudError::new(op, ErrorKind::ClockSkew, "the request time is too far off (injected)")
+                    .code("RequestTimeTooSkewed"))
+            }
+            Some(Fault::Partial) => self.part(mutation).await,
             Some(Fault::ServerError) => {
                 Err(CloudError::new(op, ErrorKind::Server, "internal error (injected)")
                     .code("InternalError")

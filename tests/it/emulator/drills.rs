@@ -20,7 +20,8 @@ const LIMITS: &str = "accounts: [\"123456789012\"], regions: [us-east-1, global]
 const TARGETS: &str = "
   web: { resource: ec2.instance, tags: { service: shop, role: web }, where: { state: running }, select: { count: 1 } }
   private: { resource: vpc.subnet, tags: { service: shop, tier: private } }
-  orders: { resource: rds.instance, tags: { service: shop, role: orders }, select: { count: 1 } }";
+  orders: { resource: rds.instance, tags: { service: shop, role: orders }, select: { count: 1 } }
+  assets: { resource: s3.bucket, tags: { service: shop, role: assets }, select: { count: 1 } }";
 
 impl Parts {
     /// The text.
@@ -130,6 +131,18 @@ pub fn database(w: &World) -> Parts {
         fault: String::new(),
         recovery: "  - { action: rds.restore-to-point-in-time, id: restore, target: orders, with: { to: \"-15m\" } }"
             .to_owned(),
+        ..network(w)
+    }
+}
+
+/// The catalogue's objects are deleted and come back.
+pub fn objects(w: &World) -> Parts {
+    Parts {
+        fault: "  - { action: s3.delete-objects, id: delete, target: assets, with: { prefix: catalogue/ } }"
+            .to_owned(),
+        recovery:
+            "  - { action: s3.restore-objects, id: restore, target: assets, with: { prefix: catalogue/ } }"
+                .to_owned(),
         ..network(w)
     }
 }

@@ -7,7 +7,6 @@
 mod crashes;
 mod drills;
 mod exit_codes;
-mod faults;
 mod fleet;
 mod inbox;
 mod plain;
@@ -18,4 +17,5 @@ mod shipped;
 mod shows_every_behaviour;
 mod signals;
 mod standing_alone;
+mod wire;
 mod world;

@@ -102,6 +102,11 @@ impl World {
         self.calls().await.iter().filter(|c| c["action"] == action).count()
     }
 
+    /// How often this was called and accepted, whether or not the answer arrived.
+    pub async fn accepted(&self, action: &str) -> usize {
+        self.calls().await.iter().filter(|c| c["action"] == action && c["status"] == 200).count()
+    }
+
     /// Empties the log of calls.
     pub async fn forget_calls(&self) {
         self.control(reqwest::Method::DELETE, "calls").await;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::drills::{database, network, server};
-use super::world::{Running, World, but_replaced, command, kept};
+use crate::emulator::drills::{database, network, server};
+use crate::emulator::world::{Running, World, but_replaced, command, kept};
 
 #[tokio::test]
 async fn a_throttled_call_is_sent_again_and_each_attempt_is_on_record() {
