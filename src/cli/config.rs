@@ -113,7 +113,11 @@ pub fn load(named: Option<&Path>) -> Result<Config, CliError> {
     }
 }
 
-fn read(file: &str, text: &str) -> Result<Config, CliError> {
+/// Reads a configuration; `file` is what messages call it.
+///
+/// # Errors
+/// It is no TOML, or says something that redrill does not know or cannot hold.
+pub fn read(file: &str, text: &str) -> Result<Config, CliError> {
     let config: Config = toml::from_str(text).map_err(|e| {
         let before = text.get(..e.span().map_or(0, |s| s.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;

@@ -14,7 +14,7 @@ mod catalog;
 mod check;
 mod checkpoints;
 mod completions;
-mod config;
+pub mod config;
 mod demo;
 mod error;
 mod exercise;

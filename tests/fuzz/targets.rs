@@ -9,16 +9,19 @@ use std::sync::{Arc, LazyLock};
 
 use redrill::bundle::verify::{Trust, verify};
 use redrill::bundle::{self, Files};
+use redrill::cli::config;
 use redrill::drill::window::Window;
 use redrill::drill::{self, LoadOptions};
 use redrill::engine::state::RunState;
-use redrill::evidence::keys::{PrivateKey, PublicKey};
-use redrill::evidence::{Material, dsse, exports, oscal, receipt, record, review, timestamp};
+use redrill::evidence::keys::{Algorithm, PrivateKey, PublicKey};
+use redrill::evidence::{Material, approval, dsse, exports, oscal, receipt, record, review, timestamp};
 use redrill::journal::reader;
 use redrill::journal::{Line, NO_PREVIOUS, line_hash};
-use redrill::model::Dur;
-use redrill::plan::{Plan, file};
+use redrill::model::target::{TAG_HELD, TAG_RUN};
+use redrill::model::{Dur, Target as Resource};
+use redrill::plan::{House, Plan, file};
 use redrill::report;
+use redrill::sweep::{self, Need};
 use redrill::view::RunView;
 use serde_json::Value;
 
@@ -26,7 +29,7 @@ use serde_json::Value;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("drill", drill_file),
     ("journal", journal),
     ("journal-chained", journal_chained),
@@ -34,6 +37,9 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("plan-hashed", plan_hashed),
     ("bundle", bundle_files),
     ("small", small),
+    ("config", config),
+    ("approval", approvals),
+    ("sweep", sweep_tags),
 ];
 
 const PLAN: &str = include_str!("../fixtures/bundles/passed/plan.json");
@@ -222,4 +228,68 @@ fn small(bytes: &[u8]) -> bool {
     let _receipt = bundle::published::check(&FILES, bytes);
     let _newest = receipt::newest(&[("receipt1.dsse.json".to_owned(), bytes.to_vec())].into(), "r", None);
     accepted
+}
+
+/// A `redrill.toml`. The rules for plans that are accepted are, written as a plan holds them and read again, the same.
+fn config(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(read) = config::read("redrill.toml", text) else { return false };
+    let house = read.house();
+    let written = serde_json::to_string(&house).expect("rules serialise");
+    let again: House = serde_json::from_str(&written).expect("rules are read again");
+    assert!(again == house, "read again, they are other rules: {written}");
+    let _permissions = house.kill_switch.permissions();
+    true
+}
+
+/// What stands for the plan's hash in approvals.
+const APPROVED: &str = "b6a9c8c230722b7c748331a8b450f05566dc7d0f0d2ba0a1e2b0c2a9e1f1a3c5";
+
+/// An approval as it lies beside a plan; and what an approver may say, signed, so that it is looked at.
+fn approvals(bytes: &[u8]) -> bool {
+    static KEY: LazyLock<PrivateKey> =
+        LazyLock::new(|| PrivateKey::generate(Algorithm::Ed25519).expect("a key"));
+    let judged = |bytes: &[u8], plan: &str| {
+        let runner = approval::Runner { user: "runner", host: "here", keys: &[] };
+        let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).expect("a time");
+        approval::judge([("approval-1.json", bytes)], plan, &runner, &[], now).0.len()
+    };
+    // nobody can sign by chance
+    assert_eq!(judged(bytes, APPROVED), 0, "an approval that nobody signed counts");
+    let Ok(said) = serde_json::from_slice::<approval::Said>(bytes) else { return false };
+    let sealed = approval::seal(&KEY, APPROVED, &said).expect("a key signs");
+    let (opened, key) = approval::open(&sealed, APPROVED).expect("what is sealed is opened");
+    assert_eq!(
+        (&opened, key),
+        (&said, KEY.public().fingerprint()),
+        "read again, somebody says something else"
+    );
+    assert_eq!(judged(&sealed, PLAN), 0, "an approval counts for another plan");
+    judged(&sealed, APPROVED);
+    true
+}
+
+/// Resources with whatever tags: what a sweep would do with them.
+fn sweep_tags(bytes: &[u8]) -> bool {
+    let Ok(all) = serde_json::from_slice::<Vec<Resource>>(bytes) else { return false };
+    for t in &all {
+        let need = sweep::decide(t, &all);
+        let _told = need.in_words();
+        match &need {
+            Need::Remove => assert!(t.tags.contains_key(TAG_RUN), "it removes what no run made: {t:?}"),
+            Need::Start => assert!(t.tags.contains_key(TAG_HELD), "it starts what no run holds: {t:?}"),
+            Need::Reroute { from, .. } => {
+                let table = all.iter().find(|o| o.id == *from && o.tags.contains_key(TAG_RUN));
+                assert!(
+                    t.tags.contains_key(TAG_HELD) && table.is_some(),
+                    "it moves what no run moved: {t:?}"
+                );
+            }
+            Need::Release | Need::Person { .. } => {}
+        }
+        for value in t.tags.values() {
+            let _began = sweep::began(value);
+        }
+    }
+    !all.is_empty()
 }

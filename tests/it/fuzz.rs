@@ -257,3 +257,18 @@ fn files_of_a_bundle() {
 fn small_readers() {
     run("small", 3_000);
 }
+
+#[test]
+fn configurations() {
+    run("config", 1_500);
+}
+
+#[test]
+fn approvals() {
+    run("approval", 300);
+}
+
+#[test]
+fn what_a_sweep_finds() {
+    run("sweep", 1_500);
+}
