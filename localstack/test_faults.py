@@ -93,6 +93,13 @@ class Faults(Case):
         self.assertEqual(shown.get("Tags", []), [])
         self.assertEqual(self.listed(Filters=mine), [i])
 
+    def test_somebody_protects_an_instance_in_the_last_moment(self):
+        first, second = self.ids["shop-web-1"], self.ids["shop-web-3"]
+        self.rules({"action": "TerminateInstances", "fault": "protected"})
+        self.refused("OperationNotPermitted", self.ec2.terminate_instances, InstanceIds=[first, second])
+        self.assertEqual((self.state(first), self.state(second)), ("running", "running"), "one zone, as a whole")
+        self.ec2.terminate_instances(InstanceIds=[second])
+
     def test_an_answer_too_late_comes_after_the_change(self):
         i = self.ids["shop-web-1"]
         self.rules({"action": "StopInstances", "fault": "slow_answer", "seconds": 3})

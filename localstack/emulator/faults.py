@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from . import protocol, snapshot
 
-FAULTS = (*protocol.CODES, "reset", "lose_answer", "latency", "slow_answer", "skewed", "partial", "unseen", "untagged")
+FAULTS = (*protocol.CODES, "reset", "lose_answer", "latency", "slow_answer", "skewed", "partial", "protected", "unseen", "untagged")
 FIELDS = {"service", "action", "access_key", "fault", "times", "skip", "seconds", "lasts", "reads", "lost"}
 
 
@@ -123,6 +123,13 @@ def partial(wire, environ, body, call, request_id):
     )
     end = answer.rfind(b"</")
     return status, headers, answer[:end] + errors.encode() + answer[end:]
+
+
+def protect(call, estate):
+    """Somebody protects the first instance that this call names, right before it arrives."""
+    named = [one for one in call.resources if one.startswith("i-")]
+    if named:
+        snapshot.backend("ec2", estate).get_instance(named[0]).disable_api_termination = True
 
 
 ID = re.compile(rb"<(?:instanceId|routeTableId)>([^<]+)</|<(?:DBInstanceIdentifier)>([^<]+)</")

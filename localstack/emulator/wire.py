@@ -136,6 +136,9 @@ class Wire:
             if fault == "skewed":
                 environ["redrill.date"], refused = faults.skewed(call, environ, rule["seconds"])
                 entry["fault"] = "skewed" if refused else None
+            if fault == "protected":
+                with self.emulator.lock:
+                    faults.protect(call, self.emulator.estate)
             if fault in protocol.CODES:
                 status, headers, answer, entry["error"] = protocol.fault_error(call, fault, request_id)
             elif refused:
