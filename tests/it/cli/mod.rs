@@ -2,7 +2,7 @@
 //! time to answer is bounded. Both streams and the exit code are what is looked at.
 
 mod approve;
-mod authority;
+pub mod authority;
 mod basics;
 mod check;
 mod evidence;

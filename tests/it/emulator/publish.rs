@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::world::{Ended, World, skipped};
+use crate::cli::authority::{Authority, Kind};
 
 const BUCKET: &str = "evidence-123456789012";
 const TO: &str = "s3://evidence-123456789012/dr";
@@ -227,6 +228,19 @@ async fn a_key_of_kms_signs_bundles_and_receipts_and_is_asked_once() {
     assert_eq!(checked.code, Some(0), "{checked}");
     let again = publish(&w, &run, &[]).await;
     assert_eq!((again.code, w.count("Sign").await), (Some(0), 1), "{again}");
+
+    // with a timestamp KMS signs the result and the seal, once each
+    let authority = Authority::new(Kind::P256);
+    w.forget_calls().await;
+    for folder in ["stamped", "stamped-again"] {
+        let made = w.go(["report", &run, "--out", folder, "--timestamp", &authority.url]).await;
+        assert_eq!((made.code, w.count("Sign").await), (Some(0), 2), "{folder}: {made}");
+    }
+    assert_eq!(authority.answers().len(), 1);
+    assert_eq!(files(&w.home.path().join("stamped")), files(&w.home.path().join("stamped-again")));
+    let root = authority.root();
+    let checked = w.go(["verify", "stamped", "--timestamp-ca", &root.to_string_lossy()]).await;
+    assert!(checked.code == Some(0) && checked.out.contains("timestamp"), "{checked}");
 }
 
 /// The bundle's own VERIFY.md says how: the encoding, then `openssl dgst`.
