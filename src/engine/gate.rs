@@ -23,7 +23,7 @@ use crate::model::{CallError, Stage, StepId};
 
 /// A call that is not answered by then counts as "may have happened".
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Attempts of a throttled call; with the pauses below about two minutes.
+/// Attempts of a throttled call; with the pauses below about a minute.
 const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE_MS: u64 = 500;
 const LONGEST_PAUSE_MS: u64 = 30_000;
