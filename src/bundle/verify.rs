@@ -279,11 +279,11 @@ fn checkpoints(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
 /// which takes its time, only where all else is as it should be.
 fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, signed: bool, found: &mut Findings) {
     if made.made_by != made.record.made_by {
-        found.unproven.push(format!(
-            "that {REPORT} and the pages say what the journal says: redrill {} made them, and this is {}",
+        return found.broken.push(format!(
+            "redrill {} made these files, and this is {}, which cannot make them again to compare: check with \
+             redrill {0}",
             made.made_by, made.record.made_by
         ));
-        return;
     }
     let sources = files.iter().filter(|(name, _)| super::is_source(name));
     let sources = Sources { files: sources.map(|(n, b)| (n.clone(), b.clone())).collect() };
@@ -294,6 +294,9 @@ fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, signed: bool, fou
             Ok(whole) => again = whole,
             Err(e) => return found.broken.push(format!("its files cannot be made again: {e}")),
         }
+    }
+    if !files.contains_key(PDF) {
+        found.unproven.push(format!("anything by {PDF}: there is none in this bundle"));
     }
     for (name, bytes) in files.iter().filter(|(name, _)| !SIGNATURES.contains(&name.as_str())) {
         match again.get(name) {
@@ -334,7 +337,7 @@ fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Resu
 
 fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings) {
     for a in &made.record.run.approvals {
-        let how = if a.same_user { ", given by the user who ran it, on the same machine" } else { "" };
+        let how = a.not_independent().map(|how| format!(", {how}")).unwrap_or_default();
         found.holds.push(format!("approved by {}, key {}, before it started{how}", a.by, a.key));
     }
     for s in &made.record.review.sign_offs {
@@ -342,6 +345,10 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
         found.holds.push(format!("{} by {}, key {}, {how}", s.decision, s.by, s.key));
     }
     let unproven = &mut found.unproven;
+    if made.record.integrity.reconciliation.is_some() {
+        unproven
+            .push(format!("that {} is what CloudTrail says: redrill reconcile makes it again", trail::FILE));
+    }
     if !made.record.run.approvals.is_empty() {
         unproven.push("who approved: compare the fingerprints of their keys, likewise".to_owned());
     }

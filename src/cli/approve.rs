@@ -161,11 +161,10 @@ pub fn gather(
     if needed > 0 && planned.house.approvers.is_empty() {
         out::note("anybody's approval counts: redrill.toml lists no [[approvers]]");
     }
-    for (_, a) in count.iter().filter(|(_, a)| a.same_user && planned.house.approvers.is_empty()) {
-        out::note(&format!(
-            "`{}` approved as the user who runs this, on this machine; the evidence says so",
-            a.by
-        ));
+    for (_, a) in count.iter().filter(|_| planned.house.approvers.is_empty()) {
+        if let Some(how) = a.not_independent() {
+            out::note(&format!("the approval of `{}` was {how}; the evidence says so", a.by));
+        }
     }
     let bytes =
         |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, b)| b.clone()).unwrap_or_default();

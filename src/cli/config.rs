@@ -133,7 +133,16 @@ pub fn read(file: &str, text: &str) -> Result<Config, CliError> {
     }
     let mut seen = BTreeSet::new();
     for f in &config.frameworks {
-        if let Some(own) = controls::built_in().iter().find(|b| b.key == f.key || b.name == f.name) {
+        // whatever looks like a built-in one to a reader passes for it
+        let plain = |s: &str| {
+            s.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
+        };
+        let passes = |b: &&Framework| plain(&b.key) == plain(&f.key) || plain(&b.name) == plain(&f.name);
+        if !f.key.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
+            let text = format!("{file}: framework {:?}: a key has letters, digits, `-`, `.` and `_`", f.key);
+            return Err(CliError::rendered(Kind::Usage, text));
+        }
+        if let Some(own) = controls::built_in().iter().find(passes) {
             let text =
                 format!("{file}: framework {}: {} is built in, and cannot be defined anew", f.key, own.name);
             return Err(CliError::rendered(Kind::Usage, text)

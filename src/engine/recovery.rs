@@ -77,7 +77,9 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
         out.rta_low_ms = Some((t7.low - t0.high).clamp(0, rta));
         out.rta_high_ms = Some((t7.high - t0.low).max(rta));
         out.phases = phases(&times.marks, t0.low, t7.at);
-        out.from_declaration_ms = times.mark("t3").map(|t3| t7.at - t3).filter(|ms| *ms >= 0);
+        // what was declared once the service was seen to be back decides nothing
+        let declared = times.mark("t3").filter(|t3| facts.noted("t3", Some(t7.at)) == Some(*t3));
+        out.from_declaration_ms = declared.map(|t3| t7.at - t3).filter(|ms| *ms >= 0);
         out.judged_ms = match params.rto_clock {
             RtoClock::Impact => out.rta_ms,
             RtoClock::Declaration => out.from_declaration_ms,
@@ -140,9 +142,8 @@ struct Facts {
     fault_done: Option<i64>,
     recovery_stage: Option<i64>,
     alarms: Vec<i64>,
-    detected: Option<i64>,
-    acknowledged: Option<i64>,
-    declared: Option<i64>,
+    /// Marks of people: which, when as they say, and when the journal took it.
+    said: Vec<(&'static str, i64, i64)>,
     requested: Option<i64>,
     wanted: BTreeMap<StepId, BTreeSet<Option<String>>>,
     ready: BTreeMap<(StepId, Option<String>), i64>,
@@ -286,12 +287,13 @@ impl Facts {
             Event::Marked { mark, at: said, .. } => {
                 let ago = line.stamp.at.signed_duration_since(*said).num_milliseconds();
                 let said = timeline.ms(line.stamp).saturating_sub(ago);
-                match mark {
-                    Mark::Detected => first(&mut self.detected, said),
-                    Mark::Ack => first(&mut self.acknowledged, said),
-                    Mark::Declare => first(&mut self.declared, said),
-                    Mark::Note => {}
-                }
+                let name = match mark {
+                    Mark::Detected => "t1",
+                    Mark::Ack => "t2",
+                    Mark::Declare => "t3",
+                    Mark::Note => return,
+                };
+                self.said.push((name, said, at));
             }
             Event::UndoDone { .. } | Event::Kept { .. } | Event::Released { .. } | Event::Cleaned { .. } => {
                 self.clean = Some(at);
@@ -382,7 +384,7 @@ impl Facts {
     }
 
     fn times(&self, params: &ClockParams, t0: T0) -> Times {
-        let t1 = self.alarms.iter().copied().filter(|at| *at >= t0.low).chain(self.detected).min();
+        let t1 = self.alarms.iter().copied().filter(|at| *at >= t0.low).chain(self.noted("t1", None)).min();
         let t5 = self.t5(params);
         let restored = params.recovery_steps.is_empty() || t5.is_some();
         let t6 = (restored && params.uses(ProbeUsage::Verify))
@@ -397,8 +399,8 @@ impl Facts {
         let marks = [
             ("t0", Some(t0.low)),
             ("t1", t1),
-            ("t2", self.acknowledged),
-            ("t3", self.declared),
+            ("t2", self.noted("t2", None)),
+            ("t3", t7.and_then(|t7| self.noted("t3", Some(t7.at))).or_else(|| self.noted("t3", None))),
             ("t4", self.requested),
             ("t5", t5),
             ("t6", t6.map(|(at, _)| at)),
@@ -406,6 +408,12 @@ impl Facts {
             ("t8", self.clean.filter(|_| !self.not_clean)),
         ];
         Times { marks: marks.into_iter().filter_map(|(n, at)| Some((n, at?))).collect(), t7, outage }
+    }
+
+    /// When people say that this was, of what the journal had by then.
+    fn noted(&self, name: &str, by: Option<i64>) -> Option<i64> {
+        let of = self.said.iter().filter(|(n, _, at)| *n == name && by.is_none_or(|by| *at <= by));
+        of.map(|(_, said, _)| *said).min()
     }
 
     /// The recovery, and whether there was an outage before it.
@@ -535,6 +543,16 @@ impl Facts {
                     notes.push(format!("{text}: only after the restore was requested"));
                 }
                 Some(_) => {}
+            }
+        }
+        for (name, said, at) in &self.said {
+            let late = at - said;
+            let text = MEANING.iter().find(|(n, _)| n == name).map_or(*name, |(_, text)| text);
+            if late >= 60_000 {
+                notes.push(format!("{text}: noted {} after the time it gives", in_words(late)));
+            }
+            if *name == "t3" && end.is_some_and(|end| *at > end && *said <= end) {
+                notes.push(format!("{text}: noted after the recovery, so it does not count for the RTO"));
             }
         }
         if let (Some(t1), Some(detect)) = (times.mark("t1"), params.detect_ms)

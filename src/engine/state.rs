@@ -148,6 +148,8 @@ pub struct RunState {
     next_order: u64,
     /// Calls that may still be under way, with their phase.
     pub open_calls: BTreeMap<u64, Phase>,
+    /// Whether a step has sent a call that changes something.
+    pub sent: bool,
 }
 
 impl RunState {
@@ -203,6 +205,7 @@ impl RunState {
             unknown: 0,
             next_order: 0,
             open_calls: BTreeMap::new(),
+            sent: false,
         }
     }
 
@@ -313,6 +316,7 @@ impl RunState {
             Event::CallSent { call, step, phase, .. } => {
                 self.next_call = self.next_call.max(call + 1);
                 self.open_calls.insert(*call, *phase);
+                self.sent |= step.is_some() && *phase == Phase::Apply;
                 let is_fault =
                     step.as_ref().and_then(|s| self.plan.step(s)).is_some_and(|s| s.stage == Stage::Fault);
                 if is_fault && *phase == Phase::Apply && self.t0.is_none() {

@@ -117,9 +117,12 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
     if !unfinished.is_empty() {
         add(Verdict::Inconclusive, format!("not done: {}", unfinished.join(", ")));
     }
-    // time alone breaks nothing and mends nothing; a person or a command may have
-    if state.plan.only_waits() {
-        add(Verdict::NoImpact, "nothing was broken and nothing recovered: the drill only waited".to_owned());
+    // what sent nothing broke nothing and mended nothing, however long it took
+    if !state.sent && !state.plan.acts_unseen() {
+        add(
+            Verdict::NoImpact,
+            "nothing was broken and nothing recovered: no step had anything to do".to_owned(),
+        );
     }
     let has_fault = state.plan.steps.iter().any(|s| s.stage == Stage::Fault);
     let has_client = drill.steady_state.iter().any(|p| p.role == Role::Client);
@@ -140,10 +143,10 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
             );
         }
         Some(_) => {}
-        None if drill.objectives.rto_clock == RtoClock::Declaration && !measured.marks.contains_key("t3") => {
+        None if drill.objectives.rto_clock == RtoClock::Declaration && measured.rta_ms.is_some() => {
             add(
                 Verdict::Inconclusive,
-                "the RTO runs from the declaration, and nobody declared (redrill mark RUN declare)"
+                "the RTO runs from the declaration, and nobody declared before the recovery (redrill mark RUN declare)"
                     .to_owned(),
             );
         }
@@ -184,8 +187,9 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
 fn passed_text(measured: &Measured) -> String {
     match measured.judged_ms {
         Some(ms) => format!(
-            "recovered in {}, within the RTO of {}; everything is clean",
+            "recovered in {}{}, within the RTO of {}; everything is clean",
             in_words(ms),
+            measured.since_declaration().map(|t| format!(" {t}")).unwrap_or_default(),
             in_words(measured.rto_ms)
         ),
         None => "no client outage; everything is clean".to_owned(),

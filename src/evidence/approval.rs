@@ -155,10 +155,20 @@ pub fn judge<'a>(
             // a listed approver is called as the list says
             None => {
                 let same_user = said.operator == format!("{}@{}", runner.user, runner.host);
+                let machine = said.operator.rsplit_once('@').map_or("", |(_, host)| host);
+                let same_machine = machine.trim().eq_ignore_ascii_case(runner.host);
                 let by = listed.iter().find(|a| a.key == key).map_or(by, |a| a.name.as_str()).to_owned();
                 count.push((
                     file,
-                    Approved { by, key, at: said.at, expires: said.expires, same_user, note: said.note },
+                    Approved {
+                        by,
+                        key,
+                        at: said.at,
+                        expires: said.expires,
+                        same_user,
+                        same_machine,
+                        note: said.note,
+                    },
                 ));
             }
         }
@@ -253,10 +263,11 @@ mod tests {
             let runner = Runner { user: "runner", host: "desk", keys: &[] };
             let (count, _) =
                 judge([("a.json", file.as_slice())], PLAN, &runner, &[], at("2026-11-21T00:00:00Z"));
-            count[0].1.same_user
+            count[0].1.not_independent()
         };
-        assert!(given("runner@desk"));
-        assert!(!given("ann@desk") && !given("runner@elsewhere"));
+        assert_eq!(given("runner@desk"), Some("given by the user who ran it, on the same machine"));
+        assert_eq!(given("ann@Desk"), Some("given on the machine that ran it"));
+        assert_eq!(given("ann@elsewhere"), None);
     }
 
     #[test]

@@ -77,7 +77,6 @@ pub fn record(m: &Material<'_>) -> Record {
         reasons: run.reasons.clone(),
         objectives: result::objectives(drill, &run, &measures, &checks, &safety),
     };
-    let independent = m.sign_offs.iter().any(|s| s.independent && s.decision == "accepted");
     let mut record = Record {
         schema: SCHEMA.to_owned(),
         v: VERSION,
@@ -102,7 +101,7 @@ pub fn record(m: &Material<'_>) -> Record {
         safety,
         findings: Vec::new(),
         lessons: lessons(&run),
-        review: Review { sign_offs: m.sign_offs.to_vec(), independent },
+        review: Review::of(m.sign_offs),
         controls: Vec::new(),
         integrity: integrity(m, &run),
         limits: limits(&run),
@@ -231,7 +230,7 @@ fn approvals(exercise: &Exercise, run: &RunView) -> Vec<Approval> {
         reference: Some(format!(
             "signed with key {}{}",
             a.key,
-            if a.same_user { ", by the user who ran it, on the same machine" } else { "" }
+            a.not_independent().map(|how| format!(", {how}")).unwrap_or_default()
         )),
     });
     exercise.approved_by.iter().cloned().chain(signed).collect()
@@ -287,9 +286,10 @@ fn measures(run: &RunView) -> Measures {
         from_declaration_ms: m.from_declaration_ms,
         judged_ms: m.judged_ms,
         margin_ms: m.judged_ms.map(|j| m.rto_ms - j),
-        detect_ms: between("t0", "t1"),
-        acknowledge_ms: between("t0", "t2"),
-        declare_ms: between("t0", "t3"),
+        // what is said to have been before the fault took no time after it
+        detect_ms: between("t0", "t1").filter(|ms| *ms >= 0),
+        acknowledge_ms: between("t0", "t2").filter(|ms| *ms >= 0),
+        declare_ms: between("t0", "t3").filter(|ms| *ms >= 0),
         decide_ms: between("t0", "t4"),
         technical_restore_ms: between("t4", "t5"),
         capacity_ms: m.capacity_ms,
@@ -385,6 +385,7 @@ fn safety(plan: Option<&Plan>, run: &RunView) -> Safety {
     let t8 = run.measured.as_ref().is_some_and(|m| m.marks.contains_key("t8"));
     Safety {
         clean: t8 || (!gone.is_empty() && left_behind.is_empty()),
+        gone,
         faults: faults.collect(),
         targets: plan.map_or(0, |p| p.targets.values().map(|t| t.drawn.len()).sum()),
         left_behind,

@@ -406,6 +406,8 @@ pub struct Safety {
     pub targets: usize,
     /// What was left behind, one sentence each; empty when everything is clean.
     pub left_behind: Vec<String>,
+    /// What an irreversible fault took for good, as the drill allowed.
+    pub gone: Vec<String>,
     /// What is meant to stay: replacements.
     pub kept: Vec<String>,
     /// Whether the steady state held again after the clean-up.
@@ -497,6 +499,27 @@ pub struct Review {
     pub sign_offs: Vec<SignOff>,
     /// Whether a reviewer who accepts is somebody else than every operator, with a key of their own.
     pub independent: bool,
+}
+
+impl Review {
+    /// Of these sign-offs, oldest first.
+    pub fn of(sign_offs: &[SignOff]) -> Self {
+        let mut review = Self { sign_offs: sign_offs.to_vec(), independent: false };
+        let accepted = review.standing().any(|s| s.independent && s.decision == "accepted");
+        review.independent = accepted && review.rejected().is_none();
+        review
+    }
+
+    /// Each key's last word: nobody takes back what somebody else said.
+    fn standing(&self) -> impl Iterator<Item = &SignOff> {
+        let last = |at: usize, key: &str| !self.sign_offs.iter().skip(at + 1).any(|s| s.key == key);
+        self.sign_offs.iter().enumerate().filter(move |(at, s)| last(*at, &s.key)).map(|(_, s)| s)
+    }
+
+    /// The newest rejection that its reviewer has not taken back.
+    pub fn rejected(&self) -> Option<&SignOff> {
+        self.standing().filter(|s| s.decision == "rejected").last()
+    }
 }
 
 /// A reviewer's decision on a finished run.

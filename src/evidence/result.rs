@@ -4,7 +4,7 @@
 
 use super::record::{Check, Measures, ObjectiveResult, Safety, Status};
 use crate::drill::Drill;
-use crate::journal::Verdict;
+use crate::journal::{Measured, Verdict};
 use crate::model::Dur;
 use crate::model::time::in_words;
 use crate::view::RunView;
@@ -93,7 +93,10 @@ fn rto(run: &RunView, measures: &Measures) -> ObjectiveResult {
         name: "Recovery time objective".to_owned(),
         expected: format!("within {}", in_words(rto)),
         actual: match (measures.judged_ms, run.verdict) {
-            (Some(ms), _) => in_words(ms),
+            (Some(ms), _) => match run.measured.as_ref().and_then(Measured::since_declaration) {
+                Some(since) => format!("{} {since}", in_words(ms)),
+                None => in_words(ms),
+            },
             (None, Some(Verdict::NotRecovered)) => {
                 let give_up = run.header.as_ref().map_or(0, |h| h.give_up_ms);
                 let t0 = run.measured.as_ref().and_then(|m| m.marks.get("t0"));
@@ -116,6 +119,9 @@ fn clean(run: &RunView, safety: &Safety) -> ObjectiveResult {
         name: "Everything put back".to_owned(),
         expected: "nothing left behind".to_owned(),
         actual: match safety.left_behind.len() {
+            0 if safety.clean && !safety.gone.is_empty() => {
+                format!("nothing left behind; {} destroyed for good, as the drill says", safety.gone.len())
+            }
             0 if safety.clean => "nothing left behind".to_owned(),
             0 if !changed => "nothing was changed".to_owned(),
             0 => "the clean-up was not completed".to_owned(),

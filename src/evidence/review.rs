@@ -1,6 +1,6 @@
 //! What people add to a finished run: sign-offs, and who follows a finding up. Pure data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ pub fn sign_offs(
             let above = |name: &&String| name.starts_with(NAME) && !counted(name, number);
             return match files.keys().find(above) {
                 Some(_) => Err(ReviewError::Missing(envelope)),
-                None => Ok(out),
+                None => Ok(told_apart(out)),
             };
         };
         let pem = files.get(&key).and_then(|b| std::str::from_utf8(b).ok());
@@ -126,6 +126,15 @@ pub fn sign_offs(
         out.push(sign_off);
     }
     Ok(out)
+}
+
+/// A key that signed where the drill ran is known there: none of its sign-offs is independent.
+fn told_apart(mut all: Vec<SignOff>) -> Vec<SignOff> {
+    let known: BTreeSet<String> = all.iter().filter(|s| !s.independent).map(|s| s.key.clone()).collect();
+    for s in &mut all {
+        s.independent &= !known.contains(&s.key);
+    }
+    all
 }
 
 /// Whether a file belongs to a sign-off with a number below this one.
@@ -164,4 +173,24 @@ fn read(
         key: key.fingerprint(),
     };
     Some((said, sign_off))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_signed_where_the_drill_ran_is_never_independent() {
+        let said = |key: &str, independent: bool| SignOff {
+            by: "the owner".to_owned(),
+            at: Default::default(),
+            decision: "accepted".to_owned(),
+            note: String::new(),
+            key: key.to_owned(),
+            independent,
+        };
+        let of = |all: Vec<SignOff>| told_apart(all).iter().map(|s| s.independent).collect::<Vec<_>>();
+        assert_eq!(of(vec![said("a", false), said("a", true), said("b", true)]), [false, false, true]);
+        assert_eq!(of(vec![said("a", true), said("a", false)]), [false, false], "whichever comes first");
+    }
 }

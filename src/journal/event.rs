@@ -68,9 +68,23 @@ pub struct Approved {
     /// its name speak for somebody else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub same_user: bool,
+    /// Whether it was given on the machine that runs the drill, by whatever user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same_machine: bool,
     /// What they say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+impl Approved {
+    /// Why it does not show that somebody else approved, where it does not.
+    pub fn not_independent(&self) -> Option<&'static str> {
+        match (self.same_user, self.same_machine) {
+            (true, _) => Some("given by the user who ran it, on the same machine"),
+            (false, true) => Some("given on the machine that ran it"),
+            (false, false) => None,
+        }
+    }
 }
 
 /// The phase that a call belongs to.
@@ -223,6 +237,15 @@ pub struct Measured {
     pub restore_point_age_ms: Option<i64>,
     /// Sentences that a reader must know: what T0 stands for, late or missing marks.
     pub notes: Vec<String>,
+}
+
+impl Measured {
+    /// What the judged figure counts from, where that is not the fault.
+    pub fn since_declaration(&self) -> Option<String> {
+        let declared = self.from_declaration_ms.filter(|ms| self.judged_ms == Some(*ms))?;
+        let since_fault = self.rta_ms.filter(|rta| *rta != declared)?;
+        Some(format!("since the declaration ({} since the fault)", crate::model::time::in_words(since_fault)))
+    }
 }
 
 /// One phase of the recovery.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
-use crate::catalog::actions::wait;
+use crate::catalog::actions::{command, wait};
 use crate::drill::Drill;
 use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
 
@@ -161,6 +161,11 @@ pub struct PlannedStep {
 }
 
 impl Plan {
+    /// Whether a step may change something without a call to AWS: a person's, or a command.
+    pub fn acts_unseen(&self) -> bool {
+        self.steps.iter().any(|s| s.manual.is_some() || s.action.as_deref() == Some(command::NAME))
+    }
+
     /// Whether no step does anything but let time pass: nothing would be broken, nothing recovered.
     pub fn only_waits(&self) -> bool {
         self.steps.iter().all(|s| s.action.as_deref() == Some(wait::NAME))

@@ -25,14 +25,16 @@ fault: [{ action: vpc.detach-route-table, target: it }]
 recovery: [{ action: vpc.attach-route-table, target: it }]";
 
 #[tokio::test(start_paused = true)]
-async fn a_drill_that_only_waits_is_not_passed() {
-    let waits = "recovery: [{ action: wait, with: { for: 10s } }]";
-    let before = "impact: none-expected\nfault: [{ action: wait, with: { for: 10s } }]";
-    for steps in [waits, before] {
-        let bench =
-            Bench::new(&drill("/", &format!("objectives: {{ rto: 10m }}\ntargets: {{}}\n{steps}"))).await;
+async fn a_drill_that_changes_nothing_is_not_passed() {
+    let waits = "targets: {}\nrecovery: [{ action: wait, with: { for: 10s } }]";
+    let before = "targets: {}\nimpact: none-expected\nfault: [{ action: wait, with: { for: 10s } }]";
+    // the table was never detached: there is nothing to attach
+    let idle = "targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+recovery: [{ action: vpc.attach-route-table, target: it }]";
+    for steps in [waits, before, idle] {
+        let bench = Bench::new(&drill("/", &format!("objectives: {{ rto: 10m }}\n{steps}"))).await;
         let (ended, _) = Play::start(&bench).ends_with(12).await;
-        assert_eq!(ended.reasons, ["nothing was broken and nothing recovered: the drill only waited"]);
+        assert_eq!(ended.reasons, ["nothing was broken and nothing recovered: no step had anything to do"]);
     }
 }
 

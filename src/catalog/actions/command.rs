@@ -80,8 +80,11 @@ pub struct Undo {
     pub undo: Option<Program>,
 }
 
+/// The name in a drill.
+pub const NAME: &str = "command";
+
 static SPEC: ActionSpec = ActionSpec {
-    name: "command",
+    name: NAME,
     summary: "Runs a local program, without a shell.",
     kind: None,
     stage: StageRule::Any,

@@ -4,7 +4,7 @@ use super::DynAction;
 
 mod batch;
 mod cloudfront_invalidate;
-mod command;
+pub mod command;
 pub mod ec2_launch_replacement;
 pub mod ec2_stop;
 pub mod ec2_terminate;

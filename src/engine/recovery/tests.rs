@@ -367,6 +367,15 @@ fn marks_come_from_alarms_and_people_and_late_ones_are_said() {
     run.lines.retain(|l| !matches!(l.event, Event::Marked { .. }));
     let m = measure(&run.lines, &p);
     assert_eq!((m.rta_ms.is_some(), m.judged_ms), (true, None));
+    // typed once the service was back, for a moment before that: it decides nothing, and that is said
+    run.mark(46_000, Mark::Declare, 30_000);
+    let m = measure(&run.lines, &p);
+    assert_eq!((mark(&m, "t3"), m.from_declaration_ms, m.judged_ms), (Some(30_000), None, None));
+    let said = "T3 (declared): noted after the recovery, so it does not count for the RTO";
+    assert!(m.notes.iter().any(|n| n == said), "{:?}", m.notes);
+    // one that was noted in time counts, whatever is typed afterwards
+    run.mark(20_000, Mark::Declare, 19_000);
+    assert_eq!(mark(&measure(&run.lines, &p), "t3"), Some(19_000));
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{asks_the_service, of_action, of_objective, of_probe};
+use super::{asks_the_service, of_action, of_check, of_objective};
 use crate::drill::Impact;
 use crate::evidence::findings::approved_late;
-use crate::evidence::record::{Record, Status};
-use crate::model::{Stage, StepId};
+use crate::evidence::record::{Criterion, Record, Status};
+use crate::journal::Phase;
+use crate::model::{Health, Stage, StepId};
 use crate::plan::Plan;
 use crate::view;
 
@@ -234,6 +235,11 @@ fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
             _ => Shown::absent("nobody and nothing was seen to notice"),
         },
         C::Declaration => {
+            let marks = r.run.measured.as_ref().map(|m| &m.marks);
+            let (t3, t7) = (marks.and_then(|m| m.get("t3")), marks.and_then(|m| m.get("t7")));
+            if t3.zip(t7).is_some_and(|(t3, t7)| t3 > t7) {
+                return Shown::unclear("declared only after the recovery");
+            }
             Shown::given(r.measures.declare_ms.is_some(), "a person declared it", "nobody declared it")
         }
         C::Sample => sample(r, plan),
@@ -247,13 +253,11 @@ fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
             Shown::given(!r.identity.risks.is_empty(), r.identity.risks.join(", "), "the drill names none")
         }
         C::FollowUp => follow_up(r),
-        C::Review => match r.review.sign_offs.last() {
-            Some(last) if last.decision != "accepted" => {
-                Shown::failed(format!("{} by {}", last.decision, last.by))
-            }
-            Some(_) if r.review.independent => Shown::held("accepted"),
-            Some(_) => Shown::unclear("no reviewer was somebody else than the operators"),
-            None => Shown::absent("nobody signed the result off"),
+        C::Review => match (r.review.rejected(), r.review.sign_offs.last()) {
+            (Some(no), _) => Shown::failed(format!("{} by {}", no.decision, no.by)),
+            (None, Some(_)) if r.review.independent => Shown::held("accepted"),
+            (None, Some(_)) => Shown::unclear("no reviewer was somebody else than the operators"),
+            (None, None) => Shown::absent("nobody signed the result off"),
         },
         C::Lessons => {
             let n = r.lessons.len();
@@ -294,7 +298,7 @@ fn objectives(c: Capability, r: &Record) -> Vec<Shown> {
 
 /// The checks after the recovery that show it.
 fn checks(c: Capability, r: &Record) -> Vec<Shown> {
-    let of = r.checks.iter().filter(|k| of_probe(&k.probe).unwrap_or_default().contains(&c));
+    let of = r.checks.iter().filter(|k| of_check(k).contains(&c));
     of.map(|k| Shown {
         tried: k.status != Status::NotTested,
         status: k.status,
@@ -310,11 +314,21 @@ fn steps(c: Capability, r: &Record) -> Vec<Shown> {
         of_action(action, Stage::Recovery).unwrap_or_default().contains(&c)
     });
     of.map(|step| match (step.started_at, step.ready_at) {
+        (_, Some(_)) if !sent(r, &step.step) => {
+            Shown::unclear(format!("`{}` found nothing to do", step.step))
+        }
         (_, Some(_)) => Shown::held(format!("`{}` done", step.step)),
         (Some(_), None) => Shown::failed(format!("`{}` did not finish", step.step)),
         (None, None) => Shown::absent(format!("`{}` was not reached", step.step)),
     })
     .collect()
+}
+
+/// Whether a step sent a change that AWS did not refuse: what had nothing to do recovered nothing.
+fn sent(r: &Record, step: &str) -> bool {
+    let of =
+        |k: &&view::CallView| k.phase == Phase::Apply && k.step.as_ref().is_some_and(|s| s.as_str() == step);
+    r.run.calls.iter().filter(of).any(|k| k.error.is_none())
 }
 
 /// What redrill itself broke or recovered.
@@ -356,10 +370,19 @@ const ONLY_AWS: &str = "but only AWS was asked, not the service";
 
 /// Whether a probe that decides over the recovery asked the service, as its clients do.
 fn asked_as_a_client(r: &Record) -> bool {
-    r.objectives
-        .criteria
-        .iter()
-        .any(|c| c.part == "steady-state" && c.role == "client" && asks_the_service(&c.probe))
+    clients(r).next().is_some()
+}
+
+fn clients(r: &Record) -> impl Iterator<Item = &Criterion> {
+    let of = |c: &&Criterion| c.part == "steady-state" && c.role == "client" && asks_the_service(&c.probe);
+    r.objectives.criteria.iter().filter(of)
+}
+
+/// Whether a check passed that had not before: somebody did something.
+fn mended(r: &Record) -> bool {
+    let passed = r.checks.iter().filter(|c| c.status == Status::Satisfied);
+    let mut seen = passed.filter_map(|c| r.run.probes.iter().find(|p| p.name == c.name));
+    seen.any(|p| p.segments.iter().any(|s| s.health == Health::Unhealthy))
 }
 
 /// Manual steps of the recovery. A simulated person shows nothing, and a person's word alone is unclear:
@@ -369,10 +392,8 @@ fn manual(r: &Record, plan: Option<&Plan>) -> Vec<Shown> {
     of.filter(|s| s.stage == Stage::Recovery && s.manual.is_some())
         .map(|s| match step(r, &s.id).and_then(|v| v.confirmed.as_deref()) {
             Some(by) if by.starts_with("simulated") => Shown::absent(format!("`{}` was simulated", s.id)),
-            Some(_) if r.measures.outage || r.checks.iter().any(|c| c.status == Status::Satisfied) => {
-                Shown::held(format!("`{}` confirmed", s.id))
-            }
-            Some(_) => Shown::unclear(format!("`{}` confirmed, and nothing else saw it", s.id)),
+            Some(_) if r.measures.outage || mended(r) => Shown::held(format!("`{}` confirmed", s.id)),
+            Some(_) => Shown::unclear(format!("`{}` confirmed, and nothing was seen to change by it", s.id)),
             None => Shown::absent(format!("`{}` was not confirmed", s.id)),
         })
         .collect()
@@ -403,7 +424,8 @@ fn fault(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
             Shown::unclear(format!("no outage was seen, {ONLY_AWS}"))
         }
         (Capability::Redundancy, true, false) => {
-            Shown::held(format!("no client outage, at a resolution of {} ms", r.measures.resolution_ms))
+            let by = clients(r).map(|c| format!("`{}` ({})", c.name, c.probe)).collect::<Vec<_>>().join(", ");
+            Shown::held(format!("no outage seen by {by}, at a resolution of {} ms", r.measures.resolution_ms))
         }
         _ if effective < cells.len() => {
             Shown::unclear(format!("{effective} of {} faults took effect", cells.len()))
@@ -444,10 +466,20 @@ fn people(r: &Record) -> Shown {
 fn approval(r: &Record) -> Shown {
     let approvals = &r.authority.approvals;
     let late = approvals.iter().find(|a| approved_late(r, a.at));
-    match (late, approvals.first()) {
-        (Some(late), _) => Shown::failed(format!("{} approved after the start", late.name)),
-        (None, Some(first)) => Shown::held(format!("stated in the plan: {}", first.name)),
-        (None, None) => Shown::absent("none was stated before the start"),
+    if let Some(late) = late {
+        return Shown::failed(format!("{} approved after the start", late.name));
+    }
+    // what somebody signed says more than what the drill states
+    if let Some(signed) = r.run.approvals.iter().find(|a| a.not_independent().is_none()) {
+        return Shown::held(format!("signed by {}", signed.by));
+    }
+    if let Some(own) = r.run.approvals.first() {
+        let how = own.not_independent().unwrap_or_default();
+        return Shown::unclear(format!("the approval of {} was {how}", own.by));
+    }
+    match approvals.first() {
+        Some(first) => Shown::held(format!("stated in the plan: {}", first.name)),
+        None => Shown::absent("none was stated before the start"),
     }
 }
 

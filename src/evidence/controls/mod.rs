@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use capability::Capability;
 use capability::Shown;
 
-use super::record::{ControlOutcome, ControlResult, Record, Status};
+use super::record::{Check, ControlOutcome, ControlResult, Record, Status};
 use crate::drill::Drill;
 use crate::journal::Verdict;
 use crate::model::World;
@@ -68,6 +68,8 @@ struct Table {
     fault: BTreeMap<String, Vec<Capability>>,
     recovery: BTreeMap<String, Vec<Capability>>,
     verify: BTreeMap<String, Vec<Capability>>,
+    /// By probe and parameter: what a check that gives it shows beyond.
+    verify_asking: BTreeMap<String, BTreeMap<String, Vec<Capability>>>,
     objectives: BTreeMap<String, Vec<Capability>>,
     frameworks: Vec<Framework>,
 }
@@ -221,9 +223,11 @@ fn of_action(action: &str, stage: crate::model::Stage) -> Option<&'static [Capab
     table.get(action).map(Vec::as_slice)
 }
 
-/// What a check with this probe shows.
-fn of_probe(probe: &str) -> Option<&'static [Capability]> {
-    TABLE.verify.get(probe).map(Vec::as_slice)
+/// What a check shows: by its probe, and by what it asks of it.
+fn of_check(check: &Check) -> Vec<Capability> {
+    let asked = TABLE.verify_asking.get(&check.probe).into_iter().flatten();
+    let asked = asked.filter(|(param, _)| check.with.get(param.as_str()).is_some()).map(|(_, c)| c);
+    TABLE.verify.get(&check.probe).into_iter().chain(asked).flatten().copied().collect()
 }
 
 /// Whether this probe asks the service itself; others ask AWS about it.

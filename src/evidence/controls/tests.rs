@@ -7,8 +7,8 @@ use crate::catalog::action::StageRule;
 use crate::catalog::{actions::ACTIONS, probes::PROBES};
 use crate::evidence::record::{Check, ObjectiveResult};
 use crate::evidence::tests::record_of;
-use crate::model::Stage;
 use crate::model::exercise::Participant;
+use crate::model::{Health, Stage};
 use crate::view::tests::example;
 
 /// A restore on AWS that passed, its data checked.
@@ -180,7 +180,9 @@ fn what_was_tried_and_did_not_hold_is_not_supported() {
     assert_eq!(outcome(&late, "nist-800-53/CP-9(1)").0, ControlOutcome::Supports);
 
     let mut wrong = restored();
-    wrong.checks = vec![check("sql", Status::Satisfied), check("s3.object", Status::NotSatisfied)];
+    let mut object = check("s3.object", Status::NotSatisfied);
+    object.with = serde_json::json!({ "bucket": "b", "key": "k", "etag": "\"0\"" });
+    wrong.checks = vec![check("sql", Status::Satisfied), object];
     let (bad, why) = outcome(&wrong, "nist-800-53/CP-9(1)");
     assert_eq!(bad, ControlOutcome::DoesNotSupport);
     assert_eq!(why, "check of the data: `s3.object` not satisfied");
@@ -342,13 +344,73 @@ fn a_persons_word_alone_supports_nothing() {
         assert_eq!(outcome, ControlOutcome::NotTested, "{name}: {why}");
     }
     let (_, why) = with_plan(&r, &plan, "soc2/A1.3");
-    assert!(why.contains("`decide` confirmed, and nothing else saw it"), "{why}");
-    // a check that passed after it bears the person out; what people did is not automated for that
+    assert!(why.contains("`decide` confirmed, and nothing was seen to change by it"), "{why}");
+    // nor does a check that had passed all along; one that had not bears the person out
     r.checks = checks;
+    let probe = r.run.probes.iter().position(|p| p.name == r.checks[0].name).expect("it was asked");
+    for s in &mut r.run.probes[probe].segments {
+        s.health = Health::Healthy;
+    }
+    assert_eq!(with_plan(&r, &plan, "soc2/A1.3").0, ControlOutcome::NotTested);
+    r.run.probes[probe].segments[0].health = Health::Unhealthy;
+    // what people did is not automated for that
     assert_eq!(with_plan(&r, &plan, "soc2/A1.3").0, ControlOutcome::Supports);
     let (outcome, why) = with_plan(&r, &plan, "nist-800-53/CP-4(3)");
     assert_eq!(outcome, ControlOutcome::NotTested);
     assert_eq!(why, "automated steps: no automated step broke or recovered anything");
+}
+
+#[test]
+fn a_recovery_that_had_nothing_to_do_supports_nothing() {
+    let mut r = restored();
+    r.run.calls.clear();
+    r.measures.outage = false;
+    for name in ["soc2/A1.3", "iso27001/A.8.13", "nist-800-53/CP-9(1)", "nist-800-53/CP-4(3)"] {
+        assert_eq!(outcome(&r, name).0, ControlOutcome::NotTested, "{name}");
+    }
+    let (_, why) = outcome(&r, "nist-800-53/CP-9(1)");
+    assert_eq!(why, "restore: `restore` found nothing to do");
+    // a call that AWS refused is none
+    let mut refused = restored();
+    for call in &mut refused.run.calls {
+        call.error = Some("denied".to_owned());
+    }
+    assert_eq!(outcome(&refused, "nist-800-53/CP-9(1)").0, ControlOutcome::NotTested);
+}
+
+#[test]
+fn an_object_that_is_there_is_no_data_that_was_read() {
+    let mut r = restored();
+    r.checks = vec![check("s3.object", Status::Satisfied)];
+    assert_eq!(outcome(&r, "nist-800-53/CP-9(1)").0, ControlOutcome::NotTested);
+    r.checks[0].with = serde_json::json!({ "bucket": "b", "key": "k", "etag": "\"0\"" });
+    assert_eq!(outcome(&r, "nist-800-53/CP-9(1)").0, ControlOutcome::Supports);
+}
+
+#[test]
+fn a_rejection_stands_until_its_reviewer_takes_it_back() {
+    use crate::evidence::record::{Review, SignOff};
+    let said = |key: &str, decision: &str, independent: bool| SignOff {
+        by: key.to_owned(),
+        at: Default::default(),
+        decision: decision.to_owned(),
+        note: String::new(),
+        key: key.to_owned(),
+        independent,
+    };
+    let review = |all: &[SignOff]| {
+        let mut r = restored();
+        r.review = Review::of(all);
+        outcome(&r, "iso22301/9.3").0
+    };
+    let (anna, bert) = (said("anna", "accepted", true), said("bert", "rejected", true));
+    let runner = said("runner", "accepted", false);
+    assert_eq!(review(std::slice::from_ref(&anna)), ControlOutcome::Supports);
+    assert_eq!(review(std::slice::from_ref(&runner)), ControlOutcome::NotTested);
+    assert_eq!(review(&[anna.clone(), bert.clone(), runner.clone()]), ControlOutcome::DoesNotSupport);
+    assert_eq!(review(&[bert.clone(), runner]), ControlOutcome::DoesNotSupport);
+    assert_eq!(review(&[bert.clone(), anna.clone()]), ControlOutcome::DoesNotSupport);
+    assert_eq!(review(&[bert, anna, said("bert", "accepted", true)]), ControlOutcome::Supports);
 }
 
 #[test]

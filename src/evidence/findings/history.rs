@@ -5,6 +5,8 @@
 //! none off AWS), and no run that did not get as far. A remark cannot be seen by any run; it is closed
 //! by a person who names a later run that passed.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -89,10 +91,15 @@ pub fn history(runs: &[Past]) -> Vec<Entry> {
         let place = Place::of(r);
         for entry in entries.iter_mut().filter(|e| e.is_open() && e.place == place) {
             let then = runs.iter().rfind(|p| entry.seen_in.last() == Some(&p.record.identity.run));
-            let asked = then.is_none_or(|then| as_strict(r, &then.record));
+            let kind = entry.finding.kind.as_str();
+            // words of people are no matter of how the drill was made
+            let alike = matches!(kind, "late-approval" | "review-rejected")
+                || then.is_none_or(|then| {
+                    same_test(r, &then.record) && (kind != "objective-missed" || as_strict(r, &then.record))
+                });
             if !r.findings.iter().any(|f| f.id == entry.finding.id)
                 && shows_absence(&entry.finding, r)
-                && (asked || entry.finding.kind != "objective-missed")
+                && alike
             {
                 entry.closed_by = Some(r.identity.run.clone());
                 entry.closed_at = r.identity.finished_at;
@@ -151,6 +158,21 @@ fn as_strict(now: &Record, then: &Record) -> bool {
         && no_later(now.detect_ms, then.detect_ms)
 }
 
+/// Whether a run tried what an earlier one tried: the same faults (where there were none, the same
+/// recovery), watched by the same probes. A drill's name alone says nothing: its file can be another.
+fn same_test(now: &Record, then: &Record) -> bool {
+    let faults = |r: &Record| r.safety.faults.iter().map(|f| f.action.clone()).collect::<BTreeSet<_>>();
+    let recoveries = |r: &Record| r.recoveries.iter().map(|s| s.action.clone()).collect::<BTreeSet<_>>();
+    let probes = |r: &Record| {
+        let of = r.objectives.criteria.iter().filter(|c| c.part != "stop");
+        of.map(|c| (c.part.clone(), c.name.clone(), c.probe.clone(), c.role.clone())).collect::<BTreeSet<_>>()
+    };
+    let broke = faults(then);
+    broke.is_subset(&faults(now))
+        && (!broke.is_empty() || recoveries(then).is_subset(&recoveries(now)))
+        && probes(then).is_subset(&probes(now))
+}
+
 /// Whether a person may close this entry by naming that run.
 ///
 /// # Errors
@@ -198,6 +220,7 @@ fn shows_absence(f: &Finding, r: &Record) -> bool {
             objective("clean") == Some(Status::Satisfied)
                 && r.safety.faults.iter().any(|x| same(&x.step, x.target.as_deref()))
         }
+        "review-rejected" => r.review.independent,
         "late-approval" => {
             !r.authority.approvals.is_empty() && r.authority.approvals.iter().all(|a| !approved_late(r, a.at))
         }

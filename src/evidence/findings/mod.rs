@@ -153,6 +153,10 @@ pub fn find(record: &Record, annotations: &[Annotation], defaults: &Defaults) ->
             format!("{} approved at {}", late.name, late.at.map(|at| at.to_rfc3339()).unwrap_or_default()),
         );
     }
+    if let Some(no) = record.review.rejected() {
+        let title = format!("The review was rejected by {}", no.by);
+        add("review-rejected", High, &no.by, title, no.note.clone());
+    }
     for note in annotations {
         if let Annotation::Remark { severity, text, .. } = note {
             add("remark", *severity, text, text.lines().next().unwrap_or_default().to_owned(), text.clone());

@@ -130,6 +130,40 @@ fn asking_for_less_closes_nothing() {
 }
 
 #[test]
+fn another_drill_of_the_same_name_closes_nothing() {
+    use crate::evidence::record::Criterion;
+    let probe = |probe: &str| Criterion {
+        name: "the shop answers".to_owned(),
+        probe: probe.to_owned(),
+        part: "steady-state".to_owned(),
+        role: "client".to_owned(),
+        with: serde_json::Value::Null,
+        every_ms: 1_000,
+        hold_ms: 1_000,
+    };
+    let fault = |action: &str| Fault {
+        step: "break".to_owned(),
+        action: Some(action.to_owned()),
+        target: Some("i-1".to_owned()),
+        reversibility: "reversible".to_owned(),
+        started_at: None,
+        ending: "put back".to_owned(),
+    };
+    let with = |mut r: Record, faults: &[&str], asked: &str| {
+        r.safety.faults = faults.iter().map(|f| fault(f)).collect();
+        r.objectives.criteria = vec![probe(asked)];
+        r
+    };
+    let then = || with(late(0), &["vpc.detach-route-table"], "http");
+    let open = |later: Record| of(&plain(vec![then(), later]), "objective-missed")[0].is_open();
+    assert!(!open(with(run(1), &["vpc.detach-route-table"], "http")), "the twin: this one tried it");
+    assert!(!open(with(run(1), &["vpc.detach-route-table", "ec2.stop-instances"], "http")), "and more");
+    assert!(open(with(run(1), &["command"], "http")));
+    assert!(open(with(run(1), &[], "http")));
+    assert!(open(with(run(1), &["vpc.detach-route-table"], "tcp")));
+}
+
+#[test]
 fn a_run_that_could_not_show_it_closes_nothing() {
     let open = |later: Record| {
         let entries = plain(vec![late(0), later]);

@@ -261,8 +261,18 @@ fn agrees_with_itself(r: &Reconciliation) -> bool {
         && c.contradicted == of(Class::Contradicted)
         && c.not_coverable == of(Class::NotCoverable)
         && c.unexplained == r.unexplained.len();
+    // a call counts as found where its record is there
+    let found = r.calls.iter().all(|call| match (call.class, &call.record) {
+        (Class::Matched, Some(seen)) => seen.request_id.is_some() && seen.request_id == call.request_id,
+        (Class::Matched | Class::Probable, None) => false,
+        _ => true,
+    });
+    let enough = c.of_session >= (c.matched + c.probable) as u64 && c.records >= c.of_session;
     let whole = c.malformed == 0 && c.unreadable_files == 0;
-    counted && (!r.holds || (c.matched > 0 && whole && c.missing + c.contradicted + c.unexplained == 0))
+    counted
+        && found
+        && enough
+        && (!r.holds || (c.matched > 0 && whole && c.missing + c.contradicted + c.unexplained == 0))
 }
 
 #[cfg(test)]

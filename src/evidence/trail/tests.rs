@@ -160,6 +160,21 @@ fn packed_or_not_and_in_any_order_the_result_is_the_same() {
 }
 
 #[test]
+fn a_comparison_that_lists_no_records_is_not_believed() {
+    let lines = run().finish(100);
+    let told = compare(&lines, &recorded());
+    let believed =
+        |told: &Reconciliation| of_run(&serde_json::to_vec(told).unwrap(), &lines).unwrap().is_some();
+    assert!(believed(&told), "the twin: as it was made");
+    let mut without = told.clone();
+    without.calls.iter_mut().for_each(|c| c.record = None);
+    assert!(!believed(&without));
+    let mut none = told;
+    (none.counts.records, none.counts.of_session) = (0, 0);
+    assert!(!believed(&none));
+}
+
+#[test]
 fn a_call_without_a_record_is_missing() {
     let mut j = run();
     j.call(70, "ec2:StartInstances", json!({"ids": ["i-0ccc"]}), Some("nobody-saw-it"), None);

@@ -50,7 +50,10 @@ pub(in crate::report) fn summary(record: &Record) -> Summary {
 
 /// What a manager reads.
 pub(in crate::report) fn in_a_sentence(view: &RunView) -> String {
-    let rta = view.measured.as_ref().and_then(|m| m.judged_ms).map(in_words);
+    let rta = view.measured.as_ref().and_then(|m| {
+        let since = m.since_declaration().map(|t| format!(" {t}")).unwrap_or_default();
+        Some(format!("{}{since}", in_words(m.judged_ms?)))
+    });
     let rto = view.measured.as_ref().map(|m| in_words(m.rto_ms)).unwrap_or_default();
     match (view.verdict, rta) {
         (None, _) => "The run is not finished.".to_owned(),
@@ -236,7 +239,14 @@ fn facts(r: &Record) -> Vec<Fact> {
         ("When", when),
         ("By", people),
         ("AWS identity", if r.people.caller.is_empty() { gap() } else { code(&r.people.caller) }),
-        ("Independent review", if r.review.independent { text("accepted") } else { gap() }),
+        (
+            "Independent review",
+            match r.review.rejected() {
+                Some(no) => text(format!("rejected by {}", clean(&no.by))),
+                None if r.review.independent => text("accepted"),
+                None => gap(),
+            },
+        ),
         ("Run", code(&id.run)),
     ]);
     facts
