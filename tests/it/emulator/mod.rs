@@ -8,6 +8,7 @@ mod crashes;
 mod drills;
 mod exit_codes;
 mod fleet;
+mod iam;
 mod inbox;
 mod plain;
 mod publish;

@@ -122,6 +122,14 @@ impl World {
         self.control(reqwest::Method::DELETE, "faults").await;
     }
 
+    /// Puts an IAM policy in force for every call from now on; `null` lifts it.
+    pub async fn allow_only(&self, policy: &Value) {
+        let url = format!("{}/_redrill/policy", self.sandbox.endpoint);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.post(url).body(policy.to_string()).send().await.expect("the emulator answers");
+        assert_eq!(answer.status(), 200);
+    }
+
     /// Waits until a fault rule has struck.
     pub async fn struck(&self) {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
