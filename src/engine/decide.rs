@@ -501,7 +501,13 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
         }
         return Decision::wait_until(since + hold);
     }
-    let limit = cleaned + state.plan.drill.objectives.give_up().ms().min(AFTER_MS);
+    // where a person is needed already, it may just have come back; waiting long decides nothing
+    let patience = if state.stuck.is_empty() && mending_failed(state).is_empty() {
+        state.plan.drill.objectives.give_up().ms().min(AFTER_MS)
+    } else {
+        2 * state.plan.drill.settle.ms()
+    };
+    let limit = cleaned + patience;
     if now >= limit {
         return Decision { events: not_steady_after(state, now), ..Decision::default() };
     }

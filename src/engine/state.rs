@@ -512,15 +512,21 @@ impl RunState {
         }
     }
 
-    /// A recovery that surely did nothing (for want of a permission, say) may do its work now.
+    /// A recovery that surely did nothing (for want of a permission, say) may do its work now; one that
+    /// came to an end half-way is looked for and completed.
     fn mend_again(&mut self) {
         let again = super::decide::unmended(self);
         let faults: Vec<_> = self.plan.steps.iter().filter(|s| again.contains(&s.id)).collect();
         for ((id, _), cell) in &mut self.cells {
             let Some(step) = self.plan.step(id) else { continue };
             let mends = faults.iter().any(|f| super::decide::mended_by(f, step));
-            if mends && cell.status == Status::Failed(EffectCertainty::None) {
-                cell.status = Status::Idle;
+            match cell.status {
+                Status::Failed(EffectCertainty::None) if mends => cell.status = Status::Idle,
+                Status::Failed(_) if mends => {
+                    cell.status = Status::Started;
+                    cell.settled = false;
+                }
+                _ => {}
             }
         }
     }

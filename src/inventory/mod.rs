@@ -30,7 +30,16 @@ pub struct Resolution {
     /// Those that match, sorted by id.
     pub matched: Vec<Target>,
     /// Resources left out because their tags may not be read (buckets with a policy against it).
-    pub unreadable: Vec<String>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A resource that could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its id.
+    pub name: String,
+    /// What AWS answered.
+    pub why: String,
 }
 
 /// Resolves a selector in one region.
@@ -151,7 +160,7 @@ impl Wanted<'_> {
 struct Listing {
     population: usize,
     targets: Vec<Target>,
-    unreadable: Vec<String>,
+    unreadable: Vec<Unreadable>,
 }
 
 impl Listing {
@@ -194,7 +203,7 @@ enum Asked {
     /// In the region, and not worth more calls.
     Counted,
     Elsewhere,
-    Unreadable(String),
+    Unreadable(Unreadable),
 }
 
 async fn buckets(reads: &Reads, region: &str, wanted: &Wanted<'_>) -> CloudResult<Listing> {
@@ -213,9 +222,9 @@ async fn buckets(reads: &Reads, region: &str, wanted: &Wanted<'_>) -> CloudResul
             }
             Asked::Counted => listing.population += 1,
             Asked::Elsewhere => {}
-            Asked::Unreadable(name) => {
+            Asked::Unreadable(one) => {
                 listing.population += 1;
-                listing.unreadable.push(name);
+                listing.unreadable.push(one);
             }
         }
     }
@@ -237,7 +246,9 @@ async fn bucket(
         match s3.bucket_info(&name).await {
             Ok(read) => info = Some(read),
             Err(e) if e.is_not_found() => return Ok(Asked::Elsewhere),
-            Err(e) if e.kind == ErrorKind::Denied => return Ok(Asked::Unreadable(name)),
+            Err(e) if e.kind == ErrorKind::Denied => {
+                return Ok(Asked::Unreadable(Unreadable { name, why: e.to_string() }));
+            }
             Err(e) => return Err(e),
         }
         // us-east-1 has no name in older answers
@@ -253,7 +264,9 @@ async fn bucket(
         Ok(tags) => tags,
         // deleted since it was listed
         Err(e) if e.is_not_found() => return Ok(Asked::Elsewhere),
-        Err(e) if e.kind == ErrorKind::Denied => return Ok(Asked::Unreadable(name)),
+        Err(e) if e.kind == ErrorKind::Denied => {
+            return Ok(Asked::Unreadable(Unreadable { name, why: e.to_string() }));
+        }
         Err(e) => return Err(e),
     };
     if !wanted.tags(&tags) {

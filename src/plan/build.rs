@@ -84,9 +84,9 @@ pub async fn build(
     let mut targets = BTreeMap::new();
     for (name, spec) in &drill.targets {
         let found = inventory::resolve(reads, &options.region, spec).await?;
-        if !found.unreadable.is_empty() {
-            let text =
-                format!("the tags of {} cannot be read, so it was left out", found.unreadable.join(", "));
+        if let Some(first) = found.unreadable.first() {
+            let names: Vec<&str> = found.unreadable.iter().map(|u| u.name.as_str()).collect();
+            let text = format!("{} cannot be read, so it was left out: {}", names.join(", "), first.why);
             findings.push(Finding::new(Severity::Warning, name, text));
         }
         let planned = draw(name, spec, found, seed, &options.region, &mut findings);
@@ -196,9 +196,12 @@ fn draw(
             0 => format!("no target: there is no {} in {region}", spec.resource),
             n => format!("no target: none of the {n} {} in {region} matches", spec.resource),
         };
-        findings.push(
-            Finding::new(Severity::Refusal, name, text).hint("check `tags` and `where` of the selector"),
-        );
+        let hint = match found.unreadable.first() {
+            None => "check `tags` and `where` of the selector".to_owned(),
+            // the selector may be right: what it means may be among those that cannot be seen
+            Some(one) => format!("{} of them could not be read: {}", found.unreadable.len(), one.why),
+        };
+        findings.push(Finding::new(Severity::Refusal, name, text).hint(hint));
     } else {
         match selector::draw(spec.select, seed, found.matched) {
             Ok(d) => drawn = d,

@@ -55,7 +55,7 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
     for kind in ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()) {
         for tag in [TAG_RUN, TAG_HELD] {
             let resolved = inventory::resolve(reads, region, &tagged(kind, tag)).await?;
-            found.unreadable.extend(resolved.unreadable);
+            found.unreadable.extend(resolved.unreadable.into_iter().map(|u| u.name));
             targets.extend(resolved.matched.into_iter().map(|t| ((kind, t.id.clone()), t)));
         }
     }
