@@ -173,8 +173,13 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("elasticloadbalancing:RegisterTargets", On(&[Type::TargetGroup])),
     ("iam:PassRole", On(&[Type::Role])),
     ("kms:CreateGrant", On(&[Type::KmsKey])),
+    ("kms:Decrypt", On(&[Type::KmsKey])),
     ("kms:DescribeKey", On(&[Type::KmsKey])),
+    ("kms:GenerateDataKeyWithoutPlaintext", On(&[Type::KmsKey])),
     ("kms:GetPublicKey", On(&[Type::KmsKey])),
+    // one API, ReEncrypt, decided on the key that it comes from and on the one that it goes to
+    ("kms:ReEncryptFrom", On(&[Type::KmsKey])),
+    ("kms:ReEncryptTo", On(&[Type::KmsKey])),
     ("kms:Sign", On(&[Type::KmsKey])),
     ("rds:AddTagsToResource", On(&[Type::Db])),
     ("rds:DeleteDBInstance", On(&[Type::Db])),
@@ -217,6 +222,17 @@ pub fn level(permission: &str) -> Option<Level> {
     PERMISSIONS.binary_search_by(|(name, _)| (*name).cmp(permission)).ok().map(|i| PERMISSIONS[i].1)
 }
 
+/// Whether IAM may decide this permission on resources of this type. Where the reference leaves no doubt that
+/// it does not, allowing it on them allows nothing.
+pub fn decided_on(permission: &str, kind: Type) -> bool {
+    let Some((service, call)) = permission.split_once(':') else { return true };
+    if service != kind.shape().0 {
+        return false;
+    }
+    // tags can be set on more types than stand in the table
+    call.contains("Tag") || !matches!(level(permission), Some(On(types)) if !types.contains(&kind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,6 +242,22 @@ mod tests {
         assert!(PERMISSIONS.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!(level("ec2:StopInstances"), Some(On(&[Type::Instance])));
         assert_eq!(level("ec2:StopInstance"), None);
+    }
+
+    #[test]
+    fn a_permission_is_decided_on_its_own_types_only() {
+        for (permission, kind, expected) in [
+            ("ec2:RunInstances", Type::Subnet, true),
+            ("ec2:RunInstances", Type::ElasticIp, false),
+            ("ec2:RunInstances", Type::Db, false),
+            ("ec2:CreateTags", Type::Vpc, true),
+            ("rds:AddTagsToResource", Type::OptionGroup, true),
+            ("rds:AddTagsToResource", Type::Instance, false),
+            ("ec2:DescribeInstances", Type::Instance, true),
+            ("ec2:NotInTheTable", Type::Instance, true),
+        ] {
+            assert_eq!(decided_on(permission, kind), expected, "{permission} {kind:?}");
+        }
     }
 
     #[test]

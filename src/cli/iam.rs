@@ -10,7 +10,7 @@ use crate::catalog::iam::partition;
 use crate::drill::Loaded;
 use crate::plan::Plan;
 use crate::plan::policy::trust::{self, Trust};
-use crate::plan::policy::{self, LONGEST, Phase, Source};
+use crate::plan::policy::{self, Document, LONGEST, LONGEST_INLINE, Phase, Source};
 
 /// Print the smallest IAM policy that runs a drill.
 #[derive(Debug, Args)]
@@ -20,6 +20,12 @@ pub struct IamArgs {
     /// What the policy is for.
     #[arg(long, value_enum, default_value_t = For::Run)]
     phase: For,
+    /// For one of the accounts that `limits` names: a role stands in one.
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Print this part alone, counted from 1, where the policy is too long for one managed policy.
+    #[arg(long, value_name = "N", conflicts_with = "trust")]
+    part: Option<usize>,
     /// Print the trust policy of the role instead: who may take it on.
     #[arg(long)]
     trust: bool,
@@ -67,10 +73,19 @@ pub fn read(path: &std::path::Path, args: &DrillArgs) -> Result<Given, CliError>
 pub fn run(global: &Global, args: &IamArgs) -> Result<u8, CliError> {
     let given = read(&args.drill, &args.args)?;
     let house = global.settings.house();
-    let source = match &given {
+    let mut source = match &given {
         Given::Drill(loaded) => Source::drill(&loaded.drill, &house),
         Given::Plan(plan) => Source::plan(plan),
     };
+    if let Some(account) = &args.account {
+        let known = source.accounts();
+        if !known.contains(account.as_str()) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(CliError::usage(format!("the drill does not run in account {account}"))
+                .hint(format!("`limits.accounts` names {known}")));
+        }
+        source.only = Some((account, None));
+    }
     if args.trust {
         let region = source.regions().into_iter().next().unwrap_or_default();
         let roots = source.accounts().into_iter().map(|a| format!("arn:{}:iam::{a}:root", partition(region)));
@@ -85,19 +100,46 @@ pub fn run(global: &Global, args: &IamArgs) -> Result<u8, CliError> {
         For::Undo => Phase::Undo,
     };
     let document = policy::policy(&source, phase);
-    print(global, &document);
-    let size = document.size();
-    if size > LONGEST {
-        out::note(&format!(
-            "the policy has {size} characters and a managed policy at most {LONGEST}: name fewer accounts and \
-             regions in `limits`, make it from a plan, or split it between two policies"
-        ));
+    match args.part {
+        None => {
+            print(global, &document);
+            if document.size() > LONGEST {
+                out::note(&too_long(&document, source.accounts().len()));
+            }
+        }
+        Some(n) => {
+            let parts = document.parts();
+            let Some(part) = n.checked_sub(1).and_then(|n| parts.get(n)) else {
+                return Err(CliError::usage(format!("there is no part {n}: the policy has {}", parts.len()))
+                    .hint("parts are counted from 1"));
+            };
+            print(global, part);
+        }
     }
     if matches!(given, Given::Drill(_)) && source.steps.iter().any(|s| s.action.as_deref() == Some("command"))
     {
         out::note("what the programs under `command` need is not in it");
     }
     Ok(0)
+}
+
+/// What to do with a policy that is longer than AWS takes.
+fn too_long(document: &Document, accounts: usize) -> String {
+    let parts = document.parts();
+    let all: Vec<String> = (1..=parts.len()).map(|n| format!("--part {n}")).collect();
+    let one = if accounts > 1 { "; for one account alone it is shorter: --account ID" } else { "" };
+    let large = if parts.iter().any(|p| p.size() > LONGEST) {
+        "; a part is too long, too: name fewer accounts, regions or targets"
+    } else {
+        ""
+    };
+    format!(
+        "the policy has {} characters; a managed policy takes {LONGEST}, and the inline policies of a role \
+         {LONGEST_INLINE} together\n  hint: attach it as {} managed policies: {}{one}{large}",
+        document.size(),
+        parts.len(),
+        all.join(", ")
+    )
 }
 
 fn print(global: &Global, document: &impl serde::Serialize) {

@@ -120,6 +120,14 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:DescribeInstanceAttribute",
             "ec2:DescribeAddresses",
             "elasticloadbalancing:DescribeTargetHealth",
+            // EC2 uses the keys of encrypted volumes in the caller's name ("Requirements for Amazon EBS
+            // encryption", Amazon EBS User Guide)
+            "kms:CreateGrant",
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:GenerateDataKeyWithoutPlaintext",
+            "kms:ReEncryptFrom",
+            "kms:ReEncryptTo",
         ],
         poll: &["ec2:DescribeInstances", "ec2:DescribeAddresses", "elasticloadbalancing:DescribeTargetHealth"],
         undo: &[
@@ -158,8 +166,9 @@ User data may hold secrets, so the journal has only its digest. A process that r
 terminated instance, which AWS answers only for a while; where that fails the step fails and says so, rather than \
 launching without it.
 
-Refused: members of an Auto Scaling group (the group replaces them itself). Volumes with a customer managed key also \
-need permission to use that key.
+Refused: members of an Auto Scaling group (the group replaces them itself). `kms:*` is used for encrypted \
+volumes with a customer managed key, by EC2 only; the key's own policy must allow it too, and a key of another account \
+is not in the policy that `redrill iam` prints.
 
 Documentation: \"Launch an Amazon EC2 instance\", \"Terminate Amazon EC2 instances\" (Amazon EC2 User Guide), \
 \"Ensuring idempotency in Amazon EC2 API requests\" (Amazon EC2 Developer Guide), \"RunInstances\", \"AssociateAddress\" \

@@ -66,7 +66,9 @@ static SPEC: ActionSpec = ActionSpec {
         ],
         apply: &["ec2:StopInstances", "ec2:DescribeInstances"],
         poll: &["ec2:DescribeInstances"],
-        undo: &["ec2:StartInstances", "ec2:DescribeInstances"],
+        // starting an instance with encrypted volumes makes a grant for EC2 in the caller's name; without it
+        // the call is accepted and the instance stops again
+        undo: &["ec2:StartInstances", "ec2:DescribeInstances", "kms:CreateGrant"],
     },
     undo_story: "Starts each instance that was running and waits until it runs again; one that was stopped stays stopped.",
     docs: "\

@@ -12,15 +12,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-pub use document::{Condition, Document, Grant, LONGEST, Statement, Values};
+pub use document::{Condition, Document, Grant, LONGEST, LONGEST_INLINE, Statement, Values};
 use whom::Whom;
 
 use super::{House, Plan, PlannedStep, build};
+use crate::catalog::action::Reversibility;
 use crate::catalog::iam::{self, Level, Type};
 use crate::drill::{Drill, Known, TargetSpec};
 use crate::inventory;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
-use crate::model::{ResourceKind, Target};
+use crate::model::{ResourceKind, Stage, Target};
 
 /// What the policy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,24 +44,35 @@ pub struct Source<'a> {
     pub house: &'a House,
     /// The plan, where there is one.
     pub plan: Option<&'a Plan>,
+    /// The one account and region that it is for; all that the limits name, if left out.
+    pub only: Option<(&'a str, Option<&'a str>)>,
 }
 
 impl<'a> Source<'a> {
     /// A drill that is not planned.
     pub fn drill(drill: &'a Drill, house: &'a House) -> Self {
-        Self { drill, steps: build::steps(drill, &Known::shipped()), house, plan: None }
+        Self { drill, steps: build::steps(drill, &Known::shipped()), house, plan: None, only: None }
     }
 
     /// A plan.
     pub fn plan(plan: &'a Plan) -> Self {
-        Self { drill: &plan.drill, steps: plan.steps.clone(), house: &plan.house, plan: Some(plan) }
+        Self {
+            drill: &plan.drill,
+            steps: plan.steps.clone(),
+            house: &plan.house,
+            plan: Some(plan),
+            only: None,
+        }
     }
 
     /// The accounts that the policy is for.
     pub fn accounts(&self) -> BTreeSet<&str> {
         match self.plan {
             Some(plan) => BTreeSet::from([plan.account.as_str()]),
-            None => self.drill.limits.accounts.iter().map(String::as_str).collect(),
+            None => {
+                let all = self.drill.limits.accounts.iter().map(String::as_str);
+                all.filter(|a| self.only.is_none_or(|(only, _)| only == *a)).collect()
+            }
         }
     }
 
@@ -68,7 +80,10 @@ impl<'a> Source<'a> {
     pub fn regions(&self) -> BTreeSet<&str> {
         match self.plan {
             Some(plan) => BTreeSet::from([plan.region.as_str()]),
-            None => self.drill.limits.regions.iter().map(String::as_str).filter(|r| *r != "global").collect(),
+            None => {
+                let all = self.drill.limits.regions.iter().map(String::as_str).filter(|r| *r != "global");
+                all.filter(|r| self.only.and_then(|o| o.1).is_none_or(|only| only == *r)).collect()
+            }
         }
     }
 
@@ -79,6 +94,11 @@ impl<'a> Source<'a> {
 
 /// The policy of one phase.
 pub fn policy(source: &Source<'_>, phase: Phase) -> Document {
+    Document::of(grants(source, phase))
+}
+
+/// What the policy of one phase allows, one grant an action and type of resources.
+pub fn grants(source: &Source<'_>, phase: Phase) -> Vec<Grant> {
     let mut all = Grants { source, out: Vec::new() };
     for (name, spec) in &source.drill.targets {
         for permission in inventory::permissions(spec.resource) {
@@ -95,7 +115,7 @@ pub fn policy(source: &Source<'_>, phase: Phase) -> Document {
     if phase == Phase::Run {
         all.kill_switch();
     }
-    Document::of(all.out)
+    all.out
 }
 
 /// Grants as they are collected.
@@ -122,7 +142,8 @@ impl Grants<'_, '_> {
             let accounts = self.source.accounts().into_iter().collect();
             condition.entry("StringEquals").or_default().insert("aws:ResourceAccount".to_owned(), accounts);
         }
-        self.out.push(Grant { action: action.to_owned(), sid: sid.to_owned(), resources, condition });
+        let (action, sid) = (action.to_owned(), sid.to_owned());
+        self.out.push(Grant { action, sid, kind: Some(kind), resources, condition });
     }
 
     /// A permission on whatever there is of its types.
@@ -158,6 +179,7 @@ impl Grants<'_, '_> {
         self.out.push(Grant {
             action: permission.to_owned(),
             sid: sid.to_owned(),
+            kind: None,
             resources: BTreeSet::from(["*".to_owned()]),
             condition,
         });
@@ -208,8 +230,10 @@ impl Grants<'_, '_> {
     fn step(&mut self, step: &PlannedStep, phase: Phase) {
         let Some(action) = step.action.as_deref().and_then(|a| Known::shipped().action(a)) else { return };
         let p = &action.spec().permissions;
-        let apply: &[&str] = if phase == Phase::Run { p.apply } else { &[] };
-        let prepare: &[&str] = if phase == Phase::Undo { &[] } else { p.prepare };
+        // a rollback also mends what cannot be undone
+        let mends = phase == Phase::Undo && self.mends(step, action.spec().mends);
+        let apply: &[&str] = if phase == Phase::Run || mends { p.apply } else { &[] };
+        let prepare: &[&str] = if phase == Phase::Undo && !mends { &[] } else { p.prepare };
         let after: [&[&str]; 2] = if phase == Phase::Plan { [&[], &[]] } else { [p.poll, p.undo] };
         let looked = action.spec().kind.map_or(&[][..], inventory::permissions);
         let phases = [
@@ -236,6 +260,16 @@ impl Grants<'_, '_> {
         }
     }
 
+    /// Whether a recovery mends an irreversible fault of the drill on the same targets.
+    fn mends(&self, step: &PlannedStep, mends: &[&str]) -> bool {
+        self.source.steps.iter().any(|fault| {
+            fault.stage == Stage::Fault
+                && fault.reversibility == Reversibility::Irreversible
+                && fault.target == step.target
+                && fault.action.as_deref().is_some_and(|f| mends.contains(&f))
+        })
+    }
+
     /// A permission of a step on one type of resource.
     fn on(&mut self, step: &PlannedStep, permission: &str, kind: Type, whom: Whom) {
         let selector = step.target.as_deref().unwrap_or_default();
@@ -255,6 +289,10 @@ impl Grants<'_, '_> {
                     }
                     _ => {}
                 }
+                self.put("OnWhatTheRunMade", permission, kind, &[whom::any(kind)], condition);
+            }
+            Whom::Kept => {
+                tag(&mut condition, "StringLike", TAG_KEPT, Values::one("*"));
                 self.put("OnWhatTheRunMade", permission, kind, &[whom::any(kind)], condition);
             }
             Whom::New(call) => {

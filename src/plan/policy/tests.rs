@@ -183,6 +183,7 @@ fn merging_never_widens() {
     let grant = |action: &str, arn: &str| Grant {
         action: action.to_owned(),
         sid: "S".to_owned(),
+        kind: None,
         resources: BTreeSet::from([arn.to_owned()]),
         condition: Condition::new(),
     };
@@ -190,4 +191,121 @@ fn merging_never_widens() {
     let flat: Vec<_> =
         document.statement.iter().map(|s| (s.sid.as_str(), s.action.0.len(), s.resource.0.len())).collect();
     assert_eq!(flat, [("S", 1, 2), ("S2", 2, 1)]);
+}
+
+/// Every action with every resource and condition that a document allows, as far as IAM decides on the pair.
+fn allowed(document: &Document) -> BTreeSet<(String, String, Condition)> {
+    // the types in the order of their ARNs' beginnings, the longer first
+    let kinds = [
+        Type::Bucket,
+        Type::Db,
+        Type::Distribution,
+        Type::ElasticIp,
+        Type::Image,
+        Type::Instance,
+        Type::KeyPair,
+        Type::KmsKey,
+        Type::NetworkInterface,
+        Type::OptionGroup,
+        Type::ParameterGroup,
+        Type::Role,
+        Type::RouteTable,
+        Type::Secret,
+        Type::SecurityGroup,
+        Type::Subnet,
+        Type::SubnetGroup,
+        Type::TargetGroup,
+        Type::Volume,
+        Type::Vpc,
+    ];
+    let kind_of = |arn: &str| {
+        kinds.into_iter().find(|k| {
+            let account = arn.split(':').nth(4).unwrap_or_default();
+            arn.starts_with(&k.arn("us-east-1", account, ""))
+        })
+    };
+    let mut out = BTreeSet::new();
+    for s in &document.statement {
+        for action in &s.action.0 {
+            for arn in &s.resource.0 {
+                if kind_of(arn).is_none_or(|kind| iam::decided_on(action, kind)) {
+                    out.insert((action.clone(), arn.clone(), s.condition.clone()));
+                }
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn a_long_policy_is_joined_without_allowing_more_and_parted_without_allowing_less() {
+    let mut joined = 0;
+    for (name, loaded) in shipped() {
+        for phase in [Phase::Plan, Phase::Run, Phase::Undo] {
+            let house = House::default();
+            let source = Source::drill(&loaded.drill, &house);
+            let (plain, document) = (Document::plain(grants(&source, phase)), policy(&source, phase));
+            assert_eq!(allowed(&document), allowed(&plain), "{name} {phase:?}");
+            joined += usize::from(document.statement.len() < plain.statement.len());
+            let parts = document.parts();
+            assert!(parts.iter().all(|p| p.size() <= LONGEST), "{name} {phase:?}");
+            let together: Vec<Statement> = parts.iter().flat_map(|p| p.statement.clone()).collect();
+            assert_eq!(together, document.statement, "{name} {phase:?}");
+            assert_eq!(parts.len() == 1, document.size() <= LONGEST, "{name} {phase:?}");
+        }
+    }
+    assert!(joined > 0, "nothing was long enough to be joined");
+}
+
+#[test]
+fn for_one_account_alone_no_other_is_named() {
+    for (name, loaded) in shipped() {
+        let house = House::default();
+        let mut source = Source::drill(&loaded.drill, &house);
+        let both = policy(&source, Phase::Run);
+        source.only = Some(("123456789012", None));
+        let one = policy(&source, Phase::Run);
+        let text = serde_json::to_string(&one).unwrap();
+        assert!(text.contains("123456789012") && !text.contains("000000000000"), "{name}");
+        assert_eq!(actions(&one), actions(&both), "{name}");
+    }
+}
+
+#[test]
+fn keys_are_used_through_their_service_alone() {
+    let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "ec2-instance-loss").unwrap();
+    let document = of(&loaded.drill, Phase::Run);
+    let keys: Vec<_> =
+        document.statement.iter().filter(|s| s.action.0.iter().any(|a| a.starts_with("kms:"))).collect();
+    let all: BTreeSet<&str> = keys.iter().flat_map(|s| &s.action.0).map(String::as_str).collect();
+    let needed = [
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    ];
+    assert_eq!(all, BTreeSet::from(needed));
+    for s in keys {
+        let via = &s.condition["StringEquals"]["kms:ViaService"];
+        assert_eq!(via, &Values::one("ec2.us-east-1.amazonaws.com"), "{s:?}");
+        assert_eq!(s.action.0.contains("kms:CreateGrant"), s.condition.contains_key("Bool"), "{s:?}");
+    }
+}
+
+#[test]
+fn a_rollback_may_mend_what_cannot_be_undone_and_injects_nothing() {
+    let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "ec2-instance-loss").unwrap();
+    let document = of(&loaded.drill, Phase::Undo);
+    assert!(actions(&document).contains("ec2:RunInstances"));
+    let terminate = document
+        .statement
+        .iter()
+        .filter(|s| s.action.0.contains("ec2:TerminateInstances"))
+        .collect::<Vec<_>>();
+    assert!(!terminate.is_empty());
+    for s in terminate {
+        assert_eq!(s.condition["StringLike"]["aws:ResourceTag/redrill:run"], Values::one("*"));
+    }
 }

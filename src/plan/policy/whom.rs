@@ -25,6 +25,8 @@ pub enum Whom {
     Targets,
     /// What a run has made: it carries `redrill:run`.
     Made,
+    /// What a run has made and left for good: it carries `redrill:kept` instead.
+    Kept,
     /// What is being made and gets `redrill:run` with it; for EC2's tagging, by which call.
     New(Option<&'static str>),
     /// Others of this type, and the attribute of a target that names them.
@@ -74,7 +76,7 @@ pub fn of(action: &str, takes: Option<ResourceKind>, permission: &str, kind: Typ
     match (permission, kind) {
         ("iam:PassRole", _) if action.starts_with("ec2.") => vec![Whom::For(&["ec2.amazonaws.com"])],
         ("iam:PassRole", _) => vec![Whom::For(&["monitoring.rds.amazonaws.com", "rds.amazonaws.com"])],
-        ("kms:CreateGrant" | "kms:DescribeKey", _) => vec![Whom::Keys("rds")],
+        (_, Type::KmsKey) => vec![Whom::Keys(if action.starts_with("ec2.") { "ec2" } else { "rds" })],
         // secrets that RDS manages have its prefix
         (_, Type::Secret) => vec![Whom::Named("rds!db-*")],
         (_, Type::TargetGroup) => vec![Whom::Around(None)],
@@ -101,6 +103,8 @@ pub fn of(action: &str, takes: Option<ResourceKind>, permission: &str, kind: Typ
         ) => {
             vec![Whom::Around(Some("route_table")), Whom::Made]
         }
+        // a replacement may get its address when it is kept already
+        ("ec2:AssociateAddress", Type::Instance) => vec![Whom::Made, Whom::Kept],
         _ if made && when != When::Before => vec![Whom::Made],
         _ if is_target => vec![Whom::Targets],
         (_, Type::Subnet) => vec![Whom::Around(Some("subnet"))],
