@@ -49,6 +49,27 @@ class Policy(unittest.TestCase):
         ec2.delete_route_table(RouteTableId=table)
         self.denied(ec2.terminate_instances, InstanceIds=["i-00000000"])
 
+    def test_a_policy_in_force_is_what_is_simulated(self):
+        """Each action on each resource, in the context given; without a policy moto answers, which cannot."""
+        self.allow("route-table-detach")
+        page = json.loads((HERE.parent / "drills" / "iam" / "route-table-detach.json").read_text(encoding="utf-8"))
+        page["Statement"].append({"Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*"})
+        iam = self.emulator.client("iam")
+        table = "arn:aws:ec2:us-east-1:123456789012:route-table/new"
+        asked = {
+            "PolicySourceArn": "arn:aws:iam::123456789012:user/moto", "ResourceArns": [table],
+            "ActionNames": ["ec2:CreateRouteTable", "ec2:RunInstances"],
+            "ContextEntries": [{"ContextKeyName": "aws:RequestTag/redrill:run", "ContextKeyType": "string",
+                                "ContextKeyValues": ["r"]}],
+        }
+        self.denied(iam.simulate_principal_policy, **asked)
+        self.assertEqual(self.emulator.page("/_redrill/policy", "POST", page)[0], 200)
+        decided = {r["EvalActionName"]: r["EvalDecision"] for r in iam.simulate_principal_policy(**asked)["EvaluationResults"]}
+        self.assertEqual(decided, {"ec2:CreateRouteTable": "allowed", "ec2:RunInstances": "implicitDeny"})
+        del asked["ContextEntries"]
+        bare = iam.simulate_principal_policy(**asked)["EvaluationResults"]
+        self.assertEqual([r["EvalDecision"] for r in bare], ["implicitDeny", "implicitDeny"])
+
     def test_nothing_in_force_lets_everything_through(self):
         """Without a policy, as before."""
         self.emulator.page("/_redrill/policy", "DELETE")

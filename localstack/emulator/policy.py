@@ -59,6 +59,21 @@ class Policy:
                 return f"not authorized to perform: {action} on resource: {resource}"
         return None
 
+    def simulated(self, form):
+        """SimulatePrincipalPolicy: what this policy decides on each action and resource, in the context given."""
+        keys = [k for k in form if re.fullmatch(r"ContextEntries\.member\.\d+\.ContextKeyName", k)]
+        context = {
+            form[key]: [v for k, v in form.items() if k.startswith(key.replace("ContextKeyName", "ContextKeyValues.member."))]
+            for key in keys
+        }
+        actions = [v for k, v in form.items() if k.startswith("ActionNames.member.")]
+        resources = [v for k, v in form.items() if k.startswith("ResourceArns.member.")] or ["*"]
+        statements = self.document["Statement"]
+        return [
+            (action, resource, "allowed" if any(allows(s, action, resource, context) for s in statements) else "implicitDeny")
+            for action in actions for resource in resources
+        ]
+
     def asked(self, call, environ, body):
         """Every (action, resource, context) that IAM would decide on."""
         service = SERVICES.get(call.service, call.service)
@@ -200,7 +215,7 @@ def holds(operator, key, wanted, given):
     """Whether one condition holds."""
     if operator == "ForAllValues:StringEquals":
         return all(g in wanted for g in given or [])
-    if operator == "StringEquals":
+    if operator in ("StringEquals", "Bool"):
         return given is not None and any(g in wanted for g in given)
     if operator == "StringLike":
         return given is not None and any(like(w, g) for w in wanted for g in given)

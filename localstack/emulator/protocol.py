@@ -56,6 +56,27 @@ class Call:
         self.mutating = not self.action.startswith(READS)
 
 
+def form(environ, body):
+    """The parameters of a call in the query protocol."""
+    pairs = parse_qsl(environ.get("QUERY_STRING", "")) + parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return dict(pairs)
+
+
+def simulation(decisions, request_id):
+    """(status, headers, body) of SimulatePrincipalPolicy's answer: (action, resource, decision) each."""
+    names = ("EvalActionName", "EvalResourceName", "EvalDecision")
+    members = "".join(
+        "<member>" + "".join(f"<{n}>{escape(v)}</{n}>" for n, v in zip(names, one)) + "</member>" for one in decisions
+    )
+    body = (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        f"<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>{members}</EvaluationResults>"
+        f"</SimulatePrincipalPolicyResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+        "</SimulatePrincipalPolicyResponse>"
+    )
+    return 200, [("Content-Type", "text/xml")], body.encode()
+
+
 def _json_names(body):
     try:
         return sorted(json.loads(body or b"{}"))

@@ -174,6 +174,9 @@ class Wire:
         if why:
             call.error, status = REFUSED.get(call.protocol, REFUSED["*"])
             return protocol.error(call, call.error, why, status, request_id)
+        if (call.service, call.action) == ("iam", "SimulatePrincipalPolicy") and self.emulator.policy.document is not None:
+            # moto does not simulate; there is something to say only while a policy is in force
+            return protocol.simulation(self.emulator.policy.simulated(protocol.form(environ, body)), request_id)
         if call.protocol == "cbor" and not self.emulator.plain:
             return self.translated(environ, body, call, request_id)
         try:

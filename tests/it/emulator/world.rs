@@ -97,6 +97,13 @@ impl World {
             .collect()
     }
 
+    /// The changing calls so far that were not refused.
+    pub async fn changes_accepted(&self) -> Vec<String> {
+        let calls = self.calls().await;
+        let accepted = calls.iter().filter(|c| c["mutating"] == true && c["error"].is_null());
+        accepted.map(|c| c["action"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// How often this was called.
     pub async fn count(&self, action: &str) -> usize {
         self.calls().await.iter().filter(|c| c["action"] == action).count()
