@@ -2,8 +2,10 @@
 //! everywhere.
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_cloudtrail::config::Region;
 use aws_sdk_cloudtrail::types::{LookupAttribute, LookupAttributeKey};
+use aws_smithy_types::retry::RetryConfig;
 use chrono::{DateTime, Utc};
 
 use super::error::failed_read;
@@ -14,6 +16,13 @@ use crate::cloud::{CloudError, CloudResult, ErrorKind, Page, StoredFile, Trail};
 pub(super) struct TrailReads {
     pub(super) trail: aws_sdk_cloudtrail::Client,
     pub(super) s3: aws_sdk_s3::Client,
+}
+
+/// LookupEvents shares two requests a second with everybody in the account.
+pub(super) fn client(read: &SdkConfig) -> aws_sdk_cloudtrail::Client {
+    let patient = RetryConfig::standard().with_max_attempts(8);
+    let config = aws_sdk_cloudtrail::config::Builder::from(read).retry_config(patient);
+    aws_sdk_cloudtrail::Client::from_conf(config.build())
 }
 
 #[async_trait]

@@ -19,7 +19,7 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::credentials::Lives;
 use super::mutate::Changes;
-use super::{cloudfront, cloudtrail, ec2, others, rds, s3, s3_roots};
+use super::{cloudfront, cloudtrail, ec2, iam, others, rds, s3, s3_roots};
 use crate::cloud::{Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
 use crate::model::{Clock, World};
 
@@ -28,13 +28,14 @@ const CONNECT: &str = "aws:connect";
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// The services that redrill calls, as the SDK spells them when it looks for an endpoint.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 13] = [
     "Auto Scaling",
     "CloudFront",
     "CloudTrail",
     "CloudWatch",
     "EC2",
     "Elastic Load Balancing v2",
+    "IAM",
     "KMS",
     "RDS",
     "S3",
@@ -84,6 +85,7 @@ pub async fn connect(
     Ok(Cloud {
         reads: Reads {
             sts: Arc::new(others::StsReads { client: clients.sts(), lives }),
+            iam: Arc::new(iam::reads(&clients.read, clients.elsewhere)),
             ec2: Arc::new(ec2::Ec2Reads { client: clients.ec2(&clients.read) }),
             autoscaling: Arc::new(others::AutoScalingReads {
                 client: aws_sdk_autoscaling::Client::new(&clients.read),
@@ -102,7 +104,7 @@ pub async fn connect(
             }),
             ssm: Arc::new(others::SsmReads { client: aws_sdk_ssm::Client::new(&clients.read) }),
             trail: Arc::new(cloudtrail::TrailReads {
-                trail: aws_sdk_cloudtrail::Client::new(&patient(&clients.read)),
+                trail: cloudtrail::client(&clients.read),
                 s3: clients.s3(&clients.read),
             }),
             net,
@@ -195,11 +197,6 @@ fn reading(base: &SdkConfig) -> SdkConfig {
                 .build(),
         )
         .build()
-}
-
-/// LookupEvents shares two requests a second with everybody in the account.
-fn patient(read: &SdkConfig) -> SdkConfig {
-    read.clone().into_builder().retry_config(RetryConfig::standard().with_max_attempts(8)).build()
 }
 
 /// Changes: once. A repeated DeleteObjects adds a second delete marker, and only the last request

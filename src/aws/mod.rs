@@ -11,6 +11,7 @@ mod credentials;
 mod custody;
 mod ec2;
 mod error;
+mod iam;
 mod launch;
 mod mutate;
 mod others;

@@ -318,6 +318,14 @@ impl ActionError {
     }
 }
 
+impl ActionError {
+    /// Whether trying again is in vain. A permission that is missing does not come by waiting, and the time
+    /// until a step's limit is time in which a fault stays in place.
+    pub fn in_vain(&self) -> bool {
+        self.hopeless || self.kind == Some(ErrorKind::Denied)
+    }
+}
+
 impl From<CloudError> for ActionError {
     fn from(e: CloudError) -> Self {
         Self { message: e.to_string(), effect: e.effect, kind: Some(e.kind), hopeless: false, hint: None }

@@ -16,6 +16,7 @@ mod checkpoints;
 mod completions;
 pub mod config;
 mod demo;
+mod doctor;
 mod error;
 mod exercise;
 mod files;
@@ -179,6 +180,8 @@ enum Command {
     Catalog(catalog::CatalogArgs),
     /// Print the smallest IAM policy that runs a drill.
     Iam(iam::IamArgs),
+    /// Check whether all is ready: AWS, this machine, and the permissions of a drill.
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of drill files.
     Schema(schema::SchemaArgs),
     /// Manage the local AWS emulator.
@@ -235,6 +238,7 @@ impl Command {
             Self::Demo(_)
                 | Self::Verify(_)
                 | Self::Catalog(_)
+                | Self::Doctor(_)
                 | Self::Schema(_)
                 | Self::Sandbox(_)
                 | Self::Completions(_)
@@ -271,6 +275,7 @@ impl Command {
             Self::Abort(a) => people::abort(global, &a),
             Self::Catalog(a) => catalog::run(global, &a),
             Self::Iam(a) => iam::run(global, &a),
+            Self::Doctor(a) => doctor::run(global, &a),
             Self::Schema(a) => schema::run(global, &a),
             Self::Sandbox(a) => sandbox::run(global, &a),
             Self::Completions(a) => completions::run(&a),

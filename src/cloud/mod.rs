@@ -22,7 +22,7 @@ pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
 pub use reads::{
-    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Sts, Trail,
+    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Sts, Trail,
 };
 pub use types::*;
 
@@ -34,6 +34,8 @@ pub type CloudResult<T> = Result<T, CloudError>;
 pub struct Reads {
     /// Who is calling.
     pub sts: Arc<dyn Sts>,
+    /// What IAM would decide.
+    pub iam: Arc<dyn Iam>,
     /// Instances, subnets, route tables, volumes, addresses.
     pub ec2: Arc<dyn Ec2>,
     /// Auto Scaling groups and their members.

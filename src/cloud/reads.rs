@@ -16,6 +16,16 @@ pub trait Sts: Send + Sync {
     async fn identity(&self) -> CloudResult<Identity>;
 }
 
+/// IAM: what it would decide, without a call to the service that is asked about.
+#[async_trait]
+pub trait Iam: Send + Sync {
+    /// GetRole: the ARN of a role with its path, which the ARN of a session leaves out.
+    async fn role_arn(&self, name: &str) -> CloudResult<String>;
+    /// SimulatePrincipalPolicy, every page: each action on each resource. It only reads; AWS performs none of
+    /// the actions.
+    async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>>;
+}
+
 /// EC2 and VPC reads.
 #[async_trait]
 pub trait Ec2: Send + Sync {

@@ -33,6 +33,58 @@ pub struct Identity {
     pub server_date: Option<DateTime<Utc>>,
 }
 
+/// What IAM is asked: may this user or role do these actions on these resources, in this context?
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// The ARN of a user or a role.
+    pub principal: String,
+    /// For example `ec2:StopInstances`.
+    pub actions: Vec<String>,
+    /// ARNs, or `*` alone.
+    pub resources: Vec<String>,
+    /// Condition keys with their values.
+    pub context: BTreeMap<String, ContextValue>,
+}
+
+/// The value of a condition key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContextValue {
+    /// A text.
+    Text(String),
+    /// Several texts of a key that has several.
+    Texts(Vec<String>),
+    /// `true` or `false`.
+    Bool(bool),
+}
+
+/// What IAM would decide on one action and one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The action.
+    pub action: String,
+    /// The resource.
+    pub resource: String,
+    /// What it would decide.
+    pub ruling: Ruling,
+    /// Condition keys that the policies ask for and that were not in the question.
+    pub missing: Vec<String>,
+}
+
+/// Allowed, or by what not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// Allowed.
+    Allowed,
+    /// No policy allows it.
+    NoPolicy,
+    /// A policy denies it.
+    Explicit,
+    /// The organization's policies do not allow it.
+    Organization,
+    /// The permissions boundary does not allow it.
+    Boundary,
+}
+
 /// Narrows a listing on the server; the caller checks again on its own side.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {

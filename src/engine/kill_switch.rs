@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::driver::Shared;
 use crate::catalog::{Finding, Severity};
-use crate::cloud::{CloudError, CloudResult};
+use crate::cloud::{CloudError, CloudResult, Local, Reads};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, StopCause};
 use crate::model::Stage;
+use crate::plan::house::KillSwitch;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(3);
@@ -25,12 +26,11 @@ const READS: u32 = 3;
 ///
 /// # Errors
 /// One of its places cannot be read, and none of the others is set.
-async fn set(shared: &Shared) -> CloudResult<Option<String>> {
-    let switch = &shared.plan.house.kill_switch;
-    let (reads, mut failed) = (&shared.probed, None);
+async fn set(switch: &KillSwitch, reads: &Reads, local: &dyn Local) -> CloudResult<Option<String>> {
+    let mut failed = None;
     let mut answers: Vec<(String, CloudResult<bool>)> = Vec::new();
     if let Some(file) = &switch.file {
-        answers.push((format!("file {file}"), shared.cloud.local.exists(file).await));
+        answers.push((format!("file {file}"), local.exists(file).await));
     }
     if let (Some(url), Some((bucket, key))) = (&switch.s3, switch.object()) {
         // a listing, since HeadObject does not tell a missing bucket from a missing object
@@ -53,11 +53,19 @@ async fn set(shared: &Shared) -> CloudResult<Option<String>> {
     failed.map_or(Ok(None), Err)
 }
 
-async fn look(shared: &Shared) -> Result<Option<String>, String> {
-    match tokio::time::timeout(LIMIT, set(shared)).await {
+/// Looks once: where it is set, if it is.
+///
+/// # Errors
+/// It cannot be read, and why.
+pub async fn place(switch: &KillSwitch, reads: &Reads, local: &dyn Local) -> Result<Option<String>, String> {
+    match tokio::time::timeout(LIMIT, set(switch, reads, local)).await {
         Ok(answer) => answer.map_err(|e: CloudError| e.to_string()),
         Err(_) => Err(format!("no answer within {} s", LIMIT.as_secs())),
     }
+}
+
+async fn look(shared: &Shared) -> Result<Option<String>, String> {
+    place(&shared.plan.house.kill_switch, &shared.probed, shared.cloud.local.as_ref()).await
 }
 
 /// A switch that is set, or cannot be read, refuses a start.

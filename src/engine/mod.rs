@@ -11,7 +11,7 @@ pub mod driver;
 pub mod gate;
 mod history;
 mod hold;
-mod kill_switch;
+pub mod kill_switch;
 mod lockout;
 mod pace;
 mod preflight;

@@ -10,10 +10,11 @@ use serde_json::Value;
 use super::driver::{EngineError, Shared};
 use super::{kill_switch, lockout};
 use crate::catalog::{self, Finding, Severity};
-use crate::cloud::{CLOCK_LIMIT_MS, CloudError, clock_is_off};
+use crate::cloud::{CLOCK_LIMIT_MS, CloudError, Identity, clock_is_off};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Mode, StopCause};
-use crate::model::{Dur, Health, Stage, StepId};
+use crate::model::{Dur, Health, Stage, StepId, World};
+use crate::plan::policy::{Phase, Source};
 use crate::plan::{self, check_drift, limits};
 
 /// The checks of a new run; of a resumed one only what it still needs.
@@ -72,6 +73,7 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     findings
         .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
     findings.extend(lockout::check(shared).await?);
+    findings.extend(permissions(shared, &identity).await);
     if findings.iter().any(|f| f.severity == Severity::Refusal) {
         return Ok((events, findings));
     }
@@ -103,6 +105,18 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     findings.extend(gates(shared).await);
     findings.extend(kill_switch::check(shared).await);
     Ok((events, findings))
+}
+
+/// Whether the caller may do all of it, where IAM says so. The simulator has no policies to speak of.
+async fn permissions(shared: &Shared, identity: &Identity) -> Vec<Finding> {
+    let (source, world) = (Source::plan(&shared.plan), shared.cloud.world);
+    let reads = &shared.cloud.reads;
+    let checked =
+        plan::permissions::check(&source, Phase::Run, reads, identity, world, &shared.cloud.region).await;
+    let mut findings =
+        checked.findings("what the run needs: redrill iam DRILL; what there is: redrill doctor DRILL");
+    findings.retain(|f| world != World::Sim || f.severity == Severity::Refusal);
+    findings
 }
 
 /// What must be healthy before a fault.

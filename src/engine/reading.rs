@@ -78,13 +78,23 @@ fn through(reads: &Reads, lane: &Lane) -> Reads {
             }
         };
     }
-    paced!(sts, ec2, autoscaling, elb, rds, s3, cloudfront, cloudwatch, secrets, ssm)
+    paced!(sts, iam, ec2, autoscaling, elb, rds, s3, cloudfront, cloudwatch, secrets, ssm)
 }
 
 #[async_trait]
 impl Sts for Paced<dyn Sts> {
     async fn identity(&self) -> CloudResult<Identity> {
         self.lane.read("sts:GetCallerIdentity", || self.inner.identity()).await
+    }
+}
+
+#[async_trait]
+impl Iam for Paced<dyn Iam> {
+    async fn role_arn(&self, name: &str) -> CloudResult<String> {
+        self.lane.read("iam:GetRole", || self.inner.role_arn(name)).await
+    }
+    async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
+        self.lane.read("iam:SimulatePrincipalPolicy", || self.inner.simulate(question)).await
     }
 }
 

@@ -305,7 +305,7 @@ async fn apply(
                 pending.push(item);
             }
             // look first: it may have happened although nobody said so
-            Err(e) if e.effect != EffectCertainty::None && !in_vain(&e) => pending.push(item),
+            Err(e) if e.effect != EffectCertainty::None && !e.in_vain() => pending.push(item),
             Err(e) => events.push(failed(step, &item.id, &e)),
         }
     }
@@ -361,7 +361,7 @@ async fn await_ready(
                         continue;
                     }
                 }
-                Err(e) if in_vain(&e) => {
+                Err(e) if e.in_vain() => {
                     shared.recorder.note(vec![failed(step, &item.id, &unknown(e))]).await?;
                     pending.remove(i);
                     continue;
@@ -382,12 +382,6 @@ async fn await_ready(
         }
     }
     Ok(Vec::new())
-}
-
-/// Whether trying again is in vain. A permission that is missing does not come by waiting, and the time
-/// until the step's limit is time in which a fault stays in place.
-fn in_vain(e: &ActionError) -> bool {
-    e.hopeless || e.kind == Some(ErrorKind::Denied)
 }
 
 fn unknown(e: ActionError) -> ActionError {
@@ -514,7 +508,7 @@ pub async fn undo(
             }
             Err(e) => {
                 let e = plainly(e, shared);
-                let hopeless = in_vain(&e);
+                let hopeless = e.in_vain();
                 let event = Event::UndoFailed {
                     step: id.clone(),
                     target: key.1.clone(),

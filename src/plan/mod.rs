@@ -10,6 +10,7 @@ pub mod gates;
 pub mod house;
 pub mod limits;
 pub mod lint;
+pub mod permissions;
 pub mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -465,6 +465,11 @@ impl Sim {
         self.lock().link_down = false;
     }
 
+    /// IAM's simulation says of this action that no policy allows it; calls still go through.
+    pub fn deny(&self, action: &str) {
+        self.lock().denied.insert(action.to_owned());
+    }
+
     /// The next `times` calls of this operation are refused with `RequestLimitExceeded`, `AccessDenied` or
     /// `InternalError`; nothing is changed by them. Only for reads and refusals: to lose the answer of a
     /// change, wrap the account in [`crate::cloud::faulty::Faulty`].

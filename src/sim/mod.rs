@@ -68,6 +68,7 @@ impl Sim {
         Cloud {
             reads: Reads {
                 sts: self.clone(),
+                iam: self.clone(),
                 ec2: self.clone(),
                 autoscaling: self.clone(),
                 elb: self.clone(),

@@ -7,9 +7,9 @@ use super::Sim;
 use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
-    Distribution, Ec2, Elb, Filter, GroupMember, Identity, Instance, InstanceDetail, Invalidation,
-    ObjectMeta, ObjectVersion, Page, Quota, Rds, Registration, RouteTable, S3, Secret, Secrets, Ssm,
-    StoredFile, Sts, Subnet, TargetGroup, Trail, Volume,
+    Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance, InstanceDetail,
+    Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration, RouteTable, Ruling,
+    S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, Volume,
 };
 use crate::model::Tags;
 
@@ -28,6 +28,27 @@ impl Sts for Sim {
             })
         })
         .await
+    }
+}
+
+/// Nothing here has policies, so everything is allowed but what a test denies. It takes no time and is not
+/// among the calls: a rehearsal is about the drill.
+#[async_trait]
+impl Iam for Sim {
+    async fn role_arn(&self, name: &str) -> CloudResult<String> {
+        Ok(format!("arn:aws:iam::{}:role/{name}", self.lock().account))
+    }
+
+    async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
+        let w = self.lock();
+        let pairs = question.actions.iter().flat_map(|a| question.resources.iter().map(move |r| (a, r)));
+        let decide = |(action, resource): (&String, &String)| Decision {
+            action: action.clone(),
+            resource: resource.clone(),
+            ruling: if w.denied.contains(action) { Ruling::NoPolicy } else { Ruling::Allowed },
+            missing: Vec::new(),
+        };
+        Ok(pairs.map(decide).collect())
     }
 }
 

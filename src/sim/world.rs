@@ -153,6 +153,8 @@ pub(super) struct World {
     pub(super) link_down: bool,
     pub(super) failing: BTreeMap<String, (String, usize)>,
     pub(super) calls: Vec<Call>,
+    /// What IAM's simulation denies.
+    pub(super) denied: BTreeSet<String>,
     pub(super) no_capacity: BTreeSet<String>,
     counters: BTreeMap<&'static str, u64>,
     due: BTreeMap<(DateTime<Utc>, u64), Due>,
@@ -199,6 +201,7 @@ impl World {
             link_down: false,
             failing: BTreeMap::new(),
             calls: Vec::new(),
+            denied: BTreeSet::new(),
             no_capacity: BTreeSet::new(),
             counters: BTreeMap::new(),
             due: BTreeMap::new(),

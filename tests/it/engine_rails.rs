@@ -1,5 +1,11 @@
 //! Guard rails while a run goes on: gates, windows, freezes, the kill switch, unreadable stop conditions.
 
+use std::sync::Arc;
+
+use redrill::cloud::Mutation;
+use redrill::cloud::faulty::{Fault, Faulty};
+use redrill::engine::People;
+use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Event, Mode};
 use redrill::model::Stage;
 
@@ -179,4 +185,65 @@ async fn a_stop_condition_that_cannot_be_read_any_more_stops_the_run() {
         }
         assert_eq!(before, bench.sim.snapshot(), "{}", dump(&journal));
     }
+}
+
+const LOSS: &str = "objectives: { rto: 30m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.terminate-instances, target: it }]
+recovery: [{ action: ec2.launch-replacement, target: it }]";
+
+/// From the first line to the last, in milliseconds.
+fn took(journal: &MemoryJournal) -> u64 {
+    let lines = journal.lines();
+    let ends = lines.first().zip(lines.last()).expect("lines");
+    ends.1.stamp.mono_ms - ends.0.stamp.mono_ms
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_iam_denies_is_refused_before_the_fault() {
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    bench.sim.deny("ec2:RunInstances");
+    let (_, journal) = Play::start(&bench).ends_with(3).await;
+    assert_eq!(bench.sim.changes(), []);
+    let told = journal.lines().into_iter().find_map(|l| match l.event {
+        Event::StopRequested { detail, .. } => Some(detail),
+        _ => None,
+    });
+    let told = told.expect("a reason");
+    for part in [
+        "permissions: ",
+        " may not ec2:RunInstances on arn:aws:ec2:",
+        "no policy allows it",
+        "redrill iam DRILL",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // nothing denied, nothing said: the simulator has no policies
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    let (_, journal) = Play::start(&bench).ends_with(0).await;
+    let about = |e: &Event| matches!(e, Event::Found { finding } if finding["subject"] == "permissions");
+    assert!(!journal.lines().iter().any(|l| about(&l.event)), "{}", dump(&journal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permission_that_is_missing_does_not_come_by_waiting() {
+    // refused: the service stays broken, and waiting for it would decide nothing
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    let mut cloud = bench.sim.cloud();
+    let deny = |_: usize, m: &Mutation| matches!(m, Mutation::RunInstances { .. }).then_some(Fault::Deny);
+    cloud.mutate = Arc::new(Faulty::new(cloud.mutate.clone(), deny));
+    let (_, journal) = Play::of(&bench, cloud, People::Ask).ends_with(20).await;
+    assert!(took(&journal) < 5 * 60_000, "{} ms", took(&journal));
+    // polling is refused: the step is over, and does not go on until its limit
+    let invalidate = "objectives: { rto: 30m }
+allow_irreversible: true
+targets: { it: { resource: cloudfront.distribution, tags: { role: storefront } } }
+recovery: [{ action: cloudfront.invalidate, target: it, with: { paths: [\"/*\"] } }]";
+    let bench = Bench::new(&drill("/health", invalidate)).await;
+    for read in ["cloudfront:GetInvalidation", "cloudfront:ListInvalidations"] {
+        bench.sim.fail_next(read, "AccessDenied", 1_000_000);
+    }
+    let (_, journal) = Play::start(&bench).ends_with(14).await;
+    assert!(took(&journal) < 60_000, "{} ms:\n{}", took(&journal), dump(&journal));
 }

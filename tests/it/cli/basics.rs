@@ -62,6 +62,7 @@ fn help_lists_every_command_once() {
             "abort",
             "catalog",
             "iam",
+            "doctor",
             "schema",
             "sandbox",
             "completions",

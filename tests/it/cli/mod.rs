@@ -9,6 +9,7 @@ mod evidence;
 mod findings;
 mod hostile;
 mod keys;
+mod least_privilege;
 mod people;
 mod publish;
 mod reconcile;

@@ -5,6 +5,7 @@
 //! for a time that could wait for an event.
 
 mod crashes;
+mod doctor;
 mod drills;
 mod exit_codes;
 mod fleet;
