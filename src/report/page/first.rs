@@ -1,5 +1,6 @@
 //! The first screen: what was tested, when, by whom, how it came out, what was left behind and found.
 
+use super::super::pictures::{self, Picture};
 use super::super::{clean, in_words, time};
 use super::content::{Cell, Fact, Kind, code, gap, text};
 use crate::evidence::Record;
@@ -23,6 +24,8 @@ pub(in crate::report) struct Summary {
     pub(in crate::report) tone: Kind,
     pub(in crate::report) reasons: Vec<String>,
     pub(in crate::report) cards: Vec<Card>,
+    /// The recovery against its objective: where people look first.
+    pub(in crate::report) picture: Option<Picture>,
     pub(in crate::report) facts: Vec<Fact>,
     pub(in crate::report) left_behind: Vec<String>,
     pub(in crate::report) findings: Vec<String>,
@@ -42,6 +45,7 @@ pub(in crate::report) fn summary(record: &Record) -> Summary {
             findings(record),
             controls(record),
         ],
+        picture: pictures::recovery_clock(record),
         facts: facts(record),
         left_behind: record.safety.left_behind.iter().map(|l| clean(l)).collect(),
         findings: found.map(|f| clean(&f)).collect(),

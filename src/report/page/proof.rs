@@ -1,6 +1,6 @@
 //! What an auditor asks first: objectives, the clock, controls, findings, scope, people, conditions.
 
-use super::super::{in_words, lower, mark_label, pictures, time, timeline};
+use super::super::{in_words, lower, mark_label, time, timeline};
 use super::content::{
     Cell, Fact, Section, code, exact, gap, json, known, maybe, moment, outcome, pairs, severity, status,
     text, took,
@@ -107,7 +107,6 @@ fn clock(r: &Record) -> Section {
         facts.push(("Resolution of the client probes", text(in_words(m.resolution_ms))));
     }
     Section::new("clock", "Recovery clock")
-        .picture(pictures::recovery_clock(r))
         .facts(facts)
         .table("Marks", &["Mark", "When", "Since T0"], marks.collect(), "The clock did not start.")
         .table(

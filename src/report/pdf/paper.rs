@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Attachment;
 use crate::evidence::Record;
 use crate::report::page::content::{Block, Cell, Kind, Section};
+use crate::report::pictures::Picture;
 use crate::report::{clean, page, time, world_line};
 
 /// "May break here", inside long ids. `clean` takes it out of whatever comes from elsewhere, and the
@@ -32,6 +33,8 @@ pub(super) struct Paper {
     tone: &'static str,
     reasons: Vec<String>,
     cards: Vec<Card>,
+    /// The recovery against its objective.
+    picture: Option<Piece>,
     facts: Vec<(String, Text)>,
     left_behind: Vec<String>,
     findings: Vec<String>,
@@ -106,12 +109,18 @@ pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
             .iter()
             .map(|c| Card { name: c.name, value: text(&c.value), detail: breakable(&c.detail) })
             .collect(),
+        picture: summary.picture.map(drawn),
         facts: summary.facts.iter().map(|(name, cell)| ((*name).to_owned(), text(cell))).collect(),
         left_behind: listed(summary.left_behind),
         findings: listed(summary.findings),
         sections: page::sections(record).into_iter().map(part).collect(),
         attachments: attachments.iter().enumerate().map(|(n, a)| attached(n, a)).collect(),
     }
+}
+
+fn drawn(picture: Picture) -> Piece {
+    let file = picture_file(picture.name);
+    Piece::Picture { file, title: clean(&picture.title), alt: clean(&picture.description) }
 }
 
 fn part(section: Section) -> Part {
@@ -137,10 +146,7 @@ fn part(section: Section) -> Part {
                     cut: note,
                 }
             }
-            Block::Picture(picture) => {
-                let file = picture_file(picture.name);
-                Piece::Picture { file, title: clean(&picture.title), alt: clean(&picture.description) }
-            }
+            Block::Picture(picture) => drawn(picture),
         });
     }
     Part { title: section.title.to_owned(), pieces }
