@@ -124,7 +124,8 @@ pub fn judge<'a>(
     now: DateTime<Utc>,
 ) -> (Vec<(&'a str, Approved)>, Vec<String>) {
     let (mut count, mut not) = (Vec::new(), Vec::new());
-    let (mut keys, mut names) = (BTreeSet::new(), BTreeSet::new());
+    let (mut keys, mut names, mut operators) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let runs = format!("{}@{}", runner.user, runner.host).to_lowercase();
     for (file, bytes) in files {
         let (said, key) = match open(bytes, plan_sha256) {
             Ok(opened) => opened,
@@ -134,6 +135,7 @@ pub fn judge<'a>(
             }
         };
         let by = said.by.trim();
+        let operator = said.operator.trim().to_lowercase();
         let at = |t: DateTime<Utc>| t.format("%Y-%m-%d %H:%M UTC");
         let why = if said.expires <= now {
             Some(format!("it expired at {}", at(said.expires)))
@@ -145,6 +147,11 @@ pub fn judge<'a>(
             Some(format!("`{by}` runs the drill and cannot approve it"))
         } else if !listed.is_empty() && !listed.iter().any(|a| a.key == key) {
             Some(format!("key {key} is none of the approvers of redrill.toml"))
+        } else if listed.is_empty() && operator == runs {
+            // keys and names can be had for nothing: without a list, who sat at the machine must differ, too
+            Some("it was given by the user who runs the drill; list the [[approvers]] in redrill.toml, or approve as another user".to_owned())
+        } else if listed.is_empty() && !operators.insert(operator.clone()) {
+            Some(format!("`{}` has given another approval: one person counts once", said.operator.trim()))
         } else if !keys.insert(key.clone()) | !names.insert(by.to_lowercase()) {
             Some(format!("`{by}`, or the key, has approved already: one person counts once"))
         } else {
@@ -154,8 +161,8 @@ pub fn judge<'a>(
             Some(why) => not.push(format!("{file}: {why}")),
             // a listed approver is called as the list says
             None => {
-                let same_user = said.operator == format!("{}@{}", runner.user, runner.host);
-                let machine = said.operator.rsplit_once('@').map_or("", |(_, host)| host);
+                let same_user = operator == runs;
+                let machine = operator.rsplit_once('@').map_or("", |(_, host)| host);
                 let same_machine = machine.trim().eq_ignore_ascii_case(runner.host);
                 let by = listed.iter().find(|a| a.key == key).map_or(by, |a| a.name.as_str()).to_owned();
                 count.push((
@@ -256,18 +263,36 @@ mod tests {
     }
 
     #[test]
-    fn what_the_runner_typed_for_somebody_else_is_said() {
-        let given = |operator: &str| {
-            let said = Said { operator: operator.to_owned(), ..said("ann") };
-            let file = seal(&key(), PLAN, &said).unwrap();
+    fn what_the_runner_typed_for_somebody_else_counts_with_a_listed_key_only_and_is_said() {
+        let given = |operator: &str, list: bool| {
+            let (key, said) = (key(), Said { operator: operator.to_owned(), ..said("ann") });
+            let file = seal(&key, PLAN, &said).unwrap();
             let runner = Runner { user: "runner", host: "desk", keys: &[] };
-            let (count, _) =
-                judge([("a.json", file.as_slice())], PLAN, &runner, &[], at("2026-11-21T00:00:00Z"));
-            count[0].1.not_independent()
+            let listed = Approver { name: "Ann A.".to_owned(), key: key.public().fingerprint() };
+            let listed = if list { vec![listed] } else { Vec::new() };
+            let (count, not) =
+                judge([("a.json", file.as_slice())], PLAN, &runner, &listed, at("2026-11-21T00:00:00Z"));
+            count.first().map(|(_, a)| a.not_independent()).ok_or(not)
         };
-        assert_eq!(given("runner@desk"), Some("given by the user who ran it, on the same machine"));
-        assert_eq!(given("ann@Desk"), Some("given on the machine that ran it"));
-        assert_eq!(given("ann@elsewhere"), None);
+        for operator in ["runner@desk", " Runner@Desk"] {
+            let not = given(operator, false).unwrap_err();
+            assert!(not[0].contains("by the user who runs the drill; list the [[approvers]]"), "{not:?}");
+            let how = given(operator, true).unwrap();
+            assert_eq!(how, Some("given by the user who ran it, on the same machine"));
+        }
+        assert_eq!(given("ann@Desk", false), Ok(Some("given on the machine that ran it")));
+        assert_eq!(given("ann@elsewhere", false), Ok(None));
+    }
+
+    #[test]
+    fn without_a_list_one_user_approves_once() {
+        let file = |by: &str| {
+            let said = Said { operator: "ann@elsewhere".to_owned(), ..said(by) };
+            seal(&key(), PLAN, &said).unwrap()
+        };
+        let (count, not) = judged(&[file("ann"), file("ben")], &[], &[], "2026-11-21T00:00:00Z");
+        assert_eq!(count, ["ann"]);
+        assert!(not[0].contains("`ann@elsewhere` has given another approval"), "{not:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Approvals: a plan that needs them, people who give them, and everything that does not count.
 
-use super::{Place, Ran};
+use super::{Place, Ran, finish};
 
 const DRILL: &str = r#"version: 1
 name: approved
@@ -23,8 +23,16 @@ fn place() -> Place {
     place
 }
 
+/// Approves as the user `by`.
 fn approve(place: &Place, by: &str, key: &str, more: &[&str]) -> Ran {
-    place.run(&[&["approve", "plan.json", "--yes", "--by", by, "--key", key], more].concat())
+    approve_as(place, by, by, key, more)
+}
+
+fn approve_as(place: &Place, user: &str, by: &str, key: &str, more: &[&str]) -> Ran {
+    let args = [&["approve", "plan.json", "--yes", "--by", by, "--key", key], more].concat();
+    let mut command = place.command(&args);
+    command.env("USER", user);
+    finish(command)
 }
 
 /// How many of the two approvals count; `None` where they are enough, and AWS is asked for in vain.
@@ -57,13 +65,15 @@ fn one_person_one_key_and_the_runner_do_not_count() {
     let place = place();
     let _ = place.run(&["init"]).exits(0);
     let _ = approve(&place, "ann", "ann.pem", &[]).exits(0);
-    for (by, key, why) in [
-        ("ann", "ben.pem", "one person counts once"),
-        ("ben", "ann.pem", "one person counts once"),
-        ("tester", "ben.pem", "`tester` runs the drill and cannot approve it"),
-        ("ben", ".redrill/keys/signing.pem", "a key of whoever runs the drill"),
+    for (user, by, key, why) in [
+        ("ben", "ann", "ben.pem", "one person counts once"),
+        ("ben", "ben", "ann.pem", "one person counts once"),
+        ("ann", "ben", "ben.pem", "one person counts once"),
+        ("tester", "ben", "ben.pem", "given by the user who runs the drill; list the [[approvers]]"),
+        ("ben", "tester", "ben.pem", "`tester` runs the drill and cannot approve it"),
+        ("ben", "ben", ".redrill/keys/signing.pem", "a key of whoever runs the drill"),
     ] {
-        let _ = approve(&place, by, key, &[]).exits(0);
+        let _ = approve_as(&place, user, by, key, &[]).exits(0);
         let (has, told) = counts(&place);
         assert_eq!(has.as_deref(), Some("1 of 2 approvals"), "{by} {key}");
         assert!(told.contains(why), "{told}");

@@ -1,7 +1,7 @@
 //! Guard rails over the wire: a kill switch in each of its places, approvals from plan to bundle.
 
 use super::drills::{Parts, network};
-use super::world::World;
+use super::world::{Running, World};
 
 const FILE: &str = "[kill_switch]\nfile = \"stop\"\n";
 const OBJECT: &str = "[kill_switch]\ns3 = \"s3://shop-assets-123456789012/redrill/stop\"\n";
@@ -99,6 +99,11 @@ async fn approvals_from_the_plan_to_the_bundle() {
     w.go(["init", "--key", "ann.pem"]).await.refused(0, "");
     let approve = ["approve", "plan.json", "--yes", "--by", "ann", "--key", "ann.pem"];
     w.go(approve).await.refused(0, "");
+    w.go(["run", "plan.json", "--yes"]).await.refused(3, "given by the user who runs the drill");
+    assert!(w.changes().await.is_empty());
+    let mut another = w.redrill(approve);
+    another.env("USER", "ann");
+    Running::start(another).end().await.refused(0, "");
     w.go(["run", "plan.json", "--yes", "--output", "json"]).await.expect(0, "passed");
     w.go(["report", "last", "--out", "bundle"]).await.refused(0, "");
     let verified = w.go(["verify", "bundle"]).await;
