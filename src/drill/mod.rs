@@ -200,13 +200,19 @@ fn one(
 ) -> (Node, params::Values) {
     let mut tree = root.clone();
     tags_are_text(&mut tree);
+    let mut guards = None;
     if let Some(patch) = patch {
         let mut patch = patch.clone();
         tags_are_text(&mut patch);
         patch::merge(&mut tree, &patch, report);
+        guards = Some(patch::guards(&patch));
     }
     let values = params::read(&tree, set, partial, report);
     params::substitute(&mut tree, &values, report);
+    if let Some(mut guards) = guards {
+        params::substitute(&mut guards, &values, report);
+        patch::tighten(&mut tree, &guards, report);
+    }
     let schema = json_schema::plain();
     walk::walk(&tree, tree.span, "the drill", &schema, report);
     check::check(&tree, known, report);

@@ -1,6 +1,8 @@
 //! Merges an environment's patch over a drill: deep, and limits can only get stricter. Pure.
 //!
-//! Works on the tree, so that a problem in a patch is reported where the patch stands.
+//! Works on the tree, so that a problem in a patch is reported where the patch stands. What guards the
+//! drill is merged by [`tighten`], once parameters are put in: which of two limits is stricter is seen
+//! in their values alone.
 
 use serde_json::Number;
 
@@ -10,19 +12,41 @@ use crate::model::pattern;
 
 /// What a patch may not change: the drill would be another one.
 const FIXED: [&str; 3] = ["version", "name", "environments"];
+/// What a patch can only make stricter.
+const GUARDS: [&str; 2] = ["limits", "allow_irreversible"];
 
-/// Merges `patch` over `base`.
+/// Merges `patch` over `base`, except for what guards it.
 pub(super) fn merge(base: &mut Node, patch: &Node, report: &mut Report<'_>) {
     for (key, value) in patch.entries() {
         if FIXED.contains(&key.text.as_str()) {
             report.at(key.span, format!("an environment cannot change `{}`", key.text));
-        } else if key.text == "limits" {
-            match base.get_mut("limits") {
-                Some(limits) => merge_limits(limits, value, report),
-                None => put(base, key, value),
-            }
-        } else {
+        } else if !GUARDS.contains(&key.text.as_str()) {
             merge_key(base, key, value);
+        }
+    }
+}
+
+/// The part of a patch that [`tighten`] takes.
+pub(super) fn guards(patch: &Node) -> Node {
+    let entries = patch.entries().iter().filter(|(k, _)| GUARDS.contains(&k.text.as_str()));
+    Node::new(patch.span, Data::Map(entries.cloned().collect()))
+}
+
+/// Merges the guards of a patch over `base`; parameters are put in on both sides.
+pub(super) fn tighten(base: &mut Node, guards: &Node, report: &mut Report<'_>) {
+    for (key, value) in guards.entries() {
+        let drill = base.get("allow_irreversible");
+        let allowed = drill.is_some_and(|n| matches!(n.data, Data::Bool(true)));
+        if key.text == "limits" {
+            merge_limit(base, key, value, report);
+        } else if matches!(value.data, Data::Bool(true)) && !allowed {
+            report.hint(
+                value.span,
+                "an environment cannot allow what the drill does not",
+                "say `allow_irreversible: true` in the drill itself",
+            );
+        } else {
+            put(base, key, value);
         }
     }
 }
@@ -53,96 +77,108 @@ fn put(base: &mut Node, key: &Key, value: &Node) {
     }
 }
 
-fn merge_limits(base: &mut Node, patch: &Node, report: &mut Report<'_>) {
-    for (key, value) in patch.entries() {
-        let Some(old) = base.get_mut(&key.text).filter(|n| !n.is_null()) else {
-            put(base, key, value);
-            continue;
-        };
-        match (key.text.as_str(), &mut old.data, &value.data) {
-            ("accounts" | "regions", Data::List(ours), Data::List(theirs)) => {
-                let had = texts(ours);
-                ours.retain(|n| theirs.iter().any(|t| t.text() == n.text()));
-                if ours.is_empty() && !had.is_empty() {
-                    report.hint(
-                        value.span,
-                        format!("none of the drill's `{}` is left: limits can only get stricter", key.text),
-                        format!("the drill allows {}", had.join(", ")),
-                    );
-                    *ours = theirs.clone();
-                }
-            }
-            ("max_targets" | "max_percent" | "max_affected", Data::Number(ours), Data::Number(theirs)) => {
-                if let (Some(a), Some(b)) = (ours.as_u64(), theirs.as_u64()) {
-                    *ours = Number::from(a.min(b));
-                } else {
-                    put(base, key, value);
-                }
-            }
-            ("approvals", Data::Number(ours), Data::Number(theirs)) => {
-                if let (Some(a), Some(b)) = (ours.as_u64(), theirs.as_u64()) {
-                    *ours = Number::from(a.max(b));
-                } else {
-                    put(base, key, value);
-                }
-            }
-            // every freeze and every gate holds
-            ("freeze" | "gates", Data::List(ours), Data::List(theirs)) => ours.extend(theirs.iter().cloned()),
-            ("environment", Data::Text(ours), Data::Text(theirs)) if ours != theirs => {
-                let (ours, theirs) = (ours.clone(), theirs.clone());
+/// One limit, a kind's limits, or all of them.
+fn merge_limit(base: &mut Node, key: &Key, value: &Node, report: &mut Report<'_>) {
+    let Some(old) = base.get_mut(&key.text).filter(|n| !n.is_null()) else {
+        put(base, key, value);
+        return;
+    };
+    if value.is_null() {
+        taken_away(key, report);
+        return;
+    }
+    if !is_shaped(key, old) {
+        return; // it stays, and is reported where it stands
+    }
+    match (key.text.as_str(), &mut old.data, &value.data) {
+        ("accounts" | "regions", Data::List(ours), Data::List(theirs)) => {
+            let had = texts(ours);
+            ours.retain(|n| theirs.iter().any(|t| t.text() == n.text()));
+            if ours.is_empty() && !had.is_empty() {
                 report.hint(
                     value.span,
-                    format!("the drill is for `{ours}`: an environment cannot make it one for `{theirs}`"),
-                    "leave `limits.environment` out of the drill, or out of the environment",
+                    format!("none of the drill's `{}` is left: limits can only get stricter", key.text),
+                    format!("the drill allows {}", had.join(", ")),
                 );
+                *ours = theirs.clone();
             }
-            ("kinds", Data::Map(_), Data::Map(theirs)) => {
-                for (kind, numbers) in theirs {
-                    match old.get_mut(&kind.text).filter(|n| !n.is_null()) {
-                        Some(below) => merge_limits(below, numbers, report),
-                        None => put(old, kind, numbers),
-                    }
-                }
-            }
-            ("require_tags", Data::Map(_), Data::Map(theirs)) => {
-                for (key, value) in theirs {
-                    require(old, key, value, report);
-                }
-            }
-            ("forbid_tags", Data::Map(_), Data::Map(theirs)) => {
-                for (key, value) in theirs {
-                    let mut all = old.get(&key.text).map(values).unwrap_or_default();
-                    all.extend(values(value).into_iter().filter(|v| !all.contains(v)).collect::<Vec<_>>());
-                    put(old, key, &list(value, all));
-                }
-            }
-            ("windows", Data::List(ours), Data::List(theirs)) => {
-                let (ours_texts, theirs_texts) = (texts(ours), texts(theirs));
-                if ours_texts.is_empty() {
-                    ours.clone_from(theirs);
-                } else if theirs_texts.len() == theirs.len() && ours_texts.len() == ours.len() {
-                    let both = ours_texts.iter().flat_map(|a| theirs_texts.iter().map(move |b| (a, b)));
-                    let both = both.map(|(a, b)| Node::new(value.span, Data::Text(format!("{a} and {b}"))));
-                    let both: Vec<Node> = both.collect();
-                    // an empty list in a patch asks for nothing more
-                    if !both.is_empty() {
-                        *ours = both;
-                    }
-                } else {
-                    put(base, key, value);
-                }
-            }
-            _ => put(base, key, value),
         }
+        ("approvals", Data::Number(ours), Data::Number(theirs)) if theirs.is_u64() => {
+            *ours = Number::from(ours.as_u64().max(theirs.as_u64()).unwrap_or_default());
+        }
+        (_, Data::Number(ours), Data::Number(theirs)) if theirs.is_u64() => {
+            *ours = Number::from(ours.as_u64().min(theirs.as_u64()).unwrap_or_default());
+        }
+        // every freeze and every gate holds
+        ("freeze" | "gates", Data::List(ours), Data::List(theirs)) => ours.extend(theirs.iter().cloned()),
+        ("windows", Data::List(ours), Data::List(theirs)) => {
+            let (ours_texts, theirs_texts) = (texts(ours), texts(theirs));
+            if ours.is_empty() || theirs_texts.len() < theirs.len() {
+                ours.clone_from(theirs);
+            } else if ours_texts.len() == ours.len() && !theirs.is_empty() {
+                let both = ours_texts.iter().flat_map(|a| theirs_texts.iter().map(move |b| (a, b)));
+                let both = both.map(|(a, b)| Node::new(value.span, Data::Text(format!("{a} and {b}"))));
+                *ours = both.collect();
+            }
+        }
+        ("environment", Data::Text(ours), Data::Text(theirs)) if ours != theirs => {
+            let (ours, theirs) = (ours.clone(), theirs.clone());
+            report.hint(
+                value.span,
+                format!("the drill is for `{ours}`: an environment cannot make it one for `{theirs}`"),
+                "leave `limits.environment` out of the drill, or out of the environment",
+            );
+        }
+        (tags @ ("require_tags" | "forbid_tags"), Data::Map(_), Data::Map(theirs)) => {
+            for (key, value) in theirs {
+                match old.get(&key.text) {
+                    None => put(old, key, value),
+                    Some(_) if value.is_null() => taken_away(key, report),
+                    Some(_) if tags == "require_tags" => require(old, key, value, report),
+                    Some(ours) => {
+                        let mut all = items(ours);
+                        all.extend(
+                            items(value)
+                                .into_iter()
+                                .filter(|n| values(ours).iter().all(|v| n.text() != Some(v))),
+                        );
+                        put(old, key, &Node::new(value.span, Data::List(all)));
+                    }
+                }
+            }
+        }
+        (_, Data::Map(_), Data::Map(theirs)) => {
+            for (key, value) in theirs {
+                merge_limit(old, key, value, report);
+            }
+        }
+        // the schema does not allow it
+        _ => put(base, key, value),
+    }
+}
+
+fn taken_away(key: &Key, report: &mut Report<'_>) {
+    report.hint(
+        key.span,
+        format!("`{}` cannot be taken away: limits can only get stricter", key.text),
+        "leave it out, and what the drill says holds",
+    );
+}
+
+/// Whether the drill's own limit is what the schema wants there, so that another can be held against it.
+fn is_shaped(key: &Key, node: &Node) -> bool {
+    match key.text.as_str() {
+        "accounts" | "regions" | "windows" | "freeze" | "gates" => matches!(node.data, Data::List(_)),
+        "max_targets" | "max_percent" | "max_affected" | "approvals" => node.number().is_some(),
+        "environment" => node.text().is_some(),
+        // all limits, the tags, the kinds, and each kind by its name
+        _ => matches!(node.data, Data::Map(_)),
     }
 }
 
 /// Both demands must hold: what is left of them is what satisfies both.
 fn require(base: &mut Node, key: &Key, value: &Node, report: &mut Report<'_>) {
-    let Some(old) = base.get(&key.text) else {
-        put(base, key, value);
-        return;
-    };
+    let Some(old) = base.get(&key.text) else { return };
     let (ours, theirs) = (values(old), values(value));
     let fits = |v: &String, others: &[String]| {
         others.contains(v) || (!pattern::is_pattern(v) && others.iter().any(|p| pattern::matches(p, v)))
@@ -164,11 +200,15 @@ fn texts(items: &[Node]) -> Vec<String> {
     items.iter().filter_map(|n| n.text().map(str::to_owned)).collect()
 }
 
-fn values(node: &Node) -> Vec<String> {
+fn items(node: &Node) -> Vec<Node> {
     match &node.data {
-        Data::List(items) => texts(items),
-        _ => node.text().map(str::to_owned).into_iter().collect(),
+        Data::List(items) => items.clone(),
+        _ => vec![node.clone()],
     }
+}
+
+fn values(node: &Node) -> Vec<String> {
+    texts(&items(node))
 }
 
 fn list(like: &Node, values: Vec<String>) -> Node {

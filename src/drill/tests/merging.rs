@@ -175,3 +175,120 @@ error: unknown key `titel`
         None,
     );
 }
+
+/// The sample with every limit set, and one environment.
+fn guarded(limits: &str, environment: &str) -> String {
+    edited(&[
+        ("  max_targets: 5\n", &format!("  max_targets: 5\n  {}\n", limits.trim().replace('\n', "\n  "))),
+        ("targets:\n", &format!("environments: {{ other: {environment} }}\ntargets:\n")),
+    ])
+}
+
+const EVERY_LIMIT: &str = r#"
+environment: staging
+max_percent: 20
+kinds: { ec2.instance: { max_targets: 0, max_percent: 10 } }
+max_affected: 7
+require_tags: { env: staging }
+forbid_tags: { redrill: never }
+windows: ["daily 09:00-11:00 UTC"]
+freeze: ["2026-12-25 UTC"]
+gates: [{ probe: tcp, with: { host: budget.example.com, port: 443 } }]
+approvals: 2
+"#;
+
+#[test]
+fn no_limit_is_taken_away() {
+    let schema = serde_json::to_value(json_schema::plain()).unwrap();
+    let all = schema["$defs"]["Limits"]["properties"].as_object().expect("limits");
+    let limits = all.keys().map(|k| (k.as_str(), format!("{{ limits: {{ {k}: null }} }}")));
+    let deeper = [
+        ("limits", "{ limits: null }"),
+        ("ec2.instance", "{ limits: { kinds: { ec2.instance: null } } }"),
+        ("max_targets", "{ limits: { kinds: { ec2.instance: { max_targets: null } } } }"),
+        ("max_percent", "{ limits: { kinds: { ec2.instance: { max_percent: null } } } }"),
+        ("env", "{ limits: { require_tags: { env: null } } }"),
+        ("redrill", "{ limits: { forbid_tags: { redrill: null } } }"),
+    ];
+    let mut seen = 0;
+    for (key, environment) in limits.chain(deeper.map(|(k, e)| (k, e.to_owned()))) {
+        let text = guarded(EVERY_LIMIT, &environment);
+        for env in [None, Some("other".to_owned())] {
+            let found = load("drill.yaml", &text, &LoadOptions { env, set: vec![] }).expect_err(&environment);
+            let [one] = &found.problems[..] else { panic!("{environment}: {found}") };
+            let want = format!("`{key}` cannot be taken away: limits can only get stricter");
+            assert_eq!((&one.message, one.line), (&want, Some(21)), "{environment}");
+            assert_eq!(one.hint.as_deref(), Some("leave it out, and what the drill says holds"));
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 13 + 6, "a new limit is not in the sample");
+    // what was not limited is not taken away
+    loaded(&guarded("max_percent: 20", "{ limits: { approvals: null } }"));
+}
+
+#[test]
+fn a_limit_is_as_strict_as_the_value_of_its_parameter() {
+    let percent = |drill: &str, environment: &str, set: &str| {
+        let text = edited(&[
+            ("  max_targets: 5\n", &format!("  max_targets: 5\n  max_percent: {drill}\n")),
+            (
+                "targets:\n",
+                &format!(
+                    "params: {{ p: {{ type: integer, default: 20 }} }}\n\
+                     environments: {{ other: {{ limits: {{ max_percent: {environment} }} }} }}\ntargets:\n"
+                ),
+            ),
+        ]);
+        let set = vec![("p".to_owned(), set.to_owned())];
+        let options = LoadOptions { env: Some("other".to_owned()), set };
+        load("drill.yaml", &text, &options).unwrap_or_else(|p| panic!("{p}")).drill.limits.max_percent
+    };
+    let param = "\"${params.p}\"";
+    assert_eq!(percent(param, "100", "20"), Some(20));
+    assert_eq!(percent(param, "10", "20"), Some(10));
+    assert_eq!(percent("20", param, "100"), Some(20));
+    assert_eq!(percent("20", param, "10"), Some(10));
+}
+
+#[test]
+fn a_limit_of_the_wrong_shape_is_not_replaced_by_a_right_one() {
+    for (wrong, environment) in [
+        ("max_percent: \"20\"", "{ limits: { max_percent: 100 } }"),
+        ("max_affected: -1", "{ limits: { max_affected: 100 } }"),
+        ("windows: [5]", "{ limits: { windows: [\"daily 00:00-24:00 UTC\"] } }"),
+        ("kinds: 5", "{ limits: { kinds: { ec2.instance: { max_targets: 100 } } } }"),
+        ("forbid_tags: { v: [[a]] }", "{ limits: { forbid_tags: { v: b } } }"),
+    ] {
+        let options = LoadOptions { env: Some("other".to_owned()), set: vec![] };
+        let found = load("drill.yaml", &guarded(wrong, environment), &options).expect_err(wrong);
+        assert_eq!(found.problems.len(), 1, "{found}");
+        assert_eq!(found.problems[0].line, Some(10), "{found}");
+    }
+}
+
+#[test]
+fn an_environment_allows_nothing_irreversible_by_itself() {
+    let text = |drill: &str, environment: &str| {
+        edited(&[
+            ("allow_irreversible: true\n", drill),
+            ("ec2.terminate-instances", "ec2.stop-instances"),
+            (
+                "targets:\n",
+                &format!("environments: {{ other: {{ allow_irreversible: {environment} }} }}\ntargets:\n"),
+            ),
+        ])
+    };
+    let other = LoadOptions { env: Some("other".to_owned()), set: vec![] };
+    for drill in ["", "allow_irreversible: false\n"] {
+        let found = load("drill.yaml", &text(drill, "true"), &other).expect_err("is refused");
+        assert_eq!(found.problems[0].message, "an environment cannot allow what the drill does not");
+        assert_eq!(found.problems.len(), 1, "{found}");
+        load("drill.yaml", &text(drill, "false"), &other).unwrap_or_else(|p| panic!("{p}"));
+    }
+    let allowed = "allow_irreversible: true\n";
+    for (environment, want) in [("true", true), ("false", false)] {
+        let loaded = load("drill.yaml", &text(allowed, environment), &other);
+        assert_eq!(loaded.unwrap_or_else(|p| panic!("{p}")).drill.allow_irreversible, want);
+    }
+}
