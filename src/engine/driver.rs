@@ -154,7 +154,7 @@ impl Shared {
 
     /// T0, once there is one.
     pub async fn t0(&self) -> Option<chrono::DateTime<chrono::Utc>> {
-        self.recorder.with(|s, _| s.t0_at).await
+        self.recorder.with(|s, _| s.t0_at)
     }
 
     /// The planned target of a step by its id.
@@ -194,7 +194,6 @@ impl Shared {
                 };
                 refs::resolve_value(params, &known)
             })
-            .await
             .map_err(|r| format!("`${{{r}}}` has no value"))
     }
 }
@@ -214,7 +213,7 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         setup.secrets.clone(),
         setup.watcher,
     ));
-    let unknown = recorder.with(|s, _| s.unknown).await;
+    let unknown = recorder.with(|s, _| s.unknown);
     if unknown > 0 && setup.mode != Mode::Run {
         return Err(EngineError::UnknownEvents(unknown));
     }
@@ -266,7 +265,7 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
 
 /// A finished run with nothing stuck has nothing to resume or roll back.
 async fn nothing_to_do(recorder: &Recorder, mode: Mode) -> Option<Ended> {
-    let (finished, stuck) = recorder.with(|s, _| (s.finished, !s.stuck.is_empty())).await;
+    let (finished, stuck) = recorder.with(|s, _| (s.finished, !s.stuck.is_empty()));
     let verdict = finished?;
     if mode == Mode::Run || (stuck && mode == Mode::Rollback) {
         return None;
@@ -305,7 +304,7 @@ async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, Jou
         requests::settle(&shared.recorder, inbox, true).await?;
     }
     shared.recorder.flush().await?;
-    let lost = shared.recorder.with(|s, _| decide::mending_failed(s)).await;
+    let lost = shared.recorder.with(|s, _| decide::mending_failed(s));
     if !lost.is_empty() {
         let stuck = |(fault, mend): (StepId, StepId)| Event::Stuck {
             step: None,
@@ -316,14 +315,11 @@ async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, Jou
         shared.recorder.durable(lost.into_iter().map(stuck).collect()).await?;
     }
     let params = setup::clock_params(&shared.plan);
-    let (measured, judged) = shared
-        .recorder
-        .with_lines(|lines, state| {
-            let measured = measure(lines, &params);
-            let judged = verdict::judge(state, &measured);
-            (measured, judged)
-        })
-        .await;
+    let (measured, judged) = shared.recorder.with_lines(|lines, state| {
+        let measured = measure(lines, &params);
+        let judged = verdict::judge(state, &measured);
+        (measured, judged)
+    });
     let event = Event::Finished {
         verdict: judged.verdict,
         exit_code: judged.exit_code,
@@ -332,7 +328,7 @@ async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, Jou
     };
     shared.recorder.durable(vec![event]).await?;
     // a rollback that leaves everything clean has done its work, whatever became of the run
-    let rolled_back = shared.recorder.with(|s, _| s.mode == Mode::Rollback && s.stuck.is_empty()).await;
+    let rolled_back = shared.recorder.with(|s, _| s.mode == Mode::Rollback && s.stuck.is_empty());
     let exit_code = if rolled_back { 0 } else { judged.exit_code };
     Ok(Ended { verdict: Some(judged.verdict), exit_code, reasons: judged.reasons, measured })
 }
@@ -374,7 +370,7 @@ impl Loop {
         match probing::standing(&self.shared).await {
             Ok(probes) => self.watch(probes),
             // a run that is put back goes on without what a probe needs; it is then not judged healthy
-            Err(_) if recorder.with(|s, _| s.mode != Mode::Run).await => {}
+            Err(_) if recorder.with(|s, _| s.mode != Mode::Run) => {}
             Err(why) => self.record(vec![refuse(why)]).await?,
         }
         loop {
@@ -384,7 +380,7 @@ impl Loop {
             changes.borrow_and_update();
             let running = &self.running;
             let (decision, now, stage) =
-                recorder.with(|s, now| (decide::decide(s, now, running), now, s.stage())).await;
+                recorder.with(|s, now| (decide::decide(s, now, running), now, s.stage()));
             if stage == Stage::Verify && !self.verifying {
                 self.verifying = true;
                 match probing::verifying(&self.shared).await {
@@ -463,7 +459,7 @@ impl Loop {
         let recorder = &self.shared.recorder;
         let events = match control {
             Control::Signal(name) => {
-                let (count, stage) = recorder.with(|s, _| (s.signals + 1, s.stage())).await;
+                let (count, stage) = recorder.with(|s, _| (s.signals + 1, s.stage()));
                 let mut events = vec![Event::Signal { count }];
                 if count == 1 && stage != Stage::Undo {
                     events.push(Event::stop(StopCause::Signal, format!("interrupted by {name}")));
@@ -546,7 +542,7 @@ async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
     if !preflight::undrifted(shared).await? {
         return Ok(());
     }
-    if shared.recorder.with(|s, _| s.stop.is_some()).await {
+    if shared.recorder.with(|s, _| s.stop.is_some()) {
         return Ok(());
     }
     match hold::hold(shared).await? {
@@ -575,7 +571,7 @@ async fn manual(shared: &Arc<Shared>, id: &StepId) -> Result<(), JournalError> {
         let done = s.cells.get(&(id.clone(), None)).is_some_and(CellState::is_final);
         !done && !s.waiting.contains_key(id)
     };
-    if recorder.with(|s, _| asks(s, id)).await {
+    if recorder.with(|s, _| asks(s, id)) {
         let text = step.manual.clone().unwrap_or_default();
         let text = match shared.resolve(&Value::String(text.clone())).await {
             Ok(Value::String(resolved)) => resolved,

@@ -75,7 +75,7 @@ impl StepGate {
 
     async fn attempt(&self, mutation: &Mutation, attempt: u32) -> CloudResult<Reply> {
         let op = mutation.operation();
-        let call = self.recorder.next_call().await;
+        let call = self.recorder.next_call();
         let sent = Event::CallSent {
             call,
             step: self.step.clone(),

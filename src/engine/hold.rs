@@ -155,7 +155,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     }
     // what still carries the tag stays on record, so that a rollback tries again
     let released = |s: &RunState, _| s.holding.iter().filter(|id| !left.contains(*id)).cloned().collect();
-    events.push(Event::Released { targets: shared.recorder.with(released).await });
+    events.push(Event::Released { targets: shared.recorder.with(released) });
     shared.recorder.durable(events).await
 }
 

@@ -124,7 +124,7 @@ pub async fn watch(shared: Arc<Shared>) {
             }
         };
         if stop(&shared, detail).await.is_err()
-            || shared.recorder.with(|s, _| s.stop.is_some() || s.stage() == Stage::Undo).await
+            || shared.recorder.with(|s, _| s.stop.is_some() || s.stage() == Stage::Undo)
         {
             return;
         }

@@ -22,7 +22,7 @@ use crate::plan::{self, check_drift, limits};
 /// # Errors
 /// The journal could not be written.
 pub async fn check(shared: &Arc<Shared>) -> Result<(), JournalError> {
-    let (mode, stage) = shared.recorder.with(|s, _| (s.mode, s.stage())).await;
+    let (mode, stage) = shared.recorder.with(|s, _| (s.mode, s.stage()));
     if mode != Mode::Run && stage > Stage::Baseline {
         // the world was checked before the run was taken up; the fault is out there, go on
         return shared.recorder.durable(vec![Event::PreflightPassed {}]).await;

@@ -3,10 +3,14 @@
 //! An event that is not on record does not exist: if the journal cannot be written the state does
 //! not move, [`Recorder::is_broken`] turns true and nothing more is sent. Secrets are replaced here,
 //! before anything is written.
+//!
+//! Whoever records waits in a task of its own, and looking waits for nobody: a look that stood in line
+//! for the pen could be handed it while nobody polls the look (another branch of a `select!` being at
+//! work), and the run would stand still for ever.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as Brief, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -26,7 +30,10 @@ pub struct Recorder {
 }
 
 struct Core {
-    inner: Mutex<Inner>,
+    /// Held for as long as a write takes, and only by tasks of their own.
+    pen: Mutex<Pen>,
+    /// Held for a moment, never across a wait; changed by whoever holds the pen.
+    known: Brief<Known>,
     clock: Arc<dyn Clock>,
     redaction: Redaction,
     broken: AtomicBool,
@@ -34,11 +41,14 @@ struct Core {
     watcher: Option<mpsc::UnboundedSender<Line>>,
 }
 
-struct Inner {
+struct Pen {
     journal: Box<dyn Journal>,
+    rollup: Rollup,
+}
+
+struct Known {
     state: RunState,
     lines: Vec<Line>,
-    rollup: Rollup,
 }
 
 impl Recorder {
@@ -57,7 +67,8 @@ impl Recorder {
         let rollup = Rollup::new(&super::setup::clock_params(&state.plan).probes);
         let redaction = Redaction::new(secrets, &state.plan.secret_params);
         let core = Core {
-            inner: Mutex::new(Inner { journal, state, lines, rollup }),
+            pen: Mutex::new(Pen { journal, rollup }),
+            known: Brief::new(Known { state, lines }),
             clock,
             redaction,
             broken: AtomicBool::new(false),
@@ -86,12 +97,12 @@ impl Recorder {
     ) -> Result<Vec<Event>, JournalError> {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
-            let mut inner = core.inner.lock().await;
-            let events: Vec<Event> =
-                wanted(&inner.state).into_iter().map(|e| core.redaction.event(e)).collect();
+            let mut pen = core.pen.lock().await;
+            let wanted = wanted(&core.known().state);
+            let events: Vec<Event> = wanted.into_iter().map(|e| core.redaction.event(e)).collect();
             if !events.is_empty() {
                 let stamp = core.clock.stamp();
-                core.write(&mut inner, stamp, &events, true).await?;
+                core.write(&mut pen, stamp, &events, true).await?;
             }
             Ok(events)
         })
@@ -113,9 +124,9 @@ impl Recorder {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
             let events: Vec<Event> = events.into_iter().map(|e| core.redaction.event(e)).collect();
-            let mut inner = core.inner.lock().await;
+            let mut pen = core.pen.lock().await;
             let stamp = core.clock.stamp();
-            core.write(&mut inner, stamp, &events, durable).await
+            core.write(&mut pen, stamp, &events, durable).await
         })
         .await
     }
@@ -127,16 +138,16 @@ impl Recorder {
     pub async fn observe(&self, o: Observation) -> Result<(), JournalError> {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
-            let mut inner = core.inner.lock().await;
-            inner.state.observe(&o.probe, o.health, o.sent, o.answered);
+            let mut pen = core.pen.lock().await;
+            core.known().state.observe(&o.probe, o.health, o.sent, o.answered);
             let events: Vec<Event> =
-                inner.rollup.push(o).into_iter().map(|e| core.redaction.event(e)).collect();
+                pen.rollup.push(o).into_iter().map(|e| core.redaction.event(e)).collect();
             if events.is_empty() {
                 core.changed.send_modify(|n| *n += 1);
                 return Ok(());
             }
             let stamp = core.clock.stamp();
-            core.write(&mut inner, stamp, &events, false).await
+            core.write(&mut pen, stamp, &events, false).await
         })
         .await
     }
@@ -148,36 +159,36 @@ impl Recorder {
     pub async fn flush(&self) -> Result<(), JournalError> {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
-            let mut inner = core.inner.lock().await;
+            let mut pen = core.pen.lock().await;
             let events: Vec<Event> =
-                inner.rollup.flush().into_iter().map(|e| core.redaction.event(e)).collect();
+                pen.rollup.flush().into_iter().map(|e| core.redaction.event(e)).collect();
             if events.is_empty() {
                 return Ok(());
             }
             let stamp = core.clock.stamp();
-            core.write(&mut inner, stamp, &events, true).await
+            core.write(&mut pen, stamp, &events, true).await
         })
         .await
     }
 
     /// Looks at the state, with the time on the run's timeline (ms).
-    pub async fn with<R>(&self, look: impl FnOnce(&RunState, i64) -> R) -> R {
-        let inner = self.core.inner.lock().await;
-        let now = inner.state.timeline.ms(self.core.clock.stamp());
-        look(&inner.state, now)
+    pub fn with<R>(&self, look: impl FnOnce(&RunState, i64) -> R) -> R {
+        let known = self.core.known();
+        let now = known.state.timeline.ms(self.core.clock.stamp());
+        look(&known.state, now)
     }
 
     /// Looks at the lines on record.
-    pub async fn with_lines<R>(&self, look: impl FnOnce(&[Line], &RunState) -> R) -> R {
-        let inner = self.core.inner.lock().await;
-        look(&inner.lines, &inner.state)
+    pub fn with_lines<R>(&self, look: impl FnOnce(&[Line], &RunState) -> R) -> R {
+        let known = self.core.known();
+        look(&known.lines, &known.state)
     }
 
     /// Takes the number of the next call.
-    pub async fn next_call(&self) -> u64 {
-        let mut inner = self.core.inner.lock().await;
-        let n = inner.state.next_call;
-        inner.state.next_call += 1;
+    pub fn next_call(&self) -> u64 {
+        let mut known = self.core.known();
+        let n = known.state.next_call;
+        known.state.next_call += 1;
         n
     }
 
@@ -195,7 +206,7 @@ impl Recorder {
     pub async fn until(&self, met: impl Fn(&RunState) -> bool) {
         let mut changes = self.changes();
         loop {
-            if self.is_broken() || self.with(|s, _| met(s)).await {
+            if self.is_broken() || self.with(|s, _| met(s)) {
                 return;
             }
             if changes.changed().await.is_err() {
@@ -213,23 +224,29 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 }
 
 impl Core {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn write(
         &self,
-        inner: &mut Inner,
+        pen: &mut Pen,
         stamp: Stamp,
         events: &[Event],
         durable: bool,
     ) -> Result<(), JournalError> {
-        match inner.journal.append(stamp, events, durable).await {
+        match pen.journal.append(stamp, events, durable).await {
             Ok(lines) => {
+                let mut known = self.known();
                 for line in lines {
-                    inner.state.evolve(&line);
+                    known.state.evolve(&line);
                     if let Some(watcher) = &self.watcher {
                         // nobody watching is fine
                         let _closed = watcher.send(line.clone());
                     }
-                    inner.lines.push(line);
+                    known.lines.push(line);
                 }
+                drop(known);
                 self.changed.send_modify(|n| *n += 1);
                 Ok(())
             }

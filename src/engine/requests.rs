@@ -102,7 +102,7 @@ pub async fn settle(recorder: &Recorder, inbox: &dyn Inbox, last: bool) -> Resul
                 answer(state, &by, &request, Some(asked), last).into_iter().collect()
             })
             .await?;
-        if recorder.with(|state, _| state.answered.contains(&id)).await {
+        if recorder.with(|state, _| state.answered.contains(&id)) {
             // one that cannot be removed is known again by its id
             let _next_time = inbox.remove(&id);
         }

@@ -64,7 +64,6 @@ pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
         let cell = shared
             .recorder
             .with(|s, _| s.cells.get(&(step.id.clone(), id.clone())).cloned())
-            .await
             .unwrap_or_default();
         let target = shared.target(&step, id.as_deref());
         match cell.status {
@@ -119,7 +118,7 @@ pub async fn look(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
     let mut pending = Vec::with_capacity(targets.len());
     for id in targets {
         let key = (step.id.clone(), id.clone());
-        let undo = shared.recorder.with(|s, _| s.cells.get(&key).and_then(|c| c.undo.clone())).await;
+        let undo = shared.recorder.with(|s, _| s.cells.get(&key).and_then(|c| c.undo.clone()));
         let target = shared.target(&step, id.as_deref());
         pending.push(Item { target, id: id.clone(), undo: shared.reveal(undo) });
     }
@@ -193,11 +192,11 @@ async fn begin(
     params: &Value,
     fresh: Vec<(Option<Target>, Option<String>)>,
 ) -> Result<Vec<Item>, JournalError> {
-    if shared.recorder.with(|s, _| s.stop.is_some() && !super::decide::is_mending(s, &step.id)).await {
+    if shared.recorder.with(|s, _| s.stop.is_some() && !super::decide::is_mending(s, &step.id)) {
         return Ok(Vec::new());
     }
     // a step that mends is part of putting back, and that is what the switch asks for
-    if shared.recorder.with(|s, _| s.stop.is_none()).await && !kill_switch::clear(shared).await? {
+    if shared.recorder.with(|s, _| s.stop.is_none()) && !kill_switch::clear(shared).await? {
         return Ok(Vec::new());
     }
     let t0 = shared.t0().await;
@@ -205,7 +204,7 @@ async fn begin(
     let mut batch = Vec::with_capacity(fresh.len());
     for (target, id) in &fresh {
         let key = (step.id.clone(), id.clone());
-        let captured = shared.recorder.with(|s, _| s.captured.get(&key).cloned()).await;
+        let captured = shared.recorder.with(|s, _| s.captured.get(&key).cloned());
         batch.push((target.clone(), shared.reveal(captured)));
     }
     let prepared = match tokio::time::timeout(step.timeout.0, action.prepare(cx, &batch, params)).await {
@@ -431,16 +430,13 @@ async fn fail_open(
     targets: &[Option<String>],
     e: &ActionError,
 ) -> Result<(), JournalError> {
-    let open: Vec<Option<String>> = shared
-        .recorder
-        .with(|s, _| {
-            targets
-                .iter()
-                .filter(|t| s.cells.get(&(step.id.clone(), (*t).clone())).is_some_and(|c| !c.is_final()))
-                .cloned()
-                .collect()
-        })
-        .await;
+    let open: Vec<Option<String>> = shared.recorder.with(|s, _| {
+        targets
+            .iter()
+            .filter(|t| s.cells.get(&(step.id.clone(), (*t).clone())).is_some_and(|c| !c.is_final()))
+            .cloned()
+            .collect()
+    });
     fail_all(shared, step, &open, e).await
 }
 
@@ -456,7 +452,7 @@ pub async fn undo(
 ) -> Result<(), JournalError> {
     let Some(step) = shared.plan.step(id).cloned() else { return Ok(()) };
     let key = (id.clone(), target.map(str::to_owned));
-    let cell = shared.recorder.with(|s, _| s.cells.get(&key).cloned()).await.unwrap_or_default();
+    let cell = shared.recorder.with(|s, _| s.cells.get(&key).cloned()).unwrap_or_default();
     let resource = shared.target(&step, target);
     let record = shared.reveal(cell.undo);
     let action = step.action.as_deref().and_then(catalog::action);
@@ -547,7 +543,7 @@ async fn may_pass(shared: &Shared, kind: Option<ErrorKind>) -> bool {
     use ErrorKind as K;
     match kind {
         Some(K::Unreachable | K::Timeout | K::Unreadable | K::Server | K::Throttled | K::Capacity) => true,
-        Some(kind) if kind.wants_login() => shared.recorder.with(|s, _| s.stuck.is_empty()).await,
+        Some(kind) if kind.wants_login() => shared.recorder.with(|s, _| s.stuck.is_empty()),
         _ => false,
     }
 }

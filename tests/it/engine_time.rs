@@ -1,5 +1,6 @@
 //! Time: what is measured, how often probes look, what waits for people, what runs together.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use redrill::engine::recorder::Recorder;
 use redrill::engine::rollup::Observation;
 use redrill::engine::state::RunState;
 use redrill::engine::{Control, People};
-use redrill::journal::writer::MemoryJournal;
+use redrill::journal::writer::{Journal, JournalError, MemoryJournal};
 use redrill::journal::{Event, Line, Request};
-use redrill::model::{Clock, Health, Stage, StepId};
+use redrill::model::{Clock, Health, Stage, Stamp, StepId};
 use redrill::sim::Pace;
 
 use crate::bench::{Bench, SharedJournal, dump};
@@ -138,6 +139,45 @@ async fn ten_probes_each_second_for_four_hours_stay_small() {
     let changes = lines.iter().filter(|l| matches!(l.event, Event::Observed { .. })).count();
     assert_eq!(changes, 10 * 8, "each change of health is a line of its own");
     assert!(journal.bytes().len() < 5_000_000, "{} bytes", journal.bytes().len());
+}
+
+/// Writes once it is let.
+struct Held(Arc<tokio::sync::Semaphore>, MemoryJournal);
+
+#[async_trait]
+impl Journal for Held {
+    async fn append(&self, stamp: Stamp, events: &[Event], durable: bool) -> Result<Vec<Line>, JournalError> {
+        self.0.acquire().await.expect("open").forget();
+        self.1.append(stamp, events, durable).await
+    }
+}
+
+/// A wait in one branch of a `select!` while another branch records: what waits and is not asked
+/// any more must not stand in anybody's way.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_nobody_polls_holds_nothing_up() {
+    let bench = Bench::new(&text("/", RESTORE)).await;
+    let pen = Arc::new(tokio::sync::Semaphore::new(0));
+    let recorder = Arc::new(Recorder::new(
+        Box::new(Held(Arc::clone(&pen), MemoryJournal::new())),
+        RunState::new(Arc::clone(&bench.plan)),
+        vec![],
+        Arc::clone(&bench.clock),
+        BTreeMap::new(),
+        None,
+    ));
+    let writing = tokio::spawn({
+        let recorder = Arc::clone(&recorder);
+        async move { recorder.durable(vec![Event::Skew { ms: 1 }]).await }
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let mut waiting = Box::pin(recorder.until(|_| false));
+    assert!(futures::poll!(&mut waiting).is_pending(), "asked while the line is being written");
+    pen.add_permits(2);
+    writing.await.unwrap().unwrap();
+    let next = recorder.note(vec![Event::Skew { ms: 2 }]);
+    tokio::time::timeout(Duration::from_secs(60), next).await.expect("goes on").unwrap();
+    drop(waiting);
 }
 
 const MANUAL: &str = "objectives: { rto: 1h }
