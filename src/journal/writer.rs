@@ -2,11 +2,13 @@
 //!
 //! A line that is `durable` is on disk when `append` returns; other lines are handed to the
 //! operating system at once and reach the disk with the next durable one. After the first failure
-//! nothing is appended any more: a caller that cannot record must not change anything either.
+//! nothing is appended any more: a caller that cannot record must not change anything either. A file
+//! that was moved, removed or cut under the writer's hands is such a failure: what is appended to it
+//! nobody finds again.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,6 +35,12 @@ pub enum JournalError {
     /// An earlier write failed.
     #[error("the journal could not be written earlier, so nothing more is recorded")]
     Poisoned,
+    /// The file is not the one that was opened, or not as long as what was written.
+    #[error("{} was moved, removed or changed while it was being written", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// What stands in the file is not what was written.
     #[error("{} cannot be trusted", path.display())]
     Changed {
@@ -83,14 +91,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 struct Tail {
     seq: u64,
+    /// How long the journal is, in bytes.
+    size: u64,
     last_hash: String,
     failed: bool,
+}
+
+impl Tail {
+    fn empty() -> Self {
+        Self { seq: 0, size: 0, last_hash: NO_PREVIOUS.to_owned(), failed: false }
+    }
+
+    /// Of the whole lines of this many bytes.
+    fn after(read: &Read, bytes: usize) -> Self {
+        let size = (bytes - read.torn) as u64;
+        Self { seq: read.lines.len() as u64, size, last_hash: read.last_hash.clone(), failed: false }
+    }
+
+    /// Goes on after what was written.
+    fn moves(&mut self, (bytes, lines, hash): &Encoded) {
+        self.seq += lines.len() as u64;
+        self.size += bytes.len() as u64;
+        self.last_hash.clone_from(hash);
+    }
+}
+
+/// What tells a file from another one under its name.
+fn identity(of: &Metadata) -> (u64, u64) {
+    (of.dev(), of.ino())
 }
 
 /// A journal in a local file.
 pub struct FileJournal {
     path: PathBuf,
     file: Arc<File>,
+    /// The file's device and number.
+    identity: (u64, u64),
     tail: Mutex<Tail>,
 }
 
@@ -108,8 +144,8 @@ impl FileJournal {
             OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
-        let tail = Tail { seq: 0, last_hash: NO_PREVIOUS.to_owned(), failed: false };
-        Ok(Self { path, file: Arc::new(file), tail: Mutex::new(tail) })
+        let identity = identity(&file.metadata().map_err(failed)?);
+        Ok(Self { path, file: Arc::new(file), identity, tail: Mutex::new(Tail::empty()) })
     }
 
     /// Opens a journal to go on with it, and returns what it holds. An unfinished last line is
@@ -140,8 +176,9 @@ impl FileJournal {
             file.seek(io::SeekFrom::End(0)).map_err(failed("open"))?;
             file.sync_all().map_err(failed("write"))?;
         }
-        let tail = Tail { seq: read.lines.len() as u64, last_hash: read.last_hash.clone(), failed: false };
-        Ok((Self { path, file: Arc::new(file), tail: Mutex::new(tail) }, read))
+        let identity = identity(&file.metadata().map_err(failed("read"))?);
+        let tail = Mutex::new(Tail::after(&read, bytes.len()));
+        Ok((Self { path, file: Arc::new(file), identity, tail }, read))
     }
 
     /// The file.
@@ -154,14 +191,18 @@ impl FileJournal {
         if tail.failed {
             return Err(JournalError::Poisoned);
         }
-        let (bytes, lines, hash) = encode(tail.seq, &tail.last_hash, stamp, events)?;
-        if let Err(source) = (&*self.file).write_all(&bytes) {
+        let encoded = encode(tail.seq, &tail.last_hash, stamp, events)?;
+        let there = std::fs::symlink_metadata(&self.path);
+        if !there.is_ok_and(|m| identity(&m) == self.identity && m.len() == tail.size) {
+            tail.failed = true;
+            return Err(JournalError::Gone { path: self.path.clone() });
+        }
+        if let Err(source) = (&*self.file).write_all(&encoded.0) {
             tail.failed = true;
             return Err(JournalError::Io { what: "write", path: self.path.clone(), source });
         }
-        tail.seq += lines.len() as u64;
-        tail.last_hash = hash;
-        Ok(lines)
+        tail.moves(&encoded);
+        Ok(encoded.1)
     }
 }
 
@@ -223,8 +264,8 @@ impl Default for MemoryJournal {
 impl MemoryJournal {
     /// An empty journal.
     pub fn new() -> Self {
-        let tail = Tail { seq: 0, last_hash: NO_PREVIOUS.to_owned(), failed: false };
-        let inner = Memory { bytes: Vec::new(), tail, appends: 0, lines_of_appends: Vec::new() };
+        let inner =
+            Memory { bytes: Vec::new(), tail: Tail::empty(), appends: 0, lines_of_appends: Vec::new() };
         Self { inner: Mutex::new(inner), fail_from: None, crash_after: None }
     }
 
@@ -238,8 +279,7 @@ impl MemoryJournal {
         {
             let mut inner = lock(&journal.inner);
             inner.bytes = bytes[..bytes.len() - read.torn].to_vec();
-            inner.tail.seq = read.lines.len() as u64;
-            inner.tail.last_hash.clone_from(&read.last_hash);
+            inner.tail = Tail::after(&read, bytes.len());
         }
         Ok((journal, read))
     }
@@ -304,10 +344,10 @@ impl Journal for MemoryJournal {
         }
         let room = self.crash_after.map(|n| n.saturating_sub(inner.tail.seq));
         let fits = room.map_or(events.len(), |r| events.len().min(usize::try_from(r).unwrap_or(usize::MAX)));
-        let (bytes, lines, hash) = encode(inner.tail.seq, &inner.tail.last_hash, stamp, &events[..fits])?;
+        let encoded = encode(inner.tail.seq, &inner.tail.last_hash, stamp, &events[..fits])?;
+        inner.tail.moves(&encoded);
+        let (bytes, lines, _) = encoded;
         inner.bytes.extend(bytes);
-        inner.tail.seq += lines.len() as u64;
-        inner.tail.last_hash = hash;
         if self.crash_after.is_some_and(|n| inner.tail.seq >= n) {
             inner.tail.failed = true;
             return Err(full());
@@ -401,6 +441,32 @@ mod tests {
         journal.file = writable;
         assert!(matches!(journal.append(stamp(), &[skew(1)], false).await, Err(JournalError::Poisoned)));
         assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_moved_removed_or_cut_is_not_written_any_more() {
+        type Change = fn(&Path);
+        let changes: [Change; 5] = [
+            |path| std::fs::remove_file(path).unwrap(),
+            |path| std::fs::remove_dir_all(path.parent().unwrap()).unwrap(),
+            |path| {
+                std::fs::rename(path, path.with_extension("old")).unwrap();
+                std::fs::copy(path.with_extension("old"), path).unwrap();
+            },
+            |path| OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap(),
+            |path| OpenOptions::new().append(true).open(path).unwrap().write_all(b"\n").unwrap(),
+        ];
+        for change in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("run/journal.jsonl");
+            let journal = FileJournal::create(&path).unwrap();
+            journal.append(stamp(), &[skew(1)], true).await.unwrap();
+            change(&path);
+            let appended = journal.append(stamp(), &[skew(2)], true).await;
+            assert!(matches!(appended, Err(JournalError::Gone { .. })));
+            let again = journal.append(stamp(), &[skew(2)], true).await;
+            assert!(matches!(again, Err(JournalError::Poisoned)));
+        }
     }
 
     #[tokio::test(start_paused = true)]
