@@ -128,7 +128,8 @@ pub fn read(file: &str, text: &str) -> Result<Config, CliError> {
             None => problem,
         }
     })?;
-    if let Some(problem) = config.house().problems(&Known::shipped()).first() {
+    let unsaid = empty_list(text).into_iter();
+    if let Some(problem) = unsaid.chain(config.house().problems(&Known::shipped())).next() {
         return Err(CliError::rendered(Kind::Usage, format!("{file}: {problem}")));
     }
     let mut seen = BTreeSet::new();
@@ -163,6 +164,15 @@ pub fn read(file: &str, text: &str) -> Result<Config, CliError> {
         }
     }
     Ok(config)
+}
+
+/// A list of `[limits]` that reads as if it allowed nothing, and limits nothing.
+fn empty_list(text: &str) -> Option<String> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let limits = table.get("limits")?;
+    let empty = |key: &&str| limits.get(key).and_then(toml::Value::as_array).is_some_and(Vec::is_empty);
+    let key = ["accounts", "regions"].into_iter().find(empty)?;
+    Some(format!("limits.{key}: it is empty; list what drills may touch, or leave it out"))
 }
 
 /// The nearest of the names that a message of the parser lists: "unknown field `x`, expected `a` or `b`".
@@ -249,6 +259,14 @@ mod tests {
             wrong(&control("[\"restores\"]")).starts_with("redrill.toml:8:10: unknown variant `restores`")
         );
         assert!(wrong(&control("[\"restores\"]")).ends_with("hint: did you mean `restore`?"));
+        for key in ["accounts", "regions"] {
+            assert_eq!(
+                wrong(&format!("[limits]\n{key} = []")),
+                format!(
+                    "redrill.toml: limits.{key}: it is empty; list what drills may touch, or leave it out"
+                )
+            );
+        }
         assert!(wrong(&control("[]")).contains("h/1: a control needs something"));
         let twice = format!("{0}{0}", control("[\"restore\"]"));
         assert!(wrong(&twice).ends_with("h/1: it is there twice"));

@@ -138,7 +138,12 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
 }
 
 /// The same plan, for the simulator: another world has another hash, and its resources another birth.
+/// Nothing exists there beside the targets, so shares of what exists were judged by the plan alone.
 fn on_sim(mut plan: Plan) -> Plan {
+    for limits in [&mut plan.drill.limits, &mut plan.house.limits] {
+        limits.max_percent = None;
+        limits.kinds.values_mut().for_each(|k| k.max_percent = None);
+    }
     for target in plan.targets.values_mut().flat_map(|t| &mut t.drawn) {
         target.attrs.remove(crate::inventory::CREATED);
     }

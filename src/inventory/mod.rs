@@ -54,20 +54,32 @@ pub async fn resolve(reads: &Reads, region: &str, spec: &TargetSpec) -> CloudRes
     Ok(Resolution { population: listing.population, matched, unreadable: listing.unreadable })
 }
 
-/// Reads targets again, as they are now: `None` for those that no longer exist. In the order given.
+/// What was targeted, looked at again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reread {
+    /// As they are now, in the order given: `None` for those that no longer exist.
+    pub targets: Vec<Option<Target>>,
+    /// How many resources of each of their kinds exist now.
+    pub population: BTreeMap<ResourceKind, usize>,
+}
+
+/// Reads targets again, and counts what exists beside them.
 ///
 /// # Errors
 /// The first error of any page.
-pub async fn reread_all(reads: &Reads, region: &str, targets: &[Target]) -> CloudResult<Vec<Option<Target>>> {
+pub async fn reread_all(reads: &Reads, region: &str, targets: &[Target]) -> CloudResult<Reread> {
     let mut now: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
+    let mut population = BTreeMap::new();
     for kind in ResourceKind::ALL {
         let ids: Vec<String> = targets.iter().filter(|t| t.kind == kind).map(|t| t.id.clone()).collect();
         if !ids.is_empty() {
-            let found = list(reads, region, kind, &Wanted::Ids(&ids)).await?.targets;
-            now.extend(found.into_iter().map(|t| ((kind, t.id.clone()), t)));
+            let found = list(reads, region, kind, &Wanted::Ids(&ids)).await?;
+            population.insert(kind, found.population);
+            now.extend(found.targets.into_iter().map(|t| ((kind, t.id.clone()), t)));
         }
     }
-    Ok(targets.iter().map(|t| now.get(&(t.kind, t.id.clone())).cloned()).collect())
+    let targets = targets.iter().map(|t| now.get(&(t.kind, t.id.clone())).cloned()).collect();
+    Ok(Reread { targets, population })
 }
 
 /// Reads one target again; `None` where it no longer exists.
@@ -75,7 +87,7 @@ pub async fn reread_all(reads: &Reads, region: &str, targets: &[Target]) -> Clou
 /// # Errors
 /// The first error of any page.
 pub async fn reread(reads: &Reads, region: &str, target: &Target) -> CloudResult<Option<Target>> {
-    Ok(reread_all(reads, region, std::slice::from_ref(target)).await?.pop().flatten())
+    Ok(reread_all(reads, region, std::slice::from_ref(target)).await?.targets.pop().flatten())
 }
 
 /// What is in a number of subnets.

@@ -77,8 +77,8 @@ pub async fn build(
         u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
     });
     let rules = Rule::all(&drill.limits, &options.house);
-    let mut findings: Vec<Finding> =
-        rules.into_iter().flat_map(|r| limits::place(r, &identity.account, &options.region)).collect();
+    let place = |r| limits::place(r, drill, &identity.account, &options.region);
+    let mut findings: Vec<Finding> = rules.into_iter().flat_map(place).collect();
     let chosen = loaded.environment.as_deref();
     findings.extend(limits::environment(&drill.limits, chosen, &options.house, &identity.account));
     let mut targets = BTreeMap::new();
@@ -159,11 +159,11 @@ pub async fn read_again(
     reads: &Reads,
     targets: &[Target],
 ) -> Result<Vec<Option<Target>>, CloudError> {
-    inventory::reread_all(reads, &plan.region, targets).await
+    Ok(inventory::reread_all(reads, &plan.region, targets).await?.targets)
 }
 
-/// Reads every target of a plan again, and what its faults reach, and says what changed; see
-/// [`drift::compare`].
+/// Reads every target of a plan again, what its faults reach and how much exists, and says what changed;
+/// see [`drift::compare`].
 ///
 /// # Errors
 /// Where AWS cannot be read.
@@ -174,9 +174,10 @@ pub async fn check_drift(
     run: Option<&RunId>,
 ) -> Result<Vec<Finding>, CloudError> {
     let identity = reads.sts.identity().await?;
-    let now = read_again(plan, reads, &drift::targets(plan)).await?;
+    let now = inventory::reread_all(reads, &plan.region, &drift::targets(plan)).await?;
     let affected = inventory::inhabitants(reads, &plan.region, &plan.subnets_hit()).await?;
-    let mut out = drift::compare(plan, &now, &identity.account, world, run);
+    let mut out = drift::compare(plan, &now.targets, &identity.account, world, run);
+    out.extend(drift::numbers(plan, &now.population));
     out.extend(drift::affected(plan, &affected));
     Ok(out)
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Plan, limits};
+use super::{Plan, PlannedTargets, limits};
 use crate::catalog::action::{Finding, Severity};
 use crate::drill::selector;
 use crate::inventory::{CREATED, Inhabitants};
-use crate::model::{RunId, Target, World};
+use crate::model::{ResourceKind, RunId, Target, World};
 
 /// Holds the plan against the world as it is now, right before the first step.
 ///
@@ -51,6 +51,18 @@ pub fn compare(
     out.into_iter().map(hinted).collect()
 }
 
+/// Holds the plan's numbers against how much of each kind exists now. What still is within the limits is
+/// no drift.
+pub fn numbers(plan: &Plan, now: &BTreeMap<ResourceKind, usize>) -> Vec<Finding> {
+    let of_now = |p: &PlannedTargets| PlannedTargets {
+        population: now.get(&p.resource).copied().unwrap_or(p.population),
+        ..p.clone()
+    };
+    let targets: BTreeMap<String, PlannedTargets> =
+        plan.targets.iter().map(|(name, p)| (name.clone(), of_now(p))).collect();
+    plan.rules().into_iter().flat_map(|r| limits::numbers(r, &targets)).map(replanned).collect()
+}
+
 /// Holds what the faults reach now against the limits, and against what they reached when it was
 /// planned.
 pub fn affected(plan: &Plan, now: &Inhabitants) -> Vec<Finding> {
@@ -67,7 +79,11 @@ pub fn affected(plan: &Plan, now: &Inhabitants) -> Vec<Finding> {
 }
 
 fn hinted(f: Finding) -> Finding {
-    if f.hint.is_some() { f } else { f.hint("plan again: redrill plan") }
+    if f.hint.is_some() { f } else { replanned(f) }
+}
+
+fn replanned(f: Finding) -> Finding {
+    f.hint("plan again: redrill plan")
 }
 
 /// The targets of a plan in the order that [`compare`] expects.

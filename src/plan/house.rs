@@ -100,6 +100,20 @@ impl House {
                 out.push(format!("{place}: `{account}` is no account: twelve digits, in quotes"));
             }
         }
+        for (name, _) in self.environments.iter().filter(|(_, all)| all.is_empty()) {
+            out.push(format!("environments.{name}: it has no account; list its accounts, or leave it out"));
+        }
+        let switch = &self.kill_switch;
+        for (key, name) in [
+            ("limits.environment", &l.environment),
+            ("kill_switch.file", &switch.file),
+            ("kill_switch.s3", &switch.s3),
+            ("kill_switch.ssm", &switch.ssm),
+        ] {
+            if name.as_ref().is_some_and(|n| n.trim().is_empty()) {
+                out.push(format!("{key}: it is empty; give it a name, or leave it out"));
+            }
+        }
         for region in l.regions.iter().filter(|r| !is_region(r)) {
             out.push(format!("limits.regions: `{region}` is no region, for example us-east-1"));
         }
@@ -113,7 +127,7 @@ impl House {
         out.extend(
             l.freeze.iter().filter_map(|f| f.parse::<Freeze>().err()).map(|e| format!("limits.freeze: {e}")),
         );
-        if let Some(url) = self.kill_switch.s3.as_ref().filter(|_| self.kill_switch.object().is_none()) {
+        if let Some(url) = switch.s3.as_ref().filter(|s| !s.trim().is_empty() && switch.object().is_none()) {
             out.push(format!("kill_switch.s3: `{url}` is no object; write s3://BUCKET/KEY"));
         }
         for approver in self.approvers.iter().filter(|a| !a.key.starts_with("SHA256:")) {

@@ -1,5 +1,7 @@
 //! The blast radius: everything about accounts, regions, numbers, tags and hours that refuses a plan. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{House, PlannedStep, PlannedTargets};
@@ -45,8 +47,8 @@ impl<'a> Rule<'a> {
     }
 }
 
-/// Whether the drill may run in this account and region.
-pub fn place(rule: Rule<'_>, account: &str, region: &str) -> Vec<Finding> {
+/// Whether the drill may run in this account and region, and with what is in no region.
+pub fn place(rule: Rule<'_>, drill: &Drill, account: &str, region: &str) -> Vec<Finding> {
     let mut out = Vec::new();
     let Limits { accounts, regions, .. } = rule.limits;
     if !accounts.is_empty() && !accounts.iter().any(|a| a == account) {
@@ -57,15 +59,47 @@ pub fn place(rule: Rule<'_>, account: &str, region: &str) -> Vec<Finding> {
         let text = format!("this is {region}; the drill may run in {}", regions.join(", "));
         out.push(rule.refusal("regions", text).hint("check --region, or add the region"));
     }
+    let global = drill.targets.iter().find(|(_, spec)| spec.resource.is_global());
+    if let Some((name, spec)) = global
+        && !regions.is_empty()
+        && !regions.iter().any(|r| r == "global")
+    {
+        let text = format!(
+            "`{name}` is {}, which is global; the drill may run in {}",
+            spec.resource,
+            regions.join(", ")
+        );
+        out.push(rule.refusal("regions", text).hint("add `global` to the regions"));
+    }
     out
 }
 
-/// Whether the account belongs to the environment that the drill is for.
+/// Whether the drill is for the environment that the house allows, and the account belongs to it.
 ///
-/// A drill is for `limits.environment`, or else for what `--env` chose. An account that `redrill.toml`
-/// lists takes only drills for its own environment; an environment that it lists is only in its accounts.
-pub fn environment(drill: &Limits, chosen: Option<&str>, house: &House, account: &str) -> Option<Finding> {
+/// A drill is for `limits.environment`, or else for what `--env` chose.
+pub fn environment(drill: &Limits, chosen: Option<&str>, house: &House, account: &str) -> Vec<Finding> {
     let wanted = drill.environment.as_deref().or(chosen);
+    [allowed(wanted, house), belongs(wanted, house, account)].into_iter().flatten().collect()
+}
+
+/// The house may name the one environment that its drills are for.
+fn allowed(wanted: Option<&str>, house: &House) -> Option<Finding> {
+    let only = house.limits.environment.as_deref()?;
+    let (text, hint) = match wanted {
+        Some(wanted) if wanted == only => return None,
+        Some(wanted) => (format!("the drill is for {wanted}; only drills for {only} may run"), "check --env"),
+        None => {
+            (format!("the drill does not say what it is for; only drills for {only} may run"), SAY_WHAT_FOR)
+        }
+    };
+    Some(Finding::new(Refusal, "redrill.toml: limits.environment", text).hint(hint))
+}
+
+const SAY_WHAT_FOR: &str = "say it with --env NAME, or with `limits.environment` in the drill";
+
+/// An account that the house lists takes only drills for its own environment; an environment that it
+/// lists is only in its accounts.
+fn belongs(wanted: Option<&str>, house: &House, account: &str) -> Option<Finding> {
     let listed = house.environments.iter().filter(|(_, all)| all.contains(account));
     let listed: Vec<&str> = listed.map(|(name, _)| name.as_str()).collect();
     let (text, hint) = match wanted {
@@ -85,21 +119,24 @@ pub fn environment(drill: &Limits, chosen: Option<&str>, house: &House, account:
         None if listed.is_empty() => return None,
         None => (
             format!("account {account} is {}; the drill does not say what it is for", listed.join(" and ")),
-            "say it with --env NAME, or with `limits.environment` in the drill",
+            SAY_WHAT_FOR,
         ),
     };
     Some(Finding::new(Refusal, "redrill.toml: environments", text).hint(hint))
 }
 
 /// Whether what was drawn stays within the numbers and tags that the limits allow.
-pub fn targets<'a>(
-    rule: Rule<'_>,
-    planned: impl IntoIterator<Item = (&'a String, &'a PlannedTargets)> + Clone,
-) -> Vec<Finding> {
+pub fn targets(rule: Rule<'_>, planned: &BTreeMap<String, PlannedTargets>) -> Vec<Finding> {
+    let drawn: BTreeSet<&Target> = planned.values().flat_map(|p| &p.drawn).collect();
+    let tags = drawn.into_iter().flat_map(|t| tags(rule, t));
+    numbers(rule, planned).into_iter().chain(tags).collect()
+}
+
+/// Whether no more is drawn than the limits allow, of what exists.
+pub fn numbers(rule: Rule<'_>, planned: &BTreeMap<String, PlannedTargets>) -> Vec<Finding> {
     let mut out = Vec::new();
     let limits = rule.limits;
-    let kinds = ResourceKind::ALL.into_iter().filter_map(|k| Drawn::of(k, planned.clone()));
-    let kinds: Vec<Drawn<'_>> = kinds.collect();
+    let kinds: Vec<Drawn<'_>> = ResourceKind::ALL.into_iter().filter_map(|k| Drawn::of(k, planned)).collect();
     let all: usize = kinds.iter().map(|k| k.targets.len()).sum();
     let exist: usize = kinds.iter().map(|k| k.population).sum();
     if let Some(most) = limits.max_targets
@@ -128,7 +165,6 @@ pub fn targets<'a>(
                 out.push(rule.refusal(&name, format!("{k}, more than {percent} %")).hint(NARROW));
             }
         }
-        out.extend(k.targets.iter().flat_map(|t| tags(rule, t)));
     }
     out
 }
@@ -144,11 +180,8 @@ struct Drawn<'a> {
 }
 
 impl<'a> Drawn<'a> {
-    fn of(
-        kind: ResourceKind,
-        planned: impl IntoIterator<Item = (&'a String, &'a PlannedTargets)>,
-    ) -> Option<Self> {
-        let of: Vec<_> = planned.into_iter().filter(|(_, p)| p.resource == kind).collect();
+    fn of(kind: ResourceKind, planned: &'a BTreeMap<String, PlannedTargets>) -> Option<Self> {
+        let of: Vec<_> = planned.iter().filter(|(_, p)| p.resource == kind).collect();
         let population = of.iter().map(|(_, p)| p.population).min()?;
         let mut targets: Vec<&Target> = of.iter().flat_map(|(_, p)| &p.drawn).collect();
         targets.sort();

@@ -15,6 +15,7 @@ use crate::sim::Sim;
 mod affected;
 mod hours;
 mod house;
+mod population;
 
 const ESTATE: &str = include_str!("../../localstack/estate.json");
 

@@ -249,6 +249,30 @@ async fn drift_is_refused_with_nothing_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_share_that_has_grown_since_planning_is_refused_with_nothing_changed() {
+    for before_preflight in [true, false] {
+        let text = drill("/", LOSS).replace("max_targets: 300", "max_targets: 2, max_percent: 25");
+        let bench = Bench::new(&text).await;
+        let others = ["i-00000000000000001", "i-00000000000000002"];
+        let other = others.into_iter().find(|id| *id != target(&bench)).expect("another");
+        let change = Mutation::TerminateInstances { ids: vec![other.to_owned()] };
+        let play = if before_preflight {
+            meddle(&bench, change).await;
+            Play::start(&bench)
+        } else {
+            let mut play = Play::start(&bench);
+            play.stage(Stage::Baseline).await;
+            meddle(&bench, change).await;
+            play
+        };
+        let (ended, journal) = play.ends_with(3).await;
+        let want = "limits.max_percent: `it` draws 1 of the 3 ec2.instance that exist, more than 25 %";
+        assert!(ended.reasons[0].contains(want), "{:?}", ended.reasons);
+        assert_eq!(bench.sim.changes().len(), 1, "only the drift itself:\n{}", dump(&journal));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_came_into_a_subnet_since_planning_is_refused_with_nothing_changed() {
     let cut = "objectives: { rto: 10m }
 targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }

@@ -60,6 +60,51 @@ async fn each_rule_of_the_house_refuses_what_the_drill_allows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_in_no_region_needs_global_in_the_regions_of_the_house() {
+    let cdn = edited(&[
+        ("[us-east-1]", "[us-east-1, global]"),
+        (
+            "steady_state:",
+            "  cdn: { resource: cloudfront.distribution, tags: { role: storefront } }\nsteady_state:",
+        ),
+    ]);
+    let want = "redrill.toml: limits.regions: `cdn` is cloudfront.distribution, which is global; \
+                the drill may run in us-east-1";
+    assert_eq!(refusals(&cdn, None, "[limits]\nregions = [\"us-east-1\"]").await, [want]);
+    for allowed in ["", "[limits]\nregions = [\"us-east-1\", \"global\"]"] {
+        assert_eq!(refusals(&cdn, None, allowed).await, [""; 0], "{allowed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_house_for_one_environment_runs_no_drill_for_another() {
+    let only = "[limits]\nenvironment = \"production\"";
+    let named = edited(&[("targets:\n", "environments: { production: {}, staging: {} }\ntargets:\n")]);
+    let own = |name: &str| edited(&[("max_targets: 3", &format!("max_targets: 3\n  environment: {name}"))]);
+    let other =
+        "redrill.toml: limits.environment: the drill is for staging; only drills for production may run";
+    let none = "redrill.toml: limits.environment: the drill does not say what it is for; \
+                only drills for production may run";
+    for (drill, env, want) in [
+        (own("staging").as_str(), None, other),
+        (&own("production"), None, ""),
+        (&named, Some("staging"), other),
+        (&named, Some("production"), ""),
+        (DRILL, None, none),
+    ] {
+        let want: Vec<&str> = Some(want).filter(|w| !w.is_empty()).into_iter().collect();
+        assert_eq!(refusals(drill, env, only).await, want, "{env:?}");
+    }
+    // the account's own environment counts as well
+    let both = format!("{only}\n[environments]\nstaging = [\"123456789012\"]");
+    let refused = refusals(&named, Some("production"), &both).await;
+    assert_eq!(
+        refused,
+        ["redrill.toml: environments: the drill is for production, and account 123456789012 is staging"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_house_cannot_loosen_a_drill() {
     let strict = edited(&[("max_targets: 3", "max_targets: 1")]);
     let refused = refusals(&strict, None, "[limits]\nmax_targets = 100").await;
@@ -113,6 +158,15 @@ fn a_rule_that_says_nothing_is_reported() {
         ("[limits]\nmax_percent = 0", "limits: max_percent must be from 1 to 100, not 0"),
         ("[limits]\nwindows = [\"never\"]", "limits.windows: `never` is not a window"),
         ("[limits]\nfreeze = [\"never\"]", "limits.freeze: `never` is no freeze"),
+        ("[environments]\nx = []", "environments.x: it has no account; list its accounts, or leave it out"),
+        ("[limits]\nenvironment = \"\"", "limits.environment: it is empty; give it a name, or leave it out"),
+        ("[kill_switch]\nfile = \"\"", "kill_switch.file: it is empty; give it a name, or leave it out"),
+        (
+            "[kill_switch]\nfile = \"/stop\"\nssm = \" \"",
+            "kill_switch.ssm: it is empty; give it a name, or leave it out",
+        ),
+        ("[kill_switch]\ns3 = \"\"", "kill_switch.s3: it is empty; give it a name, or leave it out"),
+        ("[kill_switch]\ns3 = \"s3://b/\"", "kill_switch.s3: `s3://b/` is no object; write s3://BUCKET/KEY"),
         ("[[limits.gates]]\nprobe = \"htpp\"", "limits.gates: no probe `htpp`"),
     ] {
         let house: House = toml::from_str(toml).unwrap();

@@ -152,6 +152,11 @@ fn a_plan_is_rehearsed_on_a_world_made_of_its_targets() {
     let ran = place.run(&["rehearse", "--from", "plan.json", "--output", "json"]).exits(0);
     let (events, result) = result(&ran);
     assert_eq!((&result["verdict"], &events[0]["world"]), (&"passed".into(), &"sim".into()));
+    // nothing exists there beside the target: a share that the plan allows is allowed
+    let share =
+        text_of(&shipped("rds-point-in-time")).replacen("limits:\n", "limits:\n  max_percent: 34\n", 1);
+    place.write("plan.json", place.plan_of(&share));
+    let _ = place.run(&["rehearse", "--from", "plan.json"]).exits(0);
 }
 
 #[test]
