@@ -3,11 +3,30 @@
 
 use super::{CliError, Global, keys, out};
 use crate::bundle;
-use crate::evidence::checkpoint::Checkpoint;
-use crate::evidence::keys::PrivateKey;
+use crate::evidence::checkpoint::{Checkpoint, CheckpointError, notes};
+use crate::evidence::keys::{PrivateKey, PublicKey};
 use crate::evidence::merkle;
 use crate::journal::runs::{self, RunDir};
 use crate::model::Clock;
+
+/// Whether the journal holds all that the run's own checkpoints signed. Those that cannot be read say
+/// nothing: what is to be put back does not wait for evidence.
+///
+/// # Errors
+/// It was cut, or written anew.
+pub fn fit(dir: &RunDir) -> Result<(), CheckpointError> {
+    let read = |name| dir.read(name).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some(key) = read(bundle::CHECKPOINT_KEY).and_then(|pem| PublicKey::from_pem(&pem).ok()) else {
+        return Ok(());
+    };
+    let (Some(all), Ok(journal)) = (read(bundle::CHECKPOINTS), dir.read(runs::JOURNAL)) else {
+        return Ok(());
+    };
+    let leaves = merkle::leaves(&journal);
+    let signed = notes(&all);
+    let signed = signed.iter().filter_map(|note| Checkpoint::open(note, dir.id().as_str(), &key).ok());
+    signed.into_iter().try_for_each(|c| c.fits(&leaves))
+}
 
 /// Takes checkpoints of one run.
 pub struct Checkpoints {
@@ -39,6 +58,9 @@ impl Checkpoints {
     fn try_take(&self, key: &PrivateKey, stage: &str, clock: &dyn Clock) -> Result<(), CliError> {
         let failed = || CliError::internal("a checkpoint could not be signed");
         let journal = self.dir.read(runs::JOURNAL).map_err(|e| failed().because(e))?;
+        // what is signed must not be lost with the power, or nothing could be put back from what is left
+        let synced = std::fs::File::open(self.dir.journal()).and_then(|file| file.sync_data());
+        synced.map_err(|e| failed().because(e))?;
         let at = clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let leaves = merkle::leaves(&journal);
         let note = Checkpoint::of(self.dir.id().as_str(), &leaves, stage, &at)
@@ -53,5 +75,34 @@ impl Checkpoints {
         all.extend(note.as_bytes());
         self.dir.write(bundle::CHECKPOINT_KEY, pem.as_bytes()).map_err(|e| failed().because(e))?;
         self.dir.write(bundle::CHECKPOINTS, &all).map_err(|e| failed().because(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::keys::Algorithm;
+    use crate::model::RunId;
+
+    #[test]
+    fn a_journal_shorter_than_what_was_signed_does_not_fit() {
+        let state = tempfile::tempdir().unwrap();
+        let id = RunId::from_existing("20260921T141320Z-sample-mdaaaa");
+        let dir = runs::create(state.path(), &id, b"{}", b"").unwrap();
+        let key = PrivateKey::generate(Algorithm::Ed25519).unwrap();
+        let write = |name: &str, bytes: &[u8]| dir.write(name, bytes).unwrap();
+        write(runs::JOURNAL, b"one\ntwo\nthree\n");
+        assert_eq!(fit(&dir), Ok(()), "nothing was signed");
+        let two = Checkpoint::of(id.as_str(), &[b"one", b"two"], "fault", "2026-09-21T14:13:20.000Z");
+        write(bundle::CHECKPOINTS, two.sign(&key).unwrap().as_bytes());
+        write(bundle::CHECKPOINT_KEY, key.public().to_pem().as_bytes());
+        assert_eq!(fit(&dir), Ok(()));
+        for cut in ["one\n", "one\ntw", "", "one\ntwo!\nthree\n"] {
+            write(runs::JOURNAL, cut.as_bytes());
+            assert_eq!(fit(&dir), Err(CheckpointError::OtherJournal(2)), "{cut:?}");
+        }
+        // evidence that cannot be read never stands in the way of putting back
+        write(bundle::CHECKPOINTS, b"half a no");
+        assert_eq!(fit(&dir), Ok(()));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::checkpoints::Checkpoints;
+use super::checkpoints::{self, Checkpoints};
 use super::out::Outcome;
 use super::progress::Progress;
 use super::{CliError, Global, Kind, Output, out};
@@ -62,11 +62,25 @@ pub fn new_id(clock: &dyn Clock, drill: &str) -> RunId {
 
 /// The keys that a plan's targets are locked under.
 pub fn target_keys(plan: &Plan) -> Vec<String> {
+    // two emulators of one machine have the same accounts, and often the same names
+    let world = match &plan.endpoint {
+        Some(endpoint) => format!("{} {endpoint}", plan.world),
+        None => plan.world.to_string(),
+    };
     plan.targets
         .values()
         .flat_map(|t| &t.drawn)
-        .map(|t| format!("{}/{}/{}/{}/{}", plan.world, plan.account, plan.region, t.kind, t.id))
+        .map(|t| {
+            let region = if t.kind.is_global() { "global" } else { &plan.region };
+            format!("{world}/{}/{region}/{}/{}", plan.account, t.kind, t.id)
+        })
         .collect()
+}
+
+/// Where the runs of all state folders of this machine and user lock their targets. Not below `TMPDIR`,
+/// which is another one in each session.
+fn machine_locks() -> PathBuf {
+    PathBuf::from(format!("/tmp/redrill-{}", rustix::process::getuid().as_raw()))
 }
 
 pub fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
@@ -151,7 +165,9 @@ pub fn broken(dir: &RunDir, e: impl std::error::Error) -> CliError {
 /// Starts a new run and sees it to its end.
 pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliError> {
     // first the locks: a run that is under way is not one that somebody has to finish
-    let _targets = TargetLocks::take(&global.state, &run, &target_keys(&work.plan)).map_err(locked)?;
+    let keys = target_keys(&work.plan);
+    let _targets = TargetLocks::take(&global.state, &run, &keys).map_err(locked)?;
+    let _machine = TargetLocks::on_machine(&machine_locks(), &run, &keys).map_err(locked)?;
     refuse_unfinished(&global.state, &work.plan)?;
     let plan_text = file::write(&work.plan);
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
@@ -169,9 +185,27 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
 /// Takes up a run on disk: `resume` or `rollback`.
 pub async fn take_up(global: &Global, dir: &RunDir, work: Work) -> Result<u8, CliError> {
     let lock = lock(dir)?;
-    let _targets = TargetLocks::take(&global.state, dir.id(), &target_keys(&work.plan)).map_err(locked)?;
+    let keys = target_keys(&work.plan);
+    let _targets = TargetLocks::take(&global.state, dir.id(), &keys).map_err(locked)?;
+    let _machine = match TargetLocks::on_machine(&machine_locks(), dir.id(), &keys) {
+        Err(e @ RunsError::Locked { .. }) => return Err(locked(e)),
+        // what is to be put back does not wait for a folder that cannot be used
+        other => other.ok(),
+    };
+    checkpoints::fit(dir).map_err(|why| cut(global, dir).because(why))?;
     let (journal, lines) = open(dir)?;
     work_on(global, dir, lock, work, Box::new(journal), lines).await
+}
+
+/// A journal that lacks what is known to have been written.
+fn cut(global: &Global, dir: &RunDir) -> CliError {
+    let mut sweep = format!("redrill sweep --run {}", dir.id());
+    if let Some(profile) = &global.profile {
+        sweep = format!("{sweep} --profile {profile}");
+    }
+    CliError::refused(format!("the journal of run {} is not whole", dir.id()))
+        .hint("nothing was changed: take up the newest copy of the run's folder")
+        .hint(format!("where there is none, put back by tag: {sweep}"))
 }
 
 /// Locks the run. A command that only tells it something, and holds the lock for a moment, is waited for.
@@ -312,6 +346,7 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
         EngineError::OtherWorld(text) => {
             CliError::refused(text).hint("use the account and endpoint that the run was started with")
         }
+        e @ EngineError::Behind(_) => cut(global, dir).because(e),
         EngineError::Left => {
             CliError::new(Kind::Stuck, "left on the third signal; what was changed is still changed")
                 .hint(finish)

@@ -486,8 +486,11 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
     if let Some(_judged) = state.steady_after {
         return Decision { over: true, ..Decision::default() };
     }
+    // a journal that is taken up may have lost what a fault did; where it held its targets, the world is asked
+    let touched =
+        state.cells.values().any(CellState::may_have_effect) || (state.mode != Mode::Run && state.has_held);
     let nothing_to_judge = state.plan.drill.steady_state.iter().all(|p| p.role != Role::Client)
-        || !state.cells.values().any(CellState::may_have_effect)
+        || !touched
         || state.signals >= 2;
     if nothing_to_judge {
         return Decision { over: true, ..Decision::default() };

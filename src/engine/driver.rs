@@ -118,6 +118,9 @@ pub enum EngineError {
     /// The credentials belong to another account, or the endpoint to another world.
     #[error("{0}")]
     OtherWorld(String),
+    /// The target carries the run's tag, and the journal knows nothing of it.
+    #[error("{0} carries the tag of this run, and the journal knows nothing of that")]
+    Behind(String),
     /// Three signals: the process leaves with the job unfinished.
     #[error("left on the third signal, with the run unfinished")]
     Left,
@@ -235,6 +238,7 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     });
     if !fresh {
         preflight::same_world(&shared).await?;
+        preflight::not_behind(&shared).await?;
     }
     let mut events = Vec::new();
     if fresh {

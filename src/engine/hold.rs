@@ -166,11 +166,20 @@ async fn own(shared: &Shared) -> Vec<Target> {
     let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
         return all;
     };
-    let foreign = |t: &Option<Target>| {
-        let held = t.as_ref().and_then(|t| t.tags.get(TAG_HELD));
-        held.is_some_and(|value| value.split(' ').next() != Some(shared.run.as_str()))
-    };
+    let foreign = |t: &Option<Target>| holder(t.as_ref()).is_some_and(|run| run != shared.run.as_str());
     all.into_iter().zip(&now).filter(|(_, now)| !foreign(now)).map(|(t, _)| t).collect()
+}
+
+/// The run that a target's tag names.
+fn holder(target: Option<&Target>) -> Option<&str> {
+    target?.tags.get(TAG_HELD)?.split(' ').next()
+}
+
+/// A target that carries this run's tag, where there is one and it can be read.
+pub async fn carries_own_tag(shared: &Shared) -> Option<String> {
+    let now = plan::read_again(&shared.plan, &shared.cloud.reads, &targets(shared)).await.ok()?;
+    let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str());
+    now.into_iter().flatten().find(own).map(|t| t.id)
 }
 
 async fn send(gate: &StepGate, mutation: Mutation) -> Result<(), CloudError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::driver::{EngineError, Shared};
-use super::{kill_switch, lockout};
+use super::{hold, kill_switch, lockout};
 use crate::catalog::{self, Finding, Severity};
 use crate::cloud::{CLOCK_LIMIT_MS, CloudError, Identity, clock_is_off};
 use crate::journal::writer::JournalError;
@@ -240,6 +240,21 @@ pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
     let identity = shared.cloud.reads.sts.identity().await.map_err(EngineError::Cloud)?;
     match identity_findings(shared, &identity.account) {
         Some(f) => Err(EngineError::OtherWorld(f.text)),
+        None => Ok(()),
+    }
+}
+
+/// A journal that knows nothing of holding its targets, while one of them carries this run's tag, was
+/// cut or is an older copy: taken up, it would say that nothing was changed.
+///
+/// # Errors
+/// It is such a journal. Where the tags cannot be read, undo goes on with what the journal says.
+pub async fn not_behind(shared: &Shared) -> Result<(), EngineError> {
+    if shared.recorder.with(|s, _| s.has_held) {
+        return Ok(());
+    }
+    match hold::carries_own_tag(shared).await {
+        Some(target) => Err(EngineError::Behind(target)),
         None => Ok(()),
     }
 }

@@ -97,6 +97,8 @@ pub struct RunState {
     pub release_failed: bool,
     /// Targets that may carry `redrill:held`.
     pub holding: BTreeSet<String>,
+    /// Whether targets were ever tagged, or about to be.
+    pub has_held: bool,
     /// All targets carry it; the world was as planned right before.
     pub armed: bool,
     /// What recoveries need of targets that a fault may destroy.
@@ -179,6 +181,7 @@ impl RunState {
             attached_ms: i64::MIN,
             release_failed: false,
             holding: BTreeSet::new(),
+            has_held: false,
             armed: false,
             captured: BTreeMap::new(),
             cells,
@@ -287,7 +290,10 @@ impl RunState {
             Event::Captured { step, target, data } => {
                 self.captured.insert((step.clone(), Some(target.clone())), data.clone());
             }
-            Event::Holding { targets } => self.holding.extend(targets.iter().cloned()),
+            Event::Holding { targets } => {
+                self.holding.extend(targets.iter().cloned());
+                self.has_held = true;
+            }
             Event::Held { .. } => self.armed = true,
             Event::Released { targets } => {
                 for t in targets {

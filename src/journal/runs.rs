@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -471,14 +471,29 @@ impl TargetLocks {
     /// # Errors
     /// When another process works on one of them.
     pub fn take(state: &Path, run: &RunId, keys: &[String]) -> Result<Self, RunsError> {
-        let folder = state_folder(state, "locks")?;
-        let keys: BTreeSet<&String> = keys.iter().collect();
-        let locks = keys
-            .into_iter()
-            .map(|key| take_lock(&folder.join(line_hash(key.as_bytes())), format!("target {key}"), run))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { _locks: locks })
+        Ok(Self { _locks: take_locks(&state_folder(state, "locks")?, run, keys)? })
     }
+
+    /// Locks them for all state folders of this machine: in a folder that they share, which is made where
+    /// it is missing and must be this user's own.
+    ///
+    /// # Errors
+    /// When another process works on one of them, or the folder is somebody else's.
+    pub fn on_machine(folder: &Path, run: &RunId, keys: &[String]) -> Result<Self, RunsError> {
+        own_folder(folder)?;
+        let owner = fs::symlink_metadata(folder).map_err(io_error("read", folder))?.uid();
+        if owner != rustix::process::getuid().as_raw() {
+            return Err(RunsError::NotAFolder { path: folder.to_owned() });
+        }
+        Ok(Self { _locks: take_locks(folder, run, keys)? })
+    }
+}
+
+fn take_locks(folder: &Path, run: &RunId, keys: &[String]) -> Result<Vec<Lock>, RunsError> {
+    let keys: BTreeSet<&String> = keys.iter().collect();
+    keys.into_iter()
+        .map(|key| take_lock(&folder.join(line_hash(key.as_bytes())), format!("target {key}"), run))
+        .collect()
 }
 
 #[cfg(test)]

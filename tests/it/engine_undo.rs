@@ -7,6 +7,7 @@ use std::time::Duration;
 use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
 use redrill::engine::People;
+use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Event, Line, Mode};
 use redrill::model::{Stage, Tags};
 use redrill::sim::InstanceSeed;
@@ -154,6 +155,46 @@ async fn a_run_taken_up_hours_later_still_looks_before_it_judges() {
     let (ended, journal) = again(&bench, Mode::Resume, &journal).await;
     assert_ne!(ended.exit_code, 20, "{:?}\n{}", ended.reasons, dump(&journal));
     assert_eq!(before, bench.sim.snapshot());
+}
+
+/// A run that was killed in its outage, with the journal cut before the first line of a kind.
+async fn cut_before(bench: &Bench, first: impl Fn(&Event) -> bool) -> MemoryJournal {
+    let mut play = Play::start(bench);
+    play.stage(Stage::Recovery).await;
+    let journal = play.killed().await;
+    let at = journal.lines().iter().position(|l| first(&l.event)).expect("it came so far");
+    let bytes: Vec<u8> =
+        journal.bytes().split_inclusive(|b| *b == b'\n').take(at).flatten().copied().collect();
+    MemoryJournal::resume(&bytes).expect("whole lines").0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_from_before_the_tags_is_not_taken_up() {
+    for mode in [Mode::Rollback, Mode::Resume] {
+        let bench = Bench::new(&drill("/health", CUT)).await;
+        let journal = cut_before(&bench, |e| matches!(e, Event::Holding { .. })).await;
+        let changes = bench.sim.changes().len();
+        let lines = journal.lines();
+        let (_keep, control) = tokio::sync::mpsc::channel(1);
+        let setup = bench.setup(mode, Arc::new(journal), lines, bench.sim.cloud());
+        let refused = redrill::engine::run(setup, control).await.expect_err("it would put nothing back");
+        assert_eq!(
+            refused.to_string(),
+            format!("{} carries the tag of this run, and the journal knows nothing of that", target(&bench))
+        );
+        assert_eq!(bench.sim.changes().len(), changes, "nothing is changed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_from_before_the_fault_is_never_rolled_back_to_stopped() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let started = |e: &Event| matches!(e, Event::StepStarted { .. } | Event::StepPrepared { .. });
+    let journal = cut_before(&bench, started).await;
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(ended.exit_code, 20, "{:?}\n{}", ended.reasons, dump(&journal));
+    let told = ended.reasons.join(" ");
+    assert!(told.contains("the steady state did not return after the clean-up"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -142,3 +142,21 @@ fn a_run_and_a_target_are_locked_once() {
     drop(first);
     TargetLocks::take(state.path(), b.id(), &keys(&["1/eu/db/y"])).unwrap();
 }
+
+#[test]
+fn runs_of_two_state_folders_lock_a_target_once() {
+    let (state, other) = (state(), tempfile::tempdir().unwrap());
+    let (a, b) = (RunId::from_existing(A), RunId::from_existing(B));
+    let machine = other.path().join("redrill-0");
+    let keys = ["1/eu/db/x".to_owned()];
+    let first = TargetLocks::on_machine(&machine, &a, &keys).unwrap();
+    assert!(TargetLocks::take(state.path(), &b, &keys).is_ok(), "each state folder has its own");
+    let error = TargetLocks::on_machine(&machine, &b, &keys).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("target 1/eu/db/x is in use by run {A}")), "{error}");
+    drop(first);
+    TargetLocks::on_machine(&machine, &b, &keys).unwrap();
+    // where everybody may write, the name may be anything
+    let link = other.path().join("link");
+    std::os::unix::fs::symlink(&machine, &link).unwrap();
+    assert!(matches!(TargetLocks::on_machine(&link, &b, &keys), Err(RunsError::NotAFolder { .. })));
+}

@@ -138,3 +138,31 @@ async fn resumed_before_the_fault_stops_honestly() {
     assert_eq!(w.count("TerminateInstances").await, 0, "nothing is injected by a resumed run");
     assert_eq!(before, w.state().await, "{ended}");
 }
+
+#[tokio::test]
+async fn a_journal_that_was_cut_is_not_taken_up() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let id = killed_in(&w, "hold").await.run();
+    w.forget_calls().await;
+    let folder = w.file(".redrill/.keep", "").with_file_name("runs").join(&id);
+    let (journal, signed) = (folder.join("journal.jsonl"), folder.join("checkpoints.txt"));
+    let whole = std::fs::read_to_string(&journal).expect("it is there");
+    let cut_before = |kind: &str| {
+        let kind = format!("\"type\":\"{kind}\"");
+        let lines = whole.split_inclusive('\n').take_while(|l| !l.contains(&kind));
+        std::fs::write(&journal, lines.collect::<String>()).expect("written");
+    };
+    // what its own checkpoints signed is missing
+    cut_before("step-started");
+    w.take_up("rollback").end().await.refused(3, "is not whole");
+    // without them, the tags on the targets tell
+    std::fs::remove_file(&signed).expect("it is there");
+    cut_before("holding");
+    let refused = w.take_up("rollback").end().await;
+    refused.refused(3, &format!("redrill sweep --run {id}"));
+    assert!(w.changes().await.is_empty(), "{refused}");
+    std::fs::write(&journal, &whole).expect("written");
+    assert_eq!(w.take_up("rollback").end().await.code, Some(0));
+    assert_eq!(but_replaced(before), but_replaced(w.state().await));
+}

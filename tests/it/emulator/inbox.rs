@@ -16,6 +16,9 @@ async fn a_second_run_on_the_same_targets_is_refused() {
     let second = w.go(["run", "drill.yaml", "--yes", "--output", "json"]).await;
     second.refused(3, "another redrill is at work");
     assert!(w.changes().await.is_empty(), "{second}");
+    // nor from another state folder of this machine
+    let elsewhere = w.go(["run", "drill.yaml", "--yes", "--output", "json", "--state", "elsewhere"]).await;
+    elsewhere.refused(3, "another redrill is at work");
     // nor can the run be taken up meanwhile
     for verb in ["rollback", "resume"] {
         let taken = w.take_up(verb).end().await;
