@@ -134,7 +134,9 @@ pub fn judge<'a>(
                 continue;
             }
         };
-        let by = said.by.trim();
+        // a listed approver is called as the list says, whichever of their keys it is
+        let listed_as = listed.iter().find(|a| a.key == key).map(|a| a.name.trim());
+        let by = listed_as.unwrap_or(said.by.trim());
         let operator = said.operator.trim().to_lowercase();
         let at = |t: DateTime<Utc>| t.format("%Y-%m-%d %H:%M UTC");
         let why = if said.expires <= now {
@@ -143,9 +145,9 @@ pub fn judge<'a>(
             Some(format!("it is from the future: {}", at(said.at)))
         } else if runner.keys.contains(&key) {
             Some("it is signed with a key of whoever runs the drill".to_owned())
-        } else if by.eq_ignore_ascii_case(runner.user) {
+        } else if [by, said.by.trim()].into_iter().any(|name| name.eq_ignore_ascii_case(runner.user)) {
             Some(format!("`{by}` runs the drill and cannot approve it"))
-        } else if !listed.is_empty() && !listed.iter().any(|a| a.key == key) {
+        } else if !listed.is_empty() && listed_as.is_none() {
             Some(format!("key {key} is none of the approvers of redrill.toml"))
         } else if listed.is_empty() && operator == runs {
             // keys and names can be had for nothing: without a list, who sat at the machine must differ, too
@@ -159,16 +161,14 @@ pub fn judge<'a>(
         };
         match why {
             Some(why) => not.push(format!("{file}: {why}")),
-            // a listed approver is called as the list says
             None => {
                 let same_user = operator == runs;
                 let machine = operator.rsplit_once('@').map_or("", |(_, host)| host);
                 let same_machine = machine.trim().eq_ignore_ascii_case(runner.host);
-                let by = listed.iter().find(|a| a.key == key).map_or(by, |a| a.name.as_str()).to_owned();
                 count.push((
                     file,
                     Approved {
-                        by,
+                        by: by.to_owned(),
                         key,
                         at: said.at,
                         expires: said.expires,
@@ -303,5 +303,25 @@ mod tests {
         let (count, not) = judged(&files, &[], &listed, "2026-11-21T00:00:00Z");
         assert_eq!(count, ["Ann A."]);
         assert!(not[0].contains("none of the approvers of redrill.toml"), "{not:?}");
+    }
+
+    #[test]
+    fn a_listed_approver_with_two_keys_is_one_person_and_no_runner() {
+        let (old, new, ben) = (key(), key(), key());
+        let listed = |name: &str, key: &PrivateKey| Approver {
+            name: name.to_owned(),
+            key: key.public().fingerprint(),
+        };
+        let list = [listed("Ann", &old), listed("ann ", &new), listed("Ben", &ben)];
+        let by = |key: &PrivateKey, name: &str| seal(key, PLAN, &said(name)).unwrap();
+        let now = "2026-11-21T00:00:00Z";
+        let (count, not) = judged(&[by(&old, "Ann"), by(&new, "A. Nn"), by(&ben, "ben")], &[], &list, now);
+        assert_eq!(count, ["Ann", "Ben"]);
+        assert!(not[0].contains("one person counts once"), "{not:?}");
+        // whatever they call themselves
+        let list = [listed("Runner", &old)];
+        let (count, not) = judged(&[by(&old, "ann")], &[], &list, now);
+        assert_eq!(count, [""; 0]);
+        assert!(not[0].ends_with("`Runner` runs the drill and cannot approve it"), "{not:?}");
     }
 }
