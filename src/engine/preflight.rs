@@ -11,6 +11,7 @@ use super::driver::{EngineError, Shared};
 use super::{hold, kill_switch, lockout};
 use crate::catalog::{self, Finding, Severity};
 use crate::cloud::{CLOCK_LIMIT_MS, CloudError, Identity, clock_is_off};
+use crate::drill::Unreadable;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Mode, StopCause};
 use crate::model::{Dur, Health, Stage, StepId, World};
@@ -169,16 +170,21 @@ fn identity_findings(shared: &Shared, account: &str) -> Option<Finding> {
 async fn stop_conditions(shared: &Arc<Shared>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Ok(probes) = super::probing::standing(shared).await else { return findings };
-    for probe in
-        probes.iter().filter(|p| shared.plan.drill.stop.iter().any(|s| super::stop::key(&s.name) == p.name))
-    {
+    for probe in &probes {
+        let stops = &shared.plan.drill.stop;
+        let Some(stop) = stops.iter().find(|s| super::stop::key(&s.name) == probe.name) else { continue };
         let (_, reading, _) = probe.look(shared).await;
-        let text = match reading.health {
-            Health::Healthy => continue,
-            Health::Unhealthy => format!("is breached already: {}", reading.seen),
-            Health::Unknown => format!("cannot be read: {}", reading.seen),
+        let (severity, text) = match (reading.health, stop.unreadable) {
+            (Health::Healthy, _) => continue,
+            (Health::Unhealthy, _) => (Severity::Refusal, format!("is breached already: {}", reading.seen)),
+            (Health::Unknown, Unreadable::Breach) => {
+                (Severity::Refusal, format!("cannot be read: {}", reading.seen))
+            }
+            (Health::Unknown, Unreadable::Ignore) => {
+                (Severity::Warning, format!("cannot be read, and is ignored until it can: {}", reading.seen))
+            }
         };
-        findings.push(Finding::new(Severity::Refusal, probe.name.clone(), text));
+        findings.push(Finding::new(severity, probe.name.clone(), text));
     }
     findings
 }

@@ -272,6 +272,12 @@ fn held(target: &Target, own: Option<&str>) -> Option<Finding> {
     if own == Some(id) {
         return None;
     }
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        let text = format!("it carries {}={run:?}, which names no run", target::TAG_HELD);
+        return Some(
+            Finding::new(Refusal, label(target), text).hint("remove the tag, if no run is at work on it"),
+        );
+    }
     let text = format!("the run {id} holds it ({}={run})", target::TAG_HELD);
     Some(Finding::new(Refusal, label(target), text).hint(format!("finish it first: redrill rollback {id}")))
 }

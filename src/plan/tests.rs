@@ -283,6 +283,15 @@ async fn what_a_run_made_is_not_drawn_and_what_a_run_holds_is_refused() {
         refusals[0].hint.as_deref(),
         Some("finish it first: redrill rollback 20260101T000000Z-other-aaaaaa")
     );
+    for value in ["", " ", "$(x)"] {
+        let tags = Tags::from([(TAG_HELD.to_owned(), value.to_owned())]);
+        let ids = vec!["i-00000000000000001".to_owned()];
+        mutate.send(&Mutation::CreateTags { ids, tags }).await.unwrap();
+        let plan = build(&load(DRILL), &sim.cloud().reads, &*clock, &options()).await.unwrap();
+        let refusals: Vec<&Finding> = plan.refusals().collect();
+        assert_eq!(refusals[0].text, format!("it carries redrill:held={value:?}, which names no run"));
+        assert_eq!(refusals[0].hint.as_deref(), Some("remove the tag, if no run is at work on it"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
