@@ -82,15 +82,20 @@ impl Config {
     }
 }
 
-impl Evidence {
+impl Config {
     /// Files are named as seen from the configuration's folder, wherever redrill is called.
-    fn keys_beside(&mut self, config: &Path) {
+    fn files_beside(&mut self, config: &Path) {
         let folder = config.parent().unwrap_or_else(|| Path::new(""));
-        for key in [&mut self.key, &mut self.checkpoint_key].into_iter().flatten() {
-            if !key.starts_with("arn:") {
-                *key = folder.join(&*key).to_string_lossy().into_owned();
-            }
+        for file in self.evidence.files().chain(&mut self.kill_switch.file) {
+            *file = folder.join(&*file).to_string_lossy().into_owned();
         }
+    }
+}
+
+impl Evidence {
+    /// The keys that are files.
+    fn files(&mut self) -> impl Iterator<Item = &mut String> {
+        [&mut self.key, &mut self.checkpoint_key].into_iter().flatten().filter(|k| !k.starts_with("arn:"))
     }
 }
 
@@ -103,7 +108,7 @@ pub fn load(named: Option<&Path>) -> Result<Config, CliError> {
     match super::files::read(&path) {
         Ok(text) => {
             let mut config = read(&path.display().to_string(), &text)?;
-            config.evidence.keys_beside(&path);
+            config.files_beside(&path);
             Ok(config)
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
@@ -226,11 +231,15 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_named_as_seen_from_the_configuration() {
+    fn files_are_named_as_seen_from_the_configuration() {
         let key = |config: &str, key: &str| {
-            let mut evidence = Evidence { key: Some(key.to_owned()), ..Evidence::default() };
-            evidence.keys_beside(Path::new(config));
-            evidence.key.unwrap()
+            let evidence = Evidence { key: Some(key.to_owned()), ..Evidence::default() };
+            let kill_switch = KillSwitch { file: Some("stop".to_owned()), ..KillSwitch::default() };
+            let mut read = Config { evidence, kill_switch, ..Config::default() };
+            read.files_beside(Path::new(config));
+            let beside = Path::new(config).with_file_name("stop");
+            assert_eq!(read.kill_switch.file.as_deref(), beside.to_str());
+            read.evidence.key.unwrap()
         };
         assert_eq!(key("redrill.toml", "keys/a.pem"), "keys/a.pem");
         assert_eq!(key("/etc/drills/redrill.toml", "keys/a.pem"), "/etc/drills/keys/a.pem");

@@ -12,6 +12,7 @@ use crate::journal::Mode;
 use crate::model::Clock;
 use crate::model::time::SystemClock;
 use crate::plan::BuildOptions;
+use crate::plan::house::KillSwitch;
 use crate::sandbox::{self, SandboxOptions};
 
 /// The drill of the demo, embedded so that an installed binary has it.
@@ -70,7 +71,16 @@ async fn drill_on(global: &Global, endpoint: &str, health: &str) -> Result<u8, C
     session::start(
         global,
         run,
-        Work { plan, secrets: loaded.secrets, cloud, clock, mode: Mode::Run, people, approvals: vec![] },
+        Work {
+            plan,
+            secrets: loaded.secrets,
+            cloud,
+            clock,
+            mode: Mode::Run,
+            kill_switch: KillSwitch::default(),
+            people,
+            approvals: vec![],
+        },
     )
     .await
 }

@@ -17,6 +17,7 @@ use crate::journal::writer::MemoryJournal;
 use crate::journal::{Line, Mode};
 use crate::model::time::{SystemClock, VirtualClock};
 use crate::model::{Clock, World};
+use crate::plan::house::KillSwitch;
 use crate::plan::{BuildOptions, Plan};
 use crate::report;
 use crate::sandbox::ESTATE_JSON;
@@ -104,6 +105,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         mode: Mode::Run,
         approvals: Vec::new(),
         secrets,
+        kill_switch: KillSwitch::default(),
         people: People::Simulate(PERSON),
         operator: session::operator(),
         inbox: None,

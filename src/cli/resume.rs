@@ -73,8 +73,13 @@ fn take_up(
     runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloud = world::connect(&global, Arc::clone(&clock), Some(dir.id())).await?;
+        let kill_switch = global.settings.kill_switch.clone();
         let people = people(simulate, cloud.world)?;
-        session::take_up(&global, &dir, Work { plan, secrets, cloud, clock, mode, people, approvals: vec![] })
-            .await
+        session::take_up(
+            &global,
+            &dir,
+            Work { plan, secrets, cloud, clock, mode, kill_switch, people, approvals: vec![] },
+        )
+        .await
     })
 }

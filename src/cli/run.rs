@@ -16,6 +16,7 @@ use crate::journal::Mode;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
 use crate::plan::Plan;
+use crate::plan::house::KillSwitch;
 use crate::report::plan_text::plan_text;
 
 /// The fewest characters of a secret parameter.
@@ -143,8 +144,21 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
             return Err(CliError::refused("not confirmed; nothing was changed"));
         }
         let people = people(args.simulate_people, cloud.world)?;
-        session::start(global, run, Work { plan, secrets, cloud, clock, mode: Mode::Run, people, approvals })
-            .await
+        session::start(
+            global,
+            run,
+            Work {
+                plan,
+                secrets,
+                cloud,
+                clock,
+                mode: Mode::Run,
+                kill_switch: KillSwitch::default(),
+                people,
+                approvals,
+            },
+        )
+        .await
     })
 }
 

@@ -22,6 +22,7 @@ use crate::journal::runs::{self, Lock, RunDir, RunsError, TargetLocks};
 use crate::journal::writer::{FileJournal, Journal, JournalError};
 use crate::journal::{Event, Line, Mode, Verdict, reader};
 use crate::model::{Clock, RunId, StepId};
+use crate::plan::house::KillSwitch;
 use crate::plan::{Plan, file};
 use crate::report;
 use crate::view::RunView;
@@ -38,6 +39,8 @@ pub struct Work {
     pub clock: Arc<dyn Clock>,
     /// Why.
     pub mode: Mode,
+    /// The kill switch of the `redrill.toml` at hand, where it may be another than the plan's.
+    pub kill_switch: KillSwitch,
     /// Who confirms manual steps.
     pub people: People,
     /// The approvals that a new run starts with, with their files.
@@ -256,6 +259,7 @@ async fn work_on(
         mode: work.mode,
         approvals: work.approvals.into_iter().map(|(approved, _)| approved).collect(),
         secrets: work.secrets,
+        kill_switch: work.kill_switch,
         people: work.people,
         operator: operator(),
         inbox: Some(Arc::new(dir.clone())),

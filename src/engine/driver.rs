@@ -26,6 +26,7 @@ use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
 use crate::model::time::in_words;
 use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
+use crate::plan::house::KillSwitch;
 use crate::plan::{Plan, PlannedStep};
 
 /// How one task ended.
@@ -83,6 +84,8 @@ pub struct Setup {
     pub approvals: Vec<Approved>,
     /// Secret parameters.
     pub secrets: BTreeMap<String, String>,
+    /// The kill switch of the rules at hand; the plan's is looked at as well.
+    pub kill_switch: KillSwitch,
     /// Who confirms manual steps.
     pub people: People,
     /// Who runs this.
@@ -143,6 +146,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Where events go.
     pub recorder: Arc<Recorder>,
+    /// What stops the run: the plan's switch, and that of the rules at hand where it is another.
+    pub switches: Vec<KillSwitch>,
     people: People,
     secrets: BTreeMap<String, String>,
     pacer: Arc<Pacer>,
@@ -225,7 +230,11 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     }
     let pacer = Arc::new(Pacer::new(Arc::clone(&setup.clock)));
     let (asked, probed) = reading::lanes(&setup.cloud.reads, &pacer, &recorder);
+    let mut switches = vec![setup.plan.house.kill_switch.clone(), setup.kill_switch];
+    switches.dedup();
+    switches.retain(|s| !s.is_empty());
     let shared = Arc::new(Shared {
+        switches,
         plan: setup.plan,
         run: setup.run,
         cloud: Cloud { reads: asked, ..setup.cloud },

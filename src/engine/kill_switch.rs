@@ -65,12 +65,20 @@ pub async fn place(switch: &KillSwitch, reads: &Reads, local: &dyn Local) -> Res
 }
 
 async fn look(shared: &Shared) -> Result<Option<String>, String> {
-    place(&shared.plan.house.kill_switch, &shared.probed, shared.cloud.local.as_ref()).await
+    let mut unread = None;
+    for switch in &shared.switches {
+        match place(switch, &shared.probed, shared.cloud.local.as_ref()).await {
+            Ok(None) => {}
+            Err(e) => unread = Some(e),
+            set => return set,
+        }
+    }
+    unread.map_or(Ok(None), Err)
 }
 
 /// A switch that is set, or cannot be read, refuses a start.
 pub async fn check(shared: &Shared) -> Option<Finding> {
-    if shared.plan.house.kill_switch.is_empty() {
+    if shared.switches.is_empty() {
         return None;
     }
     let text = match look(shared).await {
@@ -86,7 +94,7 @@ pub async fn check(shared: &Shared) -> Option<Finding> {
 /// # Errors
 /// The journal could not be written.
 pub async fn clear(shared: &Shared) -> Result<bool, JournalError> {
-    if shared.plan.house.kill_switch.is_empty() {
+    if shared.switches.is_empty() {
         return Ok(true);
     }
     // what cannot be read is the watch's matter: it looks again and judges
@@ -101,7 +109,7 @@ pub async fn clear(shared: &Shared) -> Result<bool, JournalError> {
 
 /// Looks every few seconds, until the run stops or puts things back anyway.
 pub async fn watch(shared: Arc<Shared>) {
-    if shared.plan.house.kill_switch.is_empty() {
+    if shared.switches.is_empty() {
         return;
     }
     let mut tick = tokio::time::interval(EVERY);

@@ -123,6 +123,7 @@ impl Bench {
             mode,
             approvals: vec![],
             secrets: self.secrets.clone(),
+            kill_switch: redrill::plan::house::KillSwitch::default(),
             people: People::Simulate(Duration::from_secs(60)),
             operator: Operator { pid: 1, host: "test".into(), user: "test".into() },
             inbox: None,

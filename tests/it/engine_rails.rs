@@ -110,6 +110,24 @@ async fn a_resumed_run_sees_the_kill_switch() {
     assert_eq!(before, bench.sim.snapshot());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_resumed_run_sees_the_kill_switch_of_the_rules_at_hand() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let journal = play.killed().await;
+    bench.sim.add_file("/etc/later");
+    let (_keep, control) = tokio::sync::mpsc::channel(8);
+    let mut setup =
+        bench.setup(Mode::Resume, Arc::new(MemoryJournal::new()), journal.lines(), bench.sim.cloud());
+    setup.kill_switch.file = Some("/etc/later".to_owned());
+    let ended = redrill::engine::run(setup, control).await.unwrap();
+    assert_eq!(ended.exit_code, 13, "{:?}", ended.reasons);
+    assert!(ended.reasons[0].ends_with("the kill switch is set: file /etc/later"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
 /// The alarm's page says how much of the error budget is left.
 const GATE: &str = "
   gates: [{ name: error budget, probe: http, with: { url: \"http://budget.example.com/\", json: { path: left, at_least: 0.2 } } }]";
@@ -165,6 +183,30 @@ async fn a_window_that_closes_during_the_baseline_refuses() {
     let (ended, journal) = Play::start(&bench).ends_with(3).await;
     assert!(ended.reasons[0].starts_with("limits.windows: the time window is closed"), "{:?}", ended.reasons);
     assert_eq!(changes(&bench), 0, "{}", dump(&journal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_condition_that_cannot_be_read_refuses_a_start_unless_it_is_ignored() {
+    for (extra, code) in [("", 3), (", unreadable: ignore", 0)] {
+        let stop =
+            format!("\nstop: [{{ name: budget, probe: cloudwatch.alarm, with: {{ name: nosuch }}{extra} }}]");
+        let bench = Bench::new(&drill("/health", &format!("{CUT}{stop}"))).await;
+        let (_, journal) = Play::start(&bench).ends_with(code).await;
+        let told = |e: &Event| match e {
+            Event::Found { finding } => finding["text"].as_str().map(str::to_owned),
+            _ => None,
+        };
+        let told: Vec<String> = journal.lines().iter().filter_map(|l| told(&l.event)).collect();
+        let want =
+            if code == 0 { "cannot be read, and is ignored until it can: " } else { "cannot be read: " };
+        assert!(told.iter().any(|t| t.starts_with(want)), "{told:?}");
+        // what can be read is not ignored
+        let bench =
+            Bench::new(&drill("/health", &format!("{CUT}{}", stop.replace("nosuch", "shop-error-budget"))))
+                .await;
+        bench.sim.set_alarm("shop-error-budget", "ALARM");
+        Play::start(&bench).ends_with(3).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
