@@ -16,9 +16,6 @@ async fn a_second_run_on_the_same_targets_is_refused() {
     let second = w.go(["run", "drill.yaml", "--yes", "--output", "json"]).await;
     second.refused(3, "another redrill is at work");
     assert!(w.changes().await.is_empty(), "{second}");
-    // nor from another state folder of this machine
-    let elsewhere = w.go(["run", "drill.yaml", "--yes", "--output", "json", "--state", "elsewhere"]).await;
-    elsewhere.refused(3, "another redrill is at work");
     // nor can the run be taken up meanwhile
     for verb in ["rollback", "resume"] {
         let taken = w.take_up(verb).end().await;
@@ -26,6 +23,21 @@ async fn a_second_run_on_the_same_targets_is_refused() {
     }
     w.gate.set(true);
     first.end().await.expect(0, "passed");
+    assert_eq!(before, w.state().await);
+}
+
+#[tokio::test]
+async fn nor_from_another_state_folder_before_the_targets_are_tagged() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let mut first = w.start_run(&network(&w).text().replace("hold: 1s", "hold: 20m"));
+    first.stage("baseline").await;
+    let second = w.go(["run", "drill.yaml", "--yes", "--output", "json", "--state", "elsewhere"]).await;
+    second.refused(3, "another redrill is at work");
+    let aborted = w.go(["abort", "last"]).await;
+    assert_eq!(aborted.code, Some(0), "{aborted}");
+    first.end().await.expect(13, "stopped");
+    assert!(w.changes().await.is_empty(), "{second}");
     assert_eq!(before, w.state().await);
 }
 
