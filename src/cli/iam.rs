@@ -29,8 +29,9 @@ pub struct IamArgs {
     /// Print the trust policy of the role instead: who may take it on.
     #[arg(long)]
     trust: bool,
-    /// Who may take the role on; the drill's own accounts if left out.
-    #[arg(long, value_name = "ARN", requires = "trust")]
+    /// Who may take the role on: an account, or the ARN of a role, a user, a root or a session, named
+    /// whole; the drill's own accounts if left out.
+    #[arg(long, value_name = "ARN", requires = "trust", value_parser = principal)]
     principal: Vec<String>,
     /// The external id that whoever takes it on must give.
     #[arg(long, value_name = "TEXT", requires = "trust")]
@@ -58,6 +59,17 @@ enum For {
 pub enum Given {
     Drill(Box<Loaded>),
     Plan(Box<Plan>),
+}
+
+fn principal(text: &str) -> Result<String, String> {
+    match trust::is_principal(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("name one account by its twelve digits, or one role, user, root or session by its whole \
+                      ARN, such as arn:aws:iam::123456789012:role/ci; patterns would let in others"
+                .to_owned())
+        }
+    }
 }
 
 /// Reads either: a plan is JSON.

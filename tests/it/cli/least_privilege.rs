@@ -59,6 +59,14 @@ fn the_trust_policy_names_who_may_take_the_role_on() {
     // one account alone is trusted where the role is for one account alone
     let one = document(&iam(&place, &[&drill, "--trust", "--account", "123456789012"]));
     assert_eq!(texts(&statements(&one)[0]["Principal"]["AWS"]), ["arn:aws:iam::123456789012:root"]);
+    let account = document(&iam(&place, &[&drill, "--trust", "--principal", "123456789012"]));
+    assert_eq!(texts(&statements(&account)[0]["Principal"]["AWS"]), ["123456789012"]);
+    // nobody is let in by a pattern
+    for anybody in ["*", "arn:aws:iam::1:role/*", "arn:aws:iam::123456789012:role/*"] {
+        let refused = place.run(&["iam", &drill, "--trust", "--principal", anybody]).exits(2);
+        assert_eq!(refused.stdout, "", "{anybody}");
+        assert!(refused.stderr.contains("patterns would let in others"), "{}", refused.stderr);
+    }
     let loose = place.run(&["iam", &drill, "--mfa"]).exits(2);
     assert!(loose.stderr.contains("--trust"), "{}", loose.stderr);
 }
