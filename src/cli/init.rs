@@ -35,7 +35,7 @@ pub fn run(global: &Global, args: &InitArgs) -> Result<u8, CliError> {
     let path = match (&args.key, KeyName::chosen(global, None)?) {
         (Some(path), _) => path.clone(),
         (None, KeyName::File(path)) => path,
-        (None, KeyName::Own) => keys::signing_path(&global.state),
+        (None, KeyName::Own) => keys::signing_path(&global.state)?,
         (None, name @ KeyName::Kms(_)) => {
             return Err(CliError::usage(format!("the configuration names a key of AWS KMS, {name}"))
                 .hint("there is nothing to make here; checkpoint keys are made when the first run needs one")

@@ -2,7 +2,8 @@
 //!
 //! The signing key signs bundles and may have a passphrase; the checkpoint key is always Ed25519 and
 //! has none, since it signs while a drill runs. Either is made when it is first needed, and said; one
-//! that the configuration names is never made on the way, and never replaced by another.
+//! that the configuration names is never made on the way, and never replaced by another. A link in place
+//! of the folder `keys` is not followed.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -11,22 +12,32 @@ use std::path::{Path, PathBuf};
 
 use super::{CliError, Global, out};
 use crate::evidence::keys::{Algorithm, KeyError, PrivateKey};
+use crate::journal::runs;
 
 /// The variable that holds a key's passphrase.
 pub const PASSPHRASE: &str = "REDRILL_KEY_PASSPHRASE";
 
 /// Where the key that signs bundles is.
-pub fn signing_path(state: &Path) -> PathBuf {
-    state.join("keys").join("signing.pem")
+pub fn signing_path(state: &Path) -> Result<PathBuf, CliError> {
+    in_keys(state, "signing.pem")
 }
 
-fn own_checkpoint_path(state: &Path) -> PathBuf {
-    state.join("keys").join("checkpoint.pem")
+fn own_checkpoint_path(state: &Path) -> Result<PathBuf, CliError> {
+    in_keys(state, "checkpoint.pem")
+}
+
+fn in_keys(state: &Path, name: &str) -> Result<PathBuf, CliError> {
+    let folder = runs::within(state, "keys").map_err(|e| {
+        CliError::usage(e.to_string()).hint(
+            "keys that are elsewhere are named under [evidence] in redrill.toml: `key`, `checkpoint_key`",
+        )
+    })?;
+    Ok(folder.join(name))
 }
 
 /// The key that signs bundles; made if there is none.
 pub fn signing(state: &Path) -> Result<PrivateKey, CliError> {
-    let path = signing_path(state);
+    let path = signing_path(state)?;
     match read(&path)? {
         Some(key) => Ok(key),
         None => {
@@ -45,7 +56,7 @@ pub fn signing(state: &Path) -> Result<PrivateKey, CliError> {
 /// folder's own, made if there is none.
 pub fn checkpoint(global: &Global) -> Result<PrivateKey, CliError> {
     let Some(named) = &global.settings.evidence.checkpoint_key else {
-        let path = own_checkpoint_path(&global.state);
+        let path = own_checkpoint_path(&global.state)?;
         return match read(&path)? {
             Some(key) => Ok(key),
             None => make(&path, Algorithm::Ed25519, None),
@@ -132,7 +143,7 @@ pub fn make(path: &Path, algorithm: Algorithm, passphrase: Option<&str>) -> Resu
 pub fn own(global: &Global) -> Result<Vec<String>, CliError> {
     let e = &global.settings.evidence;
     let named = [&e.key, &e.checkpoint_key].into_iter().flatten().filter(|k| !k.starts_with("arn:"));
-    let paths = [signing_path(&global.state), own_checkpoint_path(&global.state)];
+    let paths = [signing_path(&global.state)?, own_checkpoint_path(&global.state)?];
     let keys = paths.into_iter().chain(named.map(PathBuf::from)).map(|p| read(&p));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
     Ok(keys.into_iter().flatten().map(|k| k.public().fingerprint()).collect())

@@ -170,7 +170,7 @@ fn enough(receipt: &Publication, retain: Option<&Retain>) -> bool {
 fn signer(global: &Global, args: &PublishArgs, files: &Files) -> Result<Signer, CliError> {
     let name = match KeyName::chosen(global, args.key.as_deref())? {
         // the bundle is signed, so the key was there; no other one is made here
-        KeyName::Own => KeyName::File(keys::signing_path(&global.state)),
+        KeyName::Own => KeyName::File(keys::signing_path(&global.state)?),
         name => name,
     };
     let signer = Signer::open(global, &name)?;

@@ -99,7 +99,7 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
 /// are there.
 fn own_keys(global: &Global, dir: &RunDir, reviewer: &KeyName) -> Result<Vec<PublicKey>, CliError> {
     let mut own = vec![keys::checkpoint(global)?.public()];
-    own.extend(keys::read(&keys::signing_path(&global.state))?.map(|key| key.public()));
+    own.extend(keys::read(&keys::signing_path(&global.state)?)?.map(|key| key.public()));
     match KeyName::chosen(global, None)? {
         KeyName::Own => {}
         KeyName::File(path) => own.extend(keys::read(&path)?.map(|key| key.public())),

@@ -126,6 +126,18 @@ fn state_folder(state: &Path, name: &str) -> Result<PathBuf, RunsError> {
     Ok(path)
 }
 
+/// Where a folder of the state folder is, or will be.
+///
+/// # Errors
+/// Something else is there; a link is not followed.
+pub fn within(state: &Path, folder: &str) -> Result<PathBuf, RunsError> {
+    let path = state.join(folder);
+    match fs::symlink_metadata(&path) {
+        Ok(meta) if !meta.is_dir() => Err(RunsError::NotAFolder { path }),
+        _ => Ok(path),
+    }
+}
+
 /// A new file in a folder of the state folder, for its owner only, with the path that it has.
 ///
 /// # Errors

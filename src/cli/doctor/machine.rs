@@ -112,7 +112,10 @@ fn signing_key(global: &Global) -> Check {
         Ok(KeyName::Kms(_)) => {
             return check(name, Is::NotChecked, "in AWS KMS; `redrill publish` asks for it");
         }
-        Ok(KeyName::Own) => keys::signing_path(&global.state),
+        Ok(KeyName::Own) => match keys::signing_path(&global.state) {
+            Ok(path) => path,
+            Err(e) => return check(name, Is::Problem, e.message()),
+        },
         Ok(KeyName::File(path)) => {
             return match keys::named(&path) {
                 Ok(key) => check(name, Is::Ok, format!("{}, {}", path.display(), key.public().fingerprint())),

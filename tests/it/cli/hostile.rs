@@ -473,6 +473,35 @@ fn links_and_pipes_in_the_state_folder_are_not_followed() {
         assert_eq!(tree(&kept), before, "{folder}: nothing is written through it");
         tried += 1;
     }
+    // the folder of the keys: no key is made or read in another one
+    for made in [false, true] {
+        let place = Place::new();
+        let _dir = place.run_of(&text_of(&fixture("missed")), 1);
+        if made {
+            let _made = place.run(&["init"]).exits(0);
+        }
+        let kept = place.path().join("kept");
+        let keys = place.state().join("keys");
+        match made {
+            true => fs::rename(&keys, &kept).expect("moved"),
+            false => fs::create_dir(&kept).expect("a folder"),
+        }
+        symlink(&kept, &keys).expect("a link");
+        let before = tree(&kept);
+        let _key = place.run(&["init", "--key", "reviewer.pem"]).exits(0);
+        let sign = ["sign-off", "last", "--by", "x", "--key", "reviewer.pem"];
+        for args in [&["init"][..], &["report", "last", "--out", "b"], &sign] {
+            let ran = place.run(args);
+            assert_ne!(ran.code, 0, "{args:?}");
+            assert!(
+                ran.stderr.contains("links in the state folder are not followed"),
+                "{args:?}: {}",
+                ran.stderr
+            );
+            tried += 1;
+        }
+        assert_eq!(tree(&kept), before, "no key is made there");
+    }
     // a bundle's file
     let place = Place::new();
     let _dir = place.run_of(&text_of(&fixture("missed")), 1);
