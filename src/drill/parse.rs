@@ -41,7 +41,10 @@ fn pos(m: &Marker) -> Pos {
 /// Reads the text; `None` where there is no tree to go on with. Problems go to the report.
 pub(super) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
     if text.len() > MAX_BYTES {
-        report.outside(format!("the file has {} bytes; a drill may have {MAX_BYTES}", text.len()), None);
+        report.outside(
+            format!("the file has more than {0} MiB; a drill may have {0} MiB", MAX_BYTES >> 20),
+            None,
+        );
         return None;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -303,7 +306,9 @@ mod tests {
         }
         let deep = format!("a: {}{}", "[".repeat(40), "]".repeat(40));
         assert!(read(&deep).unwrap_err().contains("nested more than 32 deep"));
-        assert!(read(&"a".repeat(MAX_BYTES + 1)).unwrap_err().contains("a drill may have 1048576"));
+        assert!(
+            read(&"a".repeat(MAX_BYTES + 1)).unwrap_err().contains("more than 1 MiB; a drill may have 1 MiB")
+        );
     }
 
     #[test]
