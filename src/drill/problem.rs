@@ -1,7 +1,7 @@
 //! What is wrong with a drill file, where, and what was probably meant. Pure.
 //!
 //! A [`Report`] collects while the file is read; [`Problems`] is what people and machines get:
-//! every problem of a file at once, in the order of the file.
+//! every problem of a file at once, in the order of the file. No problem shows who stands in a URL.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::nodes::Span;
-use crate::model::text::{is_unseen, shown};
+use crate::model::text::{is_unseen, shown, without_user};
 
 /// Longest stretch of a source line that is shown, in characters.
 const SHOWN: usize = 96;
@@ -80,7 +80,7 @@ impl Problem {
         };
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        let (shown, at) = excerpt(&self.source, column);
+        let (shown, at) = excerpt(&without_user(&self.source), column);
         write!(f, "\n{gutter}--> {}:{line}:{column}\n{gutter} |\n", file.unwrap_or("drill"))?;
         let carets = "^".repeat(self.width.clamp(1, (shown.chars().count() + 1).saturating_sub(at).max(1)));
         writeln!(f, "{number} | {shown}")?;
@@ -234,6 +234,7 @@ impl<'a> Report<'a> {
 
 /// A message may repeat what stands in the file, however long it is and whatever it does to a terminal.
 fn bounded(text: String) -> String {
+    let text = without_user(&text);
     let mut out: String = text.chars().filter_map(shown).take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');

@@ -1,4 +1,4 @@
-//! Which characters of a text from elsewhere may be shown. Pure.
+//! Which characters of a text from elsewhere may be shown, and what of a URL. Pure.
 //!
 //! Left to others: what a format makes of the characters that are shown. Invariant: nothing that passes
 //! steers a terminal, changes the direction of reading, or is there without being seen.
@@ -22,6 +22,26 @@ pub fn is_unseen(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// The text with stars, one for one, in place of the user name and password of every URL in it; also where
+/// JSON has escaped the slashes. A reference, `${params.password}`, tells nobody a password and stays.
+pub fn without_user(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(begin) = ["://", ":\\/\\/"].iter().filter_map(|s| Some(rest.find(s)? + s.len())).min() {
+        let (head, tail) = rest.split_at(begin);
+        let ends = |c: char| c.is_whitespace() || ['/', '\\', '?', '#'].contains(&c);
+        let authority = &tail[..tail.find(ends).unwrap_or(tail.len())];
+        let (user, rest_of_it) = tail.split_at(authority.rfind('@').unwrap_or(0));
+        out.push_str(head);
+        match user.split_once(':').map_or(user, |(_, password)| password).contains("${") {
+            true => out.push_str(user),
+            false => out.extend(user.chars().map(|_| '*')),
+        }
+        rest = rest_of_it;
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +54,20 @@ mod tests {
             "a[2J1mbc d e"
         );
         assert_eq!(shown("Grüße, 東京 — ✓ e\u{301}"), "Grüße, 東京 — ✓ e\u{301}");
+    }
+    #[test]
+    fn nobody_is_named_in_a_url() {
+        for (text, want) in [
+            ("see http://user:pw@host/a@b here", "see http://*******@host/a@b here"),
+            ("http://a@b:pä@host?x=c@d", "http://******@host?x=c@d"),
+            (r#"{"url":"https:\/\/user:pw@host\/p"}"#, r#"{"url":"https:\/\/*******@host\/p"}"#),
+            ("http://one@a, http://two@b", "http://***@a, http://***@b"),
+            ("http://user:p'w\"@host", "http://*********@host"),
+            ("http://user:${params.password}@host", "http://user:${params.password}@host"),
+            ("http://${params.user}:pw@host", "http://*****************@host"),
+            ("http://host/ me@host ://", "http://host/ me@host ://"),
+        ] {
+            assert_eq!(without_user(text), want);
+        }
     }
 }

@@ -227,6 +227,24 @@ fn no_secret_is_in_a_rehearsal_a_check_or_an_error() {
         assert_eq!(run(&place, &["check", "default.yaml", "--output", "json"]).code, 2);
         fs::remove_file(place.path().join("default.yaml")).expect("removed");
     }
+    // a URL that holds one: the problem is shown where it stands, and any other of the line, too
+    for url in [
+        format!("{{ url: \"https://shop:{PASSWORD}@127.0.0.1/\" }}"),
+        format!("{{ url: https://{PASSWORD}@127.0.0.1/, colour: red }}"),
+        format!(r#"{{"url":"https:\/\/shop:{PASSWORD}@127.0.0.1\/"}}"#),
+        format!("{{ url: \"ftp://shop:{PASSWORD}@127.0.0.1/\" }}"),
+        format!("\"https://shop:{PASSWORD}@127.0.0.1/\""),
+        format!("{{ url: \"https://shop:{PASSWORD}@127.0.0.1/\" }} }}"),
+    ] {
+        let drill = play::drill("/health", WITH_SECRETS);
+        let (head, tail) = drill.split_once("with: {").expect("a probe");
+        let (_, tail) = tail.split_once('\n').expect("lines");
+        place.write("url.yaml", format!("{head}with: {url} }}\n{tail}"));
+        let ran = run(&place, &["check", "url.yaml"]).exits(2);
+        assert!(ran.stderr.contains("@127.0.0.1"), "the line is shown: {}", ran.stderr);
+        assert_eq!(run(&place, &["check", "url.yaml", "--output", "json"]).code, 2);
+        fs::remove_file(place.path().join("url.yaml")).expect("removed");
+    }
     place.write(
         "redrill.toml",
         format!("[evidence]\ntimestamp_authority = \"https://u:{PASSWORD}@127.0.0.1:1\"\n"),
