@@ -78,7 +78,17 @@ async fn sigterm_is_a_signal_like_any_other() {
         ended.events("stop-requested")[0]["detail"].as_str().unwrap_or("").contains("SIGTERM"),
         "{ended}"
     );
-    in_stage(&w, "verify", Signal::HUP).await;
+}
+
+#[tokio::test]
+async fn sighup_is_a_signal_like_any_other() {
+    let Some(w) = World::with(&[("pending", 1.0), ("shutting-down", 1.0)]).await else { return };
+    // the terminal is closed while the service is still down, and while its recovery is verified
+    for stage in ["impact", "verify"] {
+        let ended = in_stage(&w, stage, Signal::HUP).await;
+        let why = ended.events("stop-requested")[0]["detail"].as_str().unwrap_or("").to_owned();
+        assert!(why.contains("SIGHUP"), "{why}\n{ended}");
+    }
 }
 
 #[tokio::test]
