@@ -177,6 +177,8 @@ pub struct ReadCx<'a> {
     pub run: &'a RunId,
     /// The step.
     pub step: &'a StepId,
+    /// What the end of the run does with what the step makes.
+    pub after: After,
     /// T0 (UTC), once the fault began or, without a fault, the recovery stage.
     pub t0: Option<DateTime<Utc>>,
     /// Upper bound for looking again after a change, for eventual consistency.

@@ -22,9 +22,10 @@ use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 /// Find and remove what runs left behind, by tag alone: no journal is needed.
 ///
 /// Looks in every given region, and with every given profile, for what carries `redrill:run` (a run made
-/// it) or `redrill:held` (a run changed it). What carries neither is never touched, and neither is what a
-/// drill keeps (`redrill:kept`). Runs that may still be under way are left alone. Where a run's journal is
-/// on this machine, `redrill rollback RUN` knows more and is the better way.
+/// it) or `redrill:held` (a run changed it). What carries neither is never touched. What a drill keeps
+/// (`redrill:kept`) and what stands in for something that is gone (`redrill:replaces`) is never removed: it
+/// is marked as kept, as the end of the run would. Runs that may still be under way are left alone. Where a
+/// run's journal is on this machine, `redrill rollback RUN` knows more and is the better way.
 #[derive(Debug, Args)]
 pub struct SweepArgs {
     /// Regions, with commas; those of `limits.regions` in redrill.toml, else --region.
@@ -217,6 +218,7 @@ fn report(place: &Place, l: &Leftover, outcome: &str, why: Option<&String>) -> V
         Need::Reroute { .. } => "reroute",
         Need::Start => "start",
         Need::Release => "release",
+        Need::Keep { .. } => "keep",
         Need::Remove => "remove",
     };
     json!({

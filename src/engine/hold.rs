@@ -15,8 +15,8 @@ use crate::cloud::{CloudError, ErrorKind, Mutation};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
 use crate::model::target::TAG_HELD;
-use crate::model::{ResourceKind, Tags, Target};
-use crate::plan;
+use crate::model::{ResourceKind, Stage, Tags, Target};
+use crate::plan::{self, PlannedStep};
 
 /// Ids per tagging call: EC2 takes up to 1,000.
 const IDS_PER_CALL: usize = 500;
@@ -37,10 +37,14 @@ fn targets(shared: &Shared) -> Vec<Target> {
 /// How a person without the journal puts this target back, in few words.
 fn hint(shared: &Shared, target: &Target) -> String {
     let mut value = shared.run.to_string();
-    let fault = shared.plan.steps.iter().find(|s| {
-        s.stage == crate::model::Stage::Fault && shared.plan.targets_of(s).iter().any(|t| t.id == target.id)
-    });
-    if let Some(action) = fault.and_then(|s| s.action.as_deref()) {
+    let on = |stage| {
+        let on_it = |s: &&PlannedStep| shared.plan.targets_of(s).iter().any(|t| t.id == target.id);
+        shared.plan.steps.iter().filter(move |s| s.stage == stage).find(on_it)
+    };
+    // of what a recovery changes, only a subnet's table is put back at the end
+    let step =
+        on(Stage::Fault).or_else(|| on(Stage::Recovery).filter(|_| target.kind == ResourceKind::VpcSubnet));
+    if let Some(action) = step.and_then(|s| s.action.as_deref()) {
         value.push_str(" undo: ");
         value.push_str(action);
         if let Some(table) = target.attrs.get("route_table") {

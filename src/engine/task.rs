@@ -15,7 +15,7 @@ use super::gate::StepGate;
 use super::kill_switch;
 use super::sabotage::{self, Sabotage};
 use super::state::Status;
-use crate::catalog::action::Reversibility;
+use crate::catalog::action::{After, Reversibility};
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress, ReadCx, WriteCx};
 use crate::cloud::ErrorKind;
 use crate::journal::writer::JournalError;
@@ -620,6 +620,7 @@ impl Shared {
             account: &self.plan.account,
             run: &self.run,
             step,
+            after: self.plan.step(step).map_or(After::None, |s| s.after),
             t0,
             settle: self.plan.drill.settle,
             give_up: self.plan.drill.objectives.give_up(),

@@ -15,8 +15,11 @@ pub const TAG_RUN: &str = "redrill:run";
 pub const TAG_STEP: &str = "redrill:step";
 /// Set on every taggable target before the first change, removed by the clean-up.
 pub const TAG_HELD: &str = "redrill:held";
-/// Replaces [`TAG_RUN`] on what a run created and the drill keeps; `sweep` never touches it.
+/// Replaces [`TAG_RUN`] on what a run created and the drill keeps; `sweep` never removes it.
 pub const TAG_KEPT: &str = "redrill:kept";
+/// On what a run made to stand in for something else: the id of that, by which `sweep` knows without a
+/// journal whether it may be removed. Stays when it is kept.
+pub const TAG_REPLACES: &str = "redrill:replaces";
 
 /// The kinds of resources that selectors can pick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

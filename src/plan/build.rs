@@ -320,6 +320,7 @@ async fn inspect(
         account: &identity.account,
         run: &run,
         step,
+        after: After::None,
         t0: None,
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),

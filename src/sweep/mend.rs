@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 
 use super::Leftover;
-use super::decide::Need;
+use super::decide::{Need, is_gone};
 use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Mutation, Reply, all_pages};
 use crate::inventory;
-use crate::model::target::{TAG_HELD, TAG_RUN};
-use crate::model::{ResourceKind, Target};
+use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
+use crate::model::{ResourceKind, Tags, Target};
 
 /// Where calls are written down before they are sent.
 #[async_trait]
@@ -44,10 +44,15 @@ pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> Cl
     let region = &cloud.region;
     let now = inventory::reread(&cloud.reads, region, &leftover.target).await?;
     let same = |now: &Target| {
-        [TAG_RUN, TAG_HELD].iter().all(|key| now.tags.get(*key) == leftover.target.tags.get(*key))
+        [TAG_RUN, TAG_HELD, TAG_KEPT, TAG_REPLACES]
+            .iter()
+            .all(|key| now.tags.get(*key) == leftover.target.tags.get(*key))
             && now.attrs.get("route_table") == leftover.target.attrs.get("route_table")
     };
     let Some(now) = now.filter(same) else { return Ok(Outcome::Changed) };
+    if leftover.need == Need::Remove && !original_stands(cloud, &now).await? {
+        return Ok(Outcome::Changed);
+    }
     let send = async |call: Mutation| {
         ledger.sending(leftover, &call).await?;
         let answer = cloud.mutate.send(&call).await;
@@ -58,10 +63,17 @@ pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> Cl
     match &leftover.need {
         Need::Person { .. } => return Ok(Outcome::Left),
         Need::Reroute { from, to } => {
-            let Some(association) = association(cloud, from, &id).await? else { return Ok(Outcome::Changed) };
-            send(match to {
-                Some(table) => Mutation::ReplaceRouteTableAssociation { association, table: table.clone() },
-                None => Mutation::DisassociateRouteTable { association },
+            let association = match from {
+                Some(from) => association(cloud, from, &id).await?,
+                None => None,
+            };
+            send(match (from, association, to.clone()) {
+                (Some(_), Some(association), Some(table)) => {
+                    Mutation::ReplaceRouteTableAssociation { association, table }
+                }
+                (Some(_), Some(association), None) => Mutation::DisassociateRouteTable { association },
+                (None, _, Some(table)) => Mutation::AssociateRouteTable { subnet: id, table },
+                _ => return Ok(Outcome::Changed),
             })
             .await?;
             send(release(cloud, &now).await?).await?;
@@ -71,6 +83,12 @@ pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> Cl
             send(release(cloud, &now).await?).await?;
         }
         Need::Release => send(release(cloud, &now).await?).await?,
+        Need::Keep { .. } => {
+            let (kept, run) = keep(cloud, &leftover.run, &now).await?;
+            // the new tag is there before the old ones go
+            send(kept).await?;
+            send(run).await?;
+        }
         Need::Remove => {
             send(match now.kind {
                 ResourceKind::Ec2Instance => Mutation::TerminateInstances { ids: vec![id] },
@@ -83,6 +101,31 @@ pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> Cl
         }
     }
     Ok(Outcome::Mended)
+}
+
+/// Whether what a run made stands beside its original, now: the world may have changed since the listing.
+async fn original_stands(cloud: &Cloud, made: &Target) -> CloudResult<bool> {
+    // a table stands in for nothing
+    let Some(original) = made.tags.get(TAG_REPLACES) else { return Ok(true) };
+    let original = Target { id: original.clone(), ..made.clone() };
+    let now = inventory::reread(&cloud.reads, &cloud.region, &original).await?;
+    Ok(original.id != made.id && now.is_some_and(|now| !is_gone(&now)))
+}
+
+/// The calls that mark it as kept, with its volumes, as the end of a run does.
+async fn keep(cloud: &Cloud, run: &str, t: &Target) -> CloudResult<(Mutation, Mutation)> {
+    let tags = Tags::from([(TAG_KEPT.to_owned(), run.to_owned())]);
+    let keys = [TAG_RUN, TAG_STEP].map(str::to_owned).to_vec();
+    if t.kind == ResourceKind::RdsInstance {
+        let arn = t.arn.clone().unwrap_or_else(|| t.id.clone());
+        return Ok((Mutation::TagDb { arn: arn.clone(), tags }, Mutation::UntagDb { arn, keys }));
+    }
+    let filter = Filter { ids: vec![t.id.clone()], ..Filter::default() };
+    let mut ids = vec![t.id.clone()];
+    for instance in all_pages(|page| cloud.reads.ec2.instances(&filter, page)).await? {
+        ids.extend(instance.block_devices.into_iter().map(|b| b.volume));
+    }
+    Ok((Mutation::CreateTags { ids: ids.clone(), tags }, Mutation::DeleteTags { ids, keys }))
 }
 
 /// The association of a subnet with a table, as it is now.

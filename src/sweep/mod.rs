@@ -2,8 +2,9 @@
 //!
 //! `find` reads every listing of one account and region; `decide` (pure) says what each leftover
 //! needs; `mend` does it, one call at a time, each written down by the caller before it is sent. What
-//! carries neither `redrill:run` nor `redrill:held` is never touched, and neither is what a run keeps
-//! (`redrill:kept`). It knows less than a rollback: where there is a journal, that is the way.
+//! carries neither `redrill:run` nor `redrill:held` is never touched. What a drill keeps
+//! (`redrill:kept`), and what stands in for something that is gone (`redrill:replaces`), is never
+//! removed. It knows less than a rollback: where there is a journal, that is the way.
 
 mod decide;
 mod mend;
@@ -14,6 +15,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
 
 pub use decide::{Need, decide};
+use decide::{is_gone, is_replaced};
 pub use mend::{Ledger, Outcome, mend};
 
 use crate::cloud::{CloudResult, Reads};
@@ -53,47 +55,56 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
     let mut targets: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
     let mut found = Found::default();
     for kind in ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()) {
-        for tag in [TAG_RUN, TAG_HELD] {
-            let resolved = inventory::resolve(reads, region, &tagged(kind, tag)).await?;
+        for spec in wanted(kind) {
+            let resolved = inventory::resolve(reads, region, &spec).await?;
             found.unreadable.extend(resolved.unreadable.into_iter().map(|u| u.name));
             targets.extend(resolved.matched.into_iter().map(|t| ((kind, t.id.clone()), t)));
         }
     }
     found.unreadable.sort();
     found.unreadable.dedup();
-    let all: Vec<Target> =
-        targets.into_values().filter(|t| !t.tags.contains_key(TAG_KEPT) && !is_gone(t)).collect();
-    found.leftovers = all
-        .iter()
-        .filter_map(|t| {
-            let run = run_of(t)?;
-            let began = began(&run);
-            Some(Leftover { began, need: decide(t, &all), target: t.clone(), run })
-        })
-        .collect();
+    let all: Vec<Target> = targets.into_values().collect();
+    found.leftovers = all.iter().filter_map(|t| leftover(t, &all)).collect();
     // what is put back first frees what is removed later
     found.leftovers.sort_by_key(|l| (l.need.order(), l.run.clone(), l.target.id.clone()));
     Ok(found)
 }
 
-fn tagged(kind: ResourceKind, tag: &str) -> TargetSpec {
-    TargetSpec {
-        resource: kind,
-        tags: [(tag.to_owned(), OneOrMany::from("*"))].into(),
-        attrs: BTreeMap::new(),
-        select: Select::All,
-        include_run_made: true,
+/// What is listed of a kind. Whether an original still stands only the others tell, which carry no tag
+/// of redrill's; of buckets and distributions, which take a call each, only those that carry one.
+fn wanted(kind: ResourceKind) -> Vec<TargetSpec> {
+    let spec = |tag: Option<&str>, attr: Option<&str>| {
+        let any = |key: &str| (key.to_owned(), OneOrMany::from("*"));
+        let (tags, attrs) = (tag.into_iter().map(any).collect(), attr.into_iter().map(any).collect());
+        TargetSpec { resource: kind, tags, attrs, select: Select::All, include_run_made: true }
+    };
+    match kind {
+        // with its state: terminated ones, too
+        ResourceKind::Ec2Instance => vec![spec(None, Some("state"))],
+        ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable | ResourceKind::RdsInstance => {
+            vec![spec(None, None)]
+        }
+        ResourceKind::S3Bucket | ResourceKind::CloudfrontDistribution => {
+            [TAG_RUN, TAG_HELD].into_iter().map(|tag| spec(Some(tag), None)).collect()
+        }
     }
 }
 
-fn is_gone(t: &Target) -> bool {
-    t.kind == ResourceKind::Ec2Instance
-        && t.attrs.get("state").is_some_and(|s| matches!(s.as_str(), "terminated" | "shutting-down"))
+/// What is gone is left behind only where nothing stands in for it; what somebody else marked as kept is not.
+fn leftover(t: &Target, all: &[Target]) -> Option<Leftover> {
+    let run = run_of(t)?;
+    let held = t.tags.contains_key(TAG_HELD);
+    let makes = matches!(t.kind, ResourceKind::Ec2Instance | ResourceKind::RdsInstance);
+    let kept = t.tags.contains_key(TAG_KEPT) && !makes;
+    if !held && (kept || is_gone(t)) || is_gone(t) && is_replaced(t, all) {
+        return None;
+    }
+    Some(Leftover { began: began(&run), need: decide(t, all), target: t.clone(), run })
 }
 
-/// The run that a resource belongs to: what made it, or else what holds it.
+/// The run that a resource belongs to: what holds it, or else what made it.
 fn run_of(t: &Target) -> Option<String> {
-    let value = t.tags.get(TAG_RUN).or_else(|| t.tags.get(TAG_HELD))?;
+    let value = t.tags.get(TAG_HELD).or_else(|| t.tags.get(TAG_RUN))?;
     value.split_whitespace().next().map(str::to_owned)
 }
 

@@ -17,7 +17,7 @@ use redrill::evidence::keys::{Algorithm, PrivateKey, PublicKey};
 use redrill::evidence::{Material, approval, dsse, exports, oscal, receipt, record, review, timestamp};
 use redrill::journal::reader;
 use redrill::journal::{Line, NO_PREVIOUS, line_hash};
-use redrill::model::target::{TAG_HELD, TAG_RUN};
+use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN};
 use redrill::model::{Dur, Target as Resource};
 use redrill::plan::{House, Plan, file};
 use redrill::report;
@@ -276,12 +276,22 @@ fn sweep_tags(bytes: &[u8]) -> bool {
         let need = sweep::decide(t, &all);
         let _told = need.in_words();
         match &need {
-            Need::Remove => assert!(t.tags.contains_key(TAG_RUN), "it removes what no run made: {t:?}"),
+            Need::Remove => {
+                assert!(t.tags.contains_key(TAG_RUN), "it removes what no run made: {t:?}");
+                assert!(!t.tags.contains_key(TAG_KEPT), "it removes what is kept: {t:?}");
+                let original = t.tags.get(TAG_REPLACES);
+                let stands = all.iter().any(|o| original == Some(&o.id) && o.id != t.id);
+                assert!(original.is_none() || stands, "it removes what stands in for something: {t:?}");
+            }
+            Need::Keep { .. } => {
+                assert!(t.tags.contains_key(TAG_RUN), "it marks what no run made: {t:?}");
+            }
             Need::Start => assert!(t.tags.contains_key(TAG_HELD), "it starts what no run holds: {t:?}"),
             Need::Reroute { from, .. } => {
-                let table = all.iter().find(|o| o.id == *from && o.tags.contains_key(TAG_RUN));
+                let of_a_run =
+                    |from: &String| all.iter().any(|o| o.id == *from && o.tags.contains_key(TAG_RUN));
                 assert!(
-                    t.tags.contains_key(TAG_HELD) && table.is_some(),
+                    t.tags.contains_key(TAG_HELD) && from.as_ref().is_none_or(of_a_run),
                     "it moves what no run moved: {t:?}"
                 );
             }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redrill::catalog::action::ReadCx;
+use redrill::catalog::action::{After, ReadCx};
 use redrill::catalog::{Reading, probe};
 use redrill::cloud::Reads;
 use redrill::model::time::SystemClock;
@@ -162,6 +162,7 @@ impl Bench {
             account: "123456789012",
             run: &RunId::from_existing("run"),
             step: &StepId::new("look"),
+            after: After::None,
             t0: None,
             settle: Dur::secs(1),
             give_up: Dur::secs(1),

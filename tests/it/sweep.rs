@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use redrill::cloud::{CloudError, CloudResult, ErrorKind, Mutation, Reply};
 use redrill::journal::Event;
 use redrill::model::Stage;
-use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN};
+use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
+use redrill::model::{ResourceKind, Tags, Target};
 use redrill::sweep::{self, Found, Ledger, Leftover, Need, Outcome};
 
 use crate::bench::Bench;
-use crate::play::{Play, drill, meddle, target};
+use crate::play::{Play, accepted, drill, meddle, target};
+use crate::world::differences;
 
 /// Remembers; may be full.
 #[derive(Default)]
@@ -62,6 +64,18 @@ const CUT: &str = "objectives: { rto: 10m }
 targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
 fault: [{ action: vpc.detach-route-table, target: it }]
 recovery: [{ action: wait, with: { for: 30s } }, { action: vpc.attach-route-table, target: it }]";
+const MAIN: &str = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it, with: { to: main } }]
+recovery: [{ action: wait, with: { for: 30s } }, { action: vpc.attach-route-table, target: it }]";
+const MOVED: &str = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+recovery: [{ action: vpc.attach-route-table, target: it, with: { table: shop-public } }, WAIT]";
+const LOSS: &str = "objectives: { rto: 10m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.terminate-instances, target: it }]
+recovery: [{ action: wait, with: { for: 30s } }, { action: ec2.launch-replacement, target: it }]";
 const STOPPED: &str = "objectives: { rto: 10m }
 targets: { it: { resource: ec2.instance, tags: { role: web } } }
 fault: [{ action: ec2.stop-instances, target: it }]";
@@ -74,6 +88,8 @@ async fn what_a_killed_run_left_is_put_back_and_removed() {
     for (text, stage, seconds) in [
         (CUT, Stage::Fault, [0, 1, 2]),
         (CUT, Stage::Recovery, [0, 5, 29]),
+        (MAIN, Stage::Fault, [0, 1, 2]),
+        (MAIN, Stage::Recovery, [0, 5, 29]),
         (STOPPED, Stage::Fault, [1, 5, 10]),
         (RESTORE, Stage::Recovery, [1, 60, 900]),
     ] {
@@ -117,6 +133,192 @@ async fn what_carries_no_run_tag_or_is_kept_is_never_touched() {
     let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &odd[0]).await;
     assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Left), sent));
     assert_ne!(before, bench.sim.snapshot(), "the tags are there");
+}
+
+fn of(found: &[Leftover], kind: ResourceKind) -> Vec<Need> {
+    found.iter().filter(|l| l.target.kind == kind).map(|l| l.need.clone()).collect()
+}
+
+/// Kills a run of [`LOSS`] once its replacement is launched; the original and the replacement.
+async fn replaced(bench: &Bench, seconds: u64) -> (String, Leftover) {
+    let mut play = Play::start(bench);
+    play.stage(Stage::Verify).await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let _journal_is_lost = play.killed().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let mut found = found(bench).await.leftovers;
+    assert_eq!(found.len(), 1, "{found:?}");
+    (target(bench), found.remove(0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_in_for_what_is_gone_is_kept() {
+    // in the verification and the hold, and an hour later, when EC2 has forgotten the original
+    for (seconds, later) in [(0, 0), (2, 0), (2, 7200)] {
+        let bench = Bench::new(&drill("/health", LOSS)).await;
+        let before = bench.sim.snapshot();
+        let (original, replacement) = replaced(&bench, seconds).await;
+        tokio::time::sleep(Duration::from_secs(later)).await;
+        assert_eq!(replacement.need, Need::Keep { instead_of: Some(original.clone()) });
+        let words = replacement.need.in_words();
+        assert!(words.contains(&format!("stands in for {original}, which is gone")), "{words}");
+        assert_eq!(swept(&bench).await, []);
+        tokio::time::sleep(Duration::from_secs(7200)).await;
+        // kept, its volumes too, registered, and nothing of the run's is left
+        let after = bench.sim.snapshot();
+        let lacks = differences(&before, &after, bench.run.as_str(), false);
+        assert!(lacks.is_empty(), "{lacks:?}");
+        let text = after.to_string();
+        assert!(!text.contains(TAG_RUN) && !text.contains(TAG_STEP) && !text.contains(TAG_HELD), "{text}");
+        assert_eq!(after["volumes"].to_string().matches(TAG_KEPT).count(), 1);
+        assert_eq!(found(&bench).await, Found::default());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_beside_its_original_is_removed_but_not_once_that_is_gone() {
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    let (_, replacement) = replaced(&bench, 0).await;
+    // it says that it stands in for an instance that exists
+    let spec = redrill::cloud::Filter::default();
+    let all = bench.sim.cloud().reads.ec2.instances(&spec, None).await.expect("reads").items;
+    let alive = |i: &&redrill::cloud::Instance| i.state == "running" && !i.tags.contains_key(TAG_RUN);
+    let other = all.iter().find(alive).expect("one").id.clone();
+    let tags = Tags::from([(TAG_REPLACES.to_owned(), other.clone())]);
+    meddle(&bench, Mutation::CreateTags { ids: vec![replacement.target.id.clone()], tags }).await;
+    let shown = found(&bench).await.leftovers;
+    let removal = shown.iter().find(|l| l.target.id == replacement.target.id).expect("shown").clone();
+    assert_eq!(removal.need, Need::Remove);
+    // the original goes between the look and the call
+    meddle(&bench, Mutation::TerminateInstances { ids: vec![other.clone()] }).await;
+    let sent = bench.sim.changes().len();
+    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &removal).await;
+    assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Changed), sent));
+    let now = of(&found(&bench).await.leftovers, ResourceKind::Ec2Instance);
+    assert!(now.contains(&Need::Keep { instead_of: Some(other) }), "{now:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_gone_without_a_replacement_is_said() {
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let _journal_is_lost = play.killed().await;
+    let left = swept(&bench).await;
+    assert!(
+        matches!(&left[..], [l] if l.target.id == target(&bench) && l.need.in_words().contains("it is gone")),
+        "{left:?}"
+    );
+    assert_eq!(accepted(&bench, "ec2:RunInstances"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_database_is_kept_where_its_original_is_gone_or_its_drill_says_so() {
+    let text = RESTORE.replace("latest } }]", "latest } }, { action: wait, with: { for: 2h } }]");
+    let keep = text.replace("target: it, with", "target: it, after: keep, with");
+    for (text, original_goes) in [(&text, true), (&keep, false)] {
+        for seconds in [60, 3600] {
+            let bench = Bench::new(&drill("/health", text)).await;
+            let original = target(&bench);
+            let mut play = Play::start(&bench);
+            play.stage(Stage::Recovery).await;
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            let _journal_is_lost = play.killed().await;
+            if original_goes {
+                bench.sim.edit_db(&original, |db| db.deletion_protection = false);
+                meddle(&bench, Mutation::DeleteDb { identifier: original.clone() }).await;
+            }
+            let needs = of(&found(&bench).await.leftovers, ResourceKind::RdsInstance);
+            let wanted = Need::Keep { instead_of: original_goes.then(|| original.clone()) };
+            assert!(needs.contains(&wanted), "{seconds} s: {needs:?}");
+            tokio::time::sleep(Duration::from_secs(7200)).await;
+            assert_eq!(swept(&bench).await, []);
+            assert_eq!(accepted(&bench, "rds:DeleteDBInstance"), usize::from(original_goes));
+            let all = bench.sim.cloud().reads.rds.instances(None, None).await.expect("reads").items;
+            let copy = all.iter().find(|db| db.tags.contains_key(TAG_REPLACES)).expect("it stays");
+            assert_eq!(copy.tags.keys().collect::<Vec<_>>(), [TAG_KEPT, TAG_REPLACES]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_and_stopped_by_a_run_is_started_and_still_kept() {
+    let bench = Bench::new(&drill("/health", STOPPED)).await;
+    let tags = Tags::from([(TAG_KEPT.to_owned(), "20260101T000000Z-a-bbbbbb".to_owned())]);
+    meddle(&bench, Mutation::CreateTags { ids: vec![target(&bench)], tags }).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Impact).await;
+    let _journal_is_lost = play.killed().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let kept = found(&bench).await.leftovers;
+    let kept = kept.iter().find(|l| l.target.id == target(&bench)).expect("held, so it is left behind");
+    assert_eq!((&kept.need, kept.run.as_str()), (&Need::Start, bench.run.as_str()));
+    assert_eq!(swept(&bench).await, []);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_that_a_recovery_moved_is_a_persons_who_is_told_where_it_stood() {
+    let own = "attach-route-table, target: it }]";
+    let after_a_fault = CUT.replace(own, &own.replace(" }]", ", with: { table: shop-public } }, WAIT]"));
+    for text in [MOVED, &after_a_fault] {
+        let text = text.replace("WAIT", "{ action: wait, id: on, with: { for: 10m } }");
+        let bench = Bench::new(&drill("/health", &text)).await;
+        let mut play = Play::start(&bench);
+        play.stage(Stage::Recovery).await;
+        play.until(|e| matches!(e, Event::StepApplied { .. })).await;
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        let _journal_is_lost = play.killed().await;
+        let was = &bench.plan.targets["it"].drawn[0].attrs["route_table"];
+        let left = swept(&bench).await;
+        let subnets = of(&left, ResourceKind::VpcSubnet);
+        assert!(!subnets.is_empty(), "{text}");
+        for need in subnets {
+            assert!(need.in_words().contains(&format!("it stood on {was} and is on rtb-")), "{need:?}");
+        }
+        assert!(left.iter().all(|l| l.target.tags.contains_key(TAG_HELD)), "the tag is still there");
+    }
+}
+
+#[test]
+fn what_the_tags_do_not_say_is_a_persons() {
+    let thing = |kind, id: &str, tags: &[(&str, &str)]| Target {
+        kind,
+        id: id.to_owned(),
+        arn: None,
+        name: None,
+        tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        attrs: std::collections::BTreeMap::new(),
+    };
+    let need = |all: &[Target]| sweep::decide(&all[0], all);
+    let person = |need: Need| matches!(need, Need::Person { .. });
+    let db = ResourceKind::RdsInstance;
+    // what it was made from is not known
+    assert!(person(need(&[thing(db, "copy", &[(TAG_RUN, "r")])])));
+    assert!(person(need(&[thing(ResourceKind::Ec2Instance, "i-1", &[(TAG_RUN, "r")])])));
+    // renamed to its original's name, it is no original
+    let copy = |id| thing(db, id, &[(TAG_RUN, "r"), (TAG_REPLACES, "orders")]);
+    let kept = Need::Keep { instead_of: Some("orders".to_owned()) };
+    assert_eq!(need(&[copy("orders"), thing(db, "orders-old", &[])]), kept);
+    assert_eq!(need(&[copy("copy"), thing(db, "orders", &[])]), Need::Remove);
+    // of another kind
+    assert_eq!(need(&[copy("copy"), thing(ResourceKind::S3Bucket, "orders", &[])]), kept);
+    // held by another run than the one that made it: put back before it is removed
+    let mut both = thing(ResourceKind::Ec2Instance, "i-1", &[(TAG_RUN, "a")]);
+    both.tags.insert(TAG_HELD.to_owned(), "b undo: ec2.stop-instances was running".to_owned());
+    both.attrs.insert("state".to_owned(), "stopped".to_owned());
+    assert_eq!(need(&[both]), Need::Start);
+    // an undo that this redrill has never heard of
+    let held = [(TAG_HELD, "r undo: rds.fail-over was zone-a")];
+    assert!(person(need(&[thing(db, "orders", &held)])));
+    // the table is gone on which the subnet stood
+    let held = [(TAG_HELD, "r undo: vpc.detach-route-table was rtb-1")];
+    let subnet = thing(ResourceKind::VpcSubnet, "subnet-1", &held);
+    assert!(person(need(std::slice::from_ref(&subnet))));
+    let table = thing(ResourceKind::VpcRouteTable, "rtb-1", &[]);
+    assert_eq!(need(&[subnet, table]), Need::Reroute { from: None, to: Some("rtb-1".to_owned()) });
 }
 
 #[tokio::test(start_paused = true)]

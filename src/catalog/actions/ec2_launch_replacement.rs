@@ -27,13 +27,11 @@ use crate::catalog::action::{
 use crate::cloud::{
     CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Outcome, all_pages,
 };
-use crate::model::{Dur, ResourceKind, Tags, Target, target};
+use crate::model::target::{self, TAG_REPLACES};
+use crate::model::{Dur, ResourceKind, Tags, Target};
 
 /// `ec2.launch-replacement`.
 pub struct LaunchReplacement;
-
-/// On a replacement: the id of the instance that it replaces. Stays when the replacement is kept.
-pub const TAG_REPLACES: &str = "redrill:replaces";
 
 /// AWS's limit of tags on a resource.
 const TAG_LIMIT: usize = 50;

@@ -8,7 +8,8 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    ActionError, Applied, DynAction, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone, WriteCx,
+    ActionError, After, Applied, DynAction, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone,
+    WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::{Cloud, CloudResult, Mutate, Mutation, Reply};
@@ -122,6 +123,7 @@ impl Bench {
             account: crate::sim::ACCOUNT,
             run: &self.run,
             step: &self.step,
+            after: After::None,
             t0: None,
             settle: Dur::secs(10),
             give_up: self.give_up,

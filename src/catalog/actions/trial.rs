@@ -9,7 +9,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    Action, ActionError, Applied, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone, WriteCx,
+    Action, ActionError, After, Applied, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::{Cloud, CloudResult, EffectCertainty, Mutate, Mutation, Reply};
@@ -34,6 +34,7 @@ pub(in crate::catalog) struct Trial {
     pub(in crate::catalog) clock: Arc<VirtualClock>,
     pub(in crate::catalog) cloud: Cloud,
     pub(in crate::catalog) give_up: Dur,
+    pub(in crate::catalog) after: After,
     gate: Forward,
     run: RunId,
     step: StepId,
@@ -54,6 +55,7 @@ impl Trial {
             step: StepId::new("step"),
             t0: clock.now(),
             give_up: Dur::hours(8),
+            after: After::None,
             sim,
             clock,
             cloud,
@@ -83,6 +85,7 @@ impl Trial {
             account: "123456789012",
             run: &self.run,
             step: &self.step,
+            after: self.after,
             t0: Some(self.t0),
             settle: Dur::secs(10),
             give_up: self.give_up,

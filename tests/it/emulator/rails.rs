@@ -1,7 +1,7 @@
 //! Guard rails over the wire: a kill switch in each of its places, approvals from plan to bundle.
 
-use super::drills::{Parts, network};
-use super::world::{Running, World};
+use super::drills::{Parts, network, server};
+use super::world::{Running, World, but_replaced, kept};
 
 const FILE: &str = "[kill_switch]\nfile = \"stop\"\n";
 const OBJECT: &str = "[kill_switch]\ns3 = \"s3://shop-assets-123456789012/redrill/stop\"\n";
@@ -83,6 +83,49 @@ async fn a_sweep_needs_no_journal() {
     assert_eq!(swept.code, Some(0), "{swept}");
     assert_eq!(before, w.state().await, "{swept}");
     let again = w.go(["sweep", "--yes"]).await;
+    assert!(format!("{again}").contains("us-east-1: nothing left behind"), "{again}");
+}
+
+#[tokio::test]
+async fn a_sweep_keeps_what_serves_and_starts_what_is_kept() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let lost = || std::fs::remove_dir_all(w.home.path().join(".redrill")).expect("the state is lost");
+    // killed once the replacement serves
+    w.gate.set(false);
+    let mut run = w.start_run(&server(&w).gated(&w).text());
+    run.stage("verify").await;
+    let id = run.kill().await.run();
+    lost();
+    w.forget_calls().await;
+    let listed = w.go(["sweep", "--list", "--older-than", "0s"]).await;
+    assert!(listed.code == Some(0) && format!("{listed}").contains("keep: it stands in for i-"), "{listed}");
+    let swept = w.go(["sweep", "--run", &id, "--yes"]).await;
+    assert_eq!(swept.code, Some(0), "{swept}");
+    assert_eq!(w.changes().await, ["CreateTags", "DeleteTags"], "{swept}");
+    let after = w.state().await;
+    assert_eq!(but_replaced(before), but_replaced(after.clone()), "{swept}");
+    assert_eq!(kept(&after), 1);
+    // what is kept is a target like any other: killed while it is stopped
+    let targets =
+        "\n  kept: { resource: ec2.instance, tags: { role: web, \"redrill:kept\": \"*\" } }".to_owned();
+    let stop = Parts {
+        targets,
+        fault: "  - { action: ec2.stop-instances, id: stop, target: kept }".to_owned(),
+        recovery: "  - { action: wait, with: { for: 5m } }".to_owned(),
+        ..network(&w)
+    };
+    let mut run = w.start_run(&stop.text());
+    run.stage("recovery").await;
+    let id = run.kill().await.run();
+    lost();
+    assert_ne!(after, w.state().await);
+    let listed = w.go(["sweep", "--list", "--older-than", "0s"]).await;
+    assert!(format!("{listed}").contains("start, then release"), "{listed}");
+    let swept = w.go(["sweep", "--run", &id, "--yes"]).await;
+    assert_eq!(swept.code, Some(0), "{swept}");
+    assert_eq!(after, w.state().await, "{swept}");
+    let again = w.go(["sweep", "--older-than", "0s", "--yes"]).await;
     assert!(format!("{again}").contains("us-east-1: nothing left behind"), "{again}");
 }
 

@@ -102,9 +102,10 @@ free addresses of the subnet group and cost are looked at beforehand. `iam:PassR
 enhanced monitoring and of a directory, `kms:*` for encrypted storage, `secretsmanager:*` where the source's \
 master password is managed by RDS.
 
-The copy carries `redrill:run` and `redrill:step`; with `tags: copy` it also looks like the source to everything \
-that selects by tag, so the default is `none`. Relied on: \"Restoring a DB instance to a specified time for \
-Amazon RDS\" and \"Deleting a DB instance\" (RDS User Guide).",
+The copy carries `redrill:run`, `redrill:step` and, in `redrill:replaces`, the source's identifier; with \
+`after: keep` also `redrill:kept` from the start, so that no sweep removes it under what is cut over to it. With \
+`tags: copy` it also looks like the source to everything that selects by tag, so the default is `none`. Relied on: \
+\"Restoring a DB instance to a specified time for Amazon RDS\" and \"Deleting a DB instance\" (RDS User Guide).",
 };
 
 /// States in which AWS refuses to delete, or to change anything.

@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RestorePoint;
-use crate::catalog::action::ReadCx;
+use crate::catalog::action::{After, ReadCx};
 use crate::cloud::DbInstance;
 use crate::model::Tags;
+use crate::model::target::{TAG_KEPT, TAG_REPLACES};
 
 /// Which tags the copy gets besides the run's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,6 +143,11 @@ pub(super) fn tags(cx: ReadCx<'_>, source: &DbInstance, params: &Params) -> Tags
         CopyTags::These(these) => these.clone(),
     };
     tags.extend(cx.run_tags());
+    tags.insert(TAG_REPLACES.to_owned(), source.identifier.clone());
+    if cx.after == After::Keep {
+        // something may be cut over to it before the run ends: a sweep must know that from the start
+        tags.insert(TAG_KEPT.to_owned(), cx.run.to_string());
+    }
     tags
 }
 

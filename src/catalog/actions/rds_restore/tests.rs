@@ -8,6 +8,7 @@ use crate::catalog::Severity;
 use crate::catalog::actions::trial::{Trial, params, puts_everything_back, target};
 use crate::cloud::faulty::Fault;
 use crate::model::Clock as _;
+use crate::model::target::TAG_REPLACES;
 
 fn orders() -> Target {
     target(ResourceKind::RdsInstance, "shop-orders")
@@ -53,7 +54,7 @@ async fn every_setting_is_carried_over_and_the_rest_is_told() {
     assert_eq!(done.outputs["source"], "shop-orders");
     assert_eq!(done.outputs["restored_to"], "2023-11-14T21:58:20.000Z");
     let tags: Vec<&str> = copy.tags.keys().map(String::as_str).collect();
-    assert_eq!(tags, [TAG_RUN, TAG_STEP], "no tag of the source makes the copy a target");
+    assert_eq!(tags, [TAG_REPLACES, TAG_RUN, TAG_STEP], "no tag of the source makes the copy a target");
     let sent: Vec<_> = t.sim.changes().into_iter().map(|c| c.operation).collect();
     assert_eq!(sent, ["rds:RestoreDBInstanceToPointInTime", "rds:ModifyDBInstance"]);
 }
@@ -151,8 +152,25 @@ async fn what_is_kept_is_retagged_and_safe_from_undo() {
     assert!(matches!(RdsRestore.keep(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
     assert!(matches!(RdsRestore.keep(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
     let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
-    assert_eq!(copy.tags.keys().collect::<Vec<_>>(), [TAG_KEPT]);
+    assert_eq!(copy.tags.keys().collect::<Vec<_>>(), [TAG_KEPT, TAG_REPLACES]);
     assert!(RdsRestore.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_drill_keeps_says_so_from_the_start_and_what_it_stands_in_for() {
+    for (after, kept) in [(After::Keep, true), (After::Remove, false)] {
+        let mut t = Trial::new();
+        t.after = after;
+        let (undo, _) = restored(&t, json!({ "to": "-15m" })).await;
+        let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+        assert_eq!(copy.tags[TAG_REPLACES], undo.source);
+        assert_eq!(copy.tags.get(TAG_KEPT), kept.then_some(&copy.tags[TAG_RUN]), "{after:?}");
+        if kept {
+            assert!(matches!(RdsRestore.keep(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
+            let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+            assert_eq!(copy.tags.keys().collect::<Vec<_>>(), [TAG_KEPT, TAG_REPLACES]);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
