@@ -8,6 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -245,11 +248,19 @@ fn isolated(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
     Ok(builder.build())
 }
 
-/// The SDK's own chain: flags, environment, profile, metadata service.
+/// The SDK's own chain: environment, profile, metadata service. A profile that is named wins over all of it:
+/// the chain would take keys from the environment first, and so work in another account than the one named.
 async fn from_chain(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
+        let provider = ProfileFileCredentialsProvider::builder().profile_name(profile);
+        // a role of the profile is assumed in the region that is worked in
+        let region = match &options.region {
+            Some(region) => Some(Region::new(region.clone())),
+            None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
+        };
+        let provider = provider.configure(&ProviderConfig::default().with_region(region)).build();
+        loader = loader.profile_name(profile).credentials_provider(provider);
     }
     if let Some(region) = &options.region {
         loader = loader.region(Region::new(region.clone()));

@@ -289,6 +289,11 @@ fn credentials(operation: &str, error: &(dyn StdError + 'static)) -> Option<Clou
     let found = find::<CredentialsError>(error)?;
     let message = chain(Some(found)).split_whitespace().collect::<Vec<_>>().join(" ");
     let (kind, message) = match found {
+        // a profile that was named and is not there, or holds nothing
+        CredentialsError::CredentialsNotLoaded(_) if message.contains("profile `") => {
+            let at = message.find("profile `").unwrap_or_default();
+            (ErrorKind::NoCredentials, message[at..].to_owned())
+        }
         // the SDK lists every place it looked at, on many lines
         CredentialsError::CredentialsNotLoaded(_) => (
             ErrorKind::NoCredentials,

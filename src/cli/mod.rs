@@ -79,7 +79,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub state: PathBuf,
-    /// AWS profile.
+    /// AWS profile; its credentials are used, whatever stands in the environment.
     #[arg(long, global = true, value_name = "NAME", env = "REDRILL_PROFILE", hide_env_values = true)]
     pub profile: Option<String>,
     /// AWS region.

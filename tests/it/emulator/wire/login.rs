@@ -47,6 +47,23 @@ async fn credentials_that_are_renewed_carry_a_run_through() {
 }
 
 #[tokio::test]
+async fn a_profile_that_is_named_wins_over_keys_of_the_environment() {
+    let Some(w) = World::start().await else { return };
+    std::fs::create_dir_all(w.home.path().join(".aws")).expect("made");
+    let keys = "aws_access_key_id = AKIAPROD\naws_secret_access_key = secret\n";
+    w.file(".aws/config", &format!("[profile prod]\n{keys}"));
+    w.file("drill.yaml", &network(&w).text());
+    let plan = |profile| ["plan", "drill.yaml", "--profile", profile];
+    w.forget_calls().await;
+    w.go(plan("prod")).await.refused(0, "");
+    let calls = w.calls().await;
+    assert!(!calls.is_empty() && calls.iter().all(|c| c["access_key"] == "AKIAPROD"), "{calls:?}");
+    w.forget_calls().await;
+    w.go(plan("nosuch")).await.refused(5, "nosuch");
+    assert!(w.calls().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_run_whose_credentials_end_is_finished_by_whoever_has_some() {
     use rustix::process::Signal;
     let Some(w) = World::start().await else { return };
