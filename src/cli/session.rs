@@ -80,10 +80,15 @@ pub fn target_keys(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-/// Where the runs of all state folders of this machine and user lock their targets. Not below `TMPDIR`,
-/// which is another one in each session.
-fn machine_locks() -> PathBuf {
-    PathBuf::from(format!("/tmp/redrill-{}", rustix::process::getuid().as_raw()))
+/// Locks a run and its targets for all state folders of this machine and user. Not below `TMPDIR`, which is
+/// another one in each session.
+///
+/// # Errors
+/// As [`TargetLocks::on_machine`].
+pub fn on_machine(run: &RunId, targets: &[String]) -> Result<TargetLocks, RunsError> {
+    let folder = PathBuf::from(format!("/tmp/redrill-{}", rustix::process::getuid().as_raw()));
+    let keys = [&[format!("run {run}")], targets].concat();
+    TargetLocks::on_machine(&folder, run, &keys)
 }
 
 pub fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
@@ -170,7 +175,7 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
     // first the locks: a run that is under way is not one that somebody has to finish
     let keys = target_keys(&work.plan);
     let _targets = TargetLocks::take(&global.state, &run, &keys).map_err(locked)?;
-    let _machine = TargetLocks::on_machine(&machine_locks(), &run, &keys).map_err(locked)?;
+    let _machine = on_machine(&run, &keys).map_err(locked)?;
     refuse_unfinished(&global.state, &work.plan)?;
     let plan_text = file::write(&work.plan);
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
@@ -190,7 +195,7 @@ pub async fn take_up(global: &Global, dir: &RunDir, work: Work) -> Result<u8, Cl
     let lock = lock(dir)?;
     let keys = target_keys(&work.plan);
     let _targets = TargetLocks::take(&global.state, dir.id(), &keys).map_err(locked)?;
-    let _machine = match TargetLocks::on_machine(&machine_locks(), dir.id(), &keys) {
+    let _machine = match on_machine(dir.id(), &keys) {
         Err(e @ RunsError::Locked { .. }) => return Err(locked(e)),
         // what is to be put back does not wait for a folder that cannot be used
         other => other.ok(),

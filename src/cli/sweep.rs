@@ -11,12 +11,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::session::io;
+use super::session::{self, io};
 use super::{CliError, Global, Kind, Output, out, runtime, world};
 use crate::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
+use crate::journal::runs::{RunsError, TargetLocks};
 use crate::journal::{Verdict, runs};
 use crate::model::time::SystemClock;
-use crate::model::{Clock, Dur};
+use crate::model::{Clock, Dur, RunId};
 use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 
 /// Find and remove what runs left behind, by tag alone: no journal is needed.
@@ -60,10 +61,11 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
     runtime()?.block_on(async {
         let (places, unreadable) = look(global, args, &clock).await?;
         let now = clock.now();
+        let (_locks, busy) = at_work(&places);
         let all: Vec<(&Place, &Leftover, Option<String>)> = places
             .iter()
             .flat_map(|p| p.found.iter().map(move |l| (p, l)))
-            .map(|(p, l)| (p, l, spared(&global.state, args, l, now)))
+            .map(|(p, l)| (p, l, spared(&global.state, args, &busy, l, now)))
             .collect();
         if global.output == Output::Text {
             show(&places, &all, &unreadable);
@@ -156,12 +158,24 @@ async fn look(
             there.profile.clone_from(&profile);
             let cloud = world::connect(&there, Arc::clone(clock), None).await?;
             let account = cloud.reads.sts.identity().await?.account;
+            if !limits.regions.is_empty() && !limits.regions.contains(&cloud.region) {
+                return Err(CliError::refused(format!(
+                    "refused: redrill.toml: limits.regions: this is {}; redrill may run in {}",
+                    cloud.region,
+                    limits.regions.join(", ")
+                ))
+                .hint("check --regions and --region"));
+            }
             if !limits.accounts.is_empty() && !limits.accounts.contains(&account) {
                 return Err(CliError::refused(format!(
                     "refused: redrill.toml: limits.accounts: this is account {account}; redrill may run in {}",
                     limits.accounts.join(", ")
                 ))
                 .hint("check --profiles"));
+            }
+            let seen = |p: &Place| p.account == account && p.cloud.region == cloud.region;
+            if places.iter().any(seen) {
+                continue; // named twice, or two profiles of one account
             }
             // buckets are listed once for all regions, and CloudFront is global
             let found = sweep::find(&cloud.reads, &cloud.region, n == 0).await?;
@@ -172,8 +186,36 @@ async fn look(
     Ok((places, unreadable))
 }
 
+/// Locks the runs that left something, so that nobody takes one up meanwhile; and those that somebody is at
+/// work on.
+fn at_work(places: &[Place]) -> (Vec<TargetLocks>, BTreeSet<String>) {
+    let runs: BTreeSet<&str> = places.iter().flat_map(|p| &p.found).map(|l| l.run.as_str()).collect();
+    let (mut locks, mut busy) = (Vec::new(), BTreeSet::new());
+    for run in runs {
+        match session::on_machine(&RunId::from_existing(run), &[]) {
+            Ok(lock) => locks.push(lock),
+            Err(RunsError::Locked { .. }) => _ = busy.insert(run.to_owned()),
+            // what was left behind does not wait for a folder that cannot be used
+            Err(_) => {}
+        }
+    }
+    (locks, busy)
+}
+
 /// Why a leftover is left alone, if it is.
-fn spared(state: &Path, args: &SweepArgs, l: &Leftover, now: DateTime<Utc>) -> Option<String> {
+fn spared(
+    state: &Path,
+    args: &SweepArgs,
+    busy: &BTreeSet<String>,
+    l: &Leftover,
+    now: DateTime<Utc>,
+) -> Option<String> {
+    if l.run.is_empty() {
+        return Some("its tag names no run: look at it, then remove the tag by hand".to_owned());
+    }
+    if busy.contains(&l.run) {
+        return Some("its run is under way on this machine".to_owned());
+    }
     if let Some(wanted) = &args.run {
         return (l.run != *wanted).then(|| "of another run".to_owned());
     }

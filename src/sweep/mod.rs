@@ -28,7 +28,7 @@ use crate::model::{ResourceKind, Target};
 /// Something that a run left behind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Leftover {
-    /// The run.
+    /// The run, as the tag has it.
     pub run: String,
     /// When the run began (UTC), as its id says; `None` where the tag holds no id of a run.
     pub began: Option<DateTime<Utc>>,
@@ -102,10 +102,10 @@ fn leftover(t: &Target, all: &[Target]) -> Option<Leftover> {
     Some(Leftover { began: began(&run), need: decide(t, all), target: t.clone(), run })
 }
 
-/// The run that a resource belongs to: what holds it, or else what made it.
+/// The run that a resource belongs to: what holds it, or else what made it. Empty where the tag is.
 fn run_of(t: &Target) -> Option<String> {
     let value = t.tags.get(TAG_HELD).or_else(|| t.tags.get(TAG_RUN))?;
-    value.split_whitespace().next().map(str::to_owned)
+    Some(value.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 /// When a run began, by its id (`20261121T072057Z-…`).

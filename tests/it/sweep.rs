@@ -350,3 +350,15 @@ async fn what_cannot_be_written_down_is_not_sent() {
     }
     assert_eq!(bench.sim.changes().len(), sent);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_names_no_run_is_found() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    for blank in ["", " "] {
+        let tags = Tags::from([(TAG_HELD.to_owned(), blank.to_owned())]);
+        meddle(&bench, Mutation::CreateTags { ids: vec![target(&bench)], tags }).await;
+        let all = found(&bench).await.leftovers;
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!((all[0].target.id.as_str(), all[0].run.as_str()), (target(&bench).as_str(), ""));
+    }
+}

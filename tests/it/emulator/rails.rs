@@ -1,5 +1,7 @@
 //! Guard rails over the wire: a kill switch in each of its places, approvals from plan to bundle.
 
+use serde_json::Value;
+
 use super::drills::{Parts, network, server};
 use super::world::{Running, World, but_replaced, kept};
 
@@ -84,6 +86,35 @@ async fn a_sweep_needs_no_journal() {
     assert_eq!(before, w.state().await, "{swept}");
     let again = w.go(["sweep", "--yes"]).await;
     assert!(format!("{again}").contains("us-east-1: nothing left behind"), "{again}");
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_a_run_alone_that_is_under_way_and_regions_that_are_not_listed() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    w.gate.set(false);
+    let mut run = w.start_run(&network(&w).gated(&w).text());
+    run.stage("verify").await;
+    w.forget_calls().await;
+    let list = w.go(["sweep", "--list", "--older-than", "0s", "--regions", "us-east-1,us-east-1"]).await;
+    assert_eq!(format!("{list}").matches(", us-east-1: ").count(), 1, "listed once: {list}");
+    let runs: Value = serde_json::from_str(&w.go(["runs", "--output", "json"]).await.out).expect("an array");
+    let id = runs[0]["run"].as_str().expect("listed").to_owned();
+    for state in [".redrill", "elsewhere"] {
+        for which in [["--run", id.as_str()], ["--older-than", "0s"]] {
+            let swept = w.go([&["sweep", "--yes", "--state", state], &which[..]].concat()).await;
+            assert_eq!(swept.code, Some(0), "{swept}");
+            assert!(format!("{swept}").contains("its run is under way on this machine"), "{swept}");
+        }
+    }
+    assert!(w.changes().await.is_empty(), "nothing is mended under its hands");
+    w.file("redrill.toml", "[limits]\nregions = [\"eu-west-1\"]\n");
+    for other in [vec!["--list"], vec!["--yes", "--regions", "eu-west-1,us-east-1"]] {
+        w.go([vec!["sweep"], other].concat()).await.refused(3, "limits.regions: this is us-east-1");
+    }
+    w.gate.set(true);
+    run.end().await.expect(0, "passed");
+    assert_eq!(before, w.state().await);
 }
 
 #[tokio::test]
