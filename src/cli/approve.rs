@@ -31,7 +31,7 @@ pub struct ApproveArgs {
     /// Your own key; make one with `redrill init --key FILE`.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// How long a run may be started with it.
+    /// How long a run may be started with it; at most 35d.
     #[arg(long, value_name = "DURATION", default_value = "7d")]
     valid: Dur,
     /// What you looked at, and what you say to it.

@@ -38,7 +38,7 @@ pub struct SweepArgs {
     /// Only what this run left behind, however young it is.
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Leave younger runs alone: they may be under way on another machine.
+    /// Leave younger runs alone: they may be under way on another machine; at most 35d.
     #[arg(long, value_name = "DURATION", default_value = "24h")]
     older_than: Dur,
     /// Only show what there is.

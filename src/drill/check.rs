@@ -94,6 +94,8 @@ fn head(drill: &Node, report: &mut Report<'_>) {
         report.at(n.span, "`concurrency` must be at least 1");
     }
     positive(drill, "impact_timeout", report);
+    at_most(drill, "impact_timeout", Dur::hours(24), report);
+    at_most(drill, "settle", Dur::hours(1), report);
     if let Some((key, impact)) = drill.entry("impact")
         && impact.text().is_some()
         && drill.get("fault").is_none_or(|f| f.items().is_empty())
@@ -112,6 +114,18 @@ fn positive(node: &Node, key: &str, report: &mut Report<'_>) {
         && let Some(value) = node.get(key)
     {
         report.at(value.span, format!("`{key}` must be more than nothing"));
+    }
+}
+
+/// Nobody waits for months, and nothing may be watched or looked at again without an end; no duration
+/// at all is longer than [`Dur::LONGEST`].
+fn at_most(node: &Node, key: &str, longest: Dur, report: &mut Report<'_>) {
+    if let Some(found) = duration(node, key)
+        && found > longest
+        && let Some(value) = node.get(key)
+    {
+        let hours = longest.0.as_secs() / 3600;
+        report.at(value.span, format!("`{key}` is at most {hours}h, not {found}"));
     }
 }
 
@@ -177,6 +191,7 @@ fn limits(drill: &Node, known: &Known, report: &mut Report<'_>) {
     for gate in limits.get("gates").map(Node::items).unwrap_or_default() {
         probe(gate, known, report);
         positive(gate, "timeout", report);
+        at_most(gate, "timeout", Dur::hours(1), report);
     }
     let global = texts.contains(&"global");
     for (_, spec) in drill.get("targets").map(Node::entries).unwrap_or_default() {
@@ -305,6 +320,9 @@ fn rhythm(item: &Node, section: &str, report: &mut Report<'_>) {
         report.at(node.span, "`every` must be at least 100ms");
     }
     positive(item, "timeout", report);
+    for (key, hours) in [("every", 1), ("timeout", 1), ("hold", 24), ("for", 24)] {
+        at_most(item, key, Dur::hours(hours), report);
+    }
     if section == "verify" {
         if let Some((key, _)) = item.entry("hold") {
             report.hint(key.span, "`hold` is for `steady_state` only", "a verify probe has to pass once");

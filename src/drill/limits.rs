@@ -92,7 +92,7 @@ pub struct Gate {
     /// Its parameters.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub with: Value,
-    /// How long it may take; the probe's own if left out.
+    /// How long it may take, at most 1h; the probe's own if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Dur>,
 }

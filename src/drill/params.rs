@@ -85,6 +85,9 @@ pub(super) fn read(drill: &Node, set: &[(String, String)], partial: bool, report
     values
 }
 
+/// What a parameter that is a duration takes.
+const DURATION: &str = "a duration such as 30s, at most 35 days";
+
 fn typed(kind: &str, node: &Node) -> Result<Value, &'static str> {
     match (kind, &node.data) {
         ("string", Data::Text(s)) => Ok(Value::String(s.clone())),
@@ -94,7 +97,7 @@ fn typed(kind: &str, node: &Node) -> Result<Value, &'static str> {
         ("boolean", Data::Bool(b)) => Ok(Value::Bool(*b)),
         ("boolean", _) => Err("true or false"),
         ("duration", Data::Text(s)) if s.parse::<Dur>().is_ok() => Ok(Value::String(s.clone())),
-        ("duration", _) => Err("a duration such as 30s"),
+        ("duration", _) => Err(DURATION),
         // the type itself is wrong, which is reported where it stands
         (_, _) => Ok(node.to_value()),
     }
@@ -104,7 +107,7 @@ fn from_text(kind: &str, text: &str) -> Result<Value, &'static str> {
     match kind {
         "integer" => text.parse::<i64>().map(Value::from).map_err(|_| "a whole number"),
         "boolean" => text.parse::<bool>().map(Value::from).map_err(|_| "true or false"),
-        "duration" if text.parse::<Dur>().is_err() => Err("a duration such as 30s"),
+        "duration" if text.parse::<Dur>().is_err() => Err(DURATION),
         _ => Ok(Value::String(text.to_owned())),
     }
 }

@@ -57,7 +57,7 @@ pub struct Drill {
     /// Whether a probe must see the fault.
     #[serde(default)]
     pub impact: Impact,
-    /// How long the fault may take to be seen.
+    /// How long the fault may take to be seen; at most 24h.
     #[serde(default = "Drill::default_impact_timeout")]
     pub impact_timeout: Dur,
     /// What breaks.
@@ -75,7 +75,7 @@ pub struct Drill {
     /// How many batches and parallel steps are under way at once.
     #[serde(default = "Drill::default_concurrency")]
     pub concurrency: usize,
-    /// How long undo looks again after a change, for eventual consistency.
+    /// How long undo looks again after a change, for eventual consistency; at most 1h.
     #[serde(default = "Drill::default_settle")]
     pub settle: Dur,
 }
@@ -115,7 +115,7 @@ pub struct Objectives {
 impl Objectives {
     /// `give_up`, or twice the RTO.
     pub fn give_up(&self) -> Dur {
-        self.give_up.unwrap_or(Dur(self.rto.0 * 2))
+        self.give_up.unwrap_or(Dur(self.rto.0.saturating_mul(2)))
     }
 }
 
@@ -232,13 +232,13 @@ pub struct ProbeUse {
     /// Its parameters.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub with: Value,
-    /// How often it looks.
+    /// How often it looks: from 100ms to 1h.
     #[serde(default = "ProbeUse::default_every")]
     pub every: Dur,
-    /// How long it must stay healthy.
+    /// How long it must stay healthy; at most 24h.
     #[serde(default = "ProbeUse::default_hold")]
     pub hold: Dur,
-    /// How long one observation may take; the probe's own if left out.
+    /// How long one observation may take, at most 1h; the probe's own if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Dur>,
     /// What its answer is used for.
@@ -267,13 +267,13 @@ pub struct StopUse {
     /// Its parameters.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub with: Value,
-    /// How often it looks.
+    /// How often it looks: from 100ms to 1h.
     #[serde(default = "ProbeUse::default_every")]
     pub every: Dur,
-    /// Breached only after being unhealthy for this long.
+    /// Breached only after being unhealthy for this long; at most 24h.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     pub for_: Option<Dur>,
-    /// How long one observation may take.
+    /// How long one observation may take; at most 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Dur>,
     /// What it means when it cannot be read.

@@ -298,6 +298,65 @@ fn names_and_numbers_follow_their_rules() {
 }
 
 #[test]
+fn no_duration_is_without_an_end() {
+    let probe = "    probe: http\n";
+    let top = "allow_irreversible";
+    // where it stands, what is written there, the longest that is taken, and a little more
+    for (from, written, longest, long) in [
+        (top, "impact_timeout: %\nallow_irreversible", "24h", "25h"),
+        (top, "settle: %\nallow_irreversible", "1h", "61m"),
+        (probe, "    probe: http\n    every: %\n", "1h", "61m"),
+        (probe, "    probe: http\n    hold: %\n", "24h", "25h"),
+        (probe, "    probe: http\n    timeout: %\n", "1h", "61m"),
+        (
+            "recovery:\n",
+            "stop:\n  - { probe: tcp, with: { host: h, port: 1 }, for: % }\nrecovery:\n",
+            "24h",
+            "25h",
+        ),
+        (
+            "max_targets: 5\n",
+            "max_targets: 5\n  gates: [{ probe: tcp, with: { host: h, port: 1 }, timeout: % }]\n",
+            "1h",
+            "61m",
+        ),
+        ("{ rto: 15m }", "{ rto: % }", "35d", "36d"),
+        ("{ rto: 15m }", "{ rto: 15m, give_up: % }", "35d", "36d"),
+        ("{ rto: 15m }", "{ rto: 15m, rpo: % }", "35d", "36d"),
+        ("{ rto: 15m }", "{ rto: 15m, detect: % }", "35d", "36d"),
+        ("    id: kill\n", "    id: kill\n    timeout: %\n", "35d", "36d"),
+        ("recovery:\n", "recovery:\n  - { manual: Call the team, timeout: % }\n", "35d", "36d"),
+        ("{ for: 1s }", "{ for: % }", "35d", "36d"),
+    ] {
+        let of = |duration: &str| edited(&[(from, &written.replace('%', duration))]);
+        assert_eq!(problems(&of(longest)), "no problem", "{written}");
+        for long in [long, "36500d", "200000000d", "106751991168d"] {
+            let found = problems(&of(long));
+            assert!(
+                found.contains("is at most ") || found.contains("is too long"),
+                "{written} {long}: {found}"
+            );
+            assert!(found.contains("--> drill.yaml:"), "{found}");
+        }
+        // given from outside it is no longer
+        let param = [(top, "params: { d: { type: duration } }\nallow_irreversible")];
+        let text = of("\"${params.d}\"").replacen(param[0].0, param[0].1, 1);
+        let given = LoadOptions { env: None, set: vec![("d".to_owned(), "36500d".to_owned())] };
+        let found = problems_with(&text, &given);
+        assert!(
+            found.contains("--set d=36500d: expected a duration such as 30s, at most 35 days"),
+            "{found}"
+        );
+    }
+    brief(
+        &[(top, "settle: 36500d\nallow_irreversible")],
+        "`36500d` is too long: a duration is at most 35 days",
+        None,
+    );
+    brief(&[(top, "settle: 2h\nallow_irreversible")], "`settle` is at most 1h, not 2h", None);
+}
+
+#[test]
 fn selectors_say_which_and_use_attributes_that_exist() {
     says(
         &[(

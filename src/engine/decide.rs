@@ -94,7 +94,7 @@ pub fn decide(state: &RunState, now: i64, running: &[Task]) -> Decision {
 
 /// Wakes up for whatever could end the run, too.
 fn with_deadlines(state: &RunState, mut d: Decision) -> Decision {
-    let give_up = state.t0.map(|t0| t0 + state.plan.drill.objectives.give_up().ms());
+    let give_up = state.t0.map(|t0| t0.saturating_add(state.plan.drill.objectives.give_up().ms()));
     for due in [give_up, state.stops.due()].into_iter().flatten() {
         if state.stop.is_none() && state.stage() != Stage::Undo {
             d.wake = Some(d.wake.map_or(due, |w| w.min(due)));
@@ -164,7 +164,8 @@ fn forward(state: &RunState, now: i64) -> Decision {
                 }
                 return Decision::enter(if has_fault { Stage::Fault } else { Stage::Recovery });
             }
-            let limit = since + state.longest_hold() + 3 * state.slowest() + BASELINE_GRACE_MS;
+            let patience = state.longest_hold().saturating_add(state.slowest().saturating_mul(3));
+            let limit = since.saturating_add(patience).saturating_add(BASELINE_GRACE_MS);
             if now >= limit {
                 return Decision::stop(
                     StopCause::NotSteady,
@@ -213,7 +214,7 @@ fn forward(state: &RunState, now: i64) -> Decision {
             }
             if state.plan.drill.impact == Impact::NoneExpected {
                 // two full rounds of the probes, so that "no client outage" is an observation
-                let until = since + 2 * state.slowest();
+                let until = since.saturating_add(state.slowest().saturating_mul(2));
                 return if now >= until {
                     Decision::enter(Stage::Recovery)
                 } else {
@@ -223,7 +224,7 @@ fn forward(state: &RunState, now: i64) -> Decision {
             if state.impact_seen {
                 return Decision::enter(Stage::Recovery);
             }
-            let limit = since + state.plan.drill.impact_timeout.ms();
+            let limit = since.saturating_add(state.plan.drill.impact_timeout.ms());
             if now >= limit {
                 let within = in_words(state.plan.drill.impact_timeout.ms());
                 let text = format!("no probe saw the fault within {within}");
@@ -293,7 +294,7 @@ fn tasks_of(state: &RunState, steps: &[&PlannedStep]) -> Decision {
     for step in steps {
         if step.manual.is_some() {
             if let Some(since) = state.waiting.get(&step.id) {
-                let limit = since + step.timeout.ms();
+                let limit = since.saturating_add(step.timeout.ms());
                 d.wake = Some(d.wake.map_or(limit, |w: i64| w.min(limit)));
             }
             d.tasks.push(Task::Manual { step: step.id.clone() });

@@ -82,11 +82,15 @@ impl Clock for VirtualClock {
     }
 }
 
-/// A duration as drills write it: `30s`, `15m`, `4h`, `1h 30m`.
+/// A duration as drills write it: `30s`, `15m`, `4h`, `1h 30m`. What is read is never longer than
+/// [`Dur::LONGEST`]; what is computed may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dur(pub Duration);
 
 impl Dur {
+    /// The longest that anybody may write: as long as RDS keeps its backups.
+    pub const LONGEST: Self = Self::hours(35 * 24);
+
     /// Whole seconds.
     pub const fn secs(s: u64) -> Self {
         Self(Duration::from_secs(s))
@@ -102,9 +106,11 @@ impl Dur {
         Self(Duration::from_secs(h * 3600))
     }
 
-    /// Milliseconds.
+    /// Milliseconds; never more than a century of them, so that no sum of a moment and a few durations
+    /// leaves what a number or a date can hold.
     pub fn ms(self) -> i64 {
-        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+        const CENTURY: i64 = 36_525 * 24 * 3_600_000;
+        i64::try_from(self.0.as_millis()).unwrap_or(CENTURY).min(CENTURY)
     }
 }
 
@@ -136,9 +142,14 @@ impl FromStr for Dur {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(s.trim())
+        let read = humantime::parse_duration(s.trim())
             .map(Self)
-            .map_err(|_| format!("`{s}` is not a duration; write for example 30s, 15m or 4h"))
+            .map_err(|_| format!("`{s}` is not a duration; write for example 30s, 15m or 4h"))?;
+        if read > Self::LONGEST {
+            let days = Self::LONGEST.0.as_secs() / 86_400;
+            return Err(format!("`{s}` is too long: a duration is at most {days} days"));
+        }
+        Ok(read)
     }
 }
 
@@ -163,7 +174,7 @@ impl JsonSchema for Dur {
         schemars::json_schema!({
             "type": "string",
             "pattern": r"^\s*(\d+\s*(ms|s|sec|secs|second|seconds|m|min|mins|minute|minutes|h|hr|hrs|hour|hours|d|day|days|w|week|weeks)\s*)+$",
-            "description": "A duration: 30s, 15m, 4h, 1h 30m.",
+            "description": "A duration: 30s, 15m, 4h, 1h 30m; at most 35 days.",
             "examples": ["30s", "15m", "4h"]
         })
     }
@@ -180,6 +191,30 @@ mod tests {
         }
         assert!("4".parse::<Dur>().is_err());
         assert!("-4h".parse::<Dur>().is_err());
+    }
+
+    #[test]
+    fn no_duration_is_longer_than_thirty_five_days() {
+        for longest in ["35d", "840h", "4w 7d"] {
+            assert_eq!(longest.parse::<Dur>(), Ok(Dur::LONGEST), "{longest}");
+        }
+        for long in ["35d 1ms", "36d", "36500d", "200000000d", "106751991168d"] {
+            let why = long.parse::<Dur>().expect_err("is refused");
+            assert_eq!(why, format!("`{long}` is too long: a duration is at most 35 days"));
+            let file = serde_json::from_value::<Dur>(serde_json::json!(long));
+            assert!(file.is_err(), "{long} in a file");
+        }
+        // more than a number holds
+        assert!("99999999999999999999y".parse::<Dur>().is_err());
+    }
+
+    #[test]
+    fn what_is_computed_may_be_long_and_adds_up_all_the_same() {
+        let endless = Dur(Duration::MAX);
+        let now = DateTime::from_timestamp(4_000_000_000, 0).expect("valid");
+        let sum = now.timestamp_millis() + 10 * endless.ms();
+        assert!(now + chrono::TimeDelta::milliseconds(10 * endless.ms()) > now && sum > 0);
+        assert_eq!(Dur::LONGEST.ms(), 35 * 24 * 3_600_000);
     }
 
     #[test]

@@ -327,7 +327,7 @@ pub fn longest(drill: &Drill, steps: &[PlannedStep]) -> Dur {
 
 /// Whether the credentials outlive the run. What nothing renews must; what is unknown is said.
 pub fn credentials(identity: &Identity, now: DateTime<Utc>, longest: Dur) -> Option<Finding> {
-    let needed = now + TimeDelta::from_std(longest.0).unwrap_or(TimeDelta::MAX);
+    let needed = now + TimeDelta::milliseconds(longest.ms());
     let renew = "use a profile or a role whose credentials renew themselves";
     Some(match (identity.expires_at, identity.renewable) {
         (_, Some(true)) | (None, None) => return None,

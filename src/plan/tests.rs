@@ -327,6 +327,10 @@ fn credentials_that_expire_too_soon_are_said() {
     assert_eq!(severity(Some(59), Some(false)), Some(Severity::Refusal));
     assert_eq!(severity(Some(59), Some(true)), None);
     assert_eq!(severity(Some(60), Some(false)), None);
+    // a run that never ends outlives any
+    let endless = Dur(std::time::Duration::MAX);
+    let found_endless = limits::credentials(&identity(Some(60), Some(false)), now, endless);
+    assert_eq!(found_endless.map(|f| f.severity), Some(Severity::Refusal));
     // of unknown expiry
     assert_eq!(severity(None, Some(true)), None);
     assert_eq!(severity(None, None), None);

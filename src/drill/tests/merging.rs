@@ -43,7 +43,7 @@ targets:
     for want in [
         "error: the parameter `token` needs a value\n  --> drill.yaml:15:3\n   |\n15 |   token: { secret: true }\n   |   ^^^^^ --set token=VALUE",
         "error: --set port=x: expected a whole number\n",
-        "error: --set every=soon: expected a duration such as 30s\n",
+        "error: --set every=soon: expected a duration such as 30s, at most 35 days\n",
         "error: --set prot=…: the drill has no parameter `prot`\n  = did you mean `port`?",
         "4 problems in drill.yaml; nothing was run.",
     ] {

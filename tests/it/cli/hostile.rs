@@ -86,6 +86,8 @@ fn hostile_drill_files_are_refused_in_bounded_memory() {
         ("a huge number", format!("version: {}\n", "9".repeat(500_000)).into()),
         ("a huge exponent", after("version: 1", "version: 1e999999999").into()),
         ("a huge duration", after("rto: 10m", "rto: 99999999999999999999y").into()),
+        ("a duration that no date can hold", after("rto: 10m", "rto: 10m, give_up: 200000000d").into()),
+        ("a wait without an end", format!("settle: 106751991168d\n{good}").into()),
         ("duplicate keys", after("version: 1", "version: 1\nversion: 1").into()),
         ("a merge key", after("version: 1", "<<: {version: 1}").into()),
         ("a tag of Python", after("version: 1", "version: !!python/object/apply:os.system [id]").into()),
