@@ -68,6 +68,11 @@ pub trait Probe: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What it asks, where, and what it gives away for it, in one short phrase: what the plan shows.
+    fn asks(&self, params: &Self::Params) -> String {
+        in_words(&serde_json::to_value(params).unwrap_or_default())
+    }
+
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Self::Params) -> Reading;
 
@@ -86,10 +91,33 @@ pub trait DynProbe: Send + Sync {
     fn params_schema(&self) -> schemars::Schema;
     /// The messages of everything wrong with the parameters.
     fn check(&self, params: &Value) -> Vec<String>;
+    /// What it asks, where, and what it gives away for it.
+    fn asks(&self, params: &Value) -> String;
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading;
     /// What no answer in time means.
     fn timed_out(&self, after: std::time::Duration) -> Reading;
+}
+
+/// Parameters as `name value, name value`; what is not set is left out.
+fn in_words(params: &Value) -> String {
+    let text = |v: &Value| match v {
+        Value::Null | Value::Bool(false) => String::new(),
+        Value::String(s) => s.clone(),
+        other => other.to_string(),
+    };
+    let list = |v: &Value| match v {
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join("|"),
+        one => text(one),
+    };
+    let value = |v: &Value| match v {
+        Value::Object(entries) => {
+            entries.iter().map(|(k, v)| format!("{k}={}", list(v))).collect::<Vec<_>>().join(" ")
+        }
+        other => list(other),
+    };
+    let all = params.as_object().into_iter().flatten().map(|(name, v)| (name, value(v)));
+    all.filter(|(_, v)| !v.is_empty()).map(|(name, v)| format!("{name} {v}")).collect::<Vec<_>>().join(", ")
 }
 
 fn read<T: DeserializeOwned>(params: &Value) -> Result<T, String> {
@@ -111,6 +139,14 @@ impl<P: Probe> DynProbe for P {
         match read::<P::Params>(params) {
             Ok(p) => Probe::check(self, &p),
             Err(e) => vec![e],
+        }
+    }
+
+    fn asks(&self, params: &Value) -> String {
+        match read::<P::Params>(params) {
+            Ok(p) => Probe::asks(self, &p),
+            // a reference stands where a number or a duration will
+            Err(_) => in_words(params),
         }
     }
 

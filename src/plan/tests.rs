@@ -136,7 +136,7 @@ Recovery
   nothing
 
 Probes
-  steady  http  every 5s, hold 1m
+  steady  http  GET http://127.0.0.1:8080/health; every 5s, hold 1m
 
 Limits
   accounts  123456789012
@@ -153,6 +153,30 @@ Limits
     );
     assert!(after.contains("\n1 refusal: this plan cannot be run.\n"), "{after}");
     assert!(after.ends_with(&format!("Plan sha256 {}\n", plan.sha256())), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_names_whom_each_probe_asks_and_what_it_gives_away() {
+    let sql = "{ probe: sql, with: { host: db.example, database: orders, user: me, query: q, password_env: PGPASSWORD } }";
+    let probes = format!(
+        "  gates: [{sql}]\nparams: {{ token: {{ secret: true }} }}\nverify:\n  - {sql}\nstop:\n  - name: the till\n    probe: http\n    \
+         with: {{ url: \"http://till/?k=${{params.token}}\" }}\n"
+    );
+    let text = edited(&[("max_targets: 3\n", &format!("max_targets: 3\n{probes}"))]);
+    let given = LoadOptions { env: None, set: vec![("token".to_owned(), "hunter2".to_owned())] };
+    let loaded = crate::drill::load("drill.yaml", &text, &given).unwrap_or_else(|p| panic!("{p}"));
+    let (sim, clock) = shop();
+    let plan = build(&loaded, &sim.cloud().reads, &*clock, &options()).await.unwrap();
+    let shown = plan_text(&plan, 80);
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for row in [
+        "verify sql db.example:5432/orders, password from $PGPASSWORD; every 5s",
+        "stop http the till: GET http://till/?k=…, given the secret token; every 5s, when breached",
+        "gate sql db.example:5432/orders, password from $PGPASSWORD; once, before the fault",
+    ] {
+        assert!(shown.contains(row), "{row}\n{shown}");
+    }
+    assert!(!shown.contains("hunter2"));
 }
 
 #[tokio::test(start_paused = true)]

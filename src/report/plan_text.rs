@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::{clean, short, words};
+use crate::catalog;
 use crate::catalog::action::{After, Reversibility, Severity};
-use crate::drill::{Role, Unreadable};
+use crate::drill::{Role, Unreadable, refs};
 use crate::model::pattern::{OneOrMany, is_pattern};
 use crate::model::{Stage, Target};
 use crate::plan::{Plan, PlannedStep};
@@ -299,24 +302,50 @@ fn watched(plan: &Plan, page: &mut Page) {
         rows.push(row([
             "steady",
             &p.probe,
-            &format!("{}every {}, hold {}{role}", called(&p.name, &p.probe), p.every, p.hold),
+            &format!("{}; every {}, hold {}{role}", asked(&p.name, &p.probe, &p.with), p.every, p.hold),
         ]));
     }
     for p in &drill.verify {
-        rows.push(row(["verify", &p.probe, &format!("{}every {}", called(&p.name, &p.probe), p.every)]));
+        rows.push(row([
+            "verify",
+            &p.probe,
+            &format!("{}; every {}", asked(&p.name, &p.probe, &p.with), p.every),
+        ]));
     }
     for s in &drill.stop {
         let after = s.for_.map(|d| format!(" for {d}")).unwrap_or_default();
-        let name = called(&s.name, &s.probe);
+        let asked = asked(&s.name, &s.probe, &s.with);
         let unread = if s.unreadable == Unreadable::Ignore { ", ignored while unreadable" } else { "" };
-        rows.push(row(["stop", &s.probe, &format!("{name}every {}, when breached{after}{unread}", s.every)]));
+        rows.push(row([
+            "stop",
+            &s.probe,
+            &format!("{asked}; every {}, when breached{after}{unread}", s.every),
+        ]));
+    }
+    for (gates, whose) in [(&drill.limits.gates, ""), (&plan.house.limits.gates, " (redrill.toml)")] {
+        for g in gates {
+            rows.push(row([
+                "gate",
+                &g.probe,
+                &format!("{}; once, before the fault{whose}", asked(&g.name, &g.probe, &g.with)),
+            ]));
+        }
     }
     page.table(2, &rows);
 }
 
-/// A probe's own name, where it has one.
-fn called(name: &str, probe: &str) -> String {
-    if name == probe { String::new() } else { format!("{name}: ") }
+/// A probe's own name, where it has one, what it asks, and which secrets of the drill it is given.
+fn asked(name: &str, probe: &str, with: &Value) -> String {
+    let own = if [probe, ""].contains(&name) { String::new() } else { format!("{name}: ") };
+    let asks = catalog::probe(probe).map(|p| p.asks(with)).unwrap_or_default();
+    // every other parameter is put in before there is a plan
+    let mut secrets: Vec<&str> =
+        refs::references(with).into_iter().filter_map(|r| r.strip_prefix("params.")).collect();
+    secrets.dedup();
+    match secrets[..] {
+        [] => format!("{own}{asks}"),
+        _ => format!("{own}{asks}, given the secret {}", secrets.join(", ")),
+    }
 }
 
 fn limits(plan: &Plan, page: &mut Page) {

@@ -64,6 +64,12 @@ impl From<u16> for Port {
     }
 }
 
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl Port {
     /// The number.
     ///

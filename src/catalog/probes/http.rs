@@ -14,6 +14,7 @@ use super::answer::{failed, is_reference, shown, silent};
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
 use crate::cloud::{HttpRequest, HttpResponse};
+use crate::model::text::without_user;
 use crate::model::{Dur, OneOrMany};
 
 /// `http`.
@@ -30,6 +31,16 @@ pub enum Method {
     Head,
     /// Sends the body.
     Post,
+}
+
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// A value inside a JSON body.
@@ -228,14 +239,22 @@ impl Probe for Http {
         out
     }
 
+    fn asks(&self, params: &Params) -> String {
+        // what is given in a query, or for a user, may be known to nobody else
+        let url = without_user(&params.url);
+        let url = url.split('#').next().unwrap_or_default();
+        let (place, query) = url.split_once('?').unwrap_or((url, ""));
+        let names = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}=…"),
+            None => pair.to_owned(),
+        });
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{} {place}{mark}{}", params.method.name(), names.collect::<Vec<_>>().join("&"))
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
-        let method = match params.method {
-            Method::Get => "GET",
-            Method::Head => "HEAD",
-            Method::Post => "POST",
-        };
         let request = HttpRequest {
-            method: method.to_owned(),
+            method: params.method.name().to_owned(),
             url: params.url.clone(),
             headers: params.headers.clone(),
             body: params.body.clone(),

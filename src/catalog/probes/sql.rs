@@ -1,7 +1,8 @@
 //! `sql`: whether a PostgreSQL database answers a query, and with what.
 //!
 //! The one place that reads an environment variable for a drill: the password that it names.
-//! Invariant: the password is never part of a reading.
+//! Invariant: the password is never part of a reading, and no variable is read that is not called a
+//! password's, or that is AWS's or redrill's own: a drill says where it is sent.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Port, Scalar, failed, shown, silent};
+use super::answer::{Port, Scalar, failed, is_reference, shown, silent};
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
 use crate::cloud::{Secret, SqlAnswer, SqlRequest};
@@ -61,7 +62,8 @@ pub struct Params {
     /// User; with `secret`, the one in the secret if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Name of the environment variable that holds the password.
+    /// Name of the environment variable that holds the password: it ends in `PASSWORD`, and begins with
+    /// neither `AWS_` nor `REDRILL_`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_env: Option<String>,
     /// Name or ARN of a Secrets Manager secret with the JSON fields `username` and `password`.
@@ -109,6 +111,14 @@ In a restore drill this is the probe to verify with: let `host` be `${steps.ID.e
 the restored database.",
 };
 
+/// What a variable must be called for a drill to send what it holds.
+const VARIABLE: &str = "`password_env` must name a variable that ends in `PASSWORD` and begins with neither \
+                        `AWS_` nor `REDRILL_`";
+
+fn is_passwords(variable: &str) -> bool {
+    variable.ends_with("PASSWORD") && !["AWS_", "REDRILL_"].iter().any(|own| variable.starts_with(own))
+}
+
 #[derive(Deserialize)]
 struct Login {
     username: Option<String>,
@@ -128,6 +138,10 @@ async fn login(cx: ReadCx<'_>, params: &Params) -> Result<(String, Option<Secret
             return Err(format!("the secret {id} has no field `password`"));
         }
     } else if let Some(name) = &params.password_env {
+        // the check cannot see through a reference, and a plan may come from elsewhere
+        if !is_passwords(name) {
+            return Err(VARIABLE.to_owned());
+        }
         let value = std::env::var(name)
             .map_err(|_| format!("the environment variable {name} is not set (or not text)"))?;
         password = Some(Secret::new(value));
@@ -167,6 +181,9 @@ impl Probe for Sql {
         if params.secret.is_some() && params.password_env.is_some() {
             out.push("give `secret` or `password_env`, not both".to_owned());
         }
+        if params.password_env.as_deref().is_some_and(|v| !is_reference(v) && !is_passwords(v)) {
+            out.push(VARIABLE.to_owned());
+        }
         if params.secret.is_none() && params.user.is_none() {
             out.push("`user` is missing; only a `secret` can name it".to_owned());
         }
@@ -178,6 +195,15 @@ impl Probe for Sql {
             out.push("`ca_file` is used only with `tls: verify-ca` or `verify-full`".to_owned());
         }
         out
+    }
+
+    fn asks(&self, params: &Params) -> String {
+        let place = format!("{}:{}/{}", params.host, params.port, params.database);
+        match (&params.secret, &params.password_env) {
+            (Some(secret), _) => format!("{place}, password from secret {secret}"),
+            (None, Some(variable)) => format!("{place}, password from ${variable}"),
+            (None, None) => place,
+        }
     }
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
@@ -237,6 +263,28 @@ mod tests {
             (json!({ "min_rows": 1 }), answer(1, None), Health::Healthy),
         ] {
             assert_eq!(judge(&answer, &params(with.clone()), 1).health, want, "{with}");
+        }
+    }
+
+    #[test]
+    fn only_a_variable_that_is_a_passwords_is_read() {
+        for (name, problems) in [
+            ("PGPASSWORD", 0),
+            ("ORDERS_DB_PASSWORD", 0),
+            ("PASSWORD", 0),
+            ("${params.variable}", 0),
+            ("PGPASS", 1),
+            ("pgpassword", 1),
+            ("PASSWORD_FILE", 1),
+            ("HOME", 1),
+            ("AWS_SECRET_ACCESS_KEY", 1),
+            ("AWS_PASSWORD", 1),
+            ("REDRILL_KEY_PASSPHRASE", 1),
+            ("REDRILL_PASSWORD", 1),
+            ("", 1),
+        ] {
+            let found = Probe::check(&Sql, &params(json!({ "password_env": name })));
+            assert_eq!(found, vec![VARIABLE; problems], "{name}");
         }
     }
 

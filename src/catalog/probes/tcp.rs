@@ -48,6 +48,10 @@ impl Probe for Tcp {
         host.into_iter().chain(params.port.check()).collect()
     }
 
+    fn asks(&self, params: &Params) -> String {
+        format!("{}:{}", params.host, params.port)
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         let port = match params.port.number() {
             Ok(port) => port,

@@ -86,8 +86,13 @@ async fn sql_reads_from_the_database_and_keeps_the_password() {
     assert_eq!(health(&t, "sql", with(json!({ "user": "probe", "expect": 42 }))).await, Health::Healthy);
     assert_eq!(health(&t, "sql", with(json!({ "user": "probe", "expect": 43 }))).await, Health::Unhealthy);
 
-    let missing = with(json!({ "user": "probe", "password_env": "REDRILL_TEST_IS_NOT_SET" }));
+    let missing = with(json!({ "user": "probe", "password_env": "TEST_IS_NOT_SET_PASSWORD" }));
     assert_eq!(health(&t, "sql", missing).await, Health::Unknown);
+    // a plan from elsewhere was not checked here; PATH is set wherever this runs
+    let path = with(json!({ "user": "probe", "password_env": "PATH" }));
+    let seen = probe("sql").expect("a probe").observe(t.read(), &path).await;
+    assert_eq!(seen.health, Health::Unknown);
+    assert!(seen.seen.starts_with("`password_env` must name a variable"), "{}", seen.seen);
     t.sim.put_secret("db", r#"{"username":"probe","password":"hunter2"}"#);
     let secret = with(json!({ "secret": "db" }));
     assert_eq!(health(&t, "sql", secret.clone()).await, Health::Healthy);
@@ -225,5 +230,46 @@ fn combinations_that_make_no_sense_are_told() {
         ("cloudwatch.alarm", json!({ "name": "a", "nme": "b" })),
     ] {
         assert_eq!(probe(name).expect("a probe").check(&with).len(), 1, "{name} {with}");
+    }
+}
+
+#[test]
+fn every_probe_says_what_it_asks_and_what_it_is_given() {
+    for (name, with, want) in [
+        ("http", json!({ "url": "http://shop/health" }), "GET http://shop/health"),
+        (
+            "http",
+            json!({ "url": "https://user:hunter2@shop/health?key=hunter2&plain#hunter2", "method": "HEAD" }),
+            "HEAD https://************@shop/health?key=…&plain",
+        ),
+        ("http", json!({ "url": "https://user:${params.pw}@shop/" }), "GET https://user:${params.pw}@shop/"),
+        ("tcp", json!({ "host": "db", "port": "${steps.restore.port}" }), "db:${steps.restore.port}"),
+        (
+            "sql",
+            json!({ "host": "db.example", "database": "orders", "query": "q", "password_env": "PGPASSWORD" }),
+            "db.example:5432/orders, password from $PGPASSWORD",
+        ),
+        (
+            "sql",
+            json!({ "host": "db", "port": 5433, "database": "o", "query": "q", "secret": "shop/db" }),
+            "db:5433/o, password from secret shop/db",
+        ),
+        ("sql", json!({ "host": "db", "database": "o", "user": "u", "query": "q" }), "db:5432/o"),
+        (
+            "ec2.instances",
+            json!({ "tags": { "role": ["web", "api"], "env": "prod" }, "at_least": 2 }),
+            "tags env=prod role=web|api, state running, at_least 2",
+        ),
+        ("rds.instance", json!({ "identifier": "orders" }), "identifier orders, status available"),
+        ("s3.object", json!({ "bucket": "b", "key": "k" }), "bucket b, key k, exists true"),
+        ("cloudwatch.alarm", json!({ "name": "shop" }), "name shop"),
+        // what the types cannot read yet is not passed over in silence
+        (
+            "http",
+            json!({ "url": "http://shop/", "insecure": "${steps.a.b}" }),
+            "url http://shop/, insecure ${steps.a.b}",
+        ),
+    ] {
+        assert_eq!(crate::catalog::probe(name).expect("a probe").asks(&with), want);
     }
 }

@@ -368,3 +368,29 @@ fn a_program_sees_nothing_of_redrills_own_environment() {
     assert!(said.contains("GIVEN=by the drill") && said.contains("PATH="), "{said}");
     assert!(!said.contains("AWS_") && !said.contains("REDRILL"), "{said}");
 }
+
+#[test]
+fn a_drill_gets_no_variable_that_is_no_password() {
+    let place = Place::new();
+    let of = |name: &str| {
+        let probe = format!(
+            "{{ probe: sql, with: {{ host: db.example.com, database: o, user: u, query: q, password_env: {name} }} }}"
+        );
+        play::drill("/health", &format!("{WITH_SECRETS}\nverify:\n  - {probe}"))
+    };
+    for (name, _) in AMBIENT.into_iter().filter(|(name, _)| *name != "PGPASSWORD").chain([("HOME", "")]) {
+        place.write("drill.yaml", of(name));
+        for command in ["check", "rehearse"] {
+            let ran =
+                run(&place, &[command, "drill.yaml", "--set", "token=a", "--set", "password=b"]).exits(2);
+            assert!(
+                ran.stderr.contains("`password_env` must name a variable that ends in `PASSWORD`"),
+                "{}",
+                ran.stderr
+            );
+            assert!(ran.stderr.contains("--> drill.yaml:"), "{}", ran.stderr);
+        }
+    }
+    place.write("drill.yaml", of("PGPASSWORD"));
+    assert_eq!(run(&place, &["check", "drill.yaml"]).code, 0);
+}
