@@ -131,10 +131,10 @@ fn what_is_no_drill_is_refused_in_a_sentence() {
         ("nul.yaml", "problem"),
         ("bomb.yaml", "problem"),
         ("deep.yaml", "deep"),
-        ("huge.yaml", "a drill may have 1048576"),
-        ("cut.yaml", "a drill may have 1048576"),
+        ("huge.yaml", "a drill may have 1 MiB"),
+        ("cut.yaml", "a drill may have 1 MiB"),
         ("folder", "cannot read folder: Is a directory"),
-        ("/dev/zero", "a drill may have 1048576"),
+        ("/dev/zero", "a drill may have 1 MiB"),
     ] {
         for command in ["check", "rehearse", "run", "plan"] {
             let ran = place.run(&[command, file]).exits(2);
