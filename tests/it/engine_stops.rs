@@ -220,6 +220,18 @@ fn tag(id: &str, key: &str, value: &str) -> Mutation {
     }
 }
 
+/// Starts a run of a world that somebody changes, before preflight or in the baseline.
+async fn changed(bench: &Bench, change: Mutation, before_preflight: bool) -> Play {
+    if before_preflight {
+        meddle(bench, change).await;
+        return Play::start(bench);
+    }
+    let mut play = Play::start(bench);
+    play.stage(Stage::Baseline).await;
+    meddle(bench, change).await;
+    play
+}
+
 #[tokio::test(start_paused = true)]
 async fn drift_is_refused_with_nothing_changed() {
     let drifts: [fn(&str) -> Mutation; 4] = [
@@ -233,15 +245,7 @@ async fn drift_is_refused_with_nothing_changed() {
             // the page does not depend on the account: drift is found, not an outage
             let bench = Bench::new(&drill("/", LOSS)).await;
             let change = drift(&target(&bench));
-            let play = if before_preflight {
-                meddle(&bench, change).await;
-                Play::start(&bench)
-            } else {
-                let mut play = Play::start(&bench);
-                play.stage(Stage::Baseline).await;
-                meddle(&bench, change).await;
-                play
-            };
+            let play = changed(&bench, change, before_preflight).await;
             let (_, journal) = play.ends_with(3).await;
             assert_eq!(bench.sim.changes().len(), 1, "only the drift itself:\n{}", dump(&journal));
         }
@@ -256,15 +260,7 @@ async fn a_share_that_has_grown_since_planning_is_refused_with_nothing_changed()
         let others = ["i-00000000000000001", "i-00000000000000002"];
         let other = others.into_iter().find(|id| *id != target(&bench)).expect("another");
         let change = Mutation::TerminateInstances { ids: vec![other.to_owned()] };
-        let play = if before_preflight {
-            meddle(&bench, change).await;
-            Play::start(&bench)
-        } else {
-            let mut play = Play::start(&bench);
-            play.stage(Stage::Baseline).await;
-            meddle(&bench, change).await;
-            play
-        };
+        let play = changed(&bench, change, before_preflight).await;
         let (ended, journal) = play.ends_with(3).await;
         let want = "limits.max_percent: `it` draws 1 of the 3 ec2.instance that exist, more than 25 %";
         assert!(ended.reasons[0].contains(want), "{:?}", ended.reasons);
