@@ -1,5 +1,10 @@
 //! Signed checkpoints, taken while a run goes on and kept in its folder. A run goes on without them
-//! if they cannot be taken; the report then has a gap, and it is said once.
+//! if they cannot be taken; the report then has a gap, and it is said once. They are taken in a thread of
+//! their own ([`Notary`]): whoever asks for one never waits for the disk.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use super::{CliError, Global, keys, out};
 use crate::bundle;
@@ -28,15 +33,54 @@ pub fn fit(dir: &RunDir) -> Result<(), CheckpointError> {
     signed.into_iter().try_for_each(|c| c.fits(&leaves))
 }
 
+/// How many checkpoints may be asked for and not taken yet: more than a run has stages.
+const ASKED: usize = 32;
+
+/// Takes checkpoints when asked to, in a thread of its own.
+pub struct Notary {
+    asked: SyncSender<String>,
+    working: Option<JoinHandle<()>>,
+}
+
+impl Notary {
+    /// For one run.
+    pub fn new(global: &Global, dir: &RunDir, clock: Arc<dyn Clock>) -> Self {
+        let mut checkpoints = Checkpoints::new(global, dir);
+        Self::working(move |stage| checkpoints.take(stage, &*clock))
+    }
+
+    fn working(mut take: impl FnMut(&str) + Send + 'static) -> Self {
+        let (asked, stages): (_, Receiver<String>) = sync_channel(ASKED);
+        let work = move || stages.iter().for_each(|stage| take(&stage));
+        let working = std::thread::Builder::new().name("checkpoints".to_owned()).spawn(work).ok();
+        Self { asked, working }
+    }
+
+    /// Asks for a checkpoint of what the journal holds. One that finds no room is left out: those after it
+    /// sign all that it would have signed.
+    pub fn sign(&self, stage: &str) {
+        let _left_out = self.asked.try_send(stage.to_owned());
+    }
+
+    /// Asks for the last one, and waits for all of them.
+    pub fn end(self) {
+        let _gone = self.asked.send("end".to_owned());
+        drop(self.asked);
+        if let Some(working) = self.working {
+            let _panicked = working.join();
+        }
+    }
+}
+
 /// Takes checkpoints of one run.
-pub struct Checkpoints {
+struct Checkpoints {
     dir: RunDir,
     key: Option<PrivateKey>,
 }
 
 impl Checkpoints {
     /// With the configured key, else the state folder's own.
-    pub fn new(global: &Global, dir: &RunDir) -> Self {
+    fn new(global: &Global, dir: &RunDir) -> Self {
         let key = keys::checkpoint(global);
         if let Err(e) = &key {
             out::note("no checkpoints are signed while this runs; the report will say so");
@@ -46,7 +90,7 @@ impl Checkpoints {
     }
 
     /// Signs what the journal holds now.
-    pub fn take(&mut self, stage: &str, clock: &dyn Clock) {
+    fn take(&mut self, stage: &str, clock: &dyn Clock) {
         let Some(key) = &self.key else { return };
         if let Err(e) = self.try_take(key, stage, clock) {
             out::note("no more checkpoints are signed while this runs; the report will say so");
@@ -83,6 +127,24 @@ mod tests {
     use super::*;
     use crate::evidence::keys::Algorithm;
     use crate::model::RunId;
+
+    #[test]
+    fn whoever_asks_for_a_checkpoint_does_not_wait_for_the_disk() {
+        let (disk, stalled) = std::sync::mpsc::channel::<()>();
+        let taken = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = Arc::clone(&taken);
+        let notary = Notary::working(move |stage| {
+            let _until_it_is_back = stalled.recv();
+            kept.lock().unwrap().push(stage.to_owned());
+        });
+        // with a disk that stands still, far more than there is room for
+        (0..10 * ASKED).for_each(|n| notary.sign(&n.to_string()));
+        drop(disk);
+        notary.end();
+        let taken = taken.lock().unwrap();
+        assert!((ASKED + 1..=ASKED + 2).contains(&taken.len()), "{taken:?}");
+        assert_eq!((taken[0].as_str(), taken[taken.len() - 1].as_str()), ("0", "end"));
+    }
 
     #[test]
     fn a_journal_shorter_than_what_was_signed_does_not_fit() {

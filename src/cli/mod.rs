@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,7 @@ mod init;
 mod keys;
 mod material;
 mod out;
+mod outlet;
 mod people;
 mod plan;
 mod progress;
@@ -44,8 +46,10 @@ mod session;
 mod sign_off;
 mod signer;
 mod sweep;
+mod terminal;
 mod timestamp;
 mod verify;
+mod watching;
 mod world;
 
 pub use error::{CliError, Kind};
@@ -208,7 +212,7 @@ pub fn main() -> ExitCode {
     } else {
         Ok(())
     };
-    match configured.and_then(|()| cli.command.run(&cli.global)) {
+    let code = match configured.and_then(|()| cli.command.run(&cli.global)) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             if ends_with_result && cli.global.output == Output::Json && !e.is_told() {
@@ -218,7 +222,9 @@ pub fn main() -> ExitCode {
             out::error(&e);
             ExitCode::from(e.exit_code())
         }
-    }
+    };
+    out::finish();
+    code
 }
 
 /// A value that is not `NAME=VALUE` is repeated nowhere: it may be a secret.
@@ -283,9 +289,30 @@ impl Command {
     }
 }
 
-/// A runtime for commands that wait.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+/// A runtime for commands that wait. Its end does not wait for what cannot be interrupted (looking up a
+/// name, say): what matters has come to its end before.
+pub(crate) struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    /// Sees this to its end.
+    pub(crate) fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.0.as_ref().expect("BUG: taken only when dropped").block_on(work)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Starts one. At least two workers: what holds one of them up must not hold up the run.
+pub(crate) fn runtime() -> Result<Runtime, CliError> {
+    let workers = std::thread::available_parallelism().map_or(2, |cpus| cpus.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|e| CliError::internal("the runtime could not be started").because(e))?;
@@ -294,7 +321,7 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
         let _inside = runtime.enter();
         let _too_large = signal(SignalKind::from_raw(SIGXFSZ));
     }
-    Ok(runtime)
+    Ok(Runtime(Some(runtime)))
 }
 
 /// Sent where a write would exceed the file-size limit; the same number on Linux and macOS.

@@ -3,19 +3,102 @@
 //! What is written is calm: nothing in it steers the terminal, wherever the text came from. Documents
 //! that a program reads are written as they are.
 //!
-//! A closed pipe is no error: `redrill runs | head -1` ends quietly.
+//! A closed pipe is no error: `redrill runs | head -1` ends quietly. From [`detach`] on, nothing that is
+//! written is waited for: a run with a fault in place must not stand still because nobody reads.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::CliError;
+use super::outlet::Outlet;
 use crate::journal::{Measured, Verdict};
 use crate::model::RunId;
 use crate::model::text::{is_unseen, shown};
 
+/// How much of stdout may wait for its reader, in bytes: what machines read is worth keeping.
+const ROOM: usize = 8 << 20;
+/// How much of stderr may, in bytes.
+const ROOM_FOR_PEOPLE: usize = 256 << 10;
+/// How long the end waits for a reader who takes nothing.
+const STALL: Duration = Duration::from_secs(1);
+/// How long it waits for one who takes little.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Where output goes once nobody may wait for it.
+struct Outlets {
+    out: Outlet,
+    err: Outlet,
+}
+
+static OUTLETS: OnceLock<Outlets> = OnceLock::new();
+
+/// From here on all output is written by threads of its own, and what is not read in time is left out and
+/// counted. Also what a panic has to say.
+pub fn detach() {
+    OUTLETS.get_or_init(|| {
+        std::panic::set_hook(Box::new(|panic| note(&format!("redrill: BUG: {panic}"))));
+        let left_out = |n| format!("{}\n", serde_json::json!({ "type": "dropped", "count": n }));
+        Outlets {
+            out: Outlet::new(Descriptor(io::stdout()), ROOM, left_out),
+            err: Outlet::new(Descriptor(io::stderr()), ROOM_FOR_PEOPLE, |n| {
+                format!("… {n} lines were left out, because the output was not read\n")
+            }),
+        }
+    });
+}
+
+/// Waits until what was written is read: for a second where nothing is taken.
+pub fn finish() {
+    if let Some(Outlets { out, err }) = OUTLETS.get() {
+        let patience = if out.drained(STALL, LAST) { STALL } else { STALL / 10 };
+        err.drained(patience, LAST);
+    }
+}
+
+/// Waits for stderr in the same way, before something on stdout that is to stand below it.
+pub fn settle() {
+    if let Some(Outlets { err, .. }) = OUTLETS.get() {
+        err.drained(STALL, LAST);
+    }
+}
+
+/// Whether stderr takes more: on a terminal, what is drawn there, elsewhere lines.
+pub fn takes(drawing: bool) -> bool {
+    OUTLETS.get().is_none_or(|o| if drawing { o.err.is_idle() } else { o.err.has_room() })
+}
+
+/// A file descriptor, without the buffers and the lock of the standard library.
+struct Descriptor<F: AsFd>(F);
+
+impl<F: AsFd> io::Write for Descriptor<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        loop {
+            match rustix::io::write(&self.0, bytes) {
+                // whoever else has it open made it so
+                Err(rustix::io::Errno::AGAIN) => {
+                    let _again = poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None);
+                }
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes a document to stdout, byte for byte as it would be in a file.
 pub fn document(text: &str) {
+    if let Some(outlets) = OUTLETS.get() {
+        return outlets.out.insist(text.to_owned());
+    }
     let mut out = io::stdout().lock();
     let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -27,8 +110,7 @@ pub fn print(text: &str) {
 
 /// Writes a line to stdout.
 pub fn line(text: &str) {
-    let mut out = io::stdout().lock();
-    let _closed = writeln!(out, "{}", calm(text)).and_then(|()| out.flush());
+    document(&format!("{}\n", calm(text)));
 }
 
 /// Whatever a text is made of, only its line breaks act on the terminal.
@@ -57,9 +139,38 @@ fn visible(json: &str) -> String {
 
 /// Writes one JSON value on one line to stdout.
 pub fn json<T: serde::Serialize>(value: &T) {
+    if let Some(text) = in_one_line(value) {
+        document(&text);
+    }
+}
+
+/// The same, of something of which there are many: while nobody reads they are left out, and a line
+/// `{"type":"dropped","count":n}` says how many. `missed`: so many before it never came here.
+pub fn event<T: serde::Serialize>(value: &T, missed: u64) {
+    match (OUTLETS.get(), in_one_line(value)) {
+        (Some(Outlets { out, .. }), Some(text)) => {
+            out.missed(missed);
+            out.offer(text);
+        }
+        (None, Some(text)) => document(&text),
+        (_, None) => {}
+    }
+}
+
+/// So many events never came here, and none comes any more.
+pub fn missed(events: u64) {
+    if let Some(Outlets { out, .. }) = OUTLETS.get() {
+        out.missed(events);
+    }
+}
+
+fn in_one_line<T: serde::Serialize>(value: &T) -> Option<String> {
     match serde_json::to_string(value) {
-        Ok(text) => document(&(visible(&text) + "\n")),
-        Err(e) => note(&format!("redrill: BUG: {e}")),
+        Ok(text) => Some(visible(&text) + "\n"),
+        Err(e) => {
+            note(&format!("redrill: BUG: {e}"));
+            None
+        }
     }
 }
 
@@ -78,8 +189,17 @@ pub struct Outcome<'a> {
     pub exit_code: u8,
 }
 
+/// Whether there is a result line already.
+static RESULT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the result line was written.
+pub fn has_result() -> bool {
+    RESULT.load(Ordering::SeqCst)
+}
+
 /// Writes the result line.
 pub fn result(o: &Outcome<'_>) {
+    RESULT.store(true, Ordering::SeqCst);
     json(&serde_json::json!({
         "type": "result", "v": 1, "run": o.run, "verdict": o.verdict.map(Verdict::name),
         "rta_ms": o.measured.and_then(|m| m.rta_ms),
@@ -91,8 +211,17 @@ pub fn result(o: &Outcome<'_>) {
 
 /// Writes a line to stderr.
 pub fn note(text: &str) {
-    let mut err = io::stderr().lock();
-    let _closed = writeln!(err, "{}", calm(text));
+    raw(format!("{}\n", calm(text)));
+}
+
+/// Writes to stderr what may steer the terminal: lines that stay.
+pub fn raw(text: String) {
+    match OUTLETS.get() {
+        Some(outlets) => outlets.err.insist(text),
+        None => {
+            let _closed = io::stderr().lock().write_all(text.as_bytes());
+        }
+    }
 }
 
 /// Writes an error to stderr.
@@ -128,6 +257,12 @@ pub fn width() -> usize {
         .or_else(terminal_width)
         .unwrap_or(80)
         .clamp(60, 120)
+}
+
+/// Columns and rows of the terminal on stderr.
+pub fn screen() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
 fn terminal_width() -> Option<usize> {

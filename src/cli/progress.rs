@@ -2,17 +2,27 @@
 //!
 //! On a terminal: what happened scrolls by above a few lines that stay: the stage, the countdown to
 //! the RTO, the probes, the steps under way. Elsewhere: only what happened, one line each.
+//!
+//! While nobody reads, nothing is drawn; what happened meanwhile is told afterwards, or, where that is too
+//! much, how much of it was left out.
 
 use std::fmt::Write as _;
+use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::out;
 use crate::journal::{Event, Line, Phase};
 use crate::model::{Health, Stage};
 use crate::report::{clean, timeline};
 use crate::view::{RunView, Status};
+
+/// How many lines are told at once; of more, only the newest …
+const MOST: usize = 200;
+/// … this many.
+const NEWEST: usize = 50;
 
 /// A progress view.
 pub struct Progress {
@@ -27,7 +37,8 @@ impl Progress {
     /// On a terminal with lines that stay, elsewhere without.
     pub fn new(on_terminal: bool) -> Self {
         let bar = on_terminal.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
+            let frames = ProgressDrawTarget::term_like_with_hz(Box::new(Frames::default()), 4);
+            let bar = ProgressBar::with_draw_target(None, frames);
             if let Ok(style) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(style);
             }
@@ -47,21 +58,39 @@ impl Progress {
             Event::Stage { stage: Stage::Recovery } => self.t0 = self.t0.or(Some(line.stamp.at)),
             _ => {}
         }
+        self.draw(view, now);
+    }
+
+    /// A line from elsewhere.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => out::note(text),
+        }
+    }
+
+    /// Tells what happened since.
+    fn catch_up(&mut self, view: &RunView) {
+        let untold = view.moments.len().saturating_sub(self.shown);
+        if untold > MOST {
+            let left_out = untold - NEWEST;
+            self.say(&format!("… {left_out} earlier lines are left out"));
+            self.shown += left_out;
+        }
         while let Some(moment) = view.moments.get(self.shown) {
             self.shown += 1;
             // counted from the start of the run: T0 is not known yet when the first lines scroll by
             let from = self.start.unwrap_or(moment.at);
-            let text = format!("{}  {}", timeline::offset(from, moment.at), clean(&moment.what));
-            match &self.bar {
-                Some(bar) => bar.println(text),
-                None => out::note(&text),
-            }
+            self.say(&format!("{}  {}", timeline::offset(from, moment.at), clean(&moment.what)));
         }
-        self.draw(view, now);
     }
 
     /// Draws the lines that stay.
-    pub fn draw(&self, view: &RunView, now: DateTime<Utc>) {
+    pub fn draw(&mut self, view: &RunView, now: DateTime<Utc>) {
+        if !out::takes(self.bar.is_some()) {
+            return;
+        }
+        self.catch_up(view);
         let Some(bar) = &self.bar else { return };
         let mut text = String::new();
         let stage = view.stage().map_or("starting", stage_name);
@@ -112,11 +141,74 @@ impl Progress {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    /// Removes the lines that stay.
-    pub fn end(&mut self) {
+    /// Tells the rest, and removes the lines that stay.
+    pub fn end(&mut self, view: &RunView) {
+        self.catch_up(view);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// What is drawn, handed on a frame at a time: the library would write, and wait, by itself.
+#[derive(Debug, Default)]
+struct Frames(Mutex<String>);
+
+impl Frames {
+    fn add(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+        Ok(())
+    }
+
+    /// ECMA-48: moves the cursor.
+    fn go(&self, n: usize, way: char) -> io::Result<()> {
+        if n == 0 { Ok(()) } else { self.add(&format!("\u{1b}[{n}{way}")) }
+    }
+}
+
+impl TermLike for Frames {
+    fn width(&self) -> u16 {
+        out::screen().map_or(80, |(columns, _)| columns)
+    }
+
+    fn height(&self) -> u16 {
+        out::screen().map_or(24, |(_, rows)| rows)
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'A')
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'B')
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'C')
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.go(n, 'D')
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.add(&format!("{text}\n"))
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.add(text)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.add("\r\u{1b}[2K")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let frame = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if !frame.is_empty() {
+            out::raw(frame);
+        }
+        Ok(())
     }
 }
 

@@ -109,7 +109,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         people: People::Simulate(PERSON),
         operator: session::operator(),
         inbox: None,
-        watcher: Some(watcher),
+        watcher: Some(watcher.into()),
     };
     let (run, rto_ms) = (setup.run.clone(), setup.plan.drill.objectives.rto.ms());
     let ended = engine::run(setup, controls)

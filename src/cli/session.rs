@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoints::{self, Checkpoints};
+use super::checkpoints::{self, Notary};
 use super::out::Outcome;
-use super::progress::Progress;
+use super::terminal::{self, Leave};
+use super::watching::{self, Show};
 use super::{CliError, Global, Kind, Output, out};
 use crate::cloud::Cloud;
 use crate::engine::recorder::Recorder;
 use crate::engine::state::RunState;
-use crate::engine::{self, Control, Ended, EngineError, Operator, People, Setup, requests};
+use crate::engine::{self, Ended, EngineError, Operator, People, Setup, requests};
 use crate::evidence::approval;
 use crate::journal::event::Approved;
-use crate::journal::inbox::{Door, Inbox as _, Request};
+use crate::journal::inbox::{Door, Inbox as _};
 use crate::journal::runs::{self, Lock, RunDir, RunsError, TargetLocks};
 use crate::journal::writer::{FileJournal, Journal, JournalError};
 use crate::journal::{Event, Line, Mode, Verdict, reader};
@@ -239,18 +239,30 @@ async fn work_on(
     journal: Box<dyn Journal>,
     lines: Vec<Line>,
 ) -> Result<u8, CliError> {
+    out::detach();
     let (control, controls) = mpsc::channel(64);
-    let (watcher, watched) = mpsc::unbounded_channel();
+    let (watcher, watched) = watching::watch();
     let waiting: Arc<Mutex<Option<StepId>>> = Arc::default();
-    let signals = tokio::spawn(signals(control.clone()));
-    if out::can_ask() {
-        ask_keys(control, Arc::clone(&waiting));
-    }
-    let view = RunView::of(&lines);
-    let checkpoints = Checkpoints::new(global, dir);
-    let show = tokio::spawn(show(global.output, watched, view, work.clock.clone(), waiting, checkpoints));
-    let plan_sha256 = work.plan.sha256();
+    let (say, said) = mpsc::unbounded_channel();
+    let say = move |text: &str| _ = say.send(text.to_owned());
     let rto_ms = work.plan.drill.objectives.rto.ms();
+    let ears = terminal::listen(control.clone(), say, leaving(global, dir, rto_ms));
+    if out::can_ask() {
+        terminal::keys(control, Arc::clone(&waiting));
+    }
+    let (over, is_over) = oneshot::channel();
+    let show = Show {
+        output: global.output,
+        watched,
+        view: RunView::of(&lines),
+        clock: Arc::clone(&work.clock),
+        waiting,
+        notary: Notary::new(global, dir, Arc::clone(&work.clock)),
+        said,
+        over: is_over,
+    };
+    let show = tokio::spawn(show.until_over());
+    let plan_sha256 = work.plan.sha256();
     let plan = Arc::new(work.plan);
     let (clock, secrets) = (Arc::clone(&work.clock), work.secrets.clone());
     let setup = Setup {
@@ -271,19 +283,21 @@ async fn work_on(
         watcher: Some(watcher),
     };
     let ended = engine::run(setup, controls).await;
-    signals.abort();
-    // the engine has dropped its end, so the view comes to its end, too
+    let ended = ended.map_err(|e| failed(global, dir, e));
+    ears.run_is_over(ended.as_ref().map_or_else(CliError::exit_code, |e| e.exit_code));
+    let _ended = over.send(());
     let shown = show.await;
     // an unfinished run keeps its requests for the next process; a finished one leaves none unanswered
     let door = match ended.is_ok() {
         true => last_look(dir, plan, secrets, Arc::clone(&clock)).await,
         false => dir.door().map_err(io(DOOR)),
     };
-    if let Ok(mut checkpoints) = shown {
-        checkpoints.take("end", &*clock);
+    if let Ok(notary) = shown {
+        notary.end();
     }
     let report = write_reports(global, dir);
     drop(lock);
+    out::settle();
     if let Err(e) = door {
         out::error(&e);
     }
@@ -297,7 +311,6 @@ async fn work_on(
             Ok(ended.exit_code)
         }
         Err(e) => {
-            let e = failed(global, dir, e);
             if global.output == Output::Json {
                 let (run, rto_ms) = (Some(dir.id()), Some(rto_ms));
                 out::result(&Outcome { run, rto_ms, exit_code: e.exit_code(), ..Outcome::default() });
@@ -338,6 +351,30 @@ pub fn command(global: &Global, verb: &str, dir: &RunDir) -> String {
         command = format!("{command} --profile {profile}");
     }
     command
+}
+
+/// Ends the process although something still holds it up. What is on record stays; the locks go with it.
+fn leaving(global: &Global, dir: &RunDir, rto_ms: i64) -> impl Fn(Leave) + Send + 'static {
+    let (global, dir) = (global.clone(), dir.clone());
+    move |why| {
+        let (exit_code, left) = match why {
+            Leave::AfterTheEnd(code) => (code, None),
+            Leave::ThirdSignal => {
+                let e = failed(&global, &dir, EngineError::Left);
+                (e.exit_code(), Some(e))
+            }
+        };
+        if global.output == Output::Json && !out::has_result() {
+            let (run, rto_ms) = (Some(dir.id()), Some(rto_ms));
+            out::result(&Outcome { run, rto_ms, exit_code, ..Outcome::default() });
+        }
+        if let Some(e) = left {
+            out::error(&e);
+        }
+        out::finish();
+        #[expect(clippy::disallowed_methods, reason = "whatever would have to return stands still")]
+        std::process::exit(i32::from(exit_code));
+    }
 }
 
 fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
@@ -398,91 +435,6 @@ fn result(global: &Global, dir: &RunDir, ended: &Ended, rto_ms: i64, report: Opt
     }
 }
 
-async fn signals(control: mpsc::Sender<Control>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut int), Ok(mut term), Ok(mut hup)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-    else {
-        return;
-    };
-    loop {
-        let name = tokio::select! {
-            _ = int.recv() => "SIGINT",
-            _ = term.recv() => "SIGTERM",
-            _ = hup.recv() => "SIGHUP",
-        };
-        if control.send(Control::Signal(name.to_owned())).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Reads lines from the terminal: each confirms the manual step that waits, if one does.
-fn ask_keys(control: mpsc::Sender<Control>, waiting: Arc<Mutex<Option<StepId>>>) {
-    // a thread of its own: reading the terminal cannot be interrupted, and must not hold the run up
-    std::thread::spawn(move || {
-        let who = operator();
-        let mut text = String::new();
-        while std::io::stdin().read_line(&mut text).is_ok_and(|n| n > 0) {
-            let step = waiting.lock().ok().and_then(|mut w| w.take());
-            if let Some(step) = step {
-                let note = text.trim().to_owned();
-                let by = format!("{}@{}", who.user, who.host);
-                let request = Request::Confirm { step, note };
-                if control.blocking_send(Control::Asked { by, request }).is_err() {
-                    return;
-                }
-            }
-            text.clear();
-        }
-    });
-}
-
-async fn show(
-    output: Output,
-    mut lines: mpsc::UnboundedReceiver<Line>,
-    mut view: RunView,
-    clock: Arc<dyn Clock>,
-    waiting: Arc<Mutex<Option<StepId>>>,
-    mut checkpoints: Checkpoints,
-) -> Checkpoints {
-    let mut progress = (output == Output::Text).then(|| Progress::new(out::watched()));
-    let mut tick = tokio::time::interval(Duration::from_millis(250));
-    loop {
-        tokio::select! {
-            line = lines.recv() => {
-                let Some(line) = line else { break };
-                if let Event::Waiting { step, .. } = &line.event
-                    && let Ok(mut w) = waiting.lock()
-                {
-                    *w = Some(step.clone());
-                }
-                match &line.event {
-                    Event::Attached { .. } => checkpoints.take("start", &*clock),
-                    Event::Stage { stage } => checkpoints.take(&format!("{stage:?}").to_lowercase(), &*clock),
-                    _ => {}
-                }
-                if output == Output::Json {
-                    out::json(&line);
-                }
-                view.apply(&line);
-                if let Some(p) = &mut progress {
-                    p.update(&view, &line, clock.now());
-                }
-            }
-            _ = tick.tick() => {
-                if let Some(p) = &mut progress {
-                    p.draw(&view, clock.now());
-                }
-            }
-        }
-    }
-    if let Some(p) = &mut progress {
-        p.end();
-    }
-    checkpoints
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
@@ -491,6 +443,7 @@ mod tests {
     use crate::drill::{self, LoadOptions};
     use crate::engine::requests::answer;
     use crate::journal::Measured;
+    use crate::journal::inbox::Request;
     use crate::model::World;
     use crate::model::time::VirtualClock;
     use crate::plan::{self, BuildOptions};

@@ -96,7 +96,7 @@ pub struct Signer {
 enum Held {
     Here(PrivateKey),
     // one runtime for all calls: the connection lives in it
-    Kms { kms: Arc<dyn Kms>, arn: String, runtime: tokio::runtime::Runtime },
+    Kms { kms: Arc<dyn Kms>, arn: String, runtime: super::Runtime },
 }
 
 impl Signer {
@@ -118,7 +118,7 @@ impl Signer {
     }
 
     /// A key of AWS KMS, if it is of the kind that signs bundles.
-    fn in_kms(kms: Arc<dyn Kms>, arn: &str, runtime: tokio::runtime::Runtime) -> Result<Self, CliError> {
+    fn in_kms(kms: Arc<dyn Kms>, arn: &str, runtime: super::Runtime) -> Result<Self, CliError> {
         let key = runtime.block_on(kms.public_key(arn)).map_err(|e| refused(arn, e))?;
         let public = PublicKey::from_der(&key.der).ok().filter(|p| p.algorithm() == Algorithm::P256);
         match public {

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::decide::{self, Task};
 use super::gate::StepGate;
 use super::pace::Pacer;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Watcher};
 use super::recovery::measure;
 use super::state::{CellState, RunState};
 use super::{hold, kill_switch, preflight, probing, reading, requests, setup, task, verdict};
@@ -93,7 +93,7 @@ pub struct Setup {
     /// Where people elsewhere leave requests, if they can.
     pub inbox: Option<Arc<dyn Inbox>>,
     /// Gets every recorded line, for progress views.
-    pub watcher: Option<mpsc::UnboundedSender<Line>>,
+    pub watcher: Option<Watcher>,
 }
 
 /// How a run ended.

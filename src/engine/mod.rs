@@ -32,3 +32,4 @@ mod task;
 pub mod verdict;
 
 pub use driver::{Control, Ended, EngineError, Operator, People, Setup, run};
+pub use recorder::Watcher;

@@ -21,6 +21,23 @@ use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Line};
 use crate::model::{Clock, Stamp};
 
+/// Is told every recorded line, in order, and must not wait for anything.
+pub struct Watcher(Box<dyn Fn(&Line) + Send + Sync>);
+
+impl Watcher {
+    /// Tells lines in this way.
+    pub fn new(tell: impl Fn(&Line) + Send + Sync + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+/// Nobody watching any more is fine.
+impl From<mpsc::UnboundedSender<Line>> for Watcher {
+    fn from(lines: mpsc::UnboundedSender<Line>) -> Self {
+        Self::new(move |line| drop(lines.send(line.clone())))
+    }
+}
+
 /// Records events and keeps the state that follows from them.
 ///
 /// Recording goes on to its end even if the caller is dropped meanwhile: a line on the disk that the
@@ -38,7 +55,7 @@ struct Core {
     redaction: Redaction,
     broken: AtomicBool,
     changed: watch::Sender<u64>,
-    watcher: Option<mpsc::UnboundedSender<Line>>,
+    watcher: Option<Watcher>,
 }
 
 struct Pen {
@@ -59,7 +76,7 @@ impl Recorder {
         lines: Vec<Line>,
         clock: Arc<dyn Clock>,
         secrets: BTreeMap<String, String>,
-        watcher: Option<mpsc::UnboundedSender<Line>>,
+        watcher: Option<Watcher>,
     ) -> Self {
         for line in &lines {
             state.evolve(line);
@@ -241,8 +258,7 @@ impl Core {
                 for line in lines {
                     known.state.evolve(&line);
                     if let Some(watcher) = &self.watcher {
-                        // nobody watching is fine
-                        let _closed = watcher.send(line.clone());
+                        (watcher.0)(&line);
                     }
                     known.lines.push(line);
                 }

@@ -62,7 +62,7 @@ impl Play {
         let journal = Arc::new(MemoryJournal::new());
         let mut setup = bench.setup(Mode::Run, Arc::clone(&journal), vec![], cloud);
         let (watcher, lines) = mpsc::unbounded_channel();
-        setup.watcher = Some(watcher);
+        setup.watcher = Some(watcher.into());
         change(&mut setup);
         let (control, receiver) = mpsc::channel(8);
         let handle = tokio::spawn(engine::run(setup, receiver));

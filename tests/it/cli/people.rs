@@ -225,7 +225,7 @@ async fn killed_at(place: &Place, bench: &Bench, wanted: fn(&Event) -> bool) -> 
     setup.people = People::Ask;
     setup.inbox = Some(Arc::new(dir.clone()));
     let (watcher, mut seen) = mpsc::unbounded_channel();
-    setup.watcher = Some(watcher);
+    setup.watcher = Some(watcher.into());
     let (_keep, control) = mpsc::channel::<Control>(1);
     let run = tokio::spawn(engine::run(setup, control));
     while !wanted(&seen.recv().await.expect("it comes to that").event) {}
@@ -448,7 +448,7 @@ impl AtWork {
             setup.people = People::Ask;
             setup.inbox = Some(Arc::new(dir.clone()));
             let (watcher, seen) = mpsc::unbounded_channel();
-            setup.watcher = Some(watcher);
+            setup.watcher = Some(watcher.into());
             let run = tokio::spawn(async move {
                 let (_keep, control) = mpsc::channel::<Control>(1);
                 engine::run(setup, control).await.expect("an end")
