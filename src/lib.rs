@@ -16,7 +16,7 @@
 //! view       journal model
 //! evidence   catalog drill journal model plan view
 //! report     catalog drill evidence journal model plan view
-//! bundle     evidence journal model plan report view
+//! bundle     engine evidence journal model plan report view
 //! publish    bundle cloud evidence model
 //! aws        cloud model
 //! sim        cloud model
@@ -28,9 +28,11 @@
 //! ```
 //!
 //! `aws`, `sim` and `net` implement the traits of `cloud`; `cli` picks among them and passes one in.
+//! `bundle` knows the pure parts of `engine` (`recovery`, `state`, `verdict`, `setup`): whoever verifies a
+//! bundle judges the run again, by the same code that judged it first.
 //! `report` knows `catalog`, `drill` and `plan` because a plan is shown before there is a run.
 //!
-//! `drill`, `plan::{limits, lint, drift, file}`, `view` and `engine::{state, decide, recovery,
+//! `drill`, `plan::{again, limits, lint, drift, file}`, `view` and `engine::{state, decide, recovery,
 //! steady_state, stop, verdict, rollup, setup}` are synchronous and do no I/O. Only `aws` names an
 //! SDK type; only `cli` writes to the terminal (`report` makes the text); only `model::time` reads a
 //! clock. The same test keeps all of this true.

@@ -4,6 +4,7 @@
 //! after it (`seal`); those have one byte form each. The same run gives the same files. `verify` checks a folder offline and says
 //! what that proves.
 
+mod judged;
 pub mod published;
 pub mod seal;
 pub mod verify;

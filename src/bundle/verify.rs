@@ -1,16 +1,19 @@
 //! Checking a bundle offline, and saying in plain words what that proves. Pure.
 //!
 //! Everything must hold: one file more, one less, one byte changed, and the bundle is refused. What
-//! the signature covers is checked first; then that the files agree with each other, so that not even
-//! the owner of the key can sign a report that its journal does not bear out.
+//! the signature covers is checked first; then the plan is made again from the drill's text, the run is
+//! judged again from journal and plan (`judged`), and every other file is made again, so that not even
+//! the owner of the key can sign what the journal does not bear out. What an older redrill did not write
+//! down, and clocks that do not agree, are caveats: nothing is proven wrong, and a reader must know.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{
     ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PDF, PLAN,
-    REPORT, SETTINGS, SIGNATURES, SIGSTORE, Sources, TIMESTAMP, seal,
+    REPORT, SETTINGS, SIGNATURES, SIGSTORE, Sources, TIMESTAMP, judged, seal,
 };
 use crate::evidence::checkpoint::{Checkpoint, notes};
 use crate::evidence::dsse::Envelope;
@@ -30,6 +33,8 @@ pub struct Findings {
     pub holds: Vec<String>,
     /// What does not; empty when all of it holds.
     pub broken: Vec<String>,
+    /// What a reader must know: what the bundle lacks and so could not be checked, and what is odd.
+    pub caveats: Vec<String>,
     /// What nobody can tell from this folder alone.
     pub unproven: Vec<String>,
 }
@@ -63,6 +68,7 @@ impl Findings {
     pub fn add(&mut self, other: Self) {
         self.holds.extend(other.holds);
         self.broken.extend(other.broken);
+        self.caveats.extend(other.caveats);
         self.unproven.extend(other.unproven);
     }
 
@@ -80,9 +86,9 @@ pub fn verify(files: &Files, trust: &Trust) -> Findings {
     if found.check(subjects(files, &statement)).is_none() {
         return found;
     }
-    let Some(plan) = found.check(plan(files)) else { return found };
+    let Some(plan) = plan(files, &mut found) else { return found };
     let Some(made) = journal(files, &plan, &mut found) else { return found };
-    found.check(checkpoints(files, &made));
+    checkpoints(files, &made, &mut found);
     let mut signed = Findings::default();
     signed.check(same_statement(files, &made, &statement));
     seal::check(files, (&key, &envelope), made.record.identity.finished_at, trust, &mut signed);
@@ -157,13 +163,30 @@ fn subjects(files: &Files, statement: &Statement) -> Result<((), String), String
     Ok(((), format!("{} files are as they were signed, none is missing, none was added", named.len())))
 }
 
-fn plan(files: &Files) -> Result<(Plan, String), String> {
-    let plan = file::read(text(files, PLAN)?).map_err(|e| format!("{PLAN}: {e}"))?;
-    let drill = files.get(DRILL).ok_or_else(|| format!("{DRILL} is missing"))?;
-    if digest(drill) != plan.source_sha256 || *drill != plan.source.as_bytes() {
-        return Err(format!("{DRILL} is not the file that the plan was made of"));
+fn plan(files: &Files, found: &mut Findings) -> Option<Arc<Plan>> {
+    let read = || {
+        let plan = file::read(text(files, PLAN)?).map_err(|e| format!("{PLAN}: {e}"))?;
+        let drill = files.get(DRILL).ok_or_else(|| format!("{DRILL} is missing"))?;
+        if *drill != plan.source.as_bytes() {
+            return Err(format!("{DRILL} is not the file that the plan was made of"));
+        }
+        Ok((Arc::new(plan), "the plan has its hash".to_owned()))
+    };
+    let plan = found.check(read())?;
+    let again = crate::plan::again(&plan);
+    let same = again.broken.is_empty();
+    found.broken.extend(again.broken);
+    if let Some(f) = plan.refusals().next() {
+        found.broken.push(format!("the plan refuses the run: {}: {}", f.subject, f.text));
+    } else if same && again.lacking.is_empty() {
+        found.holds.push(
+            "made again from the drill file, its parameters and what was found, the plan is the same, within \
+             its own limits and rules"
+                .to_owned(),
+        );
     }
-    Ok((plan, "the plan has its hash, and the drill file is the one it was made of".to_owned()))
+    found.caveats.extend(again.lacking);
+    Some(plan)
 }
 
 /// What the bundle's own sources give.
@@ -172,10 +195,15 @@ struct Made<'a> {
     journal: &'a [u8],
     /// The redrill that made the bundle's files, as it says.
     made_by: String,
+    /// `report.json` as it stands.
+    stated: Value,
+    /// The plan was made under no rules but the drill's own.
+    no_rules: bool,
 }
 
-fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Made<'a>> {
-    let read = || {
+fn journal<'a>(files: &'a Files, plan: &Arc<Plan>, found: &mut Findings) -> Option<Made<'a>> {
+    let mut judged = Findings::default();
+    let mut read = || {
         let bytes = files.get(JOURNAL).ok_or_else(|| format!("{JOURNAL} is missing"))?;
         if bytes.last() != Some(&b'\n') {
             return Err(format!("{JOURNAL} ends in the middle of a line"));
@@ -199,7 +227,7 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         let record = record(&Material {
             lines: &lines,
             journal: bytes,
-            plan: Some(plan),
+            plan: Some(plan.as_ref()),
             sign_offs: &sign_offs,
             annotations: &annotations,
             checkpoints: files.get(CHECKPOINTS).map_or(0, |b| notes(&String::from_utf8_lossy(b)).len()),
@@ -216,26 +244,39 @@ fn journal<'a>(files: &'a Files, plan: &Plan, found: &mut Findings) -> Option<Ma
         if record.result.verdict.is_none() {
             return Err("the journal does not come to the run's end".to_owned());
         }
+        judged::check(plan, &lines, &view, &mut judged);
         let sentence =
             format!("the journal's {} lines are an unbroken chain that begins with this plan", lines.len());
         let made_by = stated["made_by"].as_str().unwrap_or("an unknown version").to_owned();
-        Ok((Made { record, journal: bytes, made_by }, sentence))
+        let no_rules = plan.house.is_empty();
+        Ok((Made { record, journal: bytes, made_by, stated, no_rules }, sentence))
     };
-    found.check(read())
+    let made = read();
+    let made = found.check(made);
+    found.add(judged);
+    made
 }
 
 /// The approvals on record are there, signed by the keys on record, for this plan; and no others are.
 fn approvals(files: &Files, plan: &Plan, view: &RunView) -> Result<(), String> {
     let mut on_record: BTreeSet<&str> = view.approvals.iter().map(|a| a.key.as_str()).collect();
     for (name, bytes) in files.iter().filter(|(name, _)| name.starts_with(approval::NAME)) {
-        let (_, key) = approval::open(bytes, &plan.sha256()).map_err(|e| format!("{name}: {e}"))?;
+        let (said, key) = approval::open(bytes, &plan.sha256()).map_err(|e| format!("{name}: {e}"))?;
         if !on_record.remove(key.as_str()) {
             return Err(format!("{name} is not on record in the journal"));
         }
+        for approval in view.approvals.iter().filter(|a| a.key == key) {
+            judged::approved(plan, view, approval, &said)?;
+        }
     }
-    match on_record.first() {
-        Some(key) => Err(format!("the approval with key {key} is missing")),
-        None => Ok(()),
+    if let Some(key) = on_record.first() {
+        return Err(format!("the approval with key {key} is missing"));
+    }
+    match plan.house.approvals(&plan.drill.limits) {
+        needed if view.approvals.len() < needed => {
+            Err(format!("the plan needs {needed} approvals, and the run has {}", view.approvals.len()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -244,46 +285,47 @@ fn annotations(files: &Files) -> Result<Vec<Annotation>, String> {
     review::annotations(bytes).map_err(|e| format!("{ANNOTATIONS}: {e}"))
 }
 
-fn checkpoints(files: &Files, made: &Made<'_>) -> Result<((), String), String> {
+fn checkpoints(files: &Files, made: &Made<'_>, found: &mut Findings) {
     let Some(_) = files.get(CHECKPOINTS) else {
-        return Ok((
-            (),
-            "there are no checkpoints, so nothing ties the journal to the time of the run".to_owned(),
-        ));
+        return found
+            .caveats
+            .push("there are no checkpoints, so nothing ties the journal to the time of the run".to_owned());
     };
-    let key = key(files, CHECKPOINT_KEY)?;
-    let all = notes(text(files, CHECKPOINTS)?);
-    let leaves = merkle::leaves(made.journal);
-    let run = made.record.identity.run.as_str();
-    let mut size = 0;
-    for note in &all {
-        let checkpoint = Checkpoint::open(note, run, &key).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
-        checkpoint.fits(&leaves).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
-        if checkpoint.size < size {
-            return Err(format!("{CHECKPOINTS}: the journal would have become shorter"));
+    let read = || {
+        let key = key(files, CHECKPOINT_KEY)?;
+        let all = notes(text(files, CHECKPOINTS)?);
+        let leaves = merkle::leaves(made.journal);
+        let run = made.record.identity.run.as_str();
+        let mut size = 0;
+        for note in &all {
+            let checkpoint = Checkpoint::open(note, run, &key).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
+            checkpoint.fits(&leaves).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
+            if checkpoint.size < size {
+                return Err(format!("{CHECKPOINTS}: the journal would have become shorter"));
+            }
+            size = checkpoint.size;
         }
-        size = checkpoint.size;
-    }
-    if all.last().map(String::as_str) != text(files, CHECKPOINT).ok() {
-        return Err(format!("{CHECKPOINT} is not the last of {CHECKPOINTS}"));
-    }
-    let sentence = if size == leaves.len() {
-        format!("{} checkpoints, signed by key {}, fit the journal to its end", all.len(), key.fingerprint())
-    } else {
-        format!("{} checkpoints fit the journal's first {size} of {} lines", all.len(), leaves.len())
+        if all.last().map(String::as_str) != text(files, CHECKPOINT).ok() {
+            return Err(format!("{CHECKPOINT} is not the last of {CHECKPOINTS}"));
+        }
+        if size < leaves.len() {
+            return Err(format!(
+                "the journal goes on for {} lines beyond its last checkpoint, after line {size}: its end was \
+                 written, or the checkpoint of its end taken away, later",
+                leaves.len() - size
+            ));
+        }
+        let (number, key) = (all.len(), key.fingerprint());
+        Ok(((), format!("{number} checkpoints, signed by key {key}, fit the journal to its end")))
     };
-    Ok(((), sentence))
+    found.check(read());
 }
 
 /// Every other file is made again from the journal, the plan and what people added, and compared; the PDF,
 /// which takes its time, only where all else is as it should be.
 fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, signed: bool, found: &mut Findings) {
     if made.made_by != made.record.made_by {
-        return found.broken.push(format!(
-            "redrill {} made these files, and this is {}, which cannot make them again to compare: check with \
-             redrill {0}",
-            made.made_by, made.record.made_by
-        ));
+        return made_elsewhere(files, made, found);
     }
     let sources = files.iter().filter(|(name, _)| super::is_source(name));
     let sources = Sources { files: sources.map(|(n, b)| (n.clone(), b.clone())).collect() };
@@ -317,13 +359,76 @@ fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, signed: bool, fou
     }
 }
 
+/// What another redrill made cannot be made again. Of an older one, `report.json` is held against the run in
+/// what does not depend on the version; what that leaves unseen is said.
+fn made_elsewhere(files: &Files, made: &Made<'_>, found: &mut Findings) {
+    let (by, own) = (&made.made_by, &made.record.made_by);
+    let older = judged::older(by, own) == Some(true);
+    // no older redrill makes files of what a newer one wrote
+    let newest = made.record.run.processes.iter().all(|p| judged::older(by, &p.redrill) == Some(false));
+    if !(older && newest) {
+        return found.broken.push(format!(
+            "redrill {by} made these files, and this is {own}, which cannot make them again to compare: check \
+             with redrill {by}"
+        ));
+    }
+    let again = serde_json::to_value(&made.record).unwrap_or_default();
+    for place in STABLE {
+        if made.stated.pointer(place) != again.pointer(place) {
+            let name = place.trim_start_matches('/').replace('/', ".");
+            found.broken.push(format!("{REPORT} says another {name} than journal and plan give"));
+        }
+    }
+    let rest = files.keys().filter(|n| !super::is_source(n) && !SIGNATURES.contains(&n.as_str()));
+    let rest: Vec<&str> = rest.map(String::as_str).filter(|n| *n != KEY).collect();
+    found.caveats.push(format!(
+        "redrill {by} made these files, and this is {own}, which cannot make them again: {} are as they were \
+         signed, and only the figures of {REPORT} were compared with the journal",
+        rest.join(", ")
+    ));
+}
+
+/// What a report says of a run whichever redrill made it.
+const STABLE: [&str; 24] = [
+    "/identity/run",
+    "/identity/drill",
+    "/identity/title",
+    "/identity/plan_sha256",
+    "/identity/drill_sha256",
+    "/identity/started_at",
+    "/identity/finished_at",
+    "/scope/world",
+    "/scope/account",
+    "/scope/region",
+    "/objectives/rto_ms",
+    "/objectives/give_up_ms",
+    "/measures/rta_ms",
+    "/measures/rta_low_ms",
+    "/measures/rta_high_ms",
+    "/measures/judged_ms",
+    "/measures/outage",
+    "/result/verdict",
+    "/result/exit_code",
+    "/result/reasons",
+    "/run/measured/marks",
+    "/integrity/journal_lines",
+    "/integrity/journal_sha256",
+    "/integrity/journal_root",
+];
+
 fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Result<((), String), String> {
     let content: Files = files
         .iter()
         .filter(|(n, _)| !SIGNATURES.contains(&n.as_str()))
         .map(|(n, b)| (n.clone(), b.clone()))
         .collect();
-    if statement.predicate != statement::test_result(&made.record, &content).predicate {
+    let again = statement::test_result(&made.record, &content).predicate;
+    // another version may tell more of the parts of a result; what it comes to is the same
+    let same = match made.made_by == made.record.made_by {
+        true => statement.predicate == again,
+        false => ["result", "configuration"].iter().all(|key| statement.predicate[*key] == again[*key]),
+    };
+    if !same {
         return Err("the signed result is not what the journal says".to_owned());
     }
     let result = statement.predicate["result"].as_str().unwrap_or_default();
@@ -363,6 +468,12 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
              and give that one with --fingerprint",
             key.fingerprint()
         ));
+    }
+    if made.no_rules {
+        unproven.push(
+            "that the rules of a house were in force: the plan was made without a redrill.toml that has any"
+                .to_owned(),
+        );
     }
     unproven.push("that nothing was said later: the newest sign-offs and remarks can be left out".to_owned());
     unproven.push(

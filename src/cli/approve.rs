@@ -53,6 +53,7 @@ pub fn run(global: &Global, args: &ApproveArgs) -> Result<u8, CliError> {
             .hint(format!("make one: redrill init --key {}", args.key.display())));
     };
     plan::refuse(&planned)?;
+    plan::hold_against(global, &planned)?;
     if !args.yes && !out::can_ask() {
         return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
             .hint("look at the plan, then approve it with --yes"));

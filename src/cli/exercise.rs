@@ -1,4 +1,4 @@
-//! Flags about people and authority, merged into the drill's `exercise` before it is planned.
+//! Flags about people and authority: a plan adds them to the drill's `exercise`, and keeps them apart, too.
 //!
 //! They become part of the plan and of its hash, so they are fixed before the run starts. Pure.
 
@@ -58,14 +58,17 @@ fn participant(s: &str) -> Result<Participant, String> {
 }
 
 impl ExerciseArgs {
-    /// Adds what was given: lists grow, single values replace the drill's.
-    pub fn add_to(&self, exercise: &mut Exercise) {
-        exercise.ticket = self.ticket.clone().or(exercise.ticket.take());
-        exercise.participants.extend(self.participant.iter().cloned());
+    /// What was given; a plan adds it to what its drill says: lists grow, single values replace.
+    pub fn said(&self) -> Exercise {
         let approval = |name: &String| Approval { name: name.clone(), at: None, reference: None };
-        exercise.approved_by.extend(self.approved_by.iter().map(approval));
-        exercise.kind = self.exercise_type.map(ExerciseKind::from).or(exercise.kind);
-        exercise.announced = self.announced.map(|a| a == YesNo::Yes).or(exercise.announced);
+        Exercise {
+            ticket: self.ticket.clone(),
+            participants: self.participant.clone(),
+            approved_by: self.approved_by.iter().map(approval).collect(),
+            kind: self.exercise_type.map(ExerciseKind::from),
+            announced: self.announced.map(|a| a == YesNo::Yes),
+            ..Exercise::default()
+        }
     }
 
     /// Refuses flags where a plan is run: it is fixed.
@@ -106,7 +109,7 @@ mod tests {
             ..Exercise::default()
         };
         let before = exercise.clone();
-        ExerciseArgs::default().add_to(&mut exercise);
+        exercise.add(&ExerciseArgs::default().said());
         assert_eq!(exercise, before, "no flags change nothing");
         let args = ExerciseArgs {
             ticket: Some("NEW-2".to_owned()),
@@ -115,7 +118,7 @@ mod tests {
             exercise_type: Some(Kind::FullScale),
             announced: Some(YesNo::No),
         };
-        args.add_to(&mut exercise);
+        exercise.add(&args.said());
         assert_eq!(exercise.ticket.as_deref(), Some("NEW-2"));
         assert_eq!((exercise.announced, exercise.kind), (Some(false), Some(ExerciseKind::FullScale)));
         let roles: Vec<_> = exercise.participants.iter().map(|p| (&*p.role, &*p.name)).collect();

@@ -8,6 +8,7 @@ use clap::Args;
 use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::{CliError, DrillArgs, Global, Output, files, out, runtime, world};
+use crate::catalog::Severity;
 use crate::cloud::Cloud;
 use crate::drill::Loaded;
 use crate::model::Clock;
@@ -32,12 +33,14 @@ pub struct PlanArgs {
     exercise: ExerciseArgs,
 }
 
-/// How this command line plans: its seed and endpoint, and the rules of `redrill.toml`.
-pub fn options(global: &Global, cloud: &Cloud, seed: Option<u32>) -> BuildOptions {
+/// How this command line plans: its seed and endpoint, the rules of `redrill.toml`, and what it says about
+/// people and authority.
+pub fn options(global: &Global, cloud: &Cloud, seed: Option<u32>, exercise: &ExerciseArgs) -> BuildOptions {
     let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
     options.seed = seed;
     options.endpoint.clone_from(&global.endpoint_url);
     options.house = global.settings.house();
+    options.typed = exercise.said();
     options
 }
 
@@ -51,14 +54,34 @@ pub async fn build(
     plan::build(loaded, &cloud.reads, clock, options).await.map_err(|PlanError::Cloud(e)| CliError::from(e))
 }
 
-/// A plan was made under the rules of a `redrill.toml`; under other ones it has to be made again.
-pub fn same_rules(global: &Global, plan: &Plan) -> Result<(), CliError> {
+const AGAIN: &str = "plan again: redrill plan DRILL -o plan.json";
+
+/// Refuses a plan from a file that the rules at hand do not allow, or that is not what its own drill,
+/// parameters and rules give: whoever writes a plan can also hash it.
+pub fn hold_against(global: &Global, plan: &Plan) -> Result<(), CliError> {
     let house = global.settings.house();
-    if house.is_empty() || house == plan.house {
-        return Ok(());
+    // what refuses is named before that the rules are others
+    if let Some(f) = plan::refused_by(plan, &house).into_iter().find(|f| f.severity == Severity::Refusal) {
+        let e = CliError::refused(format!("refused: {}: {}", f.subject, f.text));
+        return Err(f.hint.into_iter().fold(e, CliError::hint));
     }
-    Err(CliError::refused("the plan was made under other rules than those of this redrill.toml")
-        .hint("plan again: redrill plan DRILL -o plan.json"))
+    if !house.is_empty() && house != plan.house {
+        return Err(CliError::refused("the plan was made under other rules than those of this redrill.toml")
+            .hint(AGAIN));
+    }
+    let again = plan::again(plan);
+    match again.broken.into_iter().chain(again.lacking).next() {
+        Some(why) => Err(CliError::refused(format!("refused: {why}")).hint(AGAIN)),
+        None => Ok(()),
+    }
+}
+
+/// Says what of a run's plan cannot be relied on. Nothing is refused: what is to be put back is put back.
+pub fn say_doubts(plan: &Plan) {
+    let again = plan::again(plan);
+    for why in again.broken.iter().chain(&again.lacking) {
+        out::note(&format!("{why}; it is put back all the same, and `redrill verify` will say so"));
+    }
 }
 
 /// Refuses a plan with refusals, naming each.
@@ -83,12 +106,11 @@ pub fn read(path: &Path) -> Result<Plan, CliError> {
 }
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
-    let mut loaded = load(&args.drill, &args.args)?;
-    args.exercise.add_to(&mut loaded.drill.exercise);
+    let loaded = load(&args.drill, &args.args)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let plan = runtime()?.block_on(async {
         let cloud = world::connect(global, Arc::clone(&clock), None).await?;
-        build(&loaded, &cloud, clock.as_ref(), &options(global, &cloud, args.seed)).await
+        build(&loaded, &cloud, clock.as_ref(), &options(global, &cloud, args.seed, &args.exercise)).await
     })?;
     match global.output {
         Output::Text => out::print(&plan_text(&plan, out::width())),

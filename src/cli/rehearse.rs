@@ -69,8 +69,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
             (Sim::from_targets(&targets, Arc::clone(&clock)), on_sim(given), secrets)
         }
         (None, Some(drill)) => {
-            let mut loaded = load(drill, &args.args)?;
-            args.exercise.add_to(&mut loaded.drill.exercise);
+            let loaded = load(drill, &args.args)?;
             let estate = match &args.world {
                 Some(path) => super::files::read(path)
                     .map_err(|e| CliError::usage(format!("cannot read {}", path.display())).because(e))?,
@@ -81,6 +80,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
             let cloud = sim.cloud();
             let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
             options.seed = Some(args.seed);
+            options.typed = args.exercise.said();
             let plan = plan::build(&loaded, &cloud, clock.as_ref(), &options).await?;
             (sim, plan, loaded.secrets)
         }

@@ -57,6 +57,7 @@ fn take_up(
         return Ok(code);
     }
     let plan = session::plan_of(&dir, &lines)?;
+    super::plan::say_doubts(&plan);
     let mut global = global.clone();
     // the run knows where it belongs; flags may still say otherwise
     if global.endpoint_url.is_none() && plan.world == World::Emulator {

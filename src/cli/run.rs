@@ -83,10 +83,9 @@ pub fn secrets_given(plan: &Plan, set: &[(String, String)]) -> Result<BTreeMap<S
 pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
     let is_plan = args.what.extension().is_some_and(|e| e == "json");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut loaded = if is_plan { None } else { Some(load(&args.what, &args.args)?) };
-    match &mut loaded {
-        Some(loaded) => args.exercise.add_to(&mut loaded.drill.exercise),
-        None => args.exercise.refuse_with_plan()?,
+    let loaded = if is_plan { None } else { Some(load(&args.what, &args.args)?) };
+    if is_plan {
+        args.exercise.refuse_with_plan()?;
     }
     let given = if is_plan { Some(plan::read(&args.what)?) } else { None };
     if !args.yes && !out::can_ask() {
@@ -103,7 +102,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
     // what can be refused without AWS is refused before anything is asked of it
     let approvals = match &given {
         Some(plan) => {
-            plan::same_rules(global, plan)?;
+            plan::hold_against(global, plan)?;
             approve::gather(global, plan, &args.what, &args.approval, clock.now())?
         }
         None => Vec::new(),
@@ -115,7 +114,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
         let cloud = world::connect(global, Arc::clone(&clock), Some(&run)).await?;
         let (plan, secrets) = match (loaded, given) {
             (Some(l), _) => {
-                let options = plan::options(global, &cloud, args.seed);
+                let options = plan::options(global, &cloud, args.seed, &args.exercise);
                 let plan = plan::build(&l, &cloud, clock.as_ref(), &options).await?;
                 approve::refuse_unapproved(&plan)?;
                 (plan, l.secrets)

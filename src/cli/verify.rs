@@ -79,7 +79,8 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
     };
     match global.output {
         Output::Json => out::json(&serde_json::json!({
-            "ok": found.all_hold(), "holds": found.holds, "broken": found.broken, "unproven": found.unproven,
+            "ok": found.all_hold(), "holds": found.holds, "broken": found.broken, "caveats": found.caveats,
+            "unproven": found.unproven,
         })),
         Output::Text => show(&found),
     }
@@ -108,11 +109,17 @@ fn show(found: &Findings) {
     for line in &found.holds {
         out::line(&format!("ok      {}", clean(line)));
     }
+    for line in &found.caveats {
+        out::line(&format!("NOTE    {}", clean(line)));
+    }
     for line in &found.broken {
         out::line(&format!("BROKEN  {}", clean(line)));
     }
     if found.all_hold() {
         out::line("\nProven: nothing in this bundle was changed since it was signed.");
+        if !found.caveats.is_empty() {
+            out::line("Read the lines marked NOTE: what they name could not be checked, or is odd.");
+        }
     } else {
         out::line("\nDo not rely on this bundle.");
     }

@@ -62,6 +62,8 @@ pub struct Loaded {
     pub source: String,
     /// The environment that was merged.
     pub environment: Option<String>,
+    /// What was given for the parameters that are no secret, as it was written.
+    pub set: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -177,6 +179,8 @@ fn read(
             }
         }
     }
+    let plain = options.set.iter().filter(|(name, _)| values.known.get(name) == Some(&false));
+    let set = plain.cloned().collect();
     match typed {
         Some(drill) => Ok(Loaded {
             drill: filled(drill),
@@ -184,6 +188,7 @@ fn read(
             secrets: values.secret,
             source: source.to_owned(),
             environment: options.env.clone(),
+            set,
         }),
         None => Err(report.into_problems(file_name)),
     }

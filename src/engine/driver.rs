@@ -328,9 +328,11 @@ async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, Jou
         shared.recorder.durable(lost.into_iter().map(stuck).collect()).await?;
     }
     let params = setup::clock_params(&shared.plan);
-    let (measured, judged) = shared.recorder.with_lines(|lines, state| {
+    let plan = Arc::clone(&shared.plan);
+    let (measured, judged) = shared.recorder.with_lines(|lines, _| {
         let measured = measure(lines, &params);
-        let judged = verdict::judge(state, &measured);
+        // of the lines alone, as anybody judges it who has the journal: nothing counts that is not on record
+        let judged = verdict::judge(&RunState::replay(plan, lines), &measured);
         (measured, judged)
     });
     let event = Event::Finished {

@@ -114,6 +114,15 @@ pub struct Runner<'a> {
     pub keys: &'a [String],
 }
 
+/// Whether an approval was given by the user who runs the drill on the same machine, and whether on that
+/// machine, by whatever user.
+pub fn sat_at(said: &Said, runner: &Runner<'_>) -> (bool, bool) {
+    let operator = said.operator.trim().to_lowercase();
+    let machine = operator.rsplit_once('@').map_or("", |(_, host)| host);
+    let same_user = operator == format!("{}@{}", runner.user, runner.host).to_lowercase();
+    (same_user, machine.trim().eq_ignore_ascii_case(runner.host))
+}
+
 /// Judges approvals, each with the name of its file: which count, one for each approver, and why the
 /// others do not.
 pub fn judge<'a>(
@@ -162,9 +171,7 @@ pub fn judge<'a>(
         match why {
             Some(why) => not.push(format!("{file}: {why}")),
             None => {
-                let same_user = operator == runs;
-                let machine = operator.rsplit_once('@').map_or("", |(_, host)| host);
-                let same_machine = machine.trim().eq_ignore_ascii_case(runner.host);
+                let (same_user, same_machine) = sat_at(&said, runner);
                 count.push((
                     file,
                     Approved {

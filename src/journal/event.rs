@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use crate::model::{RunId, Stamp, StepId, World};
 
-/// The journal's format version.
-pub const FORMAT: u32 = 1;
+/// The journal's format version. 1 (redrill 0.1.0) does not say on which boot of its machine a process ran,
+/// nor which run was before, and took the user's name from the environment.
+pub const FORMAT: u32 = 2;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -60,6 +60,28 @@ impl Exercise {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// With what else is said: lists grow, single values replace.
+    pub fn add(&mut self, more: &Self) {
+        fn replace<T: Clone>(slot: &mut Option<T>, more: Option<&T>) {
+            if let Some(more) = more {
+                *slot = Some(more.clone());
+            }
+        }
+        replace(&mut self.kind, more.kind.as_ref());
+        replace(&mut self.announced, more.announced.as_ref());
+        replace(&mut self.ticket, more.ticket.as_ref());
+        replace(&mut self.plan, more.plan.as_ref());
+        replace(&mut self.impact_analysis, more.impact_analysis.as_ref());
+        replace(&mut self.max_tolerable_downtime, more.max_tolerable_downtime.as_ref());
+        replace(&mut self.minimum_service, more.minimum_service.as_ref());
+        replace(&mut self.rules, more.rules.as_ref());
+        self.participants.extend(more.participants.iter().cloned());
+        self.approved_by.extend(more.approved_by.iter().cloned());
+        self.risks.extend(more.risks.iter().cloned());
+        self.assumptions.extend(more.assumptions.iter().cloned());
+        self.deviations.extend(more.deviations.iter().cloned());
+    }
 }
 
 /// Kinds of exercises, as NIST SP 800-84 and the frameworks name them.

@@ -15,6 +15,7 @@ use crate::cloud::{CloudError, Identity, Reads};
 use crate::drill::selector;
 use crate::drill::{Drill, Known, Loaded, Step, refs};
 use crate::inventory;
+use crate::model::exercise::Exercise;
 use crate::model::{Clock, Dur, ResourceKind, RunId, Stage, StepId, Target, World};
 
 /// Where and how to plan.
@@ -34,6 +35,8 @@ pub struct BuildOptions {
     pub known: Known,
     /// The rules of `redrill.toml`.
     pub house: House,
+    /// What flags say about people and authority, beside the drill.
+    pub typed: Exercise,
 }
 
 impl BuildOptions {
@@ -47,6 +50,7 @@ impl BuildOptions {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             known: Known::shipped(),
             house: House::default(),
+            typed: Exercise::default(),
         }
     }
 }
@@ -69,7 +73,9 @@ pub async fn build(
     clock: &dyn Clock,
     options: &BuildOptions,
 ) -> Result<Plan, PlanError> {
-    let drill = &loaded.drill;
+    let mut drill = loaded.drill.clone();
+    drill.exercise.add(&options.typed);
+    let drill = &drill;
     let identity = reads.sts.identity().await?;
     let now = clock.now();
     let seed = options.seed.unwrap_or_else(|| {
@@ -115,6 +121,8 @@ pub async fn build(
         source: loaded.source.clone(),
         source_sha256: Sha256::digest(loaded.source.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
         environment: loaded.environment.clone(),
+        set: loaded.set.clone(),
+        typed: options.typed.clone(),
         house: options.house.clone(),
         secret_params: drill.params.iter().filter(|(_, p)| p.secret).map(|(n, _)| n.clone()).collect(),
         targets,
@@ -191,6 +199,8 @@ fn draw(
     findings: &mut Vec<Finding>,
 ) -> PlannedTargets {
     let matched = found.matched.len();
+    let mut candidates: Vec<String> = found.matched.iter().map(|t| t.id.clone()).collect();
+    candidates.sort_unstable();
     let mut drawn = Vec::new();
     if matched == 0 {
         let text = match found.population {
@@ -212,7 +222,10 @@ fn draw(
             }
         }
     }
-    PlannedTargets { resource: spec.resource, population: found.population, matched, drawn }
+    if drawn.len() == matched {
+        candidates.clear();
+    }
+    PlannedTargets { resource: spec.resource, population: found.population, matched, drawn, candidates }
 }
 
 /// Every step in order, groups numbered per stage.

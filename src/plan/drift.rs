@@ -26,6 +26,10 @@ pub fn compare(
     if world != plan.world {
         out.push(refusal("world", format!("planned for `{}`, this is `{world}`", plan.world)));
     }
+    // asked again, whatever the plan says was found: a plan is a file, and a file can be written anew
+    out.extend(plan.rules().into_iter().flat_map(|r| limits::place(r, &plan.drill, account, &plan.region)));
+    let (chosen, house) = (plan.environment.as_deref(), &plan.house);
+    out.extend(limits::environment(&plan.drill.limits, chosen, house, account));
     for ((name, before), now) in drawn(plan).zip(now) {
         let subject = limits::label(before);
         let Some(now) = now else {

@@ -16,7 +16,7 @@ pub enum FileError {
     #[error("this is no plan: {0}")]
     NotAPlan(String),
     /// Written in another format.
-    #[error("the plan has format {found}; this redrill reads format {FORMAT}. Plan again")]
+    #[error("the plan has format {found}; this redrill reads formats 1 to {FORMAT}. Plan again")]
     Format {
         /// The format found.
         found: String,
@@ -65,7 +65,7 @@ pub fn read(text: &str) -> Result<Plan, FileError> {
     let stated =
         whole.get("sha256").and_then(Value::as_str).ok_or_else(|| not("it has no `sha256`".to_owned()))?;
     let format = plan.get("format").cloned().unwrap_or_default();
-    if format.as_u64() != Some(u64::from(FORMAT)) {
+    if !format.as_u64().is_some_and(|f| (1..=u64::from(FORMAT)).contains(&f)) {
         return Err(FileError::Format { found: format.to_string() });
     }
     let bytes = serde_json_canonicalizer::to_vec(plan).map_err(|e| not(e.to_string()))?;

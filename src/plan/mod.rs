@@ -3,6 +3,7 @@
 //! Everything is decided here; nothing is left to choose while running. `build` resolves and reads
 //! (it is handed [`crate::cloud::Reads`] only); `limits`, `lint` and `drift` are pure.
 
+pub mod again;
 pub mod build;
 pub mod drift;
 pub mod file;
@@ -22,8 +23,10 @@ use serde_json::Value;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::catalog::actions::{command, wait};
 use crate::drill::Drill;
+use crate::model::exercise::Exercise;
 use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
 
+pub use again::{Again, again, refused_by};
 pub use build::{BuildOptions, PlanError, build, check_drift, read_again};
 pub use file::FileError;
 pub use house::House;
@@ -31,8 +34,9 @@ pub use house::House;
 #[cfg(test)]
 mod tests;
 
-/// The plan format's version.
-pub const FORMAT: u32 = 1;
+/// The plan format's version. 1 (redrill 0.1.0) holds neither `set` and `typed` nor `candidates`, so that
+/// such a plan cannot be made again from what it holds.
+pub const FORMAT: u32 = 2;
 
 /// A plan with its hash, as it stands in `plan.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +80,12 @@ pub struct Plan {
     /// The environment chosen with `--env`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// What was given with `--set`, as it was written; secrets are not among it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    /// What flags said about people and authority; it is part of the drill's `exercise`.
+    #[serde(default, skip_serializing_if = "Exercise::is_empty")]
+    pub typed: Exercise,
     /// The rules of `redrill.toml` that it was made under.
     #[serde(default, skip_serializing_if = "House::is_empty")]
     pub house: House,
@@ -107,6 +117,9 @@ pub struct PlannedTargets {
     pub matched: usize,
     /// What was drawn, sorted by id.
     pub drawn: Vec<Target>,
+    /// The ids of all that matched, sorted, where not all of them were drawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<String>,
 }
 
 /// The instances in the subnets that faults change, whether they are targets or not.

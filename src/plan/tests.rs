@@ -415,7 +415,7 @@ async fn a_plan_file_that_was_touched_is_refused() {
         file::read(&text.replace(from, to)).unwrap_err()
     };
     assert!(matches!(edit("i-00000000000000002", "i-00000000000000001"), FileError::Edited { .. }));
-    assert!(matches!(edit("\"format\": 1", "\"format\": 2"), FileError::Format { .. }));
+    assert!(matches!(edit("\"format\": 2", "\"format\": 3"), FileError::Format { .. }));
     assert!(matches!(edit("\"seed\": 7", "\"seed\": 7, \"seeds\": 7"), FileError::Edited { .. }));
     assert!(matches!(file::read("{}"), Err(FileError::NotAPlan(_))));
     assert!(matches!(file::read("plan"), Err(FileError::NotAPlan(_))));

@@ -10,6 +10,7 @@ const MAX_LINES: usize = 650;
 /// Modules that decide: synchronous, no I/O.
 const PURE: &[&str] = &[
     "drill",
+    "plan/again",
     "plan/limits",
     "plan/lint",
     "plan/drift",
