@@ -575,3 +575,6 @@ pub fn unmended(state: &RunState) -> Vec<StepId> {
         .map(|s| s.id.clone())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -357,3 +357,6 @@ pub(super) fn label(target: &Target) -> String {
         _ => target.id.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
