@@ -5,8 +5,10 @@ See README.md.
 """
 
 import argparse
+import hmac
 import json
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -42,6 +44,7 @@ class Emulator:
         self.rules, self.unseen, self.log = Rules(), Unseen(), Log(options.log)
         self.policy = Policy(self.estate)
         self.endpoint = self.health = None
+        self.token = secrets.token_urlsafe(32)  # who started us reads it, or the record, and nobody else
         self.seeded = False
         self.last_call = time.monotonic()
         if not self.plain:
@@ -49,6 +52,10 @@ class Emulator:
 
             for part in (ec2, rds, others, custody):
                 part.patch(self.pace)
+
+    def knows(self, token):
+        """Whether it is the token of this process."""
+        return hmac.compare_digest((token or "").encode(), self.token.encode())
 
     def settle(self):
         """Lets go of what is over. Called with the lock held, before anything is looked at."""
@@ -180,7 +187,7 @@ def main():
     emulator.health = f"http://127.0.0.1:{health.port}"
     if options.seed:
         emulator.seed()
-    line = {"endpoint": emulator.endpoint, "health": emulator.health, "pid": os.getpid()}
+    line = {"endpoint": emulator.endpoint, "health": emulator.health, "pid": os.getpid(), "token": emulator.token}
     if options.record:
         record(options.record, line)
     threads = [threading.Thread(target=s.serve_forever, daemon=True) for s in (aws, health)]

@@ -3,6 +3,7 @@
 Run all of them with a Python that has the packages of requirements.txt: python -m unittest discover
 """
 
+import http.client
 import json
 import os
 import signal
@@ -184,6 +185,73 @@ class Estate(Case):
         self.assertEqual(self.emulator.page("/_redrill/calls")[1], [])
 
 
+class Strangers(Case):
+    """What a web page of this machine's browser, or a name that points here, may do: nothing."""
+
+    def sent(self, path, method="POST", body=b"", base=None, **headers):
+        """Status and headers of a raw request."""
+        port = int((base or self.emulator.endpoint).rsplit(":", 1)[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.putrequest(method, path, skip_host="Host" in headers)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        found = answer.status, {k.lower(): v for k, v in answer.getheaders()}
+        answer.read()
+        connection.close()
+        return found
+
+    def form(self, **headers):
+        """Terminates a server as a form of a page would."""
+        body = f"Action=TerminateInstances&InstanceId.1={self.ids['shop-web-1']}&Version=2016-11-15".encode()
+        scope = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0"
+        return self.sent("/", body=body, Content_Type="application/x-www-form-urlencoded", Authorization=scope,
+                         **headers)
+
+    def test_a_page_or_a_rebound_name_reaches_nothing(self):
+        token = {"X_Redrill_Token": self.emulator.ready["token"]}
+        for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"},
+                        {"Origin": self.emulator.endpoint}, {"Host": "127.0.0.1.evil.example"}, {"Host": ""},
+                        {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-origin"},
+                        {"Referer": "http://evil.example/"}, {"Host": "localhost.evil.example:80"}):
+            with self.subTest(headers=headers):
+                self.assertEqual(self.form(**headers)[0], 403)
+                for path in ("/_redrill/reset-and-seed", "/_redrill/ping", "/moto-api/recorder/upload-recording"):
+                    self.assertEqual(self.sent(path, **headers, **token)[0], 403)
+                if headers != {"Sec_Fetch_Site": "same-origin"} and "Referer" not in headers:
+                    self.assertEqual(self.sent("/health", "GET", base=self.emulator.health, **headers)[0], 403)
+        self.assertEqual(self.state(self.ids["shop-web-1"]), "running")
+        self.assertEqual(self.form()[0], 200)
+        self.assertNotEqual(self.state(self.ids["shop-web-1"]), "running")
+
+    def test_hosts_of_this_machine_are_answered_whatever_the_port(self):
+        for host in ("127.0.0.1", "localhost:4566", "LOCALHOST:1"):
+            self.assertEqual(self.sent("/health", "GET", base=self.emulator.health, Host=host)[0], 200)
+        self.assertEqual(self.sent("/health", "GET", base=self.emulator.health, Sec_Fetch_Site="none")[0], 200)
+
+    def test_control_pages_need_the_token(self):
+        for token in ({}, {"X_Redrill_Token": ""}, {"X_Redrill_Token": self.emulator.ready["token"][:-1]}):
+            for path in ("ping", "state", "calls", "faults", "policy", "reset-and-seed"):
+                self.assertEqual(self.sent(f"/_redrill/{path}", **token)[0], 403, path)
+        self.assertGreater(len(self.emulator.ready["token"]), 40)
+
+    def test_motos_recorder_is_closed_to_its_own_client_too(self):
+        for path in ("/moto-api/recorder/start-recording", "/moto-api/reset", "//moto-api/", "/x/../moto-api/data.json"):
+            self.assertEqual(self.sent(path)[0], 403, path)
+        self.assertFalse(os.path.exists("moto_recording"))
+
+    def test_no_answer_invites_other_origins(self):
+        headers = self.form()[1]
+        self.assertFalse([k for k in headers if k.startswith("access-control-")], headers)
+
+    def test_s3_by_path_as_the_sdk_asks(self):
+        self.s3.put_object(Bucket="shop-assets-123456789012", Key="moto-api.txt", Body=b"x")
+        found = self.s3.get_object(Bucket="shop-assets-123456789012", Key="moto-api.txt")["Body"].read()
+        self.assertEqual(found, b"x")
+
+
 class Process(unittest.TestCase):
     """Starting and ending."""
 
@@ -204,8 +272,9 @@ class Process(unittest.TestCase):
             path = Path(folder, "sandbox.json")
             emulator = Emulator("--record", str(path))
             found = json.loads(path.read_text())
-            self.assertEqual({k: found[k] for k in ("pid", "endpoint", "health")},
-                             {k: emulator.ready[k] for k in ("pid", "endpoint", "health")})
+            self.assertEqual({k: found[k] for k in ("pid", "endpoint", "health", "token")},
+                             {k: emulator.ready[k] for k in ("pid", "endpoint", "health", "token")})
+            self.assertEqual(path.stat().st_mode & 0o777, 0o600)
             self.assertEqual(os.listdir(folder), ["sandbox.json"])
             path.write_text(json.dumps({**found, "pid": 1}))
             self.assertEqual(emulator.process.wait(10), 0)

@@ -54,10 +54,12 @@ class Emulator:
             assert client.meta.service_model.resolved_protocol == "smithy-rpc-v2-cbor"  # decided here, and kept
         return client
 
-    def page(self, path, method="GET", data=None, base=None):
+    def page(self, path, method="GET", data=None, base=None, headers=None):
         """(status, JSON) of a control or health page."""
         body = None if data is None else json.dumps(data).encode()
-        request = urllib.request.Request((base or self.endpoint) + path, data=body, method=method)
+        token = {} if base else {"X-Redrill-Token": self.ready["token"]}
+        request = urllib.request.Request((base or self.endpoint) + path, data=body, method=method,
+                                         headers={**token, **(headers or {})})
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, json.loads(answer.read())

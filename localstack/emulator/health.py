@@ -3,6 +3,7 @@
 import json
 
 from . import snapshot
+from .wire import refused, stranger
 
 
 def _has(tags, wanted):
@@ -61,6 +62,9 @@ def app(emulator):
     """The WSGI application."""
 
     def serve(environ, start_response):
+        why = stranger(environ, own_page=True)
+        if why:
+            return refused(environ, start_response, why)
         with emulator.lock:
             emulator.settle()
             code, body = answer(emulator.estate, environ.get("PATH_INFO", "/"))

@@ -16,7 +16,34 @@ from .policy import REFUSED
 
 REQUEST_ID = re.compile(rb"<(RequestId|requestId|RequestID)>[^<]*</")
 ERROR_CODE = re.compile(rb"<Code>([^<]*)</Code>")
+OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?", re.IGNORECASE)
 ID_HEADERS = ("x-amzn-requestid", "x-amz-request-id", "x-amz-id-2", "x-amzn-request-id")
+
+
+def stranger(environ, own_page=False):
+    """Why a request does not come from a client of ours, if it does not.
+
+    Every page that a browser of this machine shows may send requests here: what tells them is what the browser
+    adds and a page cannot take away. `Host` tells a name that was made to point here (DNS rebinding) from this
+    machine's own; the port may be that of a proxy in front. No client of AWS sends `Origin`, `Referer` or
+    `Sec-Fetch-Site`; a person who looks at a page of ours (`own_page`) sends the last as `none`.
+    """
+    host = environ.get("HTTP_HOST", "")
+    if not OWN_HOST.fullmatch(host):
+        return f"the host {host!r} is not this machine's own"
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in (("none", "same-origin") if own_page else ("none",)):
+        return "it comes from a web page"
+    if "HTTP_ORIGIN" in environ or "HTTP_REFERER" in environ and not own_page:
+        return "it comes from a web page"
+    return None
+
+
+def refused(environ, start_response, why):
+    """The answer to a stranger; nothing has been looked at."""
+    body = f"403: {why}; the emulator answers clients of AWS on this machine only\n".encode()
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    start_response("403 Forbidden", headers)
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
 
 class Dropped(ConnectionResetError):
@@ -99,13 +126,22 @@ class Wire:
         self.emulator, self.moto = emulator, moto
 
     def __call__(self, environ, start_response):
+        path = environ.get("PATH_INFO", "")
+        why = stranger(environ)
+        if why is None and "moto-api" in path.split("/"):
+            why = "moto's own pages are closed"  # its recorder writes files
+        if why is None and path.startswith("/_redrill/") and not self.emulator.knows(environ.get("HTTP_X_REDRILL_TOKEN")):
+            why = "the token of the control pages is missing or wrong"
+        if why:
+            return refused(environ, start_response, why)
         self.emulator.last_call = time.monotonic()
-        if environ.get("PATH_INFO", "").startswith("/_redrill/"):
+        if path.startswith("/_redrill/"):
             from .control import control
 
             status, headers, body = control(self.emulator, environ)
         else:
             status, headers, body = self.aws(environ)
+        headers = [(k, v) for k, v in headers if not k.lower().startswith("access-control-")]
         if environ["REQUEST_METHOD"] != "HEAD" and status not in (204, 304):
             headers = [(k, v) for k, v in headers if k.lower() != "content-length"]
             headers.append(("Content-Length", str(len(body))))

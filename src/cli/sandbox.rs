@@ -92,7 +92,7 @@ pub fn run(global: &Global, args: &SandboxArgs) -> Result<u8, CliError> {
                 let Status::Running(info) = sandbox::status(&global.state).await.map_err(failed)? else {
                     return Err(not_running());
                 };
-                sandbox::seed(&info.endpoint).await.map_err(failed)?;
+                sandbox::seed(&info.endpoint, &info.token).await.map_err(failed)?;
                 match global.output {
                     Output::Text => out::line("the sample shop is back in its first state"),
                     Output::Json => out::json(&json!({"seeded": true, "endpoint": info.endpoint})),

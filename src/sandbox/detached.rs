@@ -33,6 +33,9 @@ pub struct Record {
     pub health: String,
     /// When it was started (UTC).
     pub started: DateTime<Utc>,
+    /// What its control pages ask for; empty in a record of an older redrill.
+    #[serde(default)]
+    pub token: String,
 }
 
 /// What [`start_detached`] found to do.
@@ -124,7 +127,7 @@ pub async fn status(state: &Path) -> Result<Status, SandboxError> {
         pid: u32,
     }
     let Some(record) = read(state)? else { return Ok(Status::Down) };
-    let ping: Result<Ping, _> = http::get(&record.endpoint, "/_redrill/ping", PING).await;
+    let ping: Result<Ping, _> = http::get(&record.endpoint, &record.token, "/_redrill/ping", PING).await;
     Ok(match ping {
         Ok(p) if p.redrill == "emulator" && p.pid == record.pid => Status::Running(record),
         _ => Status::Gone(record),

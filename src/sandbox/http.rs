@@ -46,22 +46,28 @@ fn client(endpoint: &str, patience: Duration) -> Result<reqwest::Client, Sandbox
         .map_err(|source| SandboxError::Unreachable { endpoint: endpoint.to_owned(), source })
 }
 
+/// The header by which a control page knows who started the emulator.
+const TOKEN: &str = "x-redrill-token";
+
 /// GET of a control page.
 pub(super) async fn get<T: DeserializeOwned>(
     endpoint: &str,
+    token: &str,
     path: &str,
     patience: Duration,
 ) -> Result<T, SandboxError> {
-    read(endpoint, client(endpoint, patience)?.get(format!("{endpoint}{path}"))).await
+    read(endpoint, client(endpoint, patience)?.get(format!("{endpoint}{path}")).header(TOKEN, token)).await
 }
 
 /// POST to a control page.
 pub(super) async fn post<T: DeserializeOwned>(
     endpoint: &str,
+    token: &str,
     path: &str,
     body: String,
 ) -> Result<T, SandboxError> {
-    read(endpoint, client(endpoint, PATIENCE)?.post(format!("{endpoint}{path}")).body(body)).await
+    let request = client(endpoint, PATIENCE)?.post(format!("{endpoint}{path}"));
+    read(endpoint, request.header(TOKEN, token).body(body)).await
 }
 
 #[cfg(test)]

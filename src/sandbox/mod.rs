@@ -99,6 +99,7 @@ struct Ready {
     endpoint: String,
     health: String,
     pid: u32,
+    token: String,
 }
 
 /// A running emulator. It ends when this is dropped, and when this process dies in any way, because
@@ -111,6 +112,8 @@ pub struct Sandbox {
     pub health: String,
     /// Its process id.
     pub pid: u32,
+    /// What its control pages ask for.
+    pub token: String,
     child: Child,
     errors: Lines,
 }
@@ -223,19 +226,26 @@ pub async fn start(
     let mut child = command.spawn().map_err(SandboxError::io("cannot start the emulator"))?;
     let errors = child.stderr.take().map(Lines::collect).unwrap_or_default();
     let ready = ready(&mut child, || errors.text()).await?;
-    Ok(Sandbox { endpoint: ready.endpoint, health: ready.health, pid: ready.pid, child, errors })
+    Ok(Sandbox {
+        endpoint: ready.endpoint,
+        health: ready.health,
+        pid: ready.pid,
+        token: ready.token,
+        child,
+        errors,
+    })
 }
 
 /// Forgets everything in the emulated account and seeds the sample estate; returns name → id.
 ///
 /// # Errors
 /// The endpoint is not on this machine, or does not answer as our emulator does.
-pub async fn seed(endpoint: &str) -> Result<BTreeMap<String, String>, SandboxError> {
+pub async fn seed(endpoint: &str, token: &str) -> Result<BTreeMap<String, String>, SandboxError> {
     #[derive(Deserialize)]
     struct Seeded {
         seeded: BTreeMap<String, String>,
     }
-    let answer: Seeded = http::post(endpoint, "/_redrill/reset-and-seed", String::new()).await?;
+    let answer: Seeded = http::post(endpoint, token, "/_redrill/reset-and-seed", String::new()).await?;
     Ok(answer.seeded)
 }
 
@@ -243,24 +253,24 @@ pub async fn seed(endpoint: &str) -> Result<BTreeMap<String, String>, SandboxErr
 ///
 /// # Errors
 /// As [`seed`].
-pub async fn state(endpoint: &str) -> Result<serde_json::Value, SandboxError> {
-    http::get(endpoint, "/_redrill/state", END).await
+pub async fn state(endpoint: &str, token: &str) -> Result<serde_json::Value, SandboxError> {
+    http::get(endpoint, token, "/_redrill/state", END).await
 }
 
 /// The AWS calls so far.
 ///
 /// # Errors
 /// As [`seed`].
-pub async fn calls(endpoint: &str) -> Result<Vec<serde_json::Value>, SandboxError> {
-    http::get(endpoint, "/_redrill/calls", END).await
+pub async fn calls(endpoint: &str, token: &str) -> Result<Vec<serde_json::Value>, SandboxError> {
+    http::get(endpoint, token, "/_redrill/calls", END).await
 }
 
 /// Adds fault rules, a JSON array as the emulator's README describes.
 ///
 /// # Errors
 /// As [`seed`]; a rule that makes no sense is [`SandboxError::Answer`] with status 400.
-pub async fn faults(endpoint: &str, rules: &serde_json::Value) -> Result<(), SandboxError> {
-    let _: serde_json::Value = http::post(endpoint, "/_redrill/faults", rules.to_string()).await?;
+pub async fn faults(endpoint: &str, token: &str, rules: &serde_json::Value) -> Result<(), SandboxError> {
+    let _: serde_json::Value = http::post(endpoint, token, "/_redrill/faults", rules.to_string()).await?;
     Ok(())
 }
 

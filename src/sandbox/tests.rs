@@ -10,8 +10,10 @@ async fn get(url: &str) -> (u16, serde_json::Value) {
     (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
 }
 
+/// Whether anybody answers there: a stranger is refused, but not left without an answer.
 async fn answers(endpoint: &str) -> bool {
-    http::get::<serde_json::Value>(endpoint, "/_redrill/ping", END).await.is_ok()
+    let ping = http::get::<serde_json::Value>(endpoint, "", "/_redrill/ping", END).await;
+    !matches!(ping, Err(SandboxError::Unreachable { .. }))
 }
 
 /// Asks until it is so; false when it does not come to be.
@@ -35,7 +37,7 @@ fn the_carried_estate_is_the_one_the_emulator_seeds() {
 
 #[tokio::test]
 async fn only_a_loopback_endpoint_is_seeded() {
-    let error = seed("https://ec2.us-east-1.amazonaws.com").await.unwrap_err();
+    let error = seed("https://ec2.us-east-1.amazonaws.com", "").await.unwrap_err();
     assert!(matches!(error, SandboxError::NotLoopback { .. }), "{error}");
 }
 
@@ -50,6 +52,7 @@ async fn a_foreign_process_behind_the_record_is_left_alone() {
         endpoint: "http://127.0.0.1:1".to_owned(),
         health: "http://127.0.0.1:1".to_owned(),
         started: "2026-01-01T00:00:00Z".parse().unwrap(),
+        token: String::new(),
     };
     std::fs::write(state.path().join("sandbox.json"), serde_json::to_string(&record).unwrap()).unwrap();
     assert_eq!(status(state.path()).await.unwrap(), Status::Gone(record));
@@ -65,12 +68,18 @@ async fn a_child_answers_is_seeded_and_ends() {
     let mut sandbox = start(&options, &quiet).await.unwrap();
     let (status, body) = get(&format!("{}/health", sandbox.health)).await;
     assert_eq!((status, &body["status"]), (200, &serde_json::json!("ok")));
-    let ids = seed(&sandbox.endpoint).await.unwrap();
+    let refused = seed(&sandbox.endpoint, "guessed").await.unwrap_err();
+    assert!(matches!(refused, SandboxError::Answer { status: 403, .. }), "{refused}");
+    let ids = seed(&sandbox.endpoint, &sandbox.token).await.unwrap();
     assert!(ids["shop-web-1"].starts_with("i-"));
-    assert_eq!(state(&sandbox.endpoint).await.unwrap()["instances"].as_array().unwrap().len(), 4);
-    assert!(calls(&sandbox.endpoint).await.unwrap().is_empty());
-    faults(&sandbox.endpoint, &serde_json::json!([{"fault": "deny"}])).await.unwrap();
-    let error = faults(&sandbox.endpoint, &serde_json::json!([{"fault": "x"}])).await.unwrap_err();
+    assert_eq!(
+        state(&sandbox.endpoint, &sandbox.token).await.unwrap()["instances"].as_array().unwrap().len(),
+        4
+    );
+    assert!(calls(&sandbox.endpoint, &sandbox.token).await.unwrap().is_empty());
+    faults(&sandbox.endpoint, &sandbox.token, &serde_json::json!([{"fault": "deny"}])).await.unwrap();
+    let error =
+        faults(&sandbox.endpoint, &sandbox.token, &serde_json::json!([{"fault": "x"}])).await.unwrap_err();
     assert!(matches!(error, SandboxError::Answer { status: 400, .. }), "{error}");
     assert!(sandbox.is_running());
     let endpoint = sandbox.endpoint.clone();

@@ -107,7 +107,12 @@ async fn up_status_seed_down() {
     assert_eq!(told(&sandbox(&home, &["status"]).await), &first);
 
     // something is changed, and seeding puts it back
-    let before = redrill::sandbox::state(&endpoint).await.expect("told");
+    let record =
+        std::fs::read_to_string(home.path().join(".redrill/sandbox.json")).expect("its owner's record");
+    let record: Value = serde_json::from_str(&record).expect("JSON");
+    let token = record["token"].as_str().expect("a token");
+    assert!(!up.out.contains(token), "it is shown to nobody");
+    let before = redrill::sandbox::state(&endpoint, token).await.expect("told");
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let id = before["instances"][0]["id"].as_str().expect("an id");
     let sent = client
@@ -120,10 +125,10 @@ async fn up_status_seed_down() {
         .expect("answered");
     assert_eq!(sent.status(), 200);
     let count = |v: &Value| v["instances"].as_array().map(Vec::len);
-    let during = redrill::sandbox::state(&endpoint).await.expect("told");
+    let during = redrill::sandbox::state(&endpoint, token).await.expect("told");
     assert_eq!(count(&during), count(&before).map(|n| n - 1));
     assert_eq!(sandbox(&home, &["seed"]).await.code, Some(0));
-    assert_eq!(count(&redrill::sandbox::state(&endpoint).await.expect("told")), count(&before));
+    assert_eq!(count(&redrill::sandbox::state(&endpoint, token).await.expect("told")), count(&before));
 
     let down = sandbox(&home, &["down"]).await;
     assert_eq!((down.code, &told(&down)["stopped"]), (Some(0), &Value::Bool(true)), "{down}");

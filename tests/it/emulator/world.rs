@@ -79,12 +79,12 @@ impl World {
 
     /// The estate, as the emulator itself tells it.
     pub async fn state(&self) -> Value {
-        sandbox::state(&self.sandbox.endpoint).await.expect("the state is told")
+        sandbox::state(&self.sandbox.endpoint, &self.sandbox.token).await.expect("the state is told")
     }
 
     /// Every call so far.
     pub async fn calls(&self) -> Vec<Value> {
-        sandbox::calls(&self.sandbox.endpoint).await.expect("the calls are told")
+        sandbox::calls(&self.sandbox.endpoint, &self.sandbox.token).await.expect("the calls are told")
     }
 
     /// The names of the changing calls so far.
@@ -121,7 +121,9 @@ impl World {
 
     /// Adds fault rules.
     pub async fn faults(&self, rules: Value) {
-        sandbox::faults(&self.sandbox.endpoint, &rules).await.expect("the rules are accepted");
+        sandbox::faults(&self.sandbox.endpoint, &self.sandbox.token, &rules)
+            .await
+            .expect("the rules are accepted");
     }
 
     /// Removes all fault rules.
@@ -133,7 +135,13 @@ impl World {
     pub async fn allow_only(&self, policy: &Value) {
         let url = format!("{}/_redrill/policy", self.sandbox.endpoint);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.post(url).body(policy.to_string()).send().await.expect("the emulator answers");
+        let answer = client
+            .post(url)
+            .header("x-redrill-token", &self.sandbox.token)
+            .body(policy.to_string())
+            .send()
+            .await
+            .expect("the emulator answers");
         assert_eq!(answer.status(), 200);
     }
 
@@ -143,7 +151,8 @@ impl World {
         let url = format!("{}/_redrill/faults", self.sandbox.endpoint);
         let asked = async {
             loop {
-                let answer = client.get(&url).send().await.expect("answered").bytes().await.expect("a body");
+                let asked = client.get(&url).header("x-redrill-token", &self.sandbox.token);
+                let answer = asked.send().await.expect("answered").bytes().await.expect("a body");
                 let rules: Value = serde_json::from_slice(&answer).expect("JSON");
                 if rules.as_array().is_some_and(|all| all.iter().any(|r| r["hits"].as_u64() > Some(0))) {
                     return;
@@ -157,13 +166,18 @@ impl World {
     async fn control(&self, method: reqwest::Method, page: &str) {
         let url = format!("{}/_redrill/{page}", self.sandbox.endpoint);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.request(method, url).send().await.expect("the emulator answers");
+        let answer = client
+            .request(method, url)
+            .header("x-redrill-token", &self.sandbox.token)
+            .send()
+            .await
+            .expect("the emulator answers");
         assert_eq!(answer.status(), 200);
     }
 
     /// Everything anew: the shop, the log, the rules; runs on record stay.
     pub async fn reseed(&self) {
-        sandbox::seed(&self.sandbox.endpoint).await.expect("the shop is seeded");
+        sandbox::seed(&self.sandbox.endpoint, &self.sandbox.token).await.expect("the shop is seeded");
         self.gate.set(true);
     }
 
