@@ -110,10 +110,23 @@ mod tests {
     }
 
     #[test]
-    fn every_requirement_is_pinned() {
+    fn every_requirement_is_pinned_with_the_hashes_of_its_files() {
         let (_, text) = FILES.iter().find(|(name, _)| *name == REQUIREMENTS).unwrap();
-        let lines: Vec<_> = text.lines().filter(|l| !l.starts_with('#')).collect();
-        assert!(lines.contains(&"moto==5.2.5"));
-        assert!(lines.iter().all(|l| l.contains("==")), "{lines:?}");
+        let lines = text.lines().map(|l| l.trim_end_matches(['\\', ' '])).filter(|l| !l.starts_with('#'));
+        let mut hashes = std::collections::BTreeMap::new();
+        let mut package = "";
+        for line in lines.filter(|l| !l.is_empty()) {
+            if let Some(hash) = line.trim_start().strip_prefix("--hash=sha256:") {
+                assert!(hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{line}");
+                *hashes.get_mut(package).unwrap() += 1;
+            } else {
+                // no index, no link, no option: those are the environment's
+                assert!(line.contains("==") && !line.starts_with('-'), "{line}");
+                package = line;
+                hashes.insert(package, 0);
+            }
+        }
+        assert!(hashes.contains_key("moto==5.2.5") && hashes.len() == 27, "{}", hashes.len());
+        assert!(hashes.values().all(|n| *n > 0), "{hashes:?}");
     }
 }

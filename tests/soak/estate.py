@@ -41,8 +41,8 @@ def private_python():
     if not (mark.exists() and mark.read_text().strip() == want):
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS],
-                       check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
+                        "-r", REQUIREMENTS], check=True)
         mark.write_text(want + "\n")
     return python
 
@@ -58,13 +58,14 @@ class Emulator:
         ready = json.loads(self.process.stdout.readline() or "{}")
         if not ready.get("ready"):
             raise RuntimeError("the emulator does not start")
-        self.endpoint, self.health = ready["endpoint"], ready["health"]
+        self.endpoint, self.health, self.token = ready["endpoint"], ready["health"], ready["token"]
         self.proxy = Proxy(urllib.parse.urlsplit(self.endpoint).port)
 
     def control(self, method, page, body=None):
         """A control page, past the proxy."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.endpoint}/_redrill/{page}", data=data, method=method)
+        request = urllib.request.Request(f"{self.endpoint}/_redrill/{page}", data=data, method=method,
+                                         headers={"X-Redrill-Token": self.token})
         with DIRECT.open(request, timeout=30) as answer:
             return json.load(answer)
 
