@@ -4,6 +4,7 @@
 //! trait method is used. Invariants: clients that change things send a request once; an isolated
 //! connection reads nothing of the environment and speaks plain HTTP to loopback only. I/O.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -23,7 +24,7 @@ use aws_types::service_config::ServiceConfigKey;
 use super::credentials::Lives;
 use super::mutate::Changes;
 use super::{cloudfront, cloudtrail, ec2, iam, others, rds, s3, s3_roots};
-use crate::cloud::{Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
+use crate::cloud::{ALL_SERVICES, Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
 use crate::model::{Clock, World};
 
 const CONNECT: &str = "aws:connect";
@@ -122,6 +123,7 @@ pub async fn connect(
         local,
         world: clients.world(),
         region,
+        endpoints: clients.endpoints,
     })
 }
 
@@ -131,6 +133,7 @@ pub(super) struct Clients {
     pub(super) change: SdkConfig,
     overridden: bool,
     elsewhere: bool,
+    endpoints: BTreeMap<String, String>,
 }
 
 impl Clients {
@@ -151,7 +154,9 @@ impl Clients {
         let lives = Lives::default();
         let base = finish(base, options, clock, &lives)?;
         let (overridden, elsewhere) = (overridden(&base), elsewhere(&base));
-        Ok((Self { read: reading(&base), change: changing(&base), overridden, elsewhere }, lives, region))
+        let endpoints = in_force(&base);
+        let (read, change) = (reading(&base), changing(&base));
+        Ok((Self { read, change, overridden, elsewhere, endpoints }, lives, region))
     }
 
     pub(super) fn world(&self) -> World {
@@ -316,6 +321,30 @@ fn overridden(config: &SdkConfig) -> bool {
 /// Whether any service goes anywhere but to AWS: a private endpoint of AWS (PrivateLink) is AWS.
 fn elsewhere(config: &SdkConfig) -> bool {
     endpoints(config).iter().any(|url| !is_aws(url))
+}
+
+/// By service, the endpoint that its client takes, where that is not AWS's own: one that is given in code
+/// wins over a service's own of the environment or the profile, and that over the one for all services.
+fn in_force(config: &SdkConfig) -> BTreeMap<String, String> {
+    let given = config.get_origin("endpoint_url").is_client_config();
+    let of = |service: &str| {
+        let own = config.service_config().filter(|_| !given).and_then(|settings| {
+            let key = ServiceConfigKey::builder()
+                .service_id(service)
+                .env("AWS_ENDPOINT_URL")
+                .profile("endpoint_url");
+            key.build().ok().and_then(|key| settings.load_config(key))
+        });
+        own.or_else(|| config.endpoint_url().map(str::to_owned)).filter(|url| !is_aws(url))
+    };
+    let each: BTreeMap<String, String> =
+        SERVICES.iter().filter_map(|service| Some(((*service).to_owned(), of(service)?))).collect();
+    match each.values().next() {
+        Some(one) if each.len() == SERVICES.len() && each.values().all(|url| url == one) => {
+            BTreeMap::from([(ALL_SERVICES.to_owned(), one.clone())])
+        }
+        _ => each,
+    }
 }
 
 /// Every endpoint that is set, for all services or for one.

@@ -147,6 +147,44 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_was_cut_does_not_fit_in_a_folder_of_another_name_either() {
+        use crate::journal::writer::encode;
+        use crate::journal::{Event, NO_PREVIOUS};
+        let state = tempfile::tempdir().unwrap();
+        let id = RunId::from_existing("20260921T141320Z-sample-mdaaaa");
+        let dir = runs::create(state.path(), &id, b"{}", b"").unwrap();
+        let header = Event::Header {
+            format: 1,
+            redrill: String::new(),
+            run: id.clone(),
+            drill: "sample".into(),
+            title: String::new(),
+            plan_sha256: String::new(),
+            world: crate::model::World::Sim,
+            account: String::new(),
+            caller: String::new(),
+            region: String::new(),
+            rto_ms: 1,
+            give_up_ms: 1,
+        };
+        let stamp = crate::model::Stamp { at: chrono::DateTime::UNIX_EPOCH, mono_ms: 0 };
+        let whole = encode(0, NO_PREVIOUS, stamp, &[header, Event::Skew { ms: 1 }]).unwrap().0;
+        let key = PrivateKey::generate(Algorithm::Ed25519).unwrap();
+        let note = Checkpoint::of(id.as_str(), &merkle::leaves(&whole), "fault", "2026-09-21T14:13:20.000Z");
+        dir.write(bundle::CHECKPOINTS, note.sign(&key).unwrap().as_bytes()).unwrap();
+        dir.write(bundle::CHECKPOINT_KEY, key.public().to_pem().as_bytes()).unwrap();
+        let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+        for (journal, fits) in [(&whole[..], true), (&whole[..first], false)] {
+            dir.write(runs::JOURNAL, journal).unwrap();
+            let moved = state.path().join("moved");
+            std::fs::rename(dir.path(), &moved).unwrap();
+            let found = runs::find(state.path(), moved.to_str().unwrap()).unwrap();
+            assert_eq!((found.id(), fit(&found).is_ok()), (&id, fits));
+            std::fs::rename(&moved, dir.path()).unwrap();
+        }
+    }
+
+    #[test]
     fn a_journal_shorter_than_what_was_signed_does_not_fit() {
         let state = tempfile::tempdir().unwrap();
         let id = RunId::from_existing("20260921T141320Z-sample-mdaaaa");

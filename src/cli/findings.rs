@@ -209,7 +209,7 @@ fn set(global: &Global, args: &SetArgs) -> Result<u8, CliError> {
     let entries = history(&past(global)?);
     let found = open(&entries, &args.id)?;
     let dir = store::find(&global.state, found.finding.run.as_str()).map_err(runs::not_found)?;
-    annotate(&dir, |at, by| Annotation::FollowUp {
+    annotate(global, &dir, |at, by| Annotation::FollowUp {
         at,
         by,
         finding: args.id.clone(),
@@ -232,7 +232,7 @@ fn add(global: &Global, args: &AddArgs) -> Result<u8, CliError> {
             .hint(format!("during a run: redrill mark {} note --note …", dir.id())));
     }
     let severity = args.severity.into();
-    annotate(&dir, |at, by| Annotation::Remark { at, by, severity, text: args.text.clone() })?;
+    annotate(global, &dir, |at, by| Annotation::Remark { at, by, severity, text: args.text.clone() })?;
     let record = Folder::read(&dir)?.record(&global.settings);
     let added = record.findings.iter().find(|f| f.kind == "remark" && f.subject == args.text);
     said(global, &dir, added.map_or("", |f| f.id.as_str()), "added")
@@ -250,16 +250,22 @@ fn close(global: &Global, args: &CloseArgs) -> Result<u8, CliError> {
     let record = past.iter().map(|p| &p.record).find(|r| r.identity.run == *later.id());
     may_close(found, record.ok_or_else(|| no("the run has not begun"))?).map_err(no)?;
     let dir = store::find(&global.state, found.finding.run.as_str()).map_err(runs::not_found)?;
-    annotate(&dir, |at, by| Annotation::Close { at, by, finding: args.id.clone(), run: later.id().clone() })?;
+    annotate(global, &dir, |at, by| Annotation::Close {
+        at,
+        by,
+        finding: args.id.clone(),
+        run: later.id().clone(),
+    })?;
     said(global, &dir, &args.id, "closed")
 }
 
 /// Adds one line to what people said about a run.
 fn annotate(
+    global: &Global,
     dir: &RunDir,
     note: impl FnOnce(chrono::DateTime<chrono::Utc>, String) -> Annotation,
 ) -> Result<(), CliError> {
-    let _lock = store::lock(dir).map_err(locked)?;
+    let _lock = store::lock(dir).map_err(|e| locked(global, e))?;
     let who = operator();
     let note = note(SystemClock.now(), format!("{}@{}", who.user, who.host));
     let mut line = serde_json::to_vec(&note)

@@ -22,6 +22,7 @@ mod error;
 mod exercise;
 mod files;
 mod findings;
+mod guard;
 mod hand_over;
 mod iam;
 mod init;
@@ -30,6 +31,7 @@ mod material;
 mod out;
 mod outlet;
 mod people;
+mod place;
 mod plan;
 mod progress;
 mod publish;
@@ -67,7 +69,7 @@ pub struct Cli {
 }
 
 /// Options of every command.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// How results are printed on stdout.
@@ -101,9 +103,10 @@ pub struct Global {
 }
 
 /// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[default]
     Text,
     /// Compact JSON, one value a line.
     Json,

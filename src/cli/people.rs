@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::runs::finished;
 use super::session::{self, DOOR, command, io, operator, read_journal};
-use super::{CliError, Global, Kind, Output, out, run, runtime};
+use super::{CliError, Global, Kind, Output, out, place, run, runtime};
 use crate::engine::decide::{self, Task};
 use crate::engine::recorder::Recorder;
 use crate::engine::requests;
@@ -135,6 +135,9 @@ fn tell(global: &Global, run: &str, request: Request, known: &Known) -> Result<u
     let by = format!("{}@{}", who.user, who.host);
     // a journal that cannot be read may still belong to a process that works on it
     if let Ok(lines) = read_journal(&dir) {
+        if let Ok(plan) = session::plan_of(&dir, &lines) {
+            place::settle(global, dir.id(), &plan)?;
+        }
         of_use(global, &dir, &lines, &by, &request)?;
     }
     let door = dir.door().map_err(io(DOOR))?;
@@ -143,7 +146,9 @@ fn tell(global: &Global, run: &str, request: Request, known: &Known) -> Result<u
     let told = match runs::lock(&dir) {
         Err(RunsError::Locked { .. }) => Told::Process,
         held => {
-            let recorded = held.map_err(session::locked).and_then(|_lock| record(global, &dir, &left, known));
+            let recorded = held
+                .map_err(|e| session::locked(global, e))
+                .and_then(|_lock| record(global, &dir, &left, known));
             dir.remove(&left.asked.id).map_err(io(DOOR))?;
             recorded?;
             Told::Journal

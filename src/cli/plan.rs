@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::check::load;
 use super::exercise::ExerciseArgs;
-use super::{CliError, DrillArgs, Global, Output, files, out, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, files, out, place, runtime, world};
 use crate::catalog::Severity;
 use crate::cloud::Cloud;
 use crate::drill::Loaded;
@@ -38,7 +38,8 @@ pub struct PlanArgs {
 pub fn options(global: &Global, cloud: &Cloud, seed: Option<u32>, exercise: &ExerciseArgs) -> BuildOptions {
     let mut options = BuildOptions::new(cloud.world, cloud.region.clone());
     options.seed = seed;
-    options.endpoint.clone_from(&global.endpoint_url);
+    (options.endpoint, options.endpoints) =
+        place::endpoints(global.endpoint_url.as_deref(), &cloud.endpoints);
     options.house = global.settings.house();
     options.typed = exercise.said();
     options

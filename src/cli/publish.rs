@@ -66,7 +66,7 @@ pub struct PublishArgs {
 
 pub fn run(global: &Global, args: &PublishArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
-    let _lock = store::lock(&dir).map_err(super::session::locked)?;
+    let _lock = store::lock(&dir).map_err(|e| super::session::locked(global, e))?;
     let (bucket, prefix) = place(&args.to, &dir)?;
     let retain = retain(global, args)?;
     let folder = Folder::read(&dir)?;

@@ -153,6 +153,7 @@ fn on_sim(mut plan: Plan) -> Plan {
         world: World::Sim,
         account: "123456789012".to_owned(),
         endpoint: None,
+        endpoints: std::collections::BTreeMap::new(),
         findings: Vec::new(),
         ..plan
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, runs, runtime, world};
+use super::{CliError, DrillArgs, Global, place, runs, runtime, world};
 use crate::journal::{Mode, runs as store};
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
@@ -47,7 +47,7 @@ fn take_up(
     simulate: bool,
     args: &DrillArgs,
 ) -> Result<u8, CliError> {
-    let dir = store::find(&global.state, what).map_err(runs::not_found)?;
+    let dir = store::find(&global.state, what).map_err(|e| runs::lost(global, what, e))?;
     let lines = session::read_journal(&dir)?;
     if lines.is_empty() {
         // killed before its first line: nothing was sent, so there is nothing to put back
@@ -56,16 +56,14 @@ fn take_up(
     if let Some(code) = runs::finished_already(global, &dir, &lines, mode) {
         return Ok(code);
     }
+    if let Some(holder) = store::holder(&dir) {
+        let (what, holder) = (format!("run {}", dir.id()), Box::new(holder));
+        return Err(session::locked(global, store::RunsError::Locked { what, holder }));
+    }
     let plan = session::plan_of(&dir, &lines)?;
     super::plan::say_doubts(&plan);
-    let mut global = global.clone();
-    // the run knows where it belongs; flags may still say otherwise
-    if global.endpoint_url.is_none() && plan.world == World::Emulator {
-        global.endpoint_url.clone_from(&plan.endpoint);
-    }
-    if global.region.is_none() {
-        global.region = Some(plan.region.clone());
-    }
+    // the run knows where it belongs
+    let global = place::settle(global, dir.id(), &plan)?;
     let secrets = match mode {
         // undo works from the journal alone; a secret that is not given is only missed by a mending step
         Mode::Rollback => secrets_given(&plan, &args.set)?,
@@ -74,6 +72,10 @@ fn take_up(
     runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloud = world::connect(&global, Arc::clone(&clock), Some(dir.id())).await?;
+        place::same(&plan, &cloud)?;
+        if cloud.world == World::Emulator {
+            cloud.reads.sts.identity().await.map_err(|e| place::gone(e.into(), &plan, &dir))?;
+        }
         let kill_switch = global.settings.kill_switch.clone();
         let people = people(simulate, cloud.world)?;
         session::take_up(

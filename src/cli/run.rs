@@ -10,7 +10,7 @@ use clap::Args;
 use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, Output, approve, keys, out, plan, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, approve, keys, out, place, plan, runtime, world};
 use crate::engine::People;
 use crate::journal::Mode;
 use crate::model::time::SystemClock;
@@ -120,13 +120,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
                 (plan, l.secrets)
             }
             (None, Some(plan)) => {
-                if plan.world != cloud.world || plan.region != cloud.region {
-                    return Err(CliError::refused(format!(
-                        "the plan is for {} in {}, this is {} in {}",
-                        plan.world, plan.region, cloud.world, cloud.region
-                    ))
-                    .hint("use the endpoint, profile and region that the plan was made with"));
-                }
+                place::same(&plan, &cloud)?;
                 let secrets = secrets_for(&plan, &args.args)?;
                 (plan, secrets)
             }
@@ -137,7 +131,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
             out::note(&plan_text(&plan, out::width()));
         }
         // before the plan's own refusals: what an unfinished run left behind is best explained by that run
-        session::refuse_unfinished(&global.state, &plan)?;
+        session::refuse_unfinished(global, &plan)?;
         plan::refuse(&plan)?;
         if !args.yes && !out::ask(&question(&plan)) {
             return Err(CliError::refused("not confirmed; nothing was changed"));

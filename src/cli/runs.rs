@@ -7,6 +7,7 @@ use super::{CliError, Global, Kind, Output, out, session};
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::report::{self, time};
+use crate::sweep;
 use crate::view::RunView;
 
 /// List runs.
@@ -22,6 +23,19 @@ pub struct ShowArgs {
     /// With the timeline.
     #[arg(long)]
     timeline: bool,
+}
+
+/// No such run, or the folder cannot be read. What is put back may be all that is left of a run.
+pub fn lost(global: &Global, what: &str, e: RunsError) -> CliError {
+    let by_tag =
+        sweep::began(what).filter(|_| matches!(e, RunsError::NoRuns { .. } | RunsError::NotFound { .. }));
+    let e = not_found(e);
+    match by_tag {
+        Some(_) => {
+            e.hint(format!("where its folder is lost, put back by tag: {}", session::by_tag(global, what)))
+        }
+        None => e,
+    }
 }
 
 /// No such run, or the folder cannot be read.
@@ -103,12 +117,16 @@ pub fn runs(global: &Global, _args: &RunsArgs) -> Result<u8, CliError> {
             let width = list.iter().map(|r| r.run.as_str().len()).max().unwrap_or(0);
             out::line(&format!("{:width$}  {:17}  {:9}  {:>12}  STARTED", "RUN", "VERDICT", "WORLD", "RTA"));
             for r in &list {
-                let verdict = r.verdict.map_or("unfinished", Verdict::name);
+                let verdict = match (&r.under_way, r.verdict) {
+                    (Some(_), _) => "under way",
+                    (None, verdict) => verdict.map_or("unfinished", Verdict::name),
+                };
                 let world = r.world.map(|w| w.to_string()).unwrap_or_default();
                 let rta = r.rta_ms.map(crate::model::time::in_words).unwrap_or_else(|| "-".to_owned());
                 let started = r.started_at.map(time).unwrap_or_default();
+                let by = r.under_way.as_ref().map(|h| format!(" ({})", h.at_work())).unwrap_or_default();
                 out::line(&format!(
-                    "{:width$}  {verdict:17}  {world:9}  {rta:>12}  {started}",
+                    "{:width$}  {verdict:17}  {world:9}  {rta:>12}  {started}{by}",
                     r.run.as_str()
                 ));
             }
@@ -136,10 +154,18 @@ pub fn show(global: &Global, args: &ShowArgs) -> Result<u8, CliError> {
                 out::line("");
                 out::print(&report::timeline::timeline(&view));
             }
-            if view.verdict.is_none() {
+            let type_ = |verb: &str| session::command(global, verb, &dir);
+            if let Some(holder) = runs::entry_of(&dir).under_way {
                 out::line(&format!(
-                    "\nThe run is not finished. Go on with: redrill resume {0}\nor put everything back:  redrill rollback {0}",
-                    dir.id()
+                    "\nThe run is under way: {}. Stop it and put everything back: {}",
+                    holder.at_work(),
+                    type_("abort")
+                ));
+            } else if view.verdict.is_none() {
+                out::line(&format!(
+                    "\nThe run is not finished. Go on with: {}\nor put everything back:  {}",
+                    type_("resume"),
+                    type_("rollback")
                 ));
             }
         }

@@ -1,12 +1,16 @@
 //! One process working on one run: folder, locks, signals, progress, and the result.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::{self, Notary};
+pub use super::guard::{
+    by_tag, command, locked, machine_locks, on_machine, refuse_unfinished, remove, target_keys,
+};
+use super::guard::{command_in, service_key, unfinished};
 use super::out::Outcome;
 use super::terminal::{self, Leave};
 use super::watching::{self, Show};
@@ -63,75 +67,8 @@ pub fn new_id(clock: &dyn Clock, drill: &str) -> RunId {
     RunId::new(clock.now(), drill, entropy)
 }
 
-/// The keys that a plan's targets are locked under.
-pub fn target_keys(plan: &Plan) -> Vec<String> {
-    // two emulators of one machine have the same accounts, and often the same names
-    let world = match &plan.endpoint {
-        Some(endpoint) => format!("{} {endpoint}", plan.world),
-        None => plan.world.to_string(),
-    };
-    plan.targets
-        .values()
-        .flat_map(|t| &t.drawn)
-        .map(|t| {
-            let region = if t.kind.is_global() { "global" } else { &plan.region };
-            format!("{world}/{}/{region}/{}/{}", plan.account, t.kind, t.id)
-        })
-        .collect()
-}
-
-/// Locks a run and its targets for all state folders of this machine and user. Not below `TMPDIR`, which is
-/// another one in each session.
-///
-/// # Errors
-/// As [`TargetLocks::on_machine`].
-pub fn on_machine(run: &RunId, targets: &[String]) -> Result<TargetLocks, RunsError> {
-    let folder = PathBuf::from(format!("/tmp/redrill-{}", rustix::process::getuid().as_raw()));
-    let keys = [&[format!("run {run}")], targets].concat();
-    TargetLocks::on_machine(&folder, run, &keys)
-}
-
 pub fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
     move |e| CliError::new(Kind::Journal, what).because(e)
-}
-
-/// A lock that is taken is a refusal; anything else is a failure of the state folder.
-pub fn locked(e: RunsError) -> CliError {
-    match e {
-        RunsError::Locked { .. } => CliError::refused("another redrill is at work there")
-            .because(e)
-            .hint("wait for it to end, or stop it: redrill abort RUN"),
-        e => CliError::new(Kind::Journal, "the state folder cannot be used").because(e),
-    }
-}
-
-/// Refuses where an unfinished run has any of the same targets, and says whether it is still under way.
-pub fn refuse_unfinished(state: &Path, plan: &Plan) -> Result<(), CliError> {
-    let keys = target_keys(plan);
-    for entry in runs::list(state).map_err(io("the runs cannot be listed"))? {
-        let open = entry.verdict.is_none() || entry.verdict == Some(Verdict::Stuck);
-        if !open {
-            continue;
-        }
-        let Ok(dir) = runs::find(state, entry.run.as_str()) else { continue };
-        let Ok(other) = read_plan(&dir) else { continue };
-        if let Some(shared) = target_keys(&other).iter().find(|k| keys.contains(k)) {
-            if let Err(e @ RunsError::Locked { .. }) = runs::lock(&dir) {
-                return Err(locked(e));
-            }
-            if read_journal(&dir).is_ok_and(|lines| lines.is_empty()) {
-                // it ended before its first line: nothing was sent, so there is nothing to put back
-                continue;
-            }
-            let target = shared.rsplit('/').next().unwrap_or(shared);
-            return Err(CliError::refused(format!(
-                "run {} is not finished and has the same target {target}",
-                entry.run
-            ))
-            .hint(format!("roll it back first: redrill rollback {}", entry.run)));
-        }
-    }
-    Ok(())
 }
 
 /// The plan of a run on disk.
@@ -174,52 +111,74 @@ pub fn broken(dir: &RunDir, e: impl std::error::Error) -> CliError {
 pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliError> {
     // first the locks: a run that is under way is not one that somebody has to finish
     let keys = target_keys(&work.plan);
-    let _targets = TargetLocks::take(&global.state, &run, &keys).map_err(locked)?;
-    let _machine = on_machine(&run, &keys).map_err(locked)?;
-    refuse_unfinished(&global.state, &work.plan)?;
+    let targets = TargetLocks::take(&global.state, &run, &keys).map_err(|e| locked(global, e))?;
+    let all = [&keys[..], &[service_key(&work.plan)]].concat();
+    let machine = on_machine(&global.state, &run, &all).map_err(|e| locked(global, e))?;
+    refuse_unfinished(global, &work.plan)?;
+    if let Some((holder, other)) = machine.left.iter().find_map(|h| Some((h, h.run.as_ref()?))) {
+        let rollback = command_in(global, "rollback", other, holder.state.as_deref());
+        return Err(unfinished(&RunId::from_existing(other), "has the same targets or service", &rollback));
+    }
     let plan_text = file::write(&work.plan);
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
         .map_err(io("the run's folder cannot be made"))?;
-    let lock = lock(&dir)?;
+    let lock = lock(global, &dir)?;
     for (n, (_, bytes)) in work.approvals.iter().enumerate() {
         let name = format!("{}{}.json", approval::NAME, n + 1);
         dir.write(&name, bytes).map_err(io("an approval cannot be kept"))?;
     }
     let journal = FileJournal::create(dir.journal())
         .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be made").because(e))?;
-    work_on(global, &dir, lock, work, Box::new(journal), Vec::new()).await
+    let done = work_on(global, &dir, lock, work, Box::new(journal), Vec::new()).await;
+    let_go(&dir, &[&targets, &machine]);
+    done
+}
+
+/// What is locked is left to tell of a run that is not finished; else nothing is left.
+fn let_go(dir: &RunDir, locks: &[&TargetLocks]) {
+    if !finished(dir) {
+        locks.iter().for_each(|locks| locks.leave());
+    }
+}
+
+/// Whether nobody has to finish the run.
+fn finished(dir: &RunDir) -> bool {
+    runs::entry_of(dir).verdict.is_some_and(|v| v != Verdict::Stuck)
 }
 
 /// Takes up a run on disk: `resume` or `rollback`.
 pub async fn take_up(global: &Global, dir: &RunDir, work: Work) -> Result<u8, CliError> {
-    let lock = lock(dir)?;
+    let lock = lock(global, dir)?;
     let keys = target_keys(&work.plan);
-    let _targets = TargetLocks::take(&global.state, dir.id(), &keys).map_err(locked)?;
-    let _machine = match on_machine(dir.id(), &keys) {
-        Err(e @ RunsError::Locked { .. }) => return Err(locked(e)),
+    let targets = TargetLocks::take(&global.state, dir.id(), &keys).map_err(|e| locked(global, e))?;
+    let machine = match on_machine(&global.state, dir.id(), &keys) {
+        Err(e @ RunsError::Locked { .. }) => return Err(locked(global, e)),
         // what is to be put back does not wait for a folder that cannot be used
         other => other.ok(),
     };
+    // nor for another run of the service that has begun elsewhere
+    let service =
+        TargetLocks::on_machine(&machine_locks(), &global.state, dir.id(), &[service_key(&work.plan)]).ok();
     checkpoints::fit(dir).map_err(|why| cut(global, dir).because(why))?;
     let (journal, lines) = open(dir)?;
-    work_on(global, dir, lock, work, Box::new(journal), lines).await
+    let done = work_on(global, dir, lock, work, Box::new(journal), lines).await;
+    let locks: Vec<&TargetLocks> =
+        [Some(&targets), machine.as_ref(), service.as_ref()].into_iter().flatten().collect();
+    let_go(dir, &locks);
+    done
 }
 
 /// A journal that lacks what is known to have been written.
 fn cut(global: &Global, dir: &RunDir) -> CliError {
-    let mut sweep = format!("redrill sweep --run {}", dir.id());
-    if let Some(profile) = &global.profile {
-        sweep = format!("{sweep} --profile {profile}");
-    }
     CliError::refused(format!("the journal of run {} is not whole", dir.id()))
         .hint("nothing was changed: take up the newest copy of the run's folder")
-        .hint(format!("where there is none, put back by tag: {sweep}"))
+        .hint(format!("where there is none, put back by tag: {}", by_tag(global, dir.id().as_str())))
 }
 
 /// Locks the run. A command that only tells it something, and holds the lock for a moment, is waited for.
-fn lock(dir: &RunDir) -> Result<Lock, CliError> {
-    let _door = dir.door().map_err(locked)?;
-    runs::lock(dir).map_err(locked)
+fn lock(global: &Global, dir: &RunDir) -> Result<Lock, CliError> {
+    let _door = dir.door().map_err(|e| locked(global, e))?;
+    runs::lock(dir).map_err(|e| locked(global, e))
 }
 
 /// The journal, to go on with it, and what it holds. The caller has the run's lock.
@@ -341,18 +300,6 @@ async fn last_look(
     Ok(door)
 }
 
-/// The exact command: from any folder and shell, it must find the same run and the same account.
-pub fn command(global: &Global, verb: &str, dir: &RunDir) -> String {
-    let mut command = format!("redrill {verb} {}", dir.id());
-    if global.state != Path::new(".redrill") {
-        command = format!("{command} --state {}", global.state.display());
-    }
-    if let Some(profile) = &global.profile {
-        command = format!("{command} --profile {profile}");
-    }
-    command
-}
-
 /// Ends the process although something still holds it up. What is on record stays; the locks go with it.
 fn leaving(global: &Global, dir: &RunDir, rto_ms: i64) -> impl Fn(Leave) + Send + 'static {
     let (global, dir) = (global.clone(), dir.clone());
@@ -382,15 +329,26 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
     match e {
         EngineError::Journal(source) => {
             let e = CliError::new(Kind::Journal, "the journal cannot be written; nothing more was changed");
-            match source {
+            let e = match source {
                 Some(source) => e.because(source),
                 None => e,
+            };
+            match dir.journal().is_file() {
+                true => e.hint(finish),
+                false => e.hint(format!(
+                    "its journal is gone: put back by tag: {}",
+                    by_tag(global, dir.id().as_str())
+                )),
             }
-            .hint(finish)
         }
         EngineError::Cloud(e) => CliError::from(e).hint(finish),
         EngineError::OtherWorld(text) => {
-            CliError::refused(text).hint("use the account and endpoint that the run was started with")
+            let e = CliError::refused(text)
+                .hint("nothing was changed; use the endpoint and the account that the run was started with");
+            match read_plan(dir) {
+                Ok(plan) => super::place::gone(e, &plan, dir),
+                Err(_) => e,
+            }
         }
         e @ EngineError::Behind(_) => cut(global, dir).because(e),
         EngineError::Left => {
@@ -496,35 +454,5 @@ recovery: [{ manual: Call the team, id: call }]";
         assert!(inbox.try_lock().is_err(), "nobody leaves anything between this and the run's lock");
         drop(door);
         inbox.try_lock().unwrap();
-    }
-
-    const CUT: &str = "version: 1
-name: cut
-title: Cut
-service: shop
-objectives: { rto: 1h }
-limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 2 }
-targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
-steady_state: [{ probe: tcp, with: { host: shop.example.com, port: 443 } }]
-fault: [{ action: vpc.detach-route-table, target: it }]";
-
-    #[tokio::test(start_paused = true)]
-    async fn a_run_that_ended_before_its_first_line_is_in_nobodys_way() {
-        let start = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
-        let cloud = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).unwrap().cloud();
-        let loaded = drill::load("drill.yaml", CUT, &LoadOptions::default()).unwrap();
-        let options = BuildOptions::new(World::Sim, cloud.region.clone());
-        let plan = plan::build(&loaded, &cloud.reads, clock.as_ref(), &options).await.unwrap();
-        assert_eq!(target_keys(&plan).len(), 2);
-        let state = tempfile::tempdir().unwrap();
-        let run = new_id(clock.as_ref(), "cut");
-        let dir = runs::create(state.path(), &run, file::write(&plan).as_bytes(), b"x: 1\n").unwrap();
-        refuse_unfinished(state.path(), &plan).unwrap();
-        let journal = FileJournal::create(dir.journal()).unwrap();
-        refuse_unfinished(state.path(), &plan).unwrap();
-        journal.append(clock.stamp(), &[Event::Skew { ms: 1 }], true).await.unwrap();
-        let refused = refuse_unfinished(state.path(), &plan).unwrap_err();
-        assert!(refused.hints()[0].contains(&format!("redrill rollback {run}")), "{}", refused.text());
     }
 }

@@ -37,7 +37,7 @@ pub struct SignOffArgs {
 
 pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
-    let _lock = store::lock(&dir).map_err(super::session::locked)?;
+    let _lock = store::lock(&dir).map_err(|e| super::session::locked(global, e))?;
     let folder = Folder::read(&dir)?;
     if args.by.trim().is_empty() {
         return Err(CliError::usage("a sign-off needs a name").hint("give it with --by NAME"));

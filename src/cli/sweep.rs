@@ -61,7 +61,7 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
     runtime()?.block_on(async {
         let (places, unreadable) = look(global, args, &clock).await?;
         let now = clock.now();
-        let (_locks, busy) = at_work(&places);
+        let (_locks, busy) = at_work(&global.state, &places);
         let all: Vec<(&Place, &Leftover, Option<String>)> = places
             .iter()
             .flat_map(|p| p.found.iter().map(move |l| (p, l)))
@@ -188,11 +188,11 @@ async fn look(
 
 /// Locks the runs that left something, so that nobody takes one up meanwhile; and those that somebody is at
 /// work on.
-fn at_work(places: &[Place]) -> (Vec<TargetLocks>, BTreeSet<String>) {
+fn at_work(state: &Path, places: &[Place]) -> (Vec<TargetLocks>, BTreeSet<String>) {
     let runs: BTreeSet<&str> = places.iter().flat_map(|p| &p.found).map(|l| l.run.as_str()).collect();
     let (mut locks, mut busy) = (Vec::new(), BTreeSet::new());
     for run in runs {
-        match session::on_machine(&RunId::from_existing(run), &[]) {
+        match session::on_machine(state, &RunId::from_existing(run), &[]) {
             Ok(lock) => locks.push(lock),
             Err(RunsError::Locked { .. }) => _ = busy.insert(run.to_owned()),
             // what was left behind does not wait for a folder that cannot be used

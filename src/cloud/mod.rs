@@ -8,6 +8,7 @@
 //! No SDK type appears here; `aws`, `sim` and `net` implement these traits. Nothing here retries:
 //! reads are retried by the implementation, changes by the engine, which journals each attempt.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub mod custody;
@@ -60,6 +61,9 @@ pub struct Reads {
     pub net: Arc<dyn Net>,
 }
 
+/// Stands for every service in [`Cloud::endpoints`].
+pub const ALL_SERVICES: &str = "*";
+
 /// A whole world: what reads, what changes, what runs on this machine.
 #[derive(Clone)]
 pub struct Cloud {
@@ -73,6 +77,9 @@ pub struct Cloud {
     pub world: crate::model::World,
     /// The region of every regional call.
     pub region: String,
+    /// By service ([`ALL_SERVICES`] where it is one for all), the endpoint that its calls go to, where that is
+    /// not AWS's own.
+    pub endpoints: BTreeMap<String, String>,
 }
 
 /// Reads every page of a listing.

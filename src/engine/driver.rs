@@ -248,6 +248,7 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     if !fresh {
         preflight::same_world(&shared).await?;
         preflight::not_behind(&shared).await?;
+        preflight::same_emulator(&shared).await?;
     }
     let mut events = Vec::new();
     if fresh {

@@ -181,9 +181,21 @@ fn holder(target: Option<&Target>) -> Option<&str> {
 
 /// A target that carries this run's tag, where there is one and it can be read.
 pub async fn carries_own_tag(shared: &Shared) -> Option<String> {
-    let now = plan::read_again(&shared.plan, &shared.cloud.reads, &targets(shared)).await.ok()?;
+    tagged(shared).await.ok().flatten()
+}
+
+/// Whether any target carries this run's tag.
+///
+/// # Errors
+/// The tags cannot be read.
+pub async fn held_here(shared: &Shared) -> Result<bool, CloudError> {
+    Ok(tagged(shared).await?.is_some())
+}
+
+async fn tagged(shared: &Shared) -> Result<Option<String>, CloudError> {
+    let now = plan::read_again(&shared.plan, &shared.cloud.reads, &targets(shared)).await?;
     let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str());
-    now.into_iter().flatten().find(own).map(|t| t.id)
+    Ok(now.into_iter().flatten().find(own).map(|t| t.id))
 }
 
 async fn send(gate: &StepGate, mutation: Mutation) -> Result<(), CloudError> {

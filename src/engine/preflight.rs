@@ -244,9 +244,37 @@ pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
         )));
     }
     let identity = shared.cloud.reads.sts.identity().await.map_err(EngineError::Cloud)?;
-    match identity_findings(shared, &identity.account) {
-        Some(f) => Err(EngineError::OtherWorld(f.text)),
-        None => Ok(()),
+    if let Some(f) = identity_findings(shared, &identity.account) {
+        return Err(EngineError::OtherWorld(f.text));
+    }
+    let partition = |arn: &str| arn.split(':').nth(1).map(str::to_owned);
+    let (own, this) = (partition(&shared.plan.caller), partition(&identity.arn));
+    match (own, this) {
+        (Some(own), Some(this)) if own != this => Err(EngineError::OtherWorld(format!(
+            "the run belongs to the partition {own} of AWS, the credentials to {this}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// All emulators have the same account: whether this one is the run's, and was not started anew, only the
+/// tags tell that the run set on its targets. Where it is another, nothing that is found there, and nothing
+/// that is not, says anything about what the run changed.
+///
+/// # Errors
+/// The run held its targets, has not begun to let go of them, and none of them carries its tag.
+pub async fn same_emulator(shared: &Shared) -> Result<(), EngineError> {
+    let holds = shared.recorder.with(|s, _| s.armed && !s.releasing && !s.holding.is_empty());
+    if shared.plan.world != World::Emulator || !holds {
+        return Ok(());
+    }
+    match hold::held_here(shared).await.map_err(EngineError::Cloud)? {
+        true => Ok(()),
+        false => Err(EngineError::OtherWorld(format!(
+            "{} is not the emulator that the run was started in, or it was started anew: none of the run's targets \
+             carries its tag, so that nothing here says what is put back",
+            shared.plan.endpoint.as_deref().unwrap_or("this")
+        ))),
     }
 }
 

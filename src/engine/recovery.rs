@@ -38,6 +38,9 @@ pub struct ClockParams {
     pub recovery_steps: Vec<StepId>,
 }
 
+/// So many gaps are listed; a journal's last line is read whole by whoever looks for the end.
+const GAPS: usize = 100;
+
 impl ClockParams {
     fn uses(&self, usage: ProbeUsage) -> bool {
         self.probes.iter().any(|p| p.stage_of_use == usage)
@@ -494,8 +497,23 @@ impl Facts {
                 _ => merged.push((from, to, process)),
             }
         }
+        // an hour of late probes makes thousands: the widest are listed, of the others it is said how many
+        let mut widest = merged.clone();
+        widest.sort_unstable_by_key(|(from, to, _)| (from - to, *from));
+        let left_out = widest.split_off(widest.len().min(GAPS));
+        if let Some((from, to, _)) = left_out.first() {
+            out.gaps_left_out = left_out.len() as u64;
+            let together: i64 = left_out.iter().map(|(from, to, _)| to - from).sum();
+            out.notes.push(format!(
+                "observation: {} more gaps, none wider than {} and {} together, are not listed",
+                left_out.len(),
+                in_words(to - from),
+                in_words(together)
+            ));
+        }
         out.gaps = merged
             .into_iter()
+            .filter(|gap| widest.contains(gap))
             .map(|(from, to, process)| Gap {
                 from: utc(from),
                 to: utc(to),

@@ -101,6 +101,8 @@ pub struct RunState {
     pub has_held: bool,
     /// All targets carry it; the world was as planned right before.
     pub armed: bool,
+    /// Its removal has begun.
+    pub releasing: bool,
     /// What recoveries need of targets that a fault may destroy.
     pub captured: BTreeMap<Cell, Value>,
     /// Every step on every target, in the plan's order.
@@ -183,6 +185,7 @@ impl RunState {
             holding: BTreeSet::new(),
             has_held: false,
             armed: false,
+            releasing: false,
             captured: BTreeMap::new(),
             cells,
             waiting: BTreeMap::new(),
@@ -323,6 +326,7 @@ impl RunState {
                 self.next_call = self.next_call.max(call + 1);
                 self.open_calls.insert(*call, *phase);
                 self.sent |= step.is_some() && *phase == Phase::Apply;
+                self.releasing |= *phase == Phase::Release;
                 let is_fault =
                     step.as_ref().and_then(|s| self.plan.step(s)).is_some_and(|s| s.stage == Stage::Fault);
                 if is_fault && *phase == Phase::Apply && self.t0.is_none() {

@@ -223,8 +223,11 @@ pub struct Measured {
     pub phases: Vec<PhaseTime>,
     /// Healthy, then unhealthy inside the hold.
     pub flaps: u32,
-    /// Stretches in which nothing was observed.
+    /// Stretches in which nothing was observed; where there are very many, the widest.
     pub gaps: Vec<Gap>,
+    /// How many more there were.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gaps_left_out: u64,
     /// Whether any client probe was unhealthy between T0 and T7.
     pub outage: bool,
     /// The resolution of the client probes: the largest `every`.
@@ -247,6 +250,11 @@ impl Measured {
         let since_fault = self.rta_ms.filter(|rta| *rta != declared)?;
         Some(format!("since the declaration ({} since the fault)", crate::model::time::in_words(since_fault)))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One phase of the recovery.

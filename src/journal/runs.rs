@@ -1,20 +1,24 @@
-//! Runs on a local disk: where they are, how they are found and locked. I/O.
+//! Runs on a local disk: where they are and how they are found. I/O.
 //!
 //! `<state>/runs/<id>/` holds `journal.jsonl`, `plan.json`, `drill.yaml`, `lock` and [`super::inbox`];
-//! `<state>/locks/` one file for each target. Everything is made for its owner only, and no link in
-//! the state folder is followed. Locks are the operating system's and die with their process.
+//! `<state>/locks/` one file for each target that a run is at work on ([`locks`]). Everything is made for its
+//! owner only, and no link in the state folder is followed. A run is what line 1 of its journal says, whatever
+//! its folder is called; only one without that line goes by the folder's name.
 
-use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Event, Line, Verdict, inbox, line_hash};
 use crate::model::{RunId, World};
+
+mod locks;
+
+pub use locks::{Holder, Lock, TargetLocks, holder, lock, usable};
 
 /// The journal's file name.
 pub const JOURNAL: &str = "journal.jsonl";
@@ -42,6 +46,14 @@ pub enum RunsError {
     NotAFolder {
         /// Where.
         path: PathBuf,
+    },
+    /// Somebody else made the folder.
+    #[error("{} belongs to user {owner}; redrill keeps this user's locks there", path.display())]
+    NotOurs {
+        /// Where.
+        path: PathBuf,
+        /// The user's number.
+        owner: u32,
     },
     /// No run of that name.
     #[error("no run `{what}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
@@ -71,27 +83,8 @@ pub enum RunsError {
         /// What is locked: a run or a target.
         what: String,
         /// Who holds it, as far as the lock file tells.
-        holder: Holder,
+        holder: Box<Holder>,
     },
-}
-
-/// Who holds a lock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The process.
-    pub pid: Option<u32>,
-    /// The run it works on.
-    pub run: Option<String>,
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.run, self.pid) {
-            (Some(run), Some(pid)) => write!(f, "run {run} (process {pid})"),
-            (_, Some(pid)) => write!(f, "process {pid}"),
-            _ => f.write_str("another process"),
-        }
-    }
 }
 
 pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunsError {
@@ -157,7 +150,9 @@ pub struct RunDir {
 
 impl RunDir {
     fn at(path: PathBuf) -> Option<Self> {
-        let id = RunId::from_existing(path.file_name()?.to_str()?);
+        let name = path.file_name()?.to_str()?;
+        // a folder that was moved or copied is still that run's: its tags, its signed checkpoints
+        let id = written(&path.join(JOURNAL)).unwrap_or_else(|| RunId::from_existing(name));
         Some(Self { path, id })
     }
 
@@ -232,6 +227,17 @@ impl RunDir {
     }
 }
 
+/// The run that line 1 of a journal names.
+fn written(journal: &Path) -> Option<RunId> {
+    let file = OpenOptions::new().read(true).custom_flags(no_follow()).open(journal).ok()?;
+    let mut line = Vec::new();
+    BufReader::new(file.take(WINDOW)).read_until(b'\n', &mut line).ok()?;
+    match whole(&line)?.event {
+        Event::Header { run, .. } => Some(run),
+        _ => None,
+    }
+}
+
 /// Writes the bytes, durably, to a new file of its own in that folder.
 pub(super) fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let hash = line_hash(bytes);
@@ -289,6 +295,16 @@ pub struct RunEntry {
     pub rta_ms: Option<i64>,
     /// The objective, in milliseconds.
     pub rto_ms: Option<i64>,
+    /// The process that is at work on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<Holder>,
+}
+
+impl RunEntry {
+    /// Whether somebody has to finish it, or is at it.
+    pub fn is_open(&self) -> bool {
+        self.verdict.is_none_or(|v| v == Verdict::Stuck)
+    }
 }
 
 /// Every run, oldest first. Only the ends of each journal are read, and the chain is not checked.
@@ -304,8 +320,11 @@ fn folders(state: &Path) -> Result<Vec<RunDir>, RunsError> {
         return Err(RunsError::NotAFolder { path: state.to_owned() });
     }
     let runs = state.join("runs");
-    if !is_folder(&runs) {
-        return Ok(Vec::new());
+    match fs::symlink_metadata(&runs) {
+        Ok(meta) if meta.is_dir() => {}
+        // what may not be looked at is not what is not there
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error("read", &runs)(e)),
+        _ => return Ok(Vec::new()),
     }
     let mut found = Vec::new();
     for entry in fs::read_dir(&runs).map_err(io_error("read", &runs))? {
@@ -316,6 +335,11 @@ fn folders(state: &Path) -> Result<Vec<RunDir>, RunsError> {
     }
     found.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(found)
+}
+
+/// One run, as [`list`] lists it.
+pub fn entry_of(run: &RunDir) -> RunEntry {
+    entry(run)
 }
 
 fn entry(run: &RunDir) -> RunEntry {
@@ -330,13 +354,14 @@ fn entry(run: &RunDir) -> RunEntry {
         region: None,
         rta_ms: None,
         rto_ms: None,
+        under_way: None,
     };
     // without a single whole line the id still tells when and what
     if let Some((at, rest)) = run.id.as_str().split_once('-') {
         entry.started_at = NaiveDateTime::parse_from_str(at, "%Y%m%dT%H%M%SZ").ok().map(|t| t.and_utc());
         entry.drill = rest.rsplit_once('-').map(|(drill, _)| drill.to_owned());
     }
-    let (head, tail) = ends(&run.journal()).unwrap_or_default();
+    let (head, end) = ends(&run.journal()).unwrap_or_default();
     if let Some(Line { stamp, event: Event::Header { drill, world, account, region, rto_ms, .. }, .. }) =
         head.split_inclusive(|b| *b == b'\n').next().and_then(whole)
     {
@@ -347,12 +372,20 @@ fn entry(run: &RunDir) -> RunEntry {
         entry.region = Some(region);
         entry.rto_ms = Some(rto_ms);
     }
-    for line in tail.split_inclusive(|b| *b == b'\n').filter_map(whole) {
-        if let Event::Finished { verdict, measured, .. } = line.event {
-            entry.verdict = Some(verdict);
-            entry.finished_at = Some(line.stamp.at);
-            entry.rta_ms = measured.rta_ms;
+    for line in end.split_inclusive(|b| *b == b'\n').filter_map(whole) {
+        match line.event {
+            Event::Finished { verdict, measured, .. } => {
+                entry.verdict = Some(verdict);
+                entry.finished_at = Some(line.stamp.at);
+                entry.rta_ms = measured.rta_ms;
+            }
+            // a process took it up again and has not come to an end
+            Event::Attached { .. } => (entry.verdict, entry.finished_at, entry.rta_ms) = (None, None, None),
+            _ => {}
         }
+    }
+    if entry.is_open() {
+        entry.under_way = holder(run);
     }
     entry
 }
@@ -361,16 +394,28 @@ fn whole(raw: &[u8]) -> Option<Line> {
     serde_json::from_slice(raw.strip_suffix(b"\n")?).ok()
 }
 
-/// The first and the last bytes of a file, enough for a header and an end.
+/// How much of a journal is read at its beginning, and first at its end.
+const WINDOW: u64 = 256 * 1024;
+/// So many whole lines hold whatever a run writes at its end. A line may be longer than the window.
+const LINES: usize = 16;
+
+/// The first bytes of a journal, enough for a header; and its last whole lines, enough for an end.
 fn ends(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    const ENOUGH: u64 = 256 * 1024;
     let mut file = OpenOptions::new().read(true).custom_flags(no_follow()).open(path)?;
     let length = file.metadata()?.len();
-    let (mut head, mut tail) = (Vec::new(), Vec::new());
-    (&file).take(ENOUGH).read_to_end(&mut head)?;
-    file.seek(SeekFrom::Start(length.saturating_sub(ENOUGH)))?;
-    file.take(ENOUGH).read_to_end(&mut tail)?;
-    Ok((head, tail))
+    let (mut head, mut window) = (Vec::new(), WINDOW);
+    (&file).take(WINDOW).read_to_end(&mut head)?;
+    loop {
+        let from = length.saturating_sub(window);
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        (&file).take(window).read_to_end(&mut tail)?;
+        let lines = tail.iter().filter(|b| **b == b'\n').count();
+        if from == 0 || lines > LINES {
+            return Ok((head, tail));
+        }
+        window *= 4;
+    }
 }
 
 /// Finds a run by its id, a unique prefix of it, its folder's path, or `last`.
@@ -392,7 +437,10 @@ pub fn find(state: &Path, what: &str) -> Result<RunDir, RunsError> {
     if what == "last" {
         return all.pop().ok_or_else(|| RunsError::NoRuns { state: state.to_owned() });
     }
-    if let Some(run) = all.iter().find(|r| r.id.as_str() == what) {
+    // a copy beside it has the same id; the run's own folder goes before
+    let is_it = |r: &&RunDir| r.id.as_str() == what;
+    let own = all.iter().filter(is_it).find(|r| r.path.ends_with(what));
+    if let Some(run) = own.or_else(|| all.iter().find(is_it)) {
         return Ok(run.clone());
     }
     let mut like: Vec<RunDir> =
@@ -420,92 +468,6 @@ fn nearest(all: &[RunDir], what: &str) -> Option<String> {
         .find(of_drill)
         .or_else(|| all.iter().filter(|r| alike(r) > 0.8).max_by(|a, b| alike(a).total_cmp(&alike(b))))?;
     Some(run.id.as_str().to_owned())
-}
-
-/// A lock that is held until this is dropped or the process ends, however it ends.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-/// Locks a run for this process.
-///
-/// # Errors
-/// When another process works on it.
-pub fn lock(run: &RunDir) -> Result<Lock, RunsError> {
-    take_lock(&run.path.join("lock"), format!("run {}", run.id), &run.id)
-}
-
-fn take_lock(path: &Path, what: String, run: &RunId) -> Result<Lock, RunsError> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow())
-        .open(path)
-        .map_err(io_error("open", path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // who holds it is a courtesy: that it is held is what counts
-            let read = file.take(4096).read_to_string(&mut text);
-            let holder = read.ok().and_then(|_| serde_json::from_str(&text).ok()).unwrap_or_default();
-            return Err(RunsError::Locked { what, holder });
-        }
-        Err(TryLockError::Error(source)) => {
-            return Err(RunsError::Io { what: "lock", path: path.to_owned(), source });
-        }
-    }
-    let holder = Holder { pid: Some(std::process::id()), run: Some(run.as_str().to_owned()) };
-    serde_json::to_vec(&holder)
-        .map_err(io::Error::from)
-        .and_then(|text| {
-            file.set_len(0)?;
-            file.write_all(&text)
-        })
-        .map_err(io_error("write", path))?;
-    Ok(Lock { _file: file })
-}
-
-/// The locks on a run's targets.
-#[derive(Debug)]
-pub struct TargetLocks {
-    _locks: Vec<Lock>,
-}
-
-impl TargetLocks {
-    /// Locks every target for this run, or none. A key names a target across accounts, for instance
-    /// `account/region/kind/id`.
-    ///
-    /// # Errors
-    /// When another process works on one of them.
-    pub fn take(state: &Path, run: &RunId, keys: &[String]) -> Result<Self, RunsError> {
-        Ok(Self { _locks: take_locks(&state_folder(state, "locks")?, run, keys)? })
-    }
-
-    /// Locks them for all state folders of this machine: in a folder that they share, which is made where
-    /// it is missing and must be this user's own.
-    ///
-    /// # Errors
-    /// When another process works on one of them, or the folder is somebody else's.
-    pub fn on_machine(folder: &Path, run: &RunId, keys: &[String]) -> Result<Self, RunsError> {
-        own_folder(folder)?;
-        let owner = fs::symlink_metadata(folder).map_err(io_error("read", folder))?.uid();
-        if owner != rustix::process::getuid().as_raw() {
-            return Err(RunsError::NotAFolder { path: folder.to_owned() });
-        }
-        Ok(Self { _locks: take_locks(folder, run, keys)? })
-    }
-}
-
-fn take_locks(folder: &Path, run: &RunId, keys: &[String]) -> Result<Vec<Lock>, RunsError> {
-    let keys: BTreeSet<&String> = keys.iter().collect();
-    keys.into_iter()
-        .map(|key| take_lock(&folder.join(line_hash(key.as_bytes())), format!("target {key}"), run))
-        .collect()
 }
 
 #[cfg(test)]

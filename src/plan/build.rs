@@ -27,6 +27,8 @@ pub struct BuildOptions {
     pub region: String,
     /// The endpoint, where one is overridden.
     pub endpoint: Option<String>,
+    /// By service, the endpoint of its own, where they are not all the same.
+    pub endpoints: BTreeMap<String, String>,
     /// The seed that targets are drawn with; made of the time and the drill if left out.
     pub seed: Option<u32>,
     /// The redrill version that plans.
@@ -46,6 +48,7 @@ impl BuildOptions {
             world,
             region: region.into(),
             endpoint: None,
+            endpoints: BTreeMap::new(),
             seed: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             known: Known::shipped(),
@@ -116,6 +119,7 @@ pub async fn build(
         caller: identity.arn.clone(),
         region: options.region.clone(),
         endpoint: options.endpoint.clone(),
+        endpoints: options.endpoints.clone(),
         seed,
         drill: drill.clone(),
         source: loaded.source.clone(),

@@ -69,6 +69,9 @@ pub struct Plan {
     /// The endpoint, where one is overridden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// By service, the endpoint of its own, where they are not all the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub endpoints: BTreeMap<String, String>,
     /// The seed that targets were drawn with.
     pub seed: u32,
     /// The drill, environment and parameters applied, secret parameters still as `${params.NAME}`.
@@ -183,6 +186,14 @@ impl Plan {
     /// Whether no step does anything but let time pass: nothing would be broken, nothing recovered.
     pub fn only_waits(&self) -> bool {
         self.steps.iter().all(|s| s.action.as_deref() == Some(wait::NAME))
+    }
+
+    /// The world and account, by which two emulators of one machine differ: they have the same accounts, and
+    /// often the same names.
+    pub fn place(&self) -> String {
+        let endpoint = self.endpoint.iter().map(|url| format!(" {}", url.trim_end_matches('/')));
+        let endpoints = self.endpoints.iter().map(|(service, url)| format!(" {service}={url}"));
+        format!("{}{}/{}", self.world, endpoint.chain(endpoints).collect::<String>(), self.account)
     }
 
     /// The findings that refuse the run.

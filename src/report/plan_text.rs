@@ -136,6 +136,9 @@ fn head(plan: &Plan, page: &mut Page) {
     if let Some(endpoint) = &plan.endpoint {
         let _ = write!(world, ", endpoint {endpoint}");
     }
+    for (service, endpoint) in &plan.endpoints {
+        let _ = write!(world, ", {service} at {endpoint}");
+    }
     let o = &drill.objectives;
     let mut objectives = format!("RTO {}", o.rto);
     if let Some(rpo) = o.rpo {

@@ -85,6 +85,7 @@ impl Sim {
             local: self.clone(),
             world: WorldKind::Sim,
             region: self.lock().region.clone(),
+            endpoints: std::collections::BTreeMap::new(),
         }
     }
 

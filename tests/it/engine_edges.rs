@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redrill::cloud::{
-    CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Filter, HttpRequest, HttpResponse,
-    Local, Mutation, Net, SqlAnswer, SqlRequest,
+    Cloud, CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Filter, HttpRequest,
+    HttpResponse, Local, Mutation, Net, SqlAnswer, SqlRequest,
 };
-use redrill::engine::{self, Control, EngineError, People};
+use redrill::engine::{self, Control, Ended, EngineError, People};
 use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Event, Mode};
-use redrill::model::{Health, Stage, Tags};
+use redrill::model::{Health, Stage, Tags, World};
 use tokio::sync::mpsc;
 
 use crate::bench::{Bench, dump};
@@ -36,6 +36,75 @@ recovery: [{ action: vpc.attach-route-table, target: it }]";
         let (ended, _) = Play::start(&bench).ends_with(12).await;
         assert_eq!(ended.reasons, ["nothing was broken and nothing recovered: no step had anything to do"]);
     }
+}
+
+/// The sample shop as an emulator has it.
+async fn emulated(text: &str) -> (Bench, Cloud) {
+    let mut bench = Bench::new(text).await;
+    let mut plan = (*bench.plan).clone();
+    (plan.world, plan.endpoint) = (World::Emulator, Some("http://127.0.0.1:5001".to_owned()));
+    bench.plan = Arc::new(plan);
+    let mut cloud = bench.sim.cloud();
+    cloud.world = World::Emulator;
+    (bench, cloud)
+}
+
+async fn taken_up(bench: &Bench, bytes: &[u8], mut cloud: Cloud, mode: Mode) -> Result<Ended, EngineError> {
+    let (journal, read) = MemoryJournal::resume(bytes).expect("whole lines");
+    cloud.world = World::Emulator;
+    let setup = bench.setup(mode, Arc::new(journal), read.lines, cloud);
+    let (_keep, control) = mpsc::channel::<Control>(1);
+    engine::run(setup, control).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emulator_that_was_started_anew_at_the_same_address_is_another_one() {
+    let (bench, cloud) = emulated(&drill("/health", CUT)).await;
+    let mut play = Play::of(&bench, cloud.clone(), People::Ask);
+    play.stage(Stage::Recovery).await;
+    let bytes = play.killed().await.bytes();
+    // the same estate, and nobody holds anything in it
+    let anew = bench.again();
+    for mode in [Mode::Rollback, Mode::Resume] {
+        let error = taken_up(&bench, &bytes, anew.sim.cloud(), mode).await.expect_err("another emulator");
+        let says = "http://127.0.0.1:5001 is not the emulator that the run was started in";
+        assert!(matches!(&error, EngineError::OtherWorld(text) if text.starts_with(says)), "{error:?}");
+        assert!(anew.sim.changes().is_empty());
+    }
+    let ended = taken_up(&bench, &bytes, cloud, Mode::Rollback).await.expect("its own");
+    assert_eq!(ended.exit_code, 0, "{:?}", ended.reasons);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_emulator_in_which_the_tags_are_gone_because_the_run_removed_them_is_the_same_one() {
+    let (bench, cloud) = emulated(&drill("/health", CUT)).await;
+    let (_, journal) = Play::of(&bench, cloud.clone(), People::Ask).ends_with(0).await;
+    let at =
+        journal.lines().iter().position(|l| matches!(l.event, Event::Released { .. })).expect("released");
+    // killed between the call and the line that says so
+    let bytes: Vec<u8> =
+        journal.bytes().split_inclusive(|b| *b == b'\n').take(at).flatten().copied().collect();
+    let ended = taken_up(&bench, &bytes, cloud, Mode::Rollback).await.expect("the same");
+    assert_eq!(ended.exit_code, 0, "{:?}", ended.reasons);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_not_taken_up_in_another_partition() {
+    let mut bench = Bench::new(&drill("/health", CUT)).await;
+    let mut plan = (*bench.plan).clone();
+    plan.caller = plan.caller.replacen("arn:aws:", "arn:aws-cn:", 1);
+    bench.plan = Arc::new(plan);
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let bytes = play.killed().await.bytes();
+    let (journal, read) = MemoryJournal::resume(&bytes).expect("whole lines");
+    let setup = bench.setup(Mode::Rollback, Arc::new(journal), read.lines, bench.sim.cloud());
+    let (_keep, control) = mpsc::channel::<Control>(1);
+    let error = engine::run(setup, control).await.expect_err("another partition");
+    assert!(
+        matches!(&error, EngineError::OtherWorld(text) if text.contains("partition aws-cn")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -103,6 +103,7 @@ fn clients(config: &SdkConfig) -> Clients {
         change: changing(config),
         overridden: overridden(config),
         elsewhere: elsewhere(config),
+        endpoints: in_force(config),
     }
 }
 
@@ -139,6 +140,21 @@ fn one_overridden_service_makes_it_an_emulator() {
         assert!(overridden(&plain().service_config(Only(service)).build()), "{service}");
     }
     assert!(!overridden(&plain().service_config(Only("DynamoDB")).build()));
+}
+
+#[test]
+fn the_endpoints_in_force_are_those_that_the_clients_take() {
+    let at = |url: &str| BTreeMap::from([(ALL_SERVICES.to_owned(), url.to_owned())]);
+    let plain = SdkConfig::builder;
+    assert_eq!(in_force(&plain().build()), BTreeMap::new());
+    assert_eq!(in_force(&plain().endpoint_url("http://127.0.0.1:1").build()), at("http://127.0.0.1:1"));
+    assert_eq!(in_force(&plain().endpoint_url("https://sts.amazonaws.com").build()), BTreeMap::new(), "AWS");
+    let one = BTreeMap::from([("EC2".to_owned(), "http://127.0.0.1:5000".to_owned())]);
+    assert_eq!(in_force(&plain().service_config(Only("EC2")).build()), one);
+    // one that is given in code wins, for the clients, too
+    let given = isolated(&isolated_at("http://127.0.0.1:1")).unwrap();
+    let given = given.into_builder().service_config(Only("EC2")).build();
+    assert_eq!(in_force(&given), at("http://127.0.0.1:1"));
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::{Check, Is, check};
 use crate::cli::signer::KeyName;
-use crate::cli::{CliError, Global, keys};
-use crate::journal::Verdict;
+use crate::cli::{CliError, Global, keys, session};
 use crate::journal::runs;
 
 /// Less than this is a problem: a journal that cannot be written stops the run.
@@ -21,6 +20,7 @@ const FOLDERS: [&str; 3] = ["keys", "locks", "runs"];
 pub fn checks(global: &Global) -> Vec<Check> {
     let mut all = folder(&global.state);
     all.push(free(&global.state));
+    all.push(locks());
     all.push(signing_key(global));
     all.extend(checkpoint_key(global));
     all.push(unfinished(&global.state));
@@ -86,6 +86,18 @@ fn owned(name: &'static str, path: &Path, meta: &Metadata) -> Check {
     check(name, Is::Ok, format!("{shown}, for its owner only"))
 }
 
+/// The folder of the locks that count for all state folders: without it no run begins.
+fn locks() -> Check {
+    let (name, folder) = ("locks", session::machine_locks());
+    match fs::symlink_metadata(&folder) {
+        Err(_) => check(name, Is::Ok, format!("{} is made by the first run", folder.display())),
+        Ok(_) => match runs::usable(&folder) {
+            Ok(()) => check(name, Is::Ok, folder.display().to_string()),
+            Err(e) => check(name, Is::Problem, format!("{e}: remove it, as that user or as root")),
+        },
+    }
+}
+
 /// What is free where the state folder is, or will be.
 fn free(state: &Path) -> Check {
     let name = "free space";
@@ -146,11 +158,11 @@ fn unfinished(state: &Path) -> Check {
         Ok(list) => list,
         Err(e) => return check(name, Is::Problem, format!("cannot be listed: {e}")),
     };
-    let open: Vec<&str> = list
-        .iter()
-        .filter(|r| r.verdict.is_none() || r.verdict == Some(Verdict::Stuck))
-        .map(|r| r.run.as_str())
-        .collect();
+    let under_way = list.iter().find_map(|r| Some((&r.run, r.under_way.as_ref()?)));
+    if let Some((run, holder)) = under_way {
+        return check(name, Is::Note, format!("{run} is under way ({})", holder.at_work()));
+    }
+    let open: Vec<&str> = list.iter().filter(|r| r.is_open()).map(|r| r.run.as_str()).collect();
     match open.first() {
         None => check(name, Is::Ok, format!("{}, none unfinished", list.len())),
         Some(first) => {

@@ -422,6 +422,29 @@ fn a_gap_while_healthy_widens_upwards() {
 }
 
 #[test]
+fn of_very_many_gaps_the_widest_are_listed_and_the_others_counted() {
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 0, 12)
+        .call(1, "break", 10_000, 10_200)
+        .ready(12_000, "mend", None, &[])
+        .seconds("web", Health::Healthy, 12, 14);
+    // 120 gaps of 8 s, but for one of 40 s
+    let mut at = 23;
+    for n in 0..120 {
+        run.seconds("web", Health::Healthy, at, at + 2);
+        at += if n == 70 { 41 } else { 9 };
+    }
+    let m = measure(&run.lines, &params());
+    assert_eq!((m.gaps.len(), m.gaps_left_out), (GAPS, 120 - GAPS as u64));
+    assert!(m.gaps.is_sorted_by_key(|g| g.from));
+    let longest = m.gaps.iter().map(|g| (g.to - g.from).num_seconds()).max();
+    assert_eq!(longest, Some(40));
+    let note = m.notes.iter().find(|n| n.starts_with("observation: ")).unwrap();
+    assert!(note.starts_with("observation: 20 more gaps, none wider than 8"), "{note}");
+    sums(&m);
+}
+
+#[test]
 fn a_drill_whose_probes_are_all_in_verify_is_recovered_when_they_pass() {
     let mut run = Run::new();
     let p = ClockParams { probes: vec![probe("rows", Role::Client, ProbeUsage::Verify)], ..params() };

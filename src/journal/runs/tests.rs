@@ -11,7 +11,7 @@ const A: &str = "20260101T000000Z-rds-restore-aaaaaa";
 const B: &str = "20260102T000000Z-rds-restore-bbbbbb";
 const C: &str = "20270102T000000Z-az-outage-cccccc";
 
-fn state() -> tempfile::TempDir {
+pub(super) fn state() -> tempfile::TempDir {
     let state = tempfile::tempdir().unwrap();
     for id in [A, B, C] {
         create(state.path(), &RunId::from_existing(id), b"{}", b"x: 1\n").unwrap();
@@ -19,7 +19,7 @@ fn state() -> tempfile::TempDir {
     state
 }
 
-fn finished(run: &RunDir) {
+pub(super) fn finished(run: &RunDir) {
     let header = Event::Header {
         format: 1,
         redrill: "0.1.0".into(),
@@ -122,41 +122,65 @@ fn links_in_the_state_folder_are_not_followed() {
 }
 
 #[test]
-fn a_run_and_a_target_are_locked_once() {
+fn a_run_is_what_line_1_of_its_journal_says() {
     let state = state();
-    let (a, b) = (find(state.path(), A).unwrap(), find(state.path(), B).unwrap());
-    let held = lock(&a).unwrap();
-    let said = lock(&a).unwrap_err().to_string();
-    assert_eq!(said, format!("run {A} is in use by run {A} (process {})", std::process::id()));
-    let other = lock(&b).unwrap();
-    drop((held, other));
-    lock(&a).unwrap();
-
-    let keys = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-    let first =
-        TargetLocks::take(state.path(), a.id(), &keys(&["1/eu/db/x", "1/eu/db/x", "1/eu/db/y"])).unwrap();
-    let error = TargetLocks::take(state.path(), b.id(), &keys(&["1/eu/db/w", "1/eu/db/y"])).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("target 1/eu/db/y is in use by run {A}")), "{error}");
-    TargetLocks::take(state.path(), b.id(), &keys(&["1/eu/db/w"]))
-        .expect("a refused take leaves nothing locked");
-    drop(first);
-    TargetLocks::take(state.path(), b.id(), &keys(&["1/eu/db/y"])).unwrap();
+    let run = find(state.path(), A).unwrap();
+    finished(&run);
+    let copy = state.path().join("moved-copy");
+    std::fs::rename(run.path(), &copy).unwrap();
+    for what in [copy.clone(), copy.join(JOURNAL)] {
+        assert_eq!(find(state.path(), what.to_str().unwrap()).unwrap().id().as_str(), A);
+    }
+    // beside the others, too; the run's own folder goes before a copy
+    let beside = state.path().join("runs").join("20250101T000000Z-copy-aaaaaa");
+    std::fs::rename(&copy, &beside).unwrap();
+    assert_eq!(find(state.path(), A).unwrap().path(), beside);
+    assert!(find(state.path(), "20250101").is_err(), "that is nobody's id");
+    assert_eq!(list(state.path()).unwrap()[0].run.as_str(), A);
+    let own = create(state.path(), &RunId::from_existing(A), b"{}", b"").unwrap();
+    std::fs::copy(beside.join(JOURNAL), own.journal()).unwrap();
+    assert_eq!(find(state.path(), A).unwrap().path(), own.path());
 }
 
 #[test]
-fn runs_of_two_state_folders_lock_a_target_once() {
-    let (state, other) = (state(), tempfile::tempdir().unwrap());
-    let (a, b) = (RunId::from_existing(A), RunId::from_existing(B));
-    let machine = other.path().join("redrill-0");
-    let keys = ["1/eu/db/x".to_owned()];
-    let first = TargetLocks::on_machine(&machine, &a, &keys).unwrap();
-    assert!(TargetLocks::take(state.path(), &b, &keys).is_ok(), "each state folder has its own");
-    let error = TargetLocks::on_machine(&machine, &b, &keys).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("target 1/eu/db/x is in use by run {A}")), "{error}");
-    drop(first);
-    TargetLocks::on_machine(&machine, &b, &keys).unwrap();
-    // where everybody may write, the name may be anything
-    let link = other.path().join("link");
-    std::os::unix::fs::symlink(&machine, &link).unwrap();
-    assert!(matches!(TargetLocks::on_machine(&link, &b, &keys), Err(RunsError::NotAFolder { .. })));
+fn an_end_is_seen_however_long_its_line_is_and_whatever_stands_behind_it() {
+    let state = state();
+    let run = find(state.path(), A).unwrap();
+    finished(&run);
+    let text = std::fs::read_to_string(run.journal()).unwrap();
+    let (head, end) = text.split_once('\n').unwrap();
+    let filler = format!("{{\"x\":\"{}\"}}\n", "y".repeat(3_000));
+    let wide = end.replacen("\"notes\":[]", &format!("\"notes\":[\"{}\"]", "z".repeat(900_000)), 1);
+    assert!(wide.len() > 900_000);
+    for (before, behind) in [(0, 0), (400, 0), (400, 5)] {
+        let text = [head, "\n", &filler.repeat(before), &wide, &filler.repeat(behind)].concat();
+        std::fs::write(run.journal(), text).unwrap();
+        let entry = entry_of(&run);
+        assert_eq!((entry.verdict, entry.rta_ms), (Some(Verdict::Passed), Some(4)), "{before} {behind}");
+        assert_eq!(entry.drill.as_deref(), Some("rds-restore"));
+    }
+}
+
+#[test]
+fn a_run_that_was_taken_up_again_is_open_until_it_ends_again() {
+    let state = state();
+    let run = find(state.path(), A).unwrap();
+    finished(&run);
+    assert!(!entry_of(&run).is_open());
+    let (host, user, redrill) = (String::new(), String::new(), String::new());
+    let again = Event::Attached { mode: crate::journal::Mode::Rollback, pid: 1, host, user, redrill };
+    let stamp = Stamp { at: DateTime::from_timestamp(1_800_000_001, 0).unwrap(), mono_ms: 0 };
+    let mut bytes = std::fs::read(run.journal()).unwrap();
+    bytes.extend(encode(2, NO_PREVIOUS, stamp, &[again]).unwrap().0);
+    std::fs::write(run.journal(), bytes).unwrap();
+    assert_eq!((entry_of(&run).verdict, entry_of(&run).rta_ms), (None, None));
+}
+
+#[test]
+fn what_may_not_be_looked_at_is_not_said_to_be_empty() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path().join("loop");
+    std::os::unix::fs::symlink(&state, &state).unwrap();
+    assert!(matches!(list(&state), Err(RunsError::Io { .. })));
+    assert_eq!(list(&place.path().join("nowhere")).unwrap(), []);
 }

@@ -337,3 +337,108 @@ fn a_run_is_exported_in_the_formats_of_other_tools() {
     assert!(export("vanta").starts_with("\"kind\",\"name\""));
     assert_eq!(place.run(&["report", &ids[1], "--export", "junit", "--format", "json"]).code, 2);
 }
+
+/// The journal of a run that was killed in the middle.
+fn unfinished(place: &Place) -> redrill::journal::runs::RunDir {
+    let dir = place.run_of(&text_of(&fixture("stop")), 1);
+    let journal = fs::read_to_string(dir.journal()).expect("a journal");
+    fs::write(dir.journal(), journal.split_inclusive('\n').take(30).collect::<String>()).expect("written");
+    dir
+}
+
+#[test]
+fn what_names_another_place_is_refused_before_anything_is_sent_or_left() {
+    let place = Place::new();
+    let dir = unfinished(&place);
+    let before = fs::read(dir.journal()).expect("a journal");
+    let commands: [&[&str]; 6] = [
+        &["resume", "last"],
+        &["rollback", "last"],
+        &["mark", "last", "note"],
+        &["confirm", "last", "call"],
+        &["abort", "last"],
+        &["rollback", ".redrill/runs/ID"],
+    ];
+    let other = "http://127.0.0.1:1";
+    for (by, value, says) in [
+        ("--endpoint-url", other, "repeat the command without --endpoint-url"),
+        ("REDRILL_ENDPOINT_URL", other, "unset REDRILL_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL", other, "unset AWS_ENDPOINT_URL"),
+        ("AWS_ENDPOINT_URL_EC2", other, "unset AWS_ENDPOINT_URL_EC2"),
+        ("--region", "eu-west-1", "repeat the command with --region us-east-1"),
+        ("REDRILL_REGION", "eu-west-1", "repeat the command with --region us-east-1"),
+    ] {
+        for args in commands {
+            let args: Vec<String> = args.iter().map(|a| a.replace("ID", dir.id().as_str())).collect();
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let mut command = place.command(&args);
+            if by.starts_with("--") {
+                command.args([by, value]);
+            } else {
+                command.env(by, value);
+            }
+            let ran = super::finish(command).exits(3);
+            assert!(ran.stderr.contains(&format!("{by} names {value}")), "{args:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains(says), "{args:?}: {}", ran.stderr);
+            assert_eq!(fs::read(dir.journal()).expect("a journal"), before, "{args:?}");
+            assert_eq!(fs::read_dir(dir.path().join("inbox")).expect("an inbox").count(), 0, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_under_way_is_shown_as_such_with_its_process() {
+    let place = Place::new();
+    let dir = unfinished(&place);
+    let (id, process) = (dir.id(), std::process::id());
+    let at_work = redrill::journal::runs::lock(&dir).expect("nobody else");
+    let list = place.run(&["runs"]).exits(0).stdout;
+    assert!(
+        list.contains("  under way ") && list.contains(&format!("(process {process}, since 2")),
+        "{list}"
+    );
+    let json = place.run(&["runs", "--output", "json"]).exits(0).json().remove(0);
+    assert_eq!((&json[0]["verdict"], &json[0]["under_way"]["pid"]), (&Value::Null, &json!(process)));
+    let shown = place.run(&["show"]).exits(0).stdout;
+    let says = format!("The run is under way: process {process}, since 2");
+    assert!(shown.contains(&says) && shown.contains(&format!("redrill abort {id}")), "{shown}");
+    assert!(!shown.contains("redrill resume"), "{shown}");
+    let refused = place.run(&["rollback", "last"]);
+    assert!(
+        refused.stderr.contains(&format!("in use by run {id} (process {process}, since 2")),
+        "{}",
+        refused.stderr
+    );
+    drop(at_work);
+    assert!(place.run(&["runs"]).exits(0).stdout.contains("  unfinished "));
+}
+
+#[test]
+fn a_run_in_a_folder_of_another_name_is_still_that_run() {
+    let (place, ids) = a_place_with_runs();
+    fs::rename(place.state().join("runs").join(&ids[0]), place.path().join("moved-copy")).expect("moved");
+    for args in [
+        &["show", "./moved-copy"][..],
+        &["report", "./moved-copy"],
+        &["resume", "./moved-copy/journal.jsonl"],
+    ] {
+        let ran = place.run(args);
+        assert!(ran.stdout.contains(&ids[0]), "{args:?}: {} {}", ran.stdout, ran.stderr);
+        assert!(!ran.stdout.contains("run moved-copy"), "{args:?}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn where_a_runs_folder_is_lost_its_tags_are_named() {
+    let place = Place::new();
+    let run = "20260921T141320Z-stop-aaaaaa";
+    for command in ["rollback", "resume"] {
+        let ran = place.run(&[command, run]).exits(2);
+        assert!(
+            ran.stderr.contains(&format!("put back by tag: redrill sweep --run {run}\n")),
+            "{}",
+            ran.stderr
+        );
+        assert!(!place.run(&[command, "last"]).exits(2).stderr.contains("sweep"));
+    }
+}

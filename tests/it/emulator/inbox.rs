@@ -52,13 +52,40 @@ async fn an_unfinished_run_must_be_finished_first() {
     let refused = w.run(&network(&w).text()).await;
     refused.refused(3, &format!("redrill rollback {id}"));
     assert!(w.changes().await.is_empty(), "{refused}");
-    // with other targets there is nothing in the way, but for the outage that is still there
+    // with other targets it would measure the outage that is still there
     let other = w.run(&server(&w).text()).await;
-    other.expect(4, "not-steady");
+    other.refused(3, "drills the same service `shop`");
+    assert!(w.changes().await.is_empty(), "{other}");
     let finished = w.go(["rollback", &id]).await;
     assert_eq!(finished.code, Some(0), "{finished}");
     assert_eq!(before, w.state().await);
     w.run(&network(&w).text()).await.expect(0, "passed");
+}
+
+#[tokio::test]
+async fn a_run_is_put_back_only_where_it_was_made() {
+    let (Some(w), Some(other)) = (World::start().await, World::start().await) else { return };
+    let before = w.state().await;
+    let mut run = w.start_run(&network(&w).text());
+    run.stage("recovery").await;
+    let id = run.kill().await.run();
+    let there = other.sandbox.endpoint.clone();
+    for verb in ["rollback", "resume", "abort"] {
+        for variable in ["REDRILL_ENDPOINT_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2"] {
+            let mut command = w.redrill([verb, id.as_str()]);
+            command.env_remove("REDRILL_ENDPOINT_URL").env(variable, &there);
+            let refused = Running::start(command).end().await;
+            refused.refused(3, &format!("{variable} names {there}"));
+        }
+    }
+    assert!(other.calls().await.is_empty(), "nothing is asked there");
+    // the emulator at its address is another one: the same names, and nothing that the run holds
+    w.reseed().await;
+    let anew = w.state().await;
+    let refused = w.go(["rollback", &id]).await;
+    refused.refused(3, "is not the emulator that the run was started in");
+    assert_eq!((&before, &anew), (&anew, &w.state().await));
+    assert!(w.changes().await.is_empty(), "{refused}");
 }
 
 #[tokio::test]
