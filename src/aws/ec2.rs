@@ -192,6 +192,7 @@ fn instance(i: &sdk::Instance) -> Instance {
         metadata_hop_limit: metadata.and_then(|m| m.http_put_response_hop_limit()),
         metadata_endpoint: metadata.and_then(|m| m.http_endpoint()).map(ToString::to_string),
         launched_at: i.launch_time().and_then(time),
+        client_token: non_empty(i.client_token()),
         tags: tags(i.tags()),
     }
 }

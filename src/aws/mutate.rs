@@ -141,7 +141,9 @@ impl Mutate for Changes {
             Mutation::ModifyDb { identifier, change } => {
                 rds_change::modify(&self.rds, identifier, change).await
             }
-            Mutation::DeleteDb { identifier } => rds_change::delete(&self.rds, identifier).await,
+            Mutation::DeleteDb { identifier, final_snapshot } => {
+                rds_change::delete(&self.rds, identifier, final_snapshot.as_deref()).await
+            }
             Mutation::RebootDb { identifier, failover } => {
                 rds_change::reboot(&self.rds, identifier, *failover).await
             }

@@ -104,11 +104,12 @@ pub(super) async fn modify(client: &Client, identifier: &str, change: &ModifyDb)
     Ok(reply(out.request_id(), db(out.db_instance(), identifier)))
 }
 
-pub(super) async fn delete(client: &Client, identifier: &str) -> CloudResult<Reply> {
+pub(super) async fn delete(client: &Client, identifier: &str, snapshot: Option<&str>) -> CloudResult<Reply> {
     let out = client
         .delete_db_instance()
         .db_instance_identifier(identifier)
-        .skip_final_snapshot(true)
+        .skip_final_snapshot(snapshot.is_none())
+        .set_final_db_snapshot_identifier(snapshot.map(str::to_owned))
         .delete_automated_backups(true)
         .send()
         .await

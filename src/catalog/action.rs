@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cloud::{CloudError, CloudResult, EffectCertainty, ErrorKind, Local, Mutation, Reads, Reply};
-use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, target};
+use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, naming, target};
 
 /// What can be put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -199,9 +199,7 @@ impl ReadCx<'_> {
     /// A token that is the same each time this step asks for the same thing: at most 32 characters of
     /// `[0-9a-f]`, for ClientToken, CallerReference and new identifiers.
     pub fn token(&self, what: &str) -> String {
-        use sha2::{Digest as _, Sha256};
-        let digest = Sha256::digest(format!("{}\n{}\n{what}", self.run, self.step));
-        digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+        naming::token(self.run, self.step, what)
     }
 }
 

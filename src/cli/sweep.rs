@@ -20,12 +20,14 @@ use crate::model::time::SystemClock;
 use crate::model::{Clock, Dur, RunId};
 use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 
-/// Find and remove what runs left behind, by tag alone: no journal is needed.
+/// Find and remove what runs left behind, by tag: no journal is needed.
 ///
 /// Looks in every given region, and with every given profile, for what carries `redrill:run` (a run made
 /// it) or `redrill:held` (a run changed it). What carries neither is never touched. What a drill keeps
 /// (`redrill:kept`) and what stands in for something that is gone (`redrill:replaces`) is never removed: it
-/// is marked as kept, as the end of the run would. Runs that may still be under way are left alone. Where a
+/// is marked as kept, as the end of the run would. Tags alone remove nothing: what is removed was made while its
+/// run was there, and has the client token or the name that only that run gives. Each thing is asked about,
+/// unless `--run` and `--yes` are given. Runs that may still be under way are left alone. Where a
 /// run's journal is on this machine, `redrill rollback RUN` knows more and is the better way.
 #[derive(Debug, Args)]
 pub struct SweepArgs {
@@ -44,9 +46,12 @@ pub struct SweepArgs {
     /// Only show what there is.
     #[arg(long)]
     list: bool,
-    /// Do not ask.
+    /// Do not ask; only for one run, named with --run.
     #[arg(long, conflicts_with = "list")]
     yes: bool,
+    /// Take no final snapshot of a database that is removed.
+    #[arg(long)]
+    skip_final_snapshot: bool,
 }
 
 /// One account and region.
@@ -68,7 +73,7 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
             .map(|(p, l)| (p, l, spared(&global.state, args, &busy, l, now)))
             .collect();
         if global.output == Output::Text {
-            show(&places, &all, &unreadable);
+            show(args, &places, &all, &unreadable);
         }
         let work: Vec<(&Place, &Leftover)> =
             all.iter().filter(|(.., spared)| spared.is_none()).map(|(p, l, _)| (*p, *l)).collect();
@@ -85,19 +90,35 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
             }
             return Ok(0);
         }
-        agree(args, work.len())?;
+        if !args.yes && !out::can_ask() {
+            return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
+                .hint("look with --list, then sweep one run: redrill sweep --run RUN --yes"));
+        }
+        if args.yes && args.run.is_none() {
+            return Err(CliError::refused("--yes is for one run, and none is named")
+                .hint("look with --list, then sweep one run: redrill sweep --run RUN --yes"));
+        }
         let ledger = Book::open(&global.state, clock.now())?;
         let mut left = 0;
         for (place, leftover) in work {
-            let (how, why) = match sweep::mend(&place.cloud, &ledger, leftover).await {
-                Ok(Outcome::Mended) => ("mended", None),
-                Ok(Outcome::Changed) => ("changed", Some("it is no longer as it was found".to_owned())),
-                Ok(Outcome::Left) => ("left", None),
-                Err(e) if e.kind == ErrorKind::Journal => {
-                    return Err(CliError::new(Kind::Journal, "nothing more was changed").because(e));
-                }
-                Err(e) => ("failed", Some(e.to_string())),
-            };
+            if !args.yes && needs_consent(leftover) && !out::ask(&question(args, leftover)) {
+                left += 1;
+                said.push(report(place, leftover, "spared", Some(&"not confirmed".to_owned())));
+                continue;
+            }
+            let (how, why) =
+                match sweep::mend(&place.cloud, &ledger, leftover, !args.skip_final_snapshot).await {
+                    Ok(Outcome::Mended) => ("mended", None),
+                    Ok(Outcome::NotYet(why)) => {
+                        ("left", Some(format!("{why}; sweep again later, or with --skip-final-snapshot")))
+                    }
+                    Ok(Outcome::Changed) => ("changed", Some("it is no longer as it was found".to_owned())),
+                    Ok(Outcome::Left) => ("left", None),
+                    Err(e) if e.kind == ErrorKind::Journal => {
+                        return Err(CliError::new(Kind::Journal, "nothing more was changed").because(e));
+                    }
+                    Err(e) => ("failed", Some(e.to_string())),
+                };
             left += usize::from(how != "mended");
             said.push(report(place, leftover, how, why.as_ref()));
             if global.output == Output::Text {
@@ -118,18 +139,24 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
     })
 }
 
-fn agree(args: &SweepArgs, count: usize) -> Result<(), CliError> {
-    if args.yes {
-        return Ok(());
+/// What only a person does anything about is not asked about.
+fn needs_consent(l: &Leftover) -> bool {
+    !matches!(l.need, Need::Person { .. })
+}
+
+fn question(args: &SweepArgs, l: &Leftover) -> String {
+    let name = l.target.name.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
+    let (kind, id) = (l.target.kind, &l.target.id);
+    format!("{kind} {id}{name}, run {}: {}? Type yes; anything else leaves it:", l.run, next(args, l))
+}
+
+/// What is done about it, in words.
+fn next(args: &SweepArgs, l: &Leftover) -> String {
+    match sweep::final_snapshot(l) {
+        Some(snapshot) if !args.skip_final_snapshot => format!("remove, with the final snapshot {snapshot}"),
+        Some(_) => "remove, without a final snapshot".to_owned(),
+        None => l.need.in_words(),
     }
-    if !out::can_ask() {
-        return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
-            .hint("look with --list, then sweep with --yes"));
-    }
-    if out::ask(&format!("Put back and remove these {count}? Type yes to go on:")) {
-        return Ok(());
-    }
-    Err(CliError::refused("not confirmed; nothing was changed"))
 }
 
 /// Looks in every region with every profile, before anything is changed.
@@ -236,7 +263,12 @@ fn spared(
     }
 }
 
-fn show(places: &[Place], all: &[(&Place, &Leftover, Option<String>)], unreadable: &BTreeSet<String>) {
+fn show(
+    args: &SweepArgs,
+    places: &[Place],
+    all: &[(&Place, &Leftover, Option<String>)],
+    unreadable: &BTreeSet<String>,
+) {
     for p in places {
         let count = p.found.len();
         let text = if count == 0 { "nothing left behind".to_owned() } else { format!("{count} left behind") };
@@ -244,7 +276,7 @@ fn show(places: &[Place], all: &[(&Place, &Leftover, Option<String>)], unreadabl
         for (_, l, spared) in all.iter().filter(|(place, ..)| std::ptr::eq(*place, p)) {
             let name = l.target.name.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
             out::line(&format!("  {} {}{name}, run {}", l.target.kind, l.target.id, l.run));
-            let next = spared.as_ref().map_or_else(|| l.need.in_words(), |why| format!("left alone: {why}"));
+            let next = spared.as_ref().map_or_else(|| next(args, l), |why| format!("left alone: {why}"));
             out::line(&format!("    {next}"));
         }
     }

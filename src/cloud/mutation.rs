@@ -49,7 +49,12 @@ pub enum Mutation {
     ModifyDb { identifier: String, change: ModifyDb },
     /// SkipFinalSnapshot and DeleteAutomatedBackups.
     #[serde(rename = "rds:DeleteDBInstance")]
-    DeleteDb { identifier: String },
+    DeleteDb {
+        identifier: String,
+        /// The snapshot to take first; none where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        final_snapshot: Option<String>,
+    },
     #[serde(rename = "rds:RebootDBInstance")]
     RebootDb { identifier: String, failover: bool },
     #[serde(rename = "rds:AddTagsToResource")]

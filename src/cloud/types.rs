@@ -156,6 +156,9 @@ pub struct Instance {
     pub metadata_endpoint: Option<String>,
     /// When it was launched (UTC).
     pub launched_at: Option<DateTime<Utc>>,
+    /// The client token of its launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_token: Option<String>,
     /// Tags, `aws:*` included.
     pub tags: Tags,
 }

@@ -3,6 +3,7 @@
 pub mod effect;
 pub mod exercise;
 pub mod ids;
+pub mod naming;
 pub mod pattern;
 pub mod target;
 pub mod text;

@@ -131,6 +131,7 @@ impl World {
             metadata_hop_limit: Some(1),
             metadata_endpoint: Some("enabled".to_owned()),
             launched_at: Some(long_ago),
+            client_token: None,
             tags,
             ..Instance::default()
         };

@@ -217,6 +217,9 @@ impl World {
         let id = self.launch(spec, None)?;
         if !token.is_empty() {
             self.tokens.insert(token.to_owned(), (asked, id.clone()));
+            if let Some(machine) = self.instances.get_mut(&id) {
+                machine.inst.client_token = Some(token.to_owned());
+            }
         }
         Ok(Outcome::Created { id })
     }
@@ -255,6 +258,7 @@ impl World {
             public_ip: None,
             block_devices,
             launched_at: Some(self.now),
+            client_token: None,
             tags: spec.tags.clone(),
             ..spec.like.clone()
         };

@@ -37,7 +37,7 @@ impl World {
             Mutation::RegisterTargets { group, id, port } => self.register(group, id, *port),
             Mutation::RestoreDb { spec } => self.restore(spec),
             Mutation::ModifyDb { identifier, change } => self.modify(identifier, change),
-            Mutation::DeleteDb { identifier } => self.delete_db(identifier),
+            Mutation::DeleteDb { identifier, .. } => self.delete_db(identifier),
             Mutation::RebootDb { identifier, failover } => self.reboot(identifier, *failover),
             Mutation::TagDb { arn, tags } => self.tag_db(arn, tags),
             Mutation::UntagDb { arn, keys } => self.untag_db(arn, keys),

@@ -4,6 +4,11 @@
 //! (`redrill:run`): may it be removed? Invariant: what stands in for something that is gone is never
 //! removed, and neither is what a drill keeps; where the tags do not say enough, a person has to look.
 //!
+//! Tags can be set by whoever may tag, so they alone remove nothing. What is removed was made when the run was
+//! there, and bears what only its maker could give it: an instance the client token of the run's own launch, a
+//! database the identifier that the run's step gives to a copy of that source. A route table has nothing of the
+//! kind; one is removed only if it is as a run makes it, empty, so that nothing is lost with it.
+//!
 //! What is found after a crash, by action, wherever in the run the crash was:
 //!
 //! | action | what is found | need |
@@ -23,10 +28,32 @@
 //! | `s3.delete-objects`, also after `s3.restore-objects` | a held bucket | a person |
 //! | `rds.reboot`, `cloudfront.invalidate` | it passes by itself | release |
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN};
-use crate::model::{ResourceKind, Target};
+use super::began;
+use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
+use crate::model::{ResourceKind, RunId, StepId, Target, naming};
+
+/// A run's id has the time of redrill's clock, a resource that of AWS's; a run starts only where they are no
+/// further apart than this.
+const CLOCKS: TimeDelta = TimeDelta::minutes(5);
+
+/// What tells who made something, other than its tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Birth {
+    /// When it was made (UTC), where that is told.
+    pub at: Option<DateTime<Utc>>,
+    /// The client token of an instance's launch.
+    pub token: Option<String>,
+    /// Whether a route table has no route but those within its VPC.
+    pub empty: bool,
+}
+
+/// Births by kind and id.
+pub type Births = BTreeMap<(ResourceKind, String), Birth>;
 
 /// What a leftover needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,13 +124,48 @@ pub(super) fn is_gone(t: &Target) -> bool {
     }
 }
 
-/// What `t` needs, given everything that there is.
-pub fn decide(t: &Target, all: &[Target]) -> Need {
+/// What `t` needs, given everything that there is, and how what carries a run's tag was made.
+pub fn decide(t: &Target, all: &[Target], births: &Births) -> Need {
     if let Some(held) = t.tags.get(TAG_HELD) {
         let (run, hint) = held.split_once(' ').unwrap_or((held, ""));
         return self::held(t, run, hint, all);
     }
-    if t.tags.contains_key(TAG_RUN) { made(t, all) } else { Need::Release }
+    if t.tags.contains_key(TAG_RUN) { made(t, all, births) } else { Need::Release }
+}
+
+/// Whether the run that its tags name made it.
+///
+/// # Errors
+/// Why that cannot be, or cannot be seen.
+pub(super) fn is_its_work(t: &Target, births: &Births) -> Result<(), String> {
+    let tag = |key: &str| t.tags.get(key).map(String::as_str).unwrap_or_default();
+    let Some(began) = began(tag(TAG_RUN)) else { return Err("its tag names no run".to_owned()) };
+    let Some(birth) = births.get(&(t.kind, t.id.clone())) else {
+        return Err("nothing is known of how it was made".to_owned());
+    };
+    if let Some(at) = birth.at.filter(|at| *at < began - CLOCKS) {
+        return Err(format!("it is from {}, before that run began", at.format("%Y-%m-%d %H:%M UTC")));
+    }
+    let (run, step) = (RunId::from_existing(tag(TAG_RUN)), StepId::new(tag(TAG_STEP)));
+    match t.kind {
+        ResourceKind::Ec2Instance => {
+            let token = naming::launch_token(&run, &step, tag(TAG_REPLACES));
+            (birth.token.as_ref() == Some(&token)).then_some(()).ok_or_else(|| {
+                "it was not launched by that run: the client token of its launch is another".to_owned()
+            })
+        }
+        ResourceKind::RdsInstance => {
+            let name = naming::copy_identifier(&run, &step, tag(TAG_REPLACES));
+            (t.id == name).then_some(()).ok_or_else(|| {
+                format!("that run would have called it {name}, unless its drill says otherwise")
+            })
+        }
+        ResourceKind::VpcRouteTable => birth
+            .empty
+            .then_some(())
+            .ok_or_else(|| "it has routes out of its VPC, which no run's table has".to_owned()),
+        _ => Err("no run makes such a thing".to_owned()),
+    }
 }
 
 /// What a run changed, or was about to: also something that a run made, and something that is kept.
@@ -129,7 +191,11 @@ fn held(t: &Target, run: &str, hint: &str, all: &[Target]) -> Need {
 }
 
 /// What a run made.
-fn made(t: &Target, all: &[Target]) -> Need {
+fn made(t: &Target, all: &[Target], births: &Births) -> Need {
+    let removed = || match is_its_work(t, births) {
+        Ok(()) => Need::Remove,
+        Err(why) => person(&format!("only its tags say that a run made it: {why}"), ""),
+    };
     match t.kind {
         ResourceKind::Ec2Instance | ResourceKind::RdsInstance if t.tags.contains_key(TAG_KEPT) => {
             Need::Keep { instead_of: None }
@@ -137,12 +203,12 @@ fn made(t: &Target, all: &[Target]) -> Need {
         _ if t.tags.contains_key(TAG_KEPT) => person("somebody else set the tag redrill:kept", ""),
         ResourceKind::Ec2Instance | ResourceKind::RdsInstance => match t.tags.get(TAG_REPLACES) {
             None => person("what it was made from is not known: remove it by hand if nothing uses it", ""),
-            Some(original) if stands(t.kind, original, t, all) => Need::Remove,
+            Some(original) if stands(t.kind, original, t, all) => removed(),
             Some(original) => Need::Keep { instead_of: Some(original.clone()) },
         },
         ResourceKind::VpcRouteTable => match t.attrs.get("main").map(String::as_str) {
             Some("true") => person("it has become the main table of its VPC", ""),
-            _ => Need::Remove,
+            _ => removed(),
         },
         _ => person("no run makes such a thing; somebody else set the tag", ""),
     }
@@ -195,4 +261,105 @@ fn state(t: &Target) -> &str {
 fn person(why: &str, hint: &str) -> Need {
     let why = if hint.is_empty() { why.to_owned() } else { format!("{why} ({hint})") };
     Need::Person { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = "20260301T120000Z-shop-abcdef";
+
+    fn made(kind: ResourceKind, id: &str) -> Target {
+        let tags = [(TAG_RUN, RUN), (TAG_STEP, "restore"), (TAG_REPLACES, "original")];
+        Target {
+            kind,
+            id: id.to_owned(),
+            arn: None,
+            name: None,
+            tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            attrs: BTreeMap::new(),
+        }
+    }
+
+    fn began() -> DateTime<Utc> {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn token() -> Option<String> {
+        Some(naming::launch_token(&RunId::from_existing(RUN), &StepId::new("restore"), "original"))
+    }
+
+    fn copy() -> String {
+        naming::copy_identifier(&RunId::from_existing(RUN), &StepId::new("restore"), "original")
+    }
+
+    /// What one thing beside its original needs, made like this.
+    fn need(t: &Target, birth: Birth) -> Need {
+        let original = Target { id: "original".to_owned(), tags: BTreeMap::new(), ..t.clone() };
+        decide(t, &[t.clone(), original], &[((t.kind, t.id.clone()), birth)].into())
+    }
+
+    fn why(need: Need) -> String {
+        let Need::Person { why } = need else { panic!("{need:?}") };
+        why
+    }
+
+    #[test]
+    fn an_instance_is_removed_by_the_client_token_of_its_launch_and_its_time() {
+        let t = made(ResourceKind::Ec2Instance, "i-1");
+        for at in [None, Some(began()), Some(began() - CLOCKS), Some(began() + TimeDelta::days(1))] {
+            assert_eq!(need(&t, Birth { at, token: token(), empty: false }), Need::Remove, "{at:?}");
+        }
+        let early = Some(began() - CLOCKS - TimeDelta::seconds(1));
+        let said = why(need(&t, Birth { at: early, token: token(), empty: false }));
+        assert!(said.contains("it is from 2026-03-01 11:54 UTC, before that run began"), "{said}");
+        for other in [None, Some(String::new()), Some("ABCDE".to_owned())] {
+            let said = why(need(&t, Birth { at: Some(began()), token: other, empty: true }));
+            assert!(said.contains("the client token of its launch is another"), "{said}");
+        }
+        // the token is of this run, step and original, and of no other
+        for key in [TAG_RUN, TAG_STEP, TAG_REPLACES] {
+            let mut other = t.clone();
+            let value = if key == TAG_REPLACES { "i-2" } else { "20260301T120000Z-shop-abcdeg" };
+            other.tags.insert(key.to_owned(), value.to_owned());
+            let stands = Target { id: other.tags[TAG_REPLACES].clone(), tags: BTreeMap::new(), ..t.clone() };
+            let births = [((t.kind, t.id.clone()), Birth { token: token(), ..Birth::default() })].into();
+            why(decide(&other, &[other.clone(), stands], &births));
+        }
+    }
+
+    #[test]
+    fn a_database_is_removed_by_the_name_that_its_run_gives_and_its_time() {
+        let t = made(ResourceKind::RdsInstance, &copy());
+        assert_eq!(need(&t, Birth::default()), Need::Remove, "one that is being made has no time yet");
+        assert_eq!(need(&t, Birth { at: Some(began()), ..Birth::default() }), Need::Remove);
+        why(need(&t, Birth { at: Some(began() - TimeDelta::days(1)), ..Birth::default() }));
+        for name in ["shop-orders", "original-redrill-0123abcd", "original-redrill-"] {
+            let said = why(need(&made(ResourceKind::RdsInstance, name), Birth::default()));
+            assert!(said.contains(&format!("would have called it {}", copy())), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_removed_only_where_nothing_is_lost_with_it() {
+        let t = made(ResourceKind::VpcRouteTable, "rtb-1");
+        assert_eq!(need(&t, Birth { empty: true, ..Birth::default() }), Need::Remove);
+        why(need(&t, Birth::default()));
+        let mut main = t.clone();
+        main.attrs.insert("main".to_owned(), "true".to_owned());
+        why(need(&main, Birth { empty: true, ..Birth::default() }));
+    }
+
+    #[test]
+    fn what_is_not_known_and_what_no_run_makes_is_a_persons() {
+        let t = made(ResourceKind::RdsInstance, &copy());
+        let original = Target { id: "original".to_owned(), tags: BTreeMap::new(), ..t.clone() };
+        why(decide(&t, &[t.clone(), original], &Births::new()));
+        for kind in [ResourceKind::S3Bucket, ResourceKind::VpcSubnet, ResourceKind::CloudfrontDistribution] {
+            why(need(&made(kind, "x"), Birth { token: token(), empty: true, ..Birth::default() }));
+        }
+        let mut unnamed = made(ResourceKind::VpcRouteTable, "rtb-1");
+        unnamed.tags.insert(TAG_RUN.to_owned(), "x".to_owned());
+        assert!(why(need(&unnamed, Birth { empty: true, ..Birth::default() })).contains("names no run"));
+    }
 }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Leftover;
-use super::decide::{Need, is_gone};
+use super::decide::{Need, is_gone, is_its_work};
+use super::{Leftover, births};
 use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Mutation, Reply, all_pages};
 use crate::inventory;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
@@ -31,13 +31,35 @@ pub enum Outcome {
     Changed,
     /// Nothing that redrill can do.
     Left,
+    /// Not as it is now, with why.
+    NotYet(String),
 }
 
-/// Mends one leftover. What is no longer as it was found is left alone.
+/// The snapshot that is taken of a database before it is removed: named after it, so that it is found.
+pub fn final_snapshot(leftover: &Leftover) -> Option<String> {
+    let removed = leftover.need == Need::Remove && leftover.target.kind == ResourceKind::RdsInstance;
+    removed.then(|| format!("{}-final", leftover.target.id))
+}
+
+/// Whether a database can be removed with a final snapshot as it is now.
+fn can_be_copied(db: &Target) -> bool {
+    // RDS refuses a final snapshot of one that is not available, and none is left of one that failed
+    db.attrs
+        .get("status")
+        .is_some_and(|status| matches!(status.as_str(), "available" | "stopped" | "storage-full"))
+}
+
+/// Mends one leftover. What is no longer as it was found is left alone. A database that is removed leaves a
+/// snapshot where `snapshots` says so.
 ///
 /// # Errors
 /// AWS refused, or the call could not be written down; what was sent before is done.
-pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> CloudResult<Outcome> {
+pub async fn mend(
+    cloud: &Cloud,
+    ledger: &dyn Ledger,
+    leftover: &Leftover,
+    snapshots: bool,
+) -> CloudResult<Outcome> {
     if matches!(leftover.need, Need::Person { .. }) {
         return Ok(Outcome::Left);
     }
@@ -50,8 +72,16 @@ pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> Cl
             && now.attrs.get("route_table") == leftover.target.attrs.get("route_table")
     };
     let Some(now) = now.filter(same) else { return Ok(Outcome::Changed) };
-    if leftover.need == Need::Remove && !original_stands(cloud, &now).await? {
-        return Ok(Outcome::Changed);
+    if leftover.need == Need::Remove {
+        let births = births(&cloud.reads, std::slice::from_ref(&now)).await?;
+        if is_its_work(&now, &births).is_err() || !original_stands(cloud, &now).await? {
+            return Ok(Outcome::Changed);
+        }
+    }
+    let final_snapshot = final_snapshot(leftover).filter(|_| snapshots);
+    if final_snapshot.is_some() && !can_be_copied(&now) {
+        let status = now.attrs.get("status").map(String::as_str).unwrap_or_default();
+        return Ok(Outcome::NotYet(format!("no final snapshot can be taken while it is `{status}`")));
     }
     let send = async |call: Mutation| {
         ledger.sending(leftover, &call).await?;
@@ -92,7 +122,7 @@ pub async fn mend(cloud: &Cloud, ledger: &dyn Ledger, leftover: &Leftover) -> Cl
         Need::Remove => {
             send(match now.kind {
                 ResourceKind::Ec2Instance => Mutation::TerminateInstances { ids: vec![id] },
-                ResourceKind::RdsInstance => Mutation::DeleteDb { identifier: id },
+                ResourceKind::RdsInstance => Mutation::DeleteDb { identifier: id, final_snapshot },
                 ResourceKind::VpcRouteTable => Mutation::DeleteRouteTable { table: id },
                 // decided otherwise
                 _ => return Ok(Outcome::Left),

@@ -4,7 +4,7 @@
 //! needs; `mend` does it, one call at a time, each written down by the caller before it is sent. What
 //! carries neither `redrill:run` nor `redrill:held` is never touched. What a drill keeps
 //! (`redrill:kept`), and what stands in for something that is gone (`redrill:replaces`), is never
-//! removed. It knows less than a rollback: where there is a journal, that is the way.
+//! removed, and neither is what only its tags say a run made. It knows less than a rollback: where there is a journal, that is the way.
 
 mod decide;
 mod mend;
@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
 
-pub use decide::{Need, decide};
+pub use decide::{Birth, Births, Need, decide};
 use decide::{is_gone, is_replaced};
-pub use mend::{Ledger, Outcome, mend};
+pub use mend::{Ledger, Outcome, final_snapshot, mend};
 
-use crate::cloud::{CloudResult, Reads};
+use crate::cloud::{CloudResult, Filter, Reads, all_pages};
 use crate::drill::{Select, TargetSpec};
 use crate::inventory;
 use crate::model::pattern::OneOrMany;
@@ -64,10 +64,37 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
     found.unreadable.sort();
     found.unreadable.dedup();
     let all: Vec<Target> = targets.into_values().collect();
-    found.leftovers = all.iter().filter_map(|t| leftover(t, &all)).collect();
+    let births = births(reads, &all).await?;
+    found.leftovers = all.iter().filter_map(|t| leftover(t, &all, &births)).collect();
     // what is put back first frees what is removed later
     found.leftovers.sort_by_key(|l| (l.need.order(), l.run.clone(), l.target.id.clone()));
     Ok(found)
+}
+
+/// How what carries a run's tag was made.
+async fn births(reads: &Reads, all: &[Target]) -> CloudResult<Births> {
+    let of = |kind| all.iter().filter(move |t| t.kind == kind && t.tags.contains_key(TAG_RUN));
+    let filter = |kind| Filter { ids: of(kind).map(|t| t.id.clone()).collect(), ..Filter::default() };
+    let mut births: Births = of(ResourceKind::RdsInstance)
+        .map(|t| {
+            let at = t.attrs.get(inventory::CREATED).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+            ((t.kind, t.id.clone()), Birth { at: at.map(|at| at.to_utc()), ..Birth::default() })
+        })
+        .collect();
+    let (instances, tables) = (filter(ResourceKind::Ec2Instance), filter(ResourceKind::VpcRouteTable));
+    if !instances.ids.is_empty() {
+        for i in all_pages(|page| reads.ec2.instances(&instances, page)).await? {
+            let birth = Birth { at: i.launched_at, token: i.client_token, ..Birth::default() };
+            births.insert((ResourceKind::Ec2Instance, i.id), birth);
+        }
+    }
+    if !tables.ids.is_empty() {
+        for t in all_pages(|page| reads.ec2.route_tables(&tables, page)).await? {
+            let empty = t.routes.iter().all(|route| route.via == "local");
+            births.insert((ResourceKind::VpcRouteTable, t.id), Birth { empty, ..Birth::default() });
+        }
+    }
+    Ok(births)
 }
 
 /// What is listed of a kind. Whether an original still stands only the others tell, which carry no tag
@@ -91,7 +118,7 @@ fn wanted(kind: ResourceKind) -> Vec<TargetSpec> {
 }
 
 /// What is gone is left behind only where nothing stands in for it; what somebody else marked as kept is not.
-fn leftover(t: &Target, all: &[Target]) -> Option<Leftover> {
+fn leftover(t: &Target, all: &[Target], births: &Births) -> Option<Leftover> {
     let run = run_of(t)?;
     let held = t.tags.contains_key(TAG_HELD);
     let makes = matches!(t.kind, ResourceKind::Ec2Instance | ResourceKind::RdsInstance);
@@ -99,7 +126,7 @@ fn leftover(t: &Target, all: &[Target]) -> Option<Leftover> {
     if !held && (kept || is_gone(t)) || is_gone(t) && is_replaced(t, all) {
         return None;
     }
-    Some(Leftover { began: began(&run), need: decide(t, all), target: t.clone(), run })
+    Some(Leftover { began: began(&run), need: decide(t, all, births), target: t.clone(), run })
 }
 
 /// The run that a resource belongs to: what holds it, or else what made it. Empty where the tag is.

@@ -17,11 +17,11 @@ use redrill::evidence::keys::{Algorithm, PrivateKey, PublicKey};
 use redrill::evidence::{Material, approval, dsse, exports, oscal, receipt, record, review, timestamp};
 use redrill::journal::reader;
 use redrill::journal::{Line, NO_PREVIOUS, line_hash};
-use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN};
-use redrill::model::{Dur, Target as Resource};
+use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
+use redrill::model::{Dur, RunId, StepId, Target as Resource, naming};
 use redrill::plan::{House, Plan, file};
 use redrill::report;
-use redrill::sweep::{self, Need};
+use redrill::sweep::{self, Birth, Births, Need};
 use redrill::view::RunView;
 use serde_json::Value;
 
@@ -272,8 +272,18 @@ fn approvals(bytes: &[u8]) -> bool {
 /// Resources with whatever tags: what a sweep would do with them.
 fn sweep_tags(bytes: &[u8]) -> bool {
     let Ok(all) = serde_json::from_slice::<Vec<Resource>>(bytes) else { return false };
+    // every launch as if its run had made it: then the tags alone decide
+    let tag = |t: &Resource, key: &str| t.tags.get(key).cloned().unwrap_or_default();
+    let birth = |t: &Resource| {
+        let (run, step) = (RunId::from_existing(tag(t, TAG_RUN)), StepId::new(tag(t, TAG_STEP)));
+        let token = Some(naming::launch_token(&run, &step, &tag(t, TAG_REPLACES)));
+        ((t.kind, t.id.clone()), Birth { at: None, token, empty: true })
+    };
+    let births: Births = all.iter().map(birth).collect();
     for t in &all {
-        let need = sweep::decide(t, &all);
+        let unknown = sweep::decide(t, &all, &Births::new());
+        assert!(unknown != Need::Remove, "it removes what only tags speak of: {t:?}");
+        let need = sweep::decide(t, &all, &births);
         let _told = need.in_words();
         match &need {
             Need::Remove => {

@@ -8,8 +8,8 @@ use redrill::cloud::{CloudError, CloudResult, ErrorKind, Mutation, Reply};
 use redrill::journal::Event;
 use redrill::model::Stage;
 use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
-use redrill::model::{ResourceKind, Tags, Target};
-use redrill::sweep::{self, Found, Ledger, Leftover, Need, Outcome};
+use redrill::model::{ResourceKind, RunId, StepId, Tags, Target, naming};
+use redrill::sweep::{self, Birth, Births, Found, Ledger, Leftover, Need, Outcome};
 
 use crate::bench::Bench;
 use crate::play::{Play, accepted, drill, meddle, target};
@@ -39,6 +39,20 @@ impl Ledger for Notes {
     async fn answered(&self, _: &Leftover, _: &Mutation, _: &CloudResult<Reply>) {}
 }
 
+/// Remembers the calls themselves.
+#[derive(Default)]
+struct Calls(Mutex<Vec<Mutation>>);
+
+#[async_trait]
+impl Ledger for Calls {
+    async fn sending(&self, _: &Leftover, call: &Mutation) -> Result<(), CloudError> {
+        self.0.lock().expect("no other thread panicked").push(call.clone());
+        Ok(())
+    }
+
+    async fn answered(&self, _: &Leftover, _: &Mutation, _: &CloudResult<Reply>) {}
+}
+
 async fn found(bench: &Bench) -> Found {
     sweep::find(&bench.sim.cloud().reads, "us-east-1", true).await.expect("the listings are whole")
 }
@@ -53,7 +67,7 @@ async fn swept(bench: &Bench) -> Vec<Leftover> {
             return found;
         }
         for l in work {
-            let _retried = sweep::mend(&bench.sim.cloud(), &notes, l).await;
+            let _retried = sweep::mend(&bench.sim.cloud(), &notes, l, true).await;
         }
         tokio::time::sleep(Duration::from_secs(120)).await;
     }
@@ -76,6 +90,10 @@ allow_irreversible: true
 targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
 fault: [{ action: ec2.terminate-instances, target: it }]
 recovery: [{ action: wait, with: { for: 30s } }, { action: ec2.launch-replacement, target: it }]";
+const BESIDE: &str = "objectives: { rto: 10m }
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.stop-instances, target: it }]
+recovery: [{ action: wait, with: { for: 30s } }, { action: ec2.launch-replacement, id: launch, target: it }]";
 const STOPPED: &str = "objectives: { rto: 10m }
 targets: { it: { resource: ec2.instance, tags: { role: web } } }
 fault: [{ action: ec2.stop-instances, target: it }]";
@@ -130,7 +148,7 @@ async fn what_carries_no_run_tag_or_is_kept_is_never_touched() {
     let odd = found(&bench).await.leftovers;
     assert!(matches!(&odd[..], [l] if matches!(l.need, Need::Person { .. })), "{odd:?}");
     let sent = bench.sim.changes().len();
-    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &odd[0]).await;
+    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &odd[0], false).await;
     assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Left), sent));
     assert_ne!(before, bench.sim.snapshot(), "the tags are there");
 }
@@ -177,25 +195,106 @@ async fn what_stands_in_for_what_is_gone_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_beside_its_original_is_removed_but_not_once_that_is_gone() {
-    let bench = Bench::new(&drill("/health", LOSS)).await;
-    let (_, replacement) = replaced(&bench, 0).await;
-    // it says that it stands in for an instance that exists
-    let spec = redrill::cloud::Filter::default();
-    let all = bench.sim.cloud().reads.ec2.instances(&spec, None).await.expect("reads").items;
-    let alive = |i: &&redrill::cloud::Instance| i.state == "running" && !i.tags.contains_key(TAG_RUN);
-    let other = all.iter().find(alive).expect("one").id.clone();
-    let tags = Tags::from([(TAG_REPLACES.to_owned(), other.clone())]);
-    meddle(&bench, Mutation::CreateTags { ids: vec![replacement.target.id.clone()], tags }).await;
-    let shown = found(&bench).await.leftovers;
-    let removal = shown.iter().find(|l| l.target.id == replacement.target.id).expect("shown").clone();
-    assert_eq!(removal.need, Need::Remove);
-    // the original goes between the look and the call
-    meddle(&bench, Mutation::TerminateInstances { ids: vec![other.clone()] }).await;
+    for goes in [false, true] {
+        let bench = Bench::new(&drill("/health", BESIDE)).await;
+        let before = bench.sim.snapshot();
+        let mut play = Play::start(&bench);
+        play.stage(Stage::Verify).await;
+        let _journal_is_lost = play.killed().await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let shown = found(&bench).await.leftovers;
+        let removal = shown.iter().find(|l| l.target.tags.contains_key(TAG_RUN)).expect("shown").clone();
+        assert_eq!(removal.need, Need::Remove);
+        let original = target(&bench);
+        assert_eq!(removal.target.tags.get(TAG_REPLACES), Some(&original));
+        if !goes {
+            assert_eq!(swept(&bench).await, []);
+            tokio::time::sleep(Duration::from_secs(7200)).await;
+            assert_eq!(before, bench.sim.snapshot());
+            continue;
+        }
+        // the original goes between the look and the call
+        meddle(&bench, Mutation::TerminateInstances { ids: vec![original.clone()] }).await;
+        let sent = bench.sim.changes().len();
+        let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &removal, false).await;
+        assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Changed), sent));
+        let now = of(&found(&bench).await.leftovers, ResourceKind::Ec2Instance);
+        assert!(now.contains(&Need::Keep { instead_of: Some(original) }), "{now:?}");
+    }
+}
+
+/// Whoever may tag names what he wants to see removed, of a run that never was or of one that was.
+#[tokio::test(start_paused = true)]
+async fn what_only_tags_say_a_run_made_is_not_removed() {
+    let bench = Bench::new(&drill("/health", BESIDE)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Verify).await;
+    let _journal_is_lost = play.killed().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let reads = bench.sim.cloud().reads;
+    let all = reads.ec2.instances(&redrill::cloud::Filter::default(), None).await.expect("reads").items;
+    let free = |i: &&redrill::cloud::Instance| {
+        i.state == "running" && !i.tags.contains_key(TAG_RUN) && !i.tags.contains_key(TAG_HELD)
+    };
+    let others: Vec<&redrill::cloud::Instance> = all.iter().filter(free).collect();
+    let (victim, stands) = (others[0].id.clone(), others[1].id.clone());
+    let tables = reads.ec2.route_tables(&redrill::cloud::Filter::default(), None).await.expect("reads").items;
+    let out = |t: &&redrill::cloud::RouteTable| {
+        !t.associations.iter().any(|a| a.main) && t.routes.iter().any(|r| r.via != "local")
+    };
+    let table = tables.iter().find(out).expect("one with a way out").id.clone();
+    let db = reads.rds.instances(None, None).await.expect("reads").items;
+    let (orders, other) = (db[0].clone(), db[1].identifier.clone());
+    let sent = |bench: &Bench| bench.sim.changes().len();
+    for run in ["20260101T000000Z-x-aaaaaa", bench.run.as_str(), "20990101T000000Z-x-aaaaaa"] {
+        let tags = |replaces: &str| {
+            let pairs = [(TAG_RUN, run), (TAG_STEP, "launch"), (TAG_REPLACES, replaces)];
+            Tags::from(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())))
+        };
+        meddle(&bench, Mutation::CreateTags { ids: vec![victim.clone()], tags: tags(&stands) }).await;
+        meddle(&bench, Mutation::CreateTags { ids: vec![table.clone()], tags: tags("") }).await;
+        meddle(&bench, Mutation::TagDb { arn: orders.arn.clone(), tags: tags(&other) }).await;
+        let shown = found(&bench).await.leftovers;
+        for id in [&victim, &table, &orders.identifier] {
+            let shown = shown.iter().find(|l| l.target.id == *id).expect("shown");
+            assert!(
+                matches!(&shown.need, Need::Person { why } if why.contains("only its tags say")),
+                "{run}: {shown:?}"
+            );
+            // even where somebody says that it was to be removed
+            let before = sent(&bench);
+            let forged = Leftover { need: Need::Remove, ..shown.clone() };
+            let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &forged, false).await;
+            assert_eq!((outcome, sent(&bench)), (Ok(Outcome::Changed), before), "{run}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_removed_leaves_a_snapshot_unless_told_otherwise() {
+    let bench = Bench::new(&drill("/health", RESTORE)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let _journal_is_lost = play.killed().await;
+    let copy = async || {
+        let shown = found(&bench).await.leftovers;
+        shown.into_iter().find(|l| l.target.kind == ResourceKind::RdsInstance && l.need == Need::Remove)
+    };
+    // none can be taken of one that is still being made
+    let early = copy().await.expect("shown");
     let sent = bench.sim.changes().len();
-    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &removal).await;
-    assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Changed), sent));
-    let now = of(&found(&bench).await.leftovers, ResourceKind::Ec2Instance);
-    assert!(now.contains(&Need::Keep { instead_of: Some(other) }), "{now:?}");
+    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &early, true).await;
+    assert!(matches!(&outcome, Ok(Outcome::NotYet(why)) if why.contains("`creating`")), "{outcome:?}");
+    assert_eq!(bench.sim.changes().len(), sent);
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    let ready = copy().await.expect("shown");
+    let name = format!("{}-final", ready.target.id);
+    assert_eq!(sweep::final_snapshot(&ready).as_ref(), Some(&name));
+    let calls = Calls::default();
+    assert_eq!(sweep::mend(&bench.sim.cloud(), &calls, &ready, true).await, Ok(Outcome::Mended));
+    let wanted = Mutation::DeleteDb { identifier: ready.target.id.clone(), final_snapshot: Some(name) };
+    assert_eq!(*calls.0.lock().expect("no other thread panicked"), [wanted]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +325,8 @@ async fn a_restored_database_is_kept_where_its_original_is_gone_or_its_drill_say
             let _journal_is_lost = play.killed().await;
             if original_goes {
                 bench.sim.edit_db(&original, |db| db.deletion_protection = false);
-                meddle(&bench, Mutation::DeleteDb { identifier: original.clone() }).await;
+                meddle(&bench, Mutation::DeleteDb { identifier: original.clone(), final_snapshot: None })
+                    .await;
             }
             let needs = of(&found(&bench).await.leftovers, ResourceKind::RdsInstance);
             let wanted = Need::Keep { instead_of: original_goes.then(|| original.clone()) };
@@ -292,17 +392,23 @@ fn what_the_tags_do_not_say_is_a_persons() {
         tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         attrs: std::collections::BTreeMap::new(),
     };
-    let need = |all: &[Target]| sweep::decide(&all[0], all);
+    let births = |all: &[Target]| -> Births {
+        all.iter().map(|t| ((t.kind, t.id.clone()), Birth { empty: true, ..Birth::default() })).collect()
+    };
+    let need = |all: &[Target]| sweep::decide(&all[0], all, &births(all));
     let person = |need: Need| matches!(need, Need::Person { .. });
     let db = ResourceKind::RdsInstance;
     // what it was made from is not known
     assert!(person(need(&[thing(db, "copy", &[(TAG_RUN, "r")])])));
     assert!(person(need(&[thing(ResourceKind::Ec2Instance, "i-1", &[(TAG_RUN, "r")])])));
     // renamed to its original's name, it is no original
-    let copy = |id| thing(db, id, &[(TAG_RUN, "r"), (TAG_REPLACES, "orders")]);
+    let run = "20260101T000000Z-a-bbbbbb";
+    let name = naming::copy_identifier(&RunId::from_existing(run), &StepId::new("s"), "orders");
+    let copy = |id| thing(db, id, &[(TAG_RUN, run), (TAG_STEP, "s"), (TAG_REPLACES, "orders")]);
     let kept = Need::Keep { instead_of: Some("orders".to_owned()) };
     assert_eq!(need(&[copy("orders"), thing(db, "orders-old", &[])]), kept);
-    assert_eq!(need(&[copy("copy"), thing(db, "orders", &[])]), Need::Remove);
+    assert_eq!(need(&[copy(&name), thing(db, "orders", &[])]), Need::Remove);
+    assert!(person(need(&[copy("copy"), thing(db, "orders", &[])])), "a name that the run does not give");
     // of another kind
     assert_eq!(need(&[copy("copy"), thing(ResourceKind::S3Bucket, "orders", &[])]), kept);
     // held by another run than the one that made it: put back before it is removed
@@ -332,7 +438,7 @@ async fn what_changed_since_it_was_shown_is_left_alone() {
     let keys = vec![TAG_HELD.to_owned()];
     meddle(&bench, Mutation::DeleteTags { ids: vec![subnet.target.id.clone()], keys }).await;
     let sent = bench.sim.changes().len();
-    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), subnet).await;
+    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), subnet, false).await;
     assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Changed), sent));
 }
 
@@ -345,7 +451,7 @@ async fn what_cannot_be_written_down_is_not_sent() {
     let sent = bench.sim.changes().len();
     let full = Notes { full: true, ..Notes::default() };
     for l in found(&bench).await.leftovers {
-        let kind = sweep::mend(&bench.sim.cloud(), &full, &l).await.unwrap_err().kind;
+        let kind = sweep::mend(&bench.sim.cloud(), &full, &l, false).await.unwrap_err().kind;
         assert_eq!(kind, ErrorKind::Journal);
     }
     assert_eq!(bench.sim.changes().len(), sent);

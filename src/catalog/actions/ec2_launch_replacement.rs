@@ -28,7 +28,7 @@ use crate::cloud::{
     CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Outcome, all_pages,
 };
 use crate::model::target::{self, TAG_REPLACES};
-use crate::model::{Dur, ResourceKind, Tags, Target};
+use crate::model::{Dur, ResourceKind, Tags, Target, naming};
 
 /// `ec2.launch-replacement`.
 pub struct LaunchReplacement;
@@ -351,7 +351,14 @@ async fn record(
     }
     let instance_type =
         params.instance_type.clone().unwrap_or_else(|| original.instance.instance_type.clone());
-    Ok(Undo { token: cx.token(&format!("replace {id}")), original, marks, tags, instance_type, private_ip })
+    Ok(Undo {
+        token: naming::launch_token(cx.run, cx.step, &id),
+        original,
+        marks,
+        tags,
+        instance_type,
+        private_ip,
+    })
 }
 
 /// Everything that carries the step's tags for this original, every page, ended instances included.

@@ -104,7 +104,7 @@ async fn each_permission_of_the_policy_is_asked_about_once_and_in_its_own_contex
         other => format!("{other:?}"),
     };
     let launch = questions.iter().find(|q| q.context.contains_key("aws:RequestTag/redrill:run")).unwrap();
-    assert_eq!(text(launch, "aws:RequestTag/redrill:run"), "x", "what `*` matches");
+    assert_eq!(text(launch, "aws:RequestTag/redrill:run"), "xxxxxxxxTxxxxxxZ-ec2-instance-loss-xxxxxx");
     let fault = questions.iter().find(|q| q.context.contains_key("aws:ResourceTag/role")).unwrap();
     assert_eq!(text(fault, "aws:ResourceTag/role"), "web");
     assert!(!fault.context.contains_key("aws:ResourceTag/redrill"), "the tag that must not be there is not");

@@ -281,7 +281,7 @@ impl Grants<'_, '_> {
                 self.put("OnTargets", permission, kind, &names, condition);
             }
             Whom::Made => {
-                tag(&mut condition, "StringLike", TAG_RUN, Values::one("*"));
+                tag(&mut condition, "StringLike", TAG_RUN, self.of_a_run());
                 match permission {
                     "ec2:CreateTags" | "rds:AddTagsToResource" => only_keys(&mut condition, &[TAG_KEPT]),
                     "ec2:DeleteTags" | "rds:RemoveTagsFromResource" => {
@@ -289,24 +289,19 @@ impl Grants<'_, '_> {
                     }
                     _ => {}
                 }
-                self.put("OnWhatTheRunMade", permission, kind, &[whom::any(kind)], condition);
+                self.put("OnWhatTheRunMade", permission, kind, &made(step, kind), condition);
             }
             Whom::Kept => {
-                tag(&mut condition, "StringLike", TAG_KEPT, Values::one("*"));
+                tag(&mut condition, "StringLike", TAG_KEPT, self.of_a_run());
                 self.put("OnWhatTheRunMade", permission, kind, &[whom::any(kind)], condition);
             }
             Whom::New(call) => {
                 if let Some(call) = call {
                     equals(&mut condition, "ec2:CreateAction", call);
                 }
-                let run = BTreeMap::from([(format!("aws:RequestTag/{TAG_RUN}"), Values::one("*"))]);
+                let run = BTreeMap::from([(format!("aws:RequestTag/{TAG_RUN}"), self.of_a_run())]);
                 condition.insert("StringLike", run);
-                let names = match (kind, step.params.get("identifier").and_then(Value::as_str)) {
-                    (Type::Db, Some(given)) => vec![whom::value(&given.to_ascii_lowercase())],
-                    (Type::Db, None) => vec!["*-redrill-*".to_owned()],
-                    _ => vec![whom::any(kind)],
-                };
-                self.put("MakeWithTheRunsTag", permission, kind, &names, condition);
+                self.put("MakeWithTheRunsTag", permission, kind, &made(step, kind), condition);
             }
             Whom::Around(attribute) => {
                 let names = self.around(step, kind, attribute);
@@ -333,6 +328,11 @@ impl Grants<'_, '_> {
             }
             Whom::Named(name) => self.put("UseWhatIsThere", permission, kind, &[name.to_owned()], condition),
         }
+    }
+
+    /// The ids of this drill's runs, as the tag has them.
+    fn of_a_run(&self) -> Values {
+        Values::one(&format!("????????T??????Z-{}-??????", whom::literal(&self.source.drill.name)))
     }
 
     /// What is around the targets: by name, where a plan knows it and no parameter may say otherwise.
@@ -390,6 +390,15 @@ impl Grants<'_, '_> {
             let name = whom::literal(name.trim_start_matches('/'));
             self.put("ReadTheKillSwitch", "ssm:GetParameter", Type::Parameter, &[name], Condition::new());
         }
+    }
+}
+
+/// What a step makes: by the name that it gives, where it gives one.
+fn made(step: &PlannedStep, kind: Type) -> Vec<String> {
+    match (kind, step.params.get("identifier").and_then(Value::as_str)) {
+        (Type::Db, Some(given)) => vec![whom::value(&given.to_ascii_lowercase())],
+        (Type::Db, None) => vec!["*-redrill-????????".to_owned()],
+        _ => vec![whom::any(kind)],
     }
 }
 

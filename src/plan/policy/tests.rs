@@ -35,6 +35,11 @@ fn statement<'a>(document: &'a Document, action: &str, arn: &str) -> &'a Stateme
     found.unwrap_or_else(|| panic!("no {action} on {arn} in {document:#?}"))
 }
 
+/// The ids of the runs of `ec2-instance-loss`, and of no other drill's.
+fn of_a_run() -> Values {
+    Values::one("????????T??????Z-ec2-instance-loss-??????")
+}
+
 const HERE: &str = "arn:aws:ec2:us-east-1:123456789012";
 
 #[test]
@@ -131,7 +136,7 @@ fn targets_are_limited_by_their_tags_and_what_is_made_by_the_runs() {
             .statement
             .iter()
             .filter(move |s| s.action.0.contains("ec2:TerminateInstances"))
-            .find(move |s| s.condition.contains_key("StringEquals") == tags)
+            .find(move |s| s.condition.contains_key("StringNotLike") == tags)
     };
     let targets = by(true).expect("the fault");
     let equals = &targets.condition["StringEquals"];
@@ -141,9 +146,9 @@ fn targets_are_limited_by_their_tags_and_what_is_made_by_the_runs() {
     assert_eq!(targets.condition["StringNotLike"]["aws:ResourceTag/redrill"], Values::one("never"));
     assert!(targets.resource.0.contains(&format!("{HERE}:instance/*")));
     let made = by(false).expect("undo of the replacement");
-    assert_eq!(made.condition["StringLike"]["aws:ResourceTag/redrill:run"], Values::one("*"));
+    assert_eq!(made.condition["StringLike"]["aws:ResourceTag/redrill:run"], of_a_run());
     let launch = statement(&document, "ec2:RunInstances", &format!("{HERE}:instance/*"));
-    assert_eq!(launch.condition["StringLike"]["aws:RequestTag/redrill:run"], Values::one("*"));
+    assert_eq!(launch.condition["StringLike"]["aws:RequestTag/redrill:run"], of_a_run());
     let tagging: Vec<_> =
         document.statement.iter().filter(|s| s.action.0.contains("ec2:CreateTags")).collect();
     assert!(!tagging.is_empty());
@@ -306,6 +311,18 @@ fn a_rollback_may_mend_what_cannot_be_undone_and_injects_nothing() {
         .collect::<Vec<_>>();
     assert!(!terminate.is_empty());
     for s in terminate {
-        assert_eq!(s.condition["StringLike"]["aws:ResourceTag/redrill:run"], Values::one("*"));
+        assert_eq!(s.condition["StringLike"]["aws:ResourceTag/redrill:run"], of_a_run());
+    }
+}
+
+#[test]
+fn a_rollback_may_delete_no_database_but_one_of_the_name_that_a_run_gives() {
+    for (name, loaded) in shipped() {
+        let document = of(&loaded.drill, Phase::Undo);
+        for s in document.statement.iter().filter(|s| s.action.0.contains("rds:DeleteDBInstance")) {
+            let named = |arn: &String| arn.contains("-redrill-????????") || !arn.ends_with(":db:*");
+            assert!(s.resource.0.iter().all(named), "{name}: {s:?}");
+            assert!(s.condition["StringLike"].contains_key("aws:ResourceTag/redrill:run"), "{name}: {s:?}");
+        }
     }
 }

@@ -94,25 +94,30 @@ pub(super) async fn a_restored_database_has_what_was_asked(w: &TestWorld) {
     );
     assert_eq!(copy.tags, tags(&[("redrill:run", "conformance")]), "tags are those of the request");
     assert!(w.dbs().await.iter().any(|d| d.identifier == "conformance-copy"));
-    w.done(Mutation::DeleteDb { identifier: "conformance-copy".to_owned() }).await;
+    w.done(Mutation::DeleteDb { identifier: "conformance-copy".to_owned(), final_snapshot: None }).await;
     w.until("the copy is gone", async || w.db("conformance-copy").await.is_none().then_some(())).await;
-    let e = w.send(Mutation::DeleteDb { identifier: "conformance-copy".to_owned() }).await;
+    let e =
+        w.send(Mutation::DeleteDb { identifier: "conformance-copy".to_owned(), final_snapshot: None }).await;
     assert_eq!(e.expect_err("it is gone").kind, ErrorKind::NotFound);
 }
 
 pub(super) async fn a_database_in_creation_is_not_deleted(w: &TestWorld) {
     w.done(restore(spec(w, "shop-orders", "conformance-early").await)).await;
     assert_eq!(existing(w, "conformance-early").await.status, "creating");
-    let e = w.send(Mutation::DeleteDb { identifier: "conformance-early".to_owned() }).await;
+    let e =
+        w.send(Mutation::DeleteDb { identifier: "conformance-early".to_owned(), final_snapshot: None }).await;
     let e = e.expect_err("it is in creation");
     assert_eq!((e.kind, e.effect), (ErrorKind::State, EffectCertainty::None), "{e}");
     w.db_is("conformance-early", "available").await;
-    w.done(Mutation::DeleteDb { identifier: "conformance-early".to_owned() }).await;
+    w.done(Mutation::DeleteDb { identifier: "conformance-early".to_owned(), final_snapshot: None }).await;
 }
 
 pub(super) async fn deletion_protection_is_lifted_before_deletion(w: &TestWorld) {
     let identifier = || "shop-orders".to_owned();
-    let e = w.send(Mutation::DeleteDb { identifier: identifier() }).await.expect_err("it is protected");
+    let e = w
+        .send(Mutation::DeleteDb { identifier: identifier(), final_snapshot: None })
+        .await
+        .expect_err("it is protected");
     assert_eq!(e.effect, EffectCertainty::None, "{e}");
     assert_eq!(existing(w, "shop-orders").await.status, "available");
     let change = ModifyDb { deletion_protection: Some(false), ..ModifyDb::default() };
@@ -122,7 +127,7 @@ pub(super) async fn deletion_protection_is_lifted_before_deletion(w: &TestWorld)
         (!d.deletion_protection && d.status == "available").then_some(())
     })
     .await;
-    w.done(Mutation::DeleteDb { identifier: identifier() }).await;
+    w.done(Mutation::DeleteDb { identifier: identifier(), final_snapshot: None }).await;
     w.until("the database is gone", async || w.db("shop-orders").await.is_none().then_some(())).await;
 }
 

@@ -29,7 +29,7 @@ fn pretend(m: &Mutation) -> Outcome {
             Outcome::Db { identifier: spec.target.clone(), status: "creating".to_owned() }
         }
         Mutation::ModifyDb { identifier, .. }
-        | Mutation::DeleteDb { identifier }
+        | Mutation::DeleteDb { identifier, .. }
         | Mutation::RebootDb { identifier, .. } => {
             Outcome::Db { identifier: identifier.clone(), status: "available".to_owned() }
         }

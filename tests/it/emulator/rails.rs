@@ -80,12 +80,79 @@ async fn a_sweep_needs_no_journal() {
     assert!(young.code == Some(0) && format!("{young}").contains("younger than 1day"), "{young}");
     let asked = w.go(["sweep", "--run", &id]).await;
     asked.refused(3, "--yes was not given");
+    let all = w.go(["sweep", "--yes", "--older-than", "0s"]).await;
+    all.refused(3, "--yes is for one run");
     assert!(w.changes().await.is_empty());
     let swept = w.go(["sweep", "--run", &id, "--yes"]).await;
     assert_eq!(swept.code, Some(0), "{swept}");
     assert_eq!(before, w.state().await, "{swept}");
     let again = w.go(["sweep", "--yes"]).await;
     assert!(format!("{again}").contains("us-east-1: nothing left behind"), "{again}");
+}
+
+/// As somebody may who has no permission but to tag.
+#[tokio::test]
+async fn a_sweep_believes_no_tag() {
+    let Some(w) = World::start().await else { return };
+    let state = w.state().await;
+    let instance = state["instances"][0]["id"].as_str().expect("an id").to_owned();
+    let other = state["instances"][1]["id"].as_str().expect("an id").to_owned();
+    let run = "20260101T000000Z-x-aaaaaa";
+    w.query(
+        "ec2",
+        "2016-11-15",
+        &[
+            ("Action", "CreateTags"),
+            ("ResourceId.1", &instance),
+            ("Tag.1.Key", "redrill:run"),
+            ("Tag.1.Value", run),
+            ("Tag.2.Key", "redrill:replaces"),
+            ("Tag.2.Value", &other),
+        ],
+    )
+    .await;
+    w.query(
+        "rds",
+        "2014-10-31",
+        &[
+            ("Action", "AddTagsToResource"),
+            ("ResourceName", "arn:aws:rds:us-east-1:123456789012:db:batch-scratch"),
+            ("Tags.Tag.1.Key", "redrill:run"),
+            ("Tags.Tag.1.Value", run),
+            ("Tags.Tag.2.Key", "redrill:replaces"),
+            ("Tags.Tag.2.Value", "shop-orders"),
+        ],
+    )
+    .await;
+    let tagged = w.state().await;
+    w.forget_calls().await;
+    let swept = w.go(["sweep", "--run", run, "--yes"]).await;
+    assert_eq!(format!("{swept}").matches("only its tags say that a run made it").count(), 2, "{swept}");
+    assert!(w.changes().await.is_empty(), "{swept}");
+    assert_eq!(tagged, w.state().await);
+}
+
+#[tokio::test]
+async fn a_sweep_removes_a_restored_database_and_leaves_its_snapshot() {
+    let Some(w) = World::start().await else { return };
+    let before = w.state().await;
+    let mut parts = network(&w);
+    parts.targets = "\n  db: { resource: rds.instance, where: { identifier: shop-orders } }".to_owned();
+    parts.fault = String::new();
+    parts.recovery =
+        "  - { action: rds.restore-to-point-in-time, id: restore, target: db, with: { to: latest } }
+  - { action: wait, with: { for: 5m } }"
+            .to_owned();
+    let mut run = w.start_run(&parts.text());
+    run.event("step-ready").await;
+    let id = run.kill().await.run();
+    std::fs::remove_dir_all(w.home.path().join(".redrill")).expect("the state is lost");
+    let swept = w.go(["sweep", "--run", &id, "--yes"]).await;
+    assert_eq!(swept.code, Some(0), "{swept}");
+    assert!(format!("{swept}").contains("remove, with the final snapshot shop-orders-redrill-"), "{swept}");
+    assert_eq!(before, w.state().await, "{swept}");
+    let told = w.query("rds", "2014-10-31", &[("Action", "DescribeDBSnapshots")]).await;
+    assert!(told.contains("-final</DBSnapshotIdentifier>"), "{told}");
 }
 
 #[tokio::test]

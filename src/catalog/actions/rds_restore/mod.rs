@@ -487,7 +487,7 @@ async fn remove(cx: WriteCx<'_>, db: &DbInstance) -> Result<(), ActionError> {
         let change = ModifyDb { deletion_protection: Some(false), ..ModifyDb::default() };
         Mutation::ModifyDb { identifier, change }
     } else {
-        Mutation::DeleteDb { identifier }
+        Mutation::DeleteDb { identifier, final_snapshot: None }
     };
     match cx.gate.send(mutation).await {
         Ok(_) => Ok(()),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::RestorePoint;
 use crate::catalog::action::{After, ReadCx};
 use crate::cloud::DbInstance;
-use crate::model::Tags;
 use crate::model::target::{TAG_KEPT, TAG_REPLACES};
+use crate::model::{Tags, naming};
 
 /// Which tags the copy gets besides the run's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -113,14 +113,10 @@ impl Params {
 /// The identifier of the copy: valid for RDS (at most 63 characters, no double and no trailing hyphen)
 /// and the same every time this step asks.
 pub(super) fn identifier(cx: ReadCx<'_>, source: &str, params: &Params) -> String {
-    params.identifier.as_ref().map_or_else(
-        || {
-            let token = cx.token(source);
-            let cut: String = source.chars().take(63 - "-redrill-".len() - 8).collect();
-            format!("{}-redrill-{}", cut.trim_end_matches('-'), &token[..8]).to_ascii_lowercase()
-        },
-        |given| given.to_ascii_lowercase(),
-    )
+    params
+        .identifier
+        .as_ref()
+        .map_or_else(|| naming::copy_identifier(cx.run, cx.step, source), |given| given.to_ascii_lowercase())
 }
 
 pub(super) fn is_identifier(text: &str) -> bool {

@@ -1,0 +1,35 @@
+//! Names that redrill gives to what a run makes. Pure.
+//!
+//! They follow from the run, the step and what is replaced, so that a step that asks twice asks for the same
+//! thing, and `sweep` can tell what a run made from what somebody only put its tags on: a tag can be set
+//! by whoever may tag, a client token and the identifier of a database cannot.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{RunId, StepId};
+
+/// Longest DBInstanceIdentifier.
+const LONGEST_IDENTIFIER: usize = 63;
+/// Between the source's identifier and the token.
+const OF_REDRILL: &str = "-redrill-";
+/// Characters of the token in an identifier.
+const SHORT: usize = 8;
+
+/// A token that is the same each time this step asks for the same thing: 32 characters of `[0-9a-f]`, for
+/// ClientToken, CallerReference and new identifiers.
+pub fn token(run: &RunId, step: &StepId, what: &str) -> String {
+    let digest = Sha256::digest(format!("{run}\n{step}\n{what}"));
+    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+/// The client token of the launch that replaces an instance.
+pub fn launch_token(run: &RunId, step: &StepId, original: &str) -> String {
+    token(run, step, &format!("replace {original}"))
+}
+
+/// The identifier of a database's copy, where the drill gives none: valid for RDS.
+pub fn copy_identifier(run: &RunId, step: &StepId, source: &str) -> String {
+    let token = token(run, step, source);
+    let cut: String = source.chars().take(LONGEST_IDENTIFIER - OF_REDRILL.len() - SHORT).collect();
+    format!("{}{OF_REDRILL}{}", cut.trim_end_matches('-'), &token[..SHORT]).to_ascii_lowercase()
+}
