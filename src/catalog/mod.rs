@@ -14,7 +14,7 @@ pub use action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, DynAction, Finding, Gate, OutputSpec, Outputs,
     Permissions, Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-pub use probe::{DynProbe, Health, Probe, ProbeSpec, Reading};
+pub use probe::{DynProbe, Health, Need, Probe, ProbeSpec, Reading};
 
 /// The action of that name.
 pub fn action(name: &str) -> Option<&'static dyn DynAction> {

@@ -54,6 +54,17 @@ pub struct ProbeSpec {
     pub docs: &'static str,
 }
 
+/// What a probe needs of the world before it can look, known beforehand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// An environment variable, set.
+    Variable(String),
+    /// A file on this machine.
+    File(String),
+    /// A secret in Secrets Manager that says all that a login takes.
+    Secret(String),
+}
+
 /// A probe, typed. Implement this; [`DynProbe`] follows by itself.
 #[async_trait]
 pub trait Probe: Send + Sync + 'static {
@@ -71,6 +82,22 @@ pub trait Probe: Send + Sync + 'static {
     /// What it asks, where, and what it gives away for it, in one short phrase: what the plan shows.
     fn asks(&self, params: &Self::Params) -> String {
         in_words(&serde_json::to_value(params).unwrap_or_default())
+    }
+
+    /// What else there is to know before somebody allows it, one line each: what is sent, what is expected.
+    fn details(&self, _params: &Self::Params) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What it needs; a reference stands where a name will.
+    fn needs(&self, _params: &Self::Params) -> Vec<Need> {
+        Vec::new()
+    }
+
+    /// Why only a run may look, and no command that merely reads: it would change something, or give
+    /// something away.
+    fn only_in_a_run(&self, _params: &Self::Params) -> Option<&'static str> {
+        None
     }
 
     /// Looks once.
@@ -93,6 +120,12 @@ pub trait DynProbe: Send + Sync {
     fn check(&self, params: &Value) -> Vec<String>;
     /// What it asks, where, and what it gives away for it.
     fn asks(&self, params: &Value) -> String;
+    /// What else there is to know before somebody allows it.
+    fn details(&self, params: &Value) -> Vec<String>;
+    /// What it needs.
+    fn needs(&self, params: &Value) -> Vec<Need>;
+    /// Why only a run may look.
+    fn only_in_a_run(&self, params: &Value) -> Option<&'static str>;
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading;
     /// What no answer in time means.
@@ -147,6 +180,21 @@ impl<P: Probe> DynProbe for P {
             Ok(p) => Probe::asks(self, &p),
             // a reference stands where a number or a duration will
             Err(_) => in_words(params),
+        }
+    }
+
+    fn details(&self, params: &Value) -> Vec<String> {
+        read::<P::Params>(params).map(|p| Probe::details(self, &p)).unwrap_or_default()
+    }
+
+    fn needs(&self, params: &Value) -> Vec<Need> {
+        read::<P::Params>(params).map(|p| Probe::needs(self, &p)).unwrap_or_default()
+    }
+
+    fn only_in_a_run(&self, params: &Value) -> Option<&'static str> {
+        match read::<P::Params>(params) {
+            Ok(p) => Probe::only_in_a_run(self, &p),
+            Err(_) => Some("its parameters have no value yet"),
         }
     }
 

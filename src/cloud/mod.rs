@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod address;
 pub mod custody;
 mod error;
 pub mod faulty;
@@ -18,6 +19,7 @@ mod mutation;
 mod reads;
 mod types;
 
+pub use address::{is_link_local, link_local};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,

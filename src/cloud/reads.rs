@@ -156,10 +156,26 @@ pub trait Trail: Send + Sync {
 pub trait Net: Send + Sync {
     /// One HTTP request; no redirects, no retries.
     async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse>;
-    /// Opens a TCP connection and closes it.
-    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()>;
-    /// One query on one fresh connection.
+    /// Opens a TCP connection and closes it; to a link-local address only if that is allowed.
+    async fn tcp(&self, host: &str, port: u16, link_local: bool) -> CloudResult<()>;
+    /// One query on one fresh connection, in a transaction that only reads.
     async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer>;
+
+    /// The value of an environment variable of this machine. A machine that is made up has each of them.
+    fn variable(&self, _name: &str) -> Option<Secret> {
+        Some(Secret::new("simulated"))
+    }
+
+    /// Whether there is a file of that name on this machine. A machine that is made up has it.
+    fn is_file(&self, _path: &str) -> bool {
+        true
+    }
+
+    /// The key that probes make hashes with of what they read. It is made anew by each process and written
+    /// nowhere, so that a short value cannot be found by trying. What is made up needs none.
+    fn hash_key(&self) -> [u8; 32] {
+        [0; 32]
+    }
 }
 
 /// Runs local programs.

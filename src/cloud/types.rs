@@ -545,6 +545,8 @@ pub struct HttpRequest {
     pub insecure: bool,
     /// How many bytes of the body are read at most.
     pub body_limit: usize,
+    /// Whether a link-local address may be asked.
+    pub link_local: bool,
 }
 
 /// The answer to a probe's HTTP request. Redirects are not followed.
@@ -558,8 +560,9 @@ pub struct HttpResponse {
     pub body: String,
 }
 
-/// A query of a probe. The query is sent as it stands; the first column of the first row is read as text.
-#[derive(Clone, Debug)]
+/// A query of a probe: one statement, in a transaction that only reads; the first column of the first row is
+/// read as text.
+#[derive(Clone, Debug, Default)]
 pub struct SqlRequest {
     /// Host name or address.
     pub host: String,
@@ -571,12 +574,18 @@ pub struct SqlRequest {
     pub user: String,
     /// Password.
     pub password: Option<Secret>,
-    /// `disable`, `prefer`, `require`, `verify-ca`, `verify-full`.
+    /// `disable`, `prefer`, `require`, `verify-ca`, `verify-full`; where it is empty, `prefer` for this
+    /// machine and `verify-full` for any other.
     pub tls: String,
     /// File with the CA certificates, for example the RDS bundle.
     pub ca_file: Option<String>,
     /// The query.
     pub query: String,
+    /// Whether a link-local address may be asked.
+    pub link_local: bool,
+    /// Whether an error may repeat what the server said while it ran the query. That may be data:
+    /// `invalid input syntax for type integer: "…"`.
+    pub quote_errors: bool,
 }
 
 /// The answer to a probe's query.

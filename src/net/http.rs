@@ -10,20 +10,29 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
 
 use super::{chain, name};
-use crate::cloud::{CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse};
+use crate::cloud::{
+    CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse, is_link_local, link_local,
+};
 
 const OPERATION: &str = "net:http";
 
-/// One client that checks certificates, and one that does not.
+/// A client that checks certificates and one that does not, each also for link-local addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Clients {
     checked: Client,
     unchecked: Client,
+    checked_near: Client,
+    unchecked_near: Client,
 }
 
 impl Clients {
     pub(super) fn new() -> CloudResult<Self> {
-        Ok(Self { checked: client(false)?, unchecked: client(true)? })
+        Ok(Self {
+            checked: client(false, false)?,
+            unchecked: client(true, false)?,
+            checked_near: client(false, true)?,
+            unchecked_near: client(true, true)?,
+        })
     }
 
     /// Sends a probe's request; the answer's body is text.
@@ -46,7 +55,19 @@ impl Clients {
             name => Method::from_bytes(name.as_bytes())
                 .map_err(|_| invalid(format!("`{name}` is not an HTTP method")))?,
         };
-        let client = if request.insecure { &self.unchecked } else { &self.checked };
+        // an address in numbers is never looked up
+        if let Some(ip) = numbers(&url)
+            && !request.link_local
+            && is_link_local(ip)
+        {
+            return Err(invalid(link_local(&ip.to_string())));
+        }
+        let client = match (request.insecure, request.link_local) {
+            (false, false) => &self.checked,
+            (true, false) => &self.unchecked,
+            (false, true) => &self.checked_near,
+            (true, true) => &self.unchecked_near,
+        };
         let mut call = client.request(method, url).headers(headers(&request.headers)?);
         if let Some(body) = body {
             call = call.body(body);
@@ -64,13 +85,18 @@ impl Clients {
     }
 }
 
-fn client(insecure: bool) -> CloudResult<Client> {
+/// The address that a URL gives in numbers, in any of the ways that there are: the parser has made it plain.
+fn numbers(url: &Url) -> Option<std::net::IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+fn client(insecure: bool, link_local: bool) -> CloudResult<Client> {
     Client::builder()
         .user_agent(concat!("redrill/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
-        .dns_resolver(std::sync::Arc::new(name::Resolver))
+        .dns_resolver(std::sync::Arc::new(name::Resolver { link_local }))
         .pool_max_idle_per_host(0)
         .tls_danger_accept_invalid_certs(insecure)
         .build()
@@ -108,7 +134,7 @@ fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
 
 /// The URL may hold a password, so it goes out of the message; the probe names it anyway.
 fn failed(error: reqwest::Error) -> CloudError {
-    let kind = if error.is_builder() {
+    let kind = if error.is_builder() || name::forbidden(&error) {
         ErrorKind::Invalid
     } else if name::no_address(&error) {
         ErrorKind::NotFound

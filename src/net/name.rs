@@ -7,15 +7,39 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::{fmt, io};
 
-use crate::cloud::{CloudError, CloudResult, ErrorKind};
+use crate::cloud::{CloudError, CloudResult, ErrorKind, is_link_local, link_local};
 
 /// A name without an address (RFC 2606), for tests.
 #[cfg(test)]
 pub(super) const NO_SUCH: &str = "no-such-host.invalid";
 
 /// The addresses of a host.
-pub(super) async fn resolve(operation: &str, host: &str, port: u16) -> CloudResult<Vec<SocketAddr>> {
-    lookup(host, port).await.map_err(|e| CloudError::new(operation, ErrorKind::NotFound, e.to_string()))
+pub(super) async fn resolve(
+    operation: &str,
+    host: &str,
+    port: u16,
+    link_local: bool,
+) -> CloudResult<Vec<SocketAddr>> {
+    let found = lookup(host, port)
+        .await
+        .map_err(|e| CloudError::new(operation, ErrorKind::NotFound, e.to_string()))?;
+    match allowed(host, &found, link_local) {
+        Ok(()) => Ok(found),
+        Err(e) => Err(CloudError::new(operation, ErrorKind::Invalid, e.to_string())),
+    }
+}
+
+/// A link-local address that nobody allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", link_local(.0))]
+pub(super) struct LinkLocal(String);
+
+/// One forbidden address among several is enough: which of them is asked is not chosen here.
+pub(super) fn allowed(host: &str, found: &[SocketAddr], link_local: bool) -> Result<(), LinkLocal> {
+    match !link_local && found.iter().any(|a| is_link_local(a.ip())) {
+        true => Err(LinkLocal(host.to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// A name without an address.
@@ -44,16 +68,26 @@ async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, NoAddress> {
 }
 
 /// The same for the HTTP client, which looks names up by itself.
-pub(super) struct Resolver;
+pub(super) struct Resolver {
+    /// Whether link-local addresses may be asked.
+    pub(super) link_local: bool,
+}
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let link_local = self.link_local;
         Box::pin(async move {
             let found = lookup(name.as_str(), 0).await?;
+            allowed(name.as_str(), &found, link_local)?;
             let addresses: reqwest::dns::Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
     }
+}
+
+/// Whether a link-local address is what an error came from.
+pub(super) fn forbidden(error: &(dyn Error + 'static)) -> bool {
+    any(error, |e| e.is::<LinkLocal>())
 }
 
 /// Whether a name without an address is what an error came from.

@@ -1,37 +1,71 @@
 //! Queries of probes against PostgreSQL: one connection, one query, read as text. I/O.
 //!
-//! Not for: pools, prepared statements, changes of data (whoever writes the query answers for it).
-//! Invariants: no password appears in an error; host, user, password, database and TLS mode come from
-//! the request, never from `PG*` variables. A client certificate can only come from those.
+//! Not for: pools, changes of data. The query is the text of a cursor in a transaction that only reads and is
+//! never committed, so it is one `SELECT` (or `VALUES`, `TABLE`, `WITH` without changes): the server itself
+//! refuses a second statement and everything that writes. What is left is a function that acts outside of
+//! the transaction (`pg_terminate_backend`, `dblink`): a user who may not do that is the protection.
+//!
+//! Invariants: no password appears in an error, nor in clear text on a connection to another machine that
+//! goes without TLS ([`plain`]); host, user, password, database and TLS mode come from the request, never from
+//! `PG*` variables. A client certificate can only come from those.
 
+use std::net::SocketAddr;
 use std::str::FromStr as _;
 
 use futures::TryStreamExt as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, ValueRef as _};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    Statement as _, ValueRef as _,
+};
 
-use super::{chain, name};
+use super::{chain, name, plain};
 use crate::cloud::{CloudError, CloudResult, ErrorKind, Secret, SqlAnswer, SqlRequest};
 
 const OPERATION: &str = "net:sql";
 
 pub(super) async fn query(request: &SqlRequest) -> CloudResult<SqlAnswer> {
-    let failed = |error: sqlx::Error| failed(&error, request.password.as_ref());
-    let options = options(request)?;
     // a path is a local socket
-    if !request.host.starts_with('/') {
-        name::resolve(OPERATION, &request.host, request.port).await?;
+    let (addresses, near) = match request.host.starts_with('/') {
+        true => (Vec::new(), true),
+        false => {
+            let found = name::resolve(OPERATION, &request.host, request.port, request.link_local).await?;
+            let near = found.iter().all(|a| a.ip().is_loopback());
+            (found, near)
+        }
+    };
+    ask(request, &addresses, near).await
+}
+
+/// `near`: the server is on this machine.
+async fn ask(request: &SqlRequest, addresses: &[SocketAddr], near: bool) -> CloudResult<SqlAnswer> {
+    let failed = |error: sqlx::Error| failed(&error, request.password.as_ref());
+    let mut options = options(request, near)?;
+    let mode = options.get_ssl_mode();
+    let mut _door = None;
+    if !near && matches!(mode, PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer) {
+        let may_encrypt = matches!(mode, PgSslMode::Prefer);
+        let opened = plain::door(addresses, may_encrypt).await.map_err(|e| failed(sqlx::Error::Io(e)))?;
+        // no certificate is held against a name in these modes
+        options = options.host("127.0.0.1").port(opened.port);
+        _door = Some(opened);
     }
     let mut connection = options.connect().await.map_err(failed)?;
-    let answer = read(&mut connection, &request.query).await.map_err(failed);
+    let answer = read(&mut connection, &request.query).await.map_err(|e| match e {
+        Failed::Asking(e) => failed(e),
+        Failed::Reading(e) if request.quote_errors => failed(e),
+        Failed::Reading(e) => without_data(failed(e)),
+    });
     // the answer is known; a connection that does not close cleanly changes nothing about it
     let _ = connection.close().await;
     answer
 }
 
-fn options(request: &SqlRequest) -> CloudResult<PgConnectOptions> {
+/// `near`: the server is on this machine.
+fn options(request: &SqlRequest, near: bool) -> CloudResult<PgConnectOptions> {
     let tls = match request.tls.as_str() {
-        "" => PgSslMode::Prefer,
+        "" if near => PgSslMode::Prefer,
+        "" => PgSslMode::VerifyFull,
         mode => PgSslMode::from_str(mode).map_err(|_| {
             CloudError::new(OPERATION, ErrorKind::Invalid, format!("`{mode}` is no TLS mode"))
         })?,
@@ -56,16 +90,33 @@ fn options(request: &SqlRequest) -> CloudResult<PgConnectOptions> {
     Ok(options)
 }
 
-/// The simple protocol sends every value as text, so any type can be read.
-async fn read(connection: &mut PgConnection, query: &str) -> Result<SqlAnswer, sqlx::Error> {
-    let mut rows = connection.fetch(sqlx::raw_sql(AssertSqlSafe(query.to_owned())));
+/// Where it failed.
+enum Failed {
+    /// Before anything was read: what the server says is about the question.
+    Asking(sqlx::Error),
+    /// While it was read: what the server says may hold what stands in the database.
+    Reading(sqlx::Error),
+}
+
+/// One statement that only reads. The extended protocol, in which the cursor is declared, takes one statement
+/// alone; the simple one, in which it is read, sends every value as text, so any type can be read. The first
+/// `select` fixes the transaction's mode: after a query it cannot be set any more.
+async fn read(connection: &mut PgConnection, query: &str) -> Result<SqlAnswer, Failed> {
+    let begin = "begin transaction read only; select 1";
+    connection.execute(sqlx::raw_sql(begin)).await.map_err(Failed::Asking)?;
+    let declare = format!("declare redrill no scroll cursor without hold for {query}");
+    let statement =
+        connection.prepare(AssertSqlSafe(declare).into_sql_str()).await.map_err(Failed::Asking)?;
+    connection.execute(statement.query()).await.map_err(Failed::Reading)?;
+    let mut rows = connection.fetch(sqlx::raw_sql("fetch all from redrill"));
     let mut answer = SqlAnswer::default();
-    while let Some(row) = rows.try_next().await? {
+    while let Some(row) = rows.try_next().await.map_err(Failed::Reading)? {
         if answer.rows == 0 {
-            answer.first = first(&row)?;
+            answer.first = first(&row).map_err(Failed::Reading)?;
         }
         answer.rows += 1;
     }
+    // never committed: it ends with the connection
     Ok(answer)
 }
 
@@ -108,6 +159,27 @@ fn failed(error: &sqlx::Error, password: Option<&Secret>) -> CloudError {
     }
 }
 
+/// The error with its state in place of what the server said.
+fn without_data(error: CloudError) -> CloudError {
+    let Some(code) = error.code.clone() else { return error };
+    let name = match code.as_str() {
+        "22012" => "division by zero",
+        "22P02" => "a text that is no value of the type asked for",
+        "25006" => "the transaction only reads",
+        "42501" => "permission denied",
+        "57014" => "cancelled, or out of time",
+        "P0001" => "raised by a function",
+        "42P01" => "a table that does not exist",
+        _ if code.starts_with("22") => "a value that cannot be used so",
+        _ if code.starts_with("42") => "a query that cannot be run",
+        _ => "the query failed",
+    };
+    CloudError {
+        message: format!("{name} (SQLSTATE {code}; `show_value: true` shows what the server says)"),
+        ..error
+    }
+}
+
 /// Everything that keeps a connection from coming about, but not one that came about and broke.
 fn is_connect(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind as Io;
@@ -145,6 +217,7 @@ mod tests {
             tls: "disable".to_owned(),
             ca_file: None,
             query: "select 1".to_owned(),
+            ..SqlRequest::default()
         }
     }
 
@@ -198,8 +271,60 @@ mod tests {
     #[test]
     fn an_unknown_tls_mode_or_a_missing_file_is_refused() {
         let wrong = SqlRequest { tls: "maybe".to_owned(), ..request(1) };
-        assert_eq!(options(&wrong).unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(options(&wrong, true).unwrap_err().kind, ErrorKind::Invalid);
         let missing = SqlRequest { ca_file: Some("/nonexistent/ca.pem".to_owned()), ..request(1) };
-        assert_eq!(options(&missing).unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(options(&missing, true).unwrap_err().kind, ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn another_machine_has_to_prove_itself_unless_the_drill_says_otherwise() {
+        let mode = |tls: &str, near| {
+            let request = SqlRequest { tls: tls.to_owned(), ..request(1) };
+            options(&request, near).unwrap().get_ssl_mode()
+        };
+        assert!(matches!(mode("", true), PgSslMode::Prefer));
+        assert!(matches!(mode("", false), PgSslMode::VerifyFull));
+        assert!(matches!(mode("prefer", false), PgSslMode::Prefer));
+        assert!(matches!(mode("disable", false), PgSslMode::Disable));
+    }
+
+    /// A server that has no TLS and asks for the password in clear text; what it is given.
+    async fn curious(may_encrypt: bool) -> (SocketAddr, tokio::task::JoinHandle<Vec<u8>>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let given = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            if may_encrypt {
+                let mut asked = [0; 8];
+                socket.read_exact(&mut asked).await.unwrap();
+                socket.write_all(b"N").await.unwrap();
+            }
+            let length = socket.read_u32().await.unwrap();
+            let mut startup = vec![0; length as usize - 4];
+            socket.read_exact(&mut startup).await.unwrap();
+            socket.write_all(b"R\0\0\0\x08\0\0\0\x03").await.unwrap();
+            let mut given = vec![0; 4096];
+            let n = socket.read(&mut given).await.unwrap_or(0);
+            given.truncate(n);
+            given
+        });
+        (address, given)
+    }
+
+    #[tokio::test]
+    async fn no_password_goes_to_another_machine_in_clear_text() {
+        for tls in ["disable", "prefer"] {
+            for near in [true, false] {
+                let (address, given) = curious(tls == "prefer").await;
+                let request = SqlRequest { tls: tls.to_owned(), ..request(address.port()) };
+                let error = ask(&request, &[address], near).await.unwrap_err();
+                let given = given.await.unwrap();
+                let gave = given.windows(7).any(|w| w == b"hunter2");
+                assert_eq!(gave, near, "{tls}: {error}");
+                assert!(near || error.kind == ErrorKind::Denied, "{error}");
+                assert_eq!(error.message.contains("in clear text"), !near, "{error}");
+            }
+        }
     }
 }

@@ -118,7 +118,7 @@ impl Net for Sim {
         Ok(HttpResponse { status, headers, body })
     }
 
-    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
+    async fn tcp(&self, host: &str, port: u16, _link_local: bool) -> CloudResult<()> {
         let latency = self.lock().pace.read_latency;
         super::wait(latency.0).await;
         self.reach("net:Tcp", host, port)

@@ -90,12 +90,8 @@ async fn a_database_does_not_answer_while_it_fails_over() {
     let request = SqlRequest {
         host: db().await.endpoint.expect("an endpoint"),
         port: 5432,
-        database: String::new(),
-        user: String::new(),
-        password: None,
-        tls: "require".to_owned(),
-        ca_file: None,
         query: "select 1".to_owned(),
+        ..SqlRequest::default()
     };
     sim.answer_sql(&request.host, "42");
     let ask = async || sim.cloud().reads.net.sql(&request).await.ok().and_then(|a| a.first);

@@ -137,8 +137,8 @@ impl Net for HalfDead {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         Err(CloudError::new("http", ErrorKind::Unreachable, "connection reset"))
     }
-    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
-        self.0.tcp(host, port).await
+    async fn tcp(&self, host: &str, port: u16, link_local: bool) -> CloudResult<()> {
+        self.0.tcp(host, port, link_local).await
     }
     async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer> {
         self.0.sql(request).await

@@ -55,8 +55,8 @@ impl Net for Slow {
         self.inner.http(request).await
     }
 
-    async fn tcp(&self, host: &str, port: u16) -> CloudResult<()> {
-        self.inner.tcp(host, port).await
+    async fn tcp(&self, host: &str, port: u16, link_local: bool) -> CloudResult<()> {
+        self.inner.tcp(host, port, link_local).await
     }
 
     async fn sql(&self, request: &SqlRequest) -> CloudResult<SqlAnswer> {

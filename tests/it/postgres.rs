@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +17,8 @@ use redrill::model::{Dur, Health, RunId, StepId};
 use redrill::net::RealNet;
 use redrill::sim::Sim;
 use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 const ADMIN: &str = "admin-pw-1f9";
 const SHOP: &str = "shop-pw-7c2";
@@ -26,7 +28,7 @@ const BY_ENV: &str = "env-pw-3d8";
 struct Server {
     child: Child,
     port: u16,
-    _data: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -82,8 +84,11 @@ fn start(bin: &Path) -> Server {
     let password = folder.path().join("password");
     std::fs::write(&password, ADMIN).expect("a password file");
     let user = user();
+    authorities(folder.path());
+    let key = folder.path().join("server.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("its mode is set");
     if let Some((uid, gid)) = user {
-        for path in [folder.path(), password.as_path()] {
+        for path in [folder.path(), password.as_path(), key.as_path()] {
             chown(path, Some(uid), Some(gid)).expect("root may give files away");
         }
     }
@@ -116,7 +121,11 @@ fn start(bin: &Path) -> Server {
             "-c",
             "fsync=off",
             "-c",
-            "ssl=off",
+            "ssl=on",
+            "-c",
+            "ssl_cert_file=../server.crt",
+            "-c",
+            "ssl_key_file=../server.key",
             "-c",
             "max_connections=20",
         ])
@@ -128,7 +137,7 @@ fn start(bin: &Path) -> Server {
         .stderr(log)
         .spawn()
         .expect("postgres starts");
-    Server { child, port, _data: folder }
+    Server { child, port, folder }
 }
 
 /// The probe with everything that it reads from.
@@ -193,26 +202,31 @@ async fn prepare(bench: &Bench) {
          insert into orders values (1, null), (2, 'täg'), (3, 'three');
          grant select on orders to shop;
          create table hidden (id int);
-         select 'prepared'"
+         create sequence counted;
+         grant all on counted to shop;
+         grant insert, delete on orders to shop;
+         create function wipe() returns int language sql as 'delete from orders returning 1';
+         create procedure wipe_too() language sql as 'delete from orders'"
     );
-    let request = redrill::cloud::SqlRequest {
-        host: "127.0.0.1".to_owned(),
-        port: bench.port,
-        database: "postgres".to_owned(),
-        user: "admin".to_owned(),
-        password: Some(redrill::cloud::Secret::new(ADMIN)),
-        tls: String::new(),
-        ca_file: None,
-        query: script,
-    };
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(bench.port)
+        .database("postgres")
+        .username("admin")
+        .password(ADMIN)
+        .ssl_mode(PgSslMode::Disable);
+    let mut why = None;
     for _ in 0..200 {
-        match bench.reads.net.sql(&request).await {
-            Ok(_) => return,
-            Err(e) if e.message.contains("already exists") => panic!("{e}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        match options.connect().await {
+            Ok(mut admin) => {
+                admin.execute(sqlx::raw_sql(AssertSqlSafe(script))).await.expect("the tables are made");
+                return;
+            }
+            Err(e) => why = Some(e),
         }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the server does not come up: {:?}", bench.reads.net.sql(&request).await);
+    panic!("the server does not come up: {why:?}");
 }
 
 #[track_caller]
@@ -224,9 +238,9 @@ fn sees(reading: &Reading, health: Health, seen: &str) {
 async fn answers(bench: &Bench) {
     use Health::{Healthy, Unhealthy};
     sees(&bench.shop("select count(*) from orders", json!({"expect": 3})).await, Healthy, "3");
-    sees(&bench.shop("select count(*) from orders", json!({"expect": 4})).await, Unhealthy, "`3`, not `4`");
+    sees(&bench.shop("select count(*) from orders", json!({"expect": 4})).await, Unhealthy, "not `4` (hash ");
     sees(&bench.shop("select note from orders where id = 2", json!({"expect": "täg"})).await, Healthy, "täg");
-    sees(&bench.shop("select id from orders", json!({"min_rows": 3})).await, Healthy, "`1`");
+    sees(&bench.shop("select id from orders", json!({"min_rows": 3})).await, Healthy, "3 rows (hash ");
     sees(&bench.shop("select id from orders", json!({"min_rows": 4})).await, Unhealthy, "3 rows, at least 4");
     let null = "select note from orders where id = 1";
     sees(&bench.shop(null, json!({"expect": ""})).await, Unhealthy, "NULL or no row");
@@ -239,26 +253,150 @@ async fn answers(bench: &Bench) {
     sees(&bench.shop("select id from orders where false", json!({})).await, Healthy, "");
     // as PostgreSQL prints it
     sees(&bench.shop("select true", json!({"expect": "t"})).await, Healthy, "t");
-    sees(&bench.shop("select true", json!({"expect": true})).await, Unhealthy, "`t`, not `true`");
+    sees(&bench.shop("select true", json!({"expect": true})).await, Unhealthy, "not `true` (hash ");
     sees(&bench.shop("select to_regclass('orders') is not null", json!({"expect": "t"})).await, Healthy, "t");
     sees(
         &bench.shop("select to_regclass('gone') is not null", json!({"expect": "t"})).await,
         Unhealthy,
-        "`f`",
+        "not `t` (hash ",
     );
-    for plain in ["prefer", "disable"] {
-        sees(&bench.shop("select 1", json!({"tls": plain, "expect": 1})).await, Healthy, "1");
+    let shown = json!({"expect": 4, "show_value": true});
+    sees(&bench.shop("select count(*) from orders", shown).await, Unhealthy, "not `4` (`3`)");
+    for tls in [json!({}), json!({"tls": "prefer"}), json!({"tls": "require"}), json!({"tls": "disable"})] {
+        let mut with = json!({"expect": 1});
+        with.as_object_mut().expect("a mapping").extend(tls.as_object().expect("a mapping").clone());
+        sees(&bench.shop("select 1", with).await, Healthy, "1");
     }
+    for query in ["values (1)", "table orders", "with o as (select * from orders) select * from o;"] {
+        sees(&bench.shop(query, json!({})).await, Healthy, "row");
+    }
+}
+
+/// Nothing that a drill can write changes what is in the database.
+async fn nothing_is_changed(bench: &Bench) {
+    use Health::{Healthy, Unknown};
+    for query in [
+        "delete from orders",
+        "delete from orders; select 1",
+        "select 1; delete from orders",
+        "select 1; commit; delete from orders",
+        "select 1; rollback; begin; delete from orders; commit; select 1",
+        "with gone as (delete from orders returning 1) select * from gone",
+        "select 1 into taken",
+        "select * from orders for update",
+        "select wipe()",
+        "select wipe() from set_config('transaction_read_only', 'off', false)",
+        "select set_config('transaction_read_only', 'off', false)",
+        "select nextval('counted')",
+        "call wipe_too()",
+        "do 'begin delete from orders; end'",
+        "set transaction read write",
+        "commit",
+        "copy orders to stdout",
+        "notify orders",
+        "truncate orders",
+    ] {
+        sees(&bench.shop(query, json!({})).await, Unknown, "");
+    }
+    sees(&bench.shop("select count(*) from orders", json!({"expect": 3})).await, Healthy, "3");
+}
+
+/// What stands in the database comes into no reading by way of an error.
+async fn an_error_quotes_nothing(bench: &Bench) {
+    use Health::Unknown;
+    let reads = "select note::int from orders where id = 3";
+    let reading = bench.shop(reads, json!({})).await;
+    sees(&reading, Unknown, "SQLSTATE 22P02");
+    assert!(!reading.seen.contains("three"), "{reading:?}");
+    sees(&bench.shop(reads, json!({"show_value": true})).await, Unknown, "\"three\"");
+}
+
+/// Over TLS: who is believed, and for which name.
+async fn certificates(bench: &Bench, folder: &Path) {
+    use Health::{Healthy, Unknown};
+    let with = |host: &str, tls: &str, file: Option<&str>| {
+        let file = file.map(|f| folder.join(f).display().to_string());
+        json!({"host": host, "tls": tls, "ca_file": file, "expect": 1})
+    };
+    let query = "select 1 from pg_stat_ssl where pid = pg_backend_pid() and ssl";
+    sees(&bench.shop(query, with("localhost", "require", None)).await, Healthy, "1");
+    for mode in ["verify-full", "verify-ca"] {
+        sees(&bench.shop(query, with("localhost", mode, Some("ca.crt"))).await, Healthy, "1");
+        sees(&bench.shop(query, with("localhost", mode, Some("other.crt"))).await, Unknown, "certificate");
+        // nobody known has signed it
+        sees(&bench.shop(query, with("localhost", mode, None)).await, Unknown, "certificate");
+    }
+    // the certificate is for localhost alone
+    sees(&bench.shop(query, with("127.0.0.1", "verify-ca", Some("ca.crt"))).await, Healthy, "1");
+    sees(&bench.shop(query, with("127.0.0.1", "verify-full", Some("ca.crt"))).await, Unknown, "certificate");
+}
+
+/// An authority, another one, and a certificate for localhost by the first, made with openssl.
+fn authorities(folder: &Path) {
+    let openssl = |args: &[&str]| {
+        let ran = Command::new("openssl").args(args).current_dir(folder).output().expect("openssl starts");
+        assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    };
+    for name in ["ca", "other"] {
+        let (key, certificate, subject) =
+            (format!("{name}.key"), format!("{name}.crt"), format!("/CN=test {name}"));
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+            "-subj",
+            &subject,
+        ]);
+    }
+    let names = "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n";
+    std::fs::write(folder.join("names"), names).expect("written");
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.csr",
+        "-subj",
+        "/CN=localhost",
+    ]);
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        "server.csr",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+        "-out",
+        "server.crt",
+    ]);
 }
 
 async fn what_cannot_be_asked_is_unknown(bench: &Bench) {
     use Health::{Unhealthy, Unknown};
     sees(&bench.shop("select 1/0", json!({})).await, Unknown, "division by zero");
+    sees(&bench.shop("select 1; select 2", json!({})).await, Unknown, "multiple commands");
     sees(&bench.shop("selec 1", json!({})).await, Unknown, "syntax error");
     sees(&bench.shop("select * from no_such_table", json!({})).await, Unknown, "does not exist");
     sees(&bench.shop("select * from hidden", json!({})).await, Unknown, "permission denied");
     sees(&bench.shop("select 1", json!({"database": "no_such_db"})).await, Unknown, "does not exist");
-    sees(&bench.shop("select 1", json!({"tls": "require"})).await, Unknown, "TLS");
     sees(&bench.shop("select 1", json!({"host": "no-such-host.invalid"})).await, Unknown, "no address");
     // a server that is out of connections is what its clients feel
     sees(&bench.shop("select 1", json!({"user": "crowded"})).await, Unhealthy, "too many connections");
@@ -312,6 +450,9 @@ async fn the_sql_probe_on_a_real_server() {
     let bench = Bench::new(server.port);
     prepare(&bench).await;
     answers(&bench).await;
+    nothing_is_changed(&bench).await;
+    an_error_quotes_nothing(&bench).await;
+    certificates(&bench, server.folder.path()).await;
     what_cannot_be_asked_is_unknown(&bench).await;
     the_password_comes_from_where_it_is_said(&bench).await;
     server.stop();

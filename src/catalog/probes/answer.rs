@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::action::ReadCx;
 use crate::catalog::probe::Reading;
-use crate::cloud::{CloudError, ErrorKind};
+use crate::cloud::{CloudError, ErrorKind, is_link_local, link_local};
 
 /// The reading for a failed request to the probed service. A refused, broken or silent connection,
 /// and a service that says that it cannot serve, are what its clients feel. A name that does not
@@ -105,9 +107,49 @@ impl JsonSchema for Port {
     }
 }
 
+/// What is wrong with a host that is a link-local address, as far as its text tells.
+pub(super) fn forbidden(host: &str, allowed: bool) -> Option<String> {
+    let ip = host.trim_matches(['[', ']']).parse().ok()?;
+    (!allowed && is_link_local(ip)).then(|| link_local(host))
+}
+
 /// Whether the text holds a reference, so that it cannot be judged before the run.
 pub(super) fn is_reference(text: &str) -> bool {
     text.contains("${")
+}
+
+/// How what was read is told: as it is where the drill asks for that, else as a hash. A probe may read what
+/// nobody wants in evidence, and evidence is handed on.
+///
+/// The hash is an HMAC under a key that lives as long as the process ([`Net::hash_key`](crate::cloud::Net)): it
+/// says whether two looks of one process read the same, and nothing else, however short the value.
+#[derive(Clone, Copy)]
+pub(super) struct Telling {
+    key: [u8; 32],
+    show: bool,
+}
+
+impl Telling {
+    /// Of a probe whose drill says `show_value: show`.
+    pub(super) fn new(cx: ReadCx<'_>, show: bool) -> Self {
+        Self { key: cx.reads.net.hash_key(), show }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(key: u8, show: bool) -> Self {
+        Self { key: [key; 32], show }
+    }
+
+    /// A value.
+    pub(super) fn value(&self, value: &str) -> String {
+        if self.show {
+            return format!("`{}`", shown(value));
+        }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
+        let tag = hmac::sign(&key, value.as_bytes());
+        let hex: String = tag.as_ref().iter().take(6).map(|b| format!("{b:02x}")).collect();
+        format!("hash {hex}")
+    }
 }
 
 /// At most this many characters of what a service said are shown.
@@ -135,6 +177,18 @@ mod tests {
             assert_eq!(health(kind), Health::Unknown, "{kind:?}");
         }
         assert_eq!(silent(std::time::Duration::from_secs(5)).health, Health::Unhealthy);
+    }
+
+    #[test]
+    fn a_value_is_told_by_its_hash_unless_it_is_asked_for() {
+        let (one, other) = (Telling::of(1, false), Telling::of(2, false));
+        assert_eq!(one.value("42"), one.value("42"));
+        assert_ne!(one.value("42"), one.value("43"));
+        assert_ne!(one.value("42"), other.value("42"), "the key of another process");
+        assert!(!one.value("42424242").contains("42424242"));
+        assert_eq!(one.value("42").len(), "hash 0123456789ab".len());
+        assert_eq!(Telling::of(1, true).value("42"), "`42`");
+        assert_eq!(Telling::of(1, true).value(&"x".repeat(100)), format!("`{}…`", "x".repeat(60)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::answer::{failed, is_reference, shown, silent};
+use super::answer::{Telling, failed, forbidden, is_reference, shown, silent};
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
 use crate::cloud::{HttpRequest, HttpResponse};
@@ -62,21 +62,32 @@ pub struct JsonCheck {
 
 impl JsonCheck {
     /// What is wrong with the value that stands there, if anything.
-    fn wrong(&self, found: &Value) -> Option<String> {
-        let is = || format!("{} is {}", self.path, shown(&found.to_string()));
-        if self.equals.as_ref().is_some_and(|wanted| !same(found, wanted)) {
-            return Some(is());
+    fn wrong(&self, found: &Value, telling: Telling) -> Option<String> {
+        let (path, is) = (&self.path, || telling.value(&found.to_string()));
+        if let Some(wanted) = self.equals.as_ref().filter(|wanted| !same(found, wanted)) {
+            return Some(format!("{path} is not {} ({})", shown(&wanted.to_string()), is()));
         }
         if self.at_least.is_none() && self.at_most.is_none() {
             return None;
         }
         // a number in quotes is one, too
         let number = found.as_f64().or_else(|| found.as_str()?.trim().parse().ok()).filter(|n| n.is_finite());
-        let Some(number) = number else { return Some(format!("{}, no number", is())) };
-        let low = self.at_least.filter(|low| number < *low).map(|low| format!("{}, less than {low}", is()));
+        let Some(number) = number else { return Some(format!("{path} is no number ({})", is())) };
+        let low = self.at_least.filter(|low| number < *low);
+        let low = low.map(|low| format!("{path} is less than {low} ({})", is()));
         low.or_else(|| {
-            self.at_most.filter(|high| number > *high).map(|high| format!("{}, more than {high}", is()))
+            let high = self.at_most.filter(|high| number > *high)?;
+            Some(format!("{path} is more than {high} ({})", is()))
         })
+    }
+
+    /// What is expected, in words.
+    fn in_words(&self) -> String {
+        let equals = self.equals.as_ref().map(|v| format!("is {v}"));
+        let low = self.at_least.map(|n| format!("is at least {n}"));
+        let high = self.at_most.map(|n| format!("is at most {n}"));
+        let all: Vec<String> = [equals, low, high].into_iter().flatten().collect();
+        format!("{} {}", self.path, all.join(" and "))
     }
 }
 
@@ -113,6 +124,12 @@ pub struct Params {
     /// Whether to accept any certificate.
     #[serde(default)]
     pub insecure: bool,
+    /// Whether a header or a value that is not as wanted goes into the evidence as it is, and not as a hash.
+    #[serde(default)]
+    pub show_value: bool,
+    /// Whether a link-local address may be asked: `169.254.0.0/16`, `fe80::/10`, `fd00:ec2::/32`.
+    #[serde(default)]
+    pub allow_link_local: bool,
 }
 
 fn ok() -> OneOrMany {
@@ -130,6 +147,10 @@ static SPEC: ProbeSpec = ProbeSpec {
     docs: "Healthy when everything asked for holds: the status, each `header`, `body_contains`, the value at \
 `json.path` (equal to `equals`, a number from `at_least` to `at_most`), and an answer within `max_latency`. Redirects are not followed: name `status: 301` where one is \
 wanted. The first 256 KiB of a body are looked at.
+
+A header or a value that is not as wanted goes into the evidence as a hash, which only tells whether two looks of \
+one run read the same; with `show_value: true` it goes there as it is. Link-local addresses, where a machine in the \
+cloud keeps its credentials, are asked only with `allow_link_local: true`.
 
 A connection that is refused, breaks, or is not answered in time is unhealthy: that is what the service's \
 clients get. A name that does not resolve, a certificate that does not check out and a URL that is no URL are \
@@ -162,7 +183,7 @@ fn same(found: &Value, wanted: &Value) -> bool {
 }
 
 /// What is wrong with the answer, if anything.
-fn wrong(answer: &HttpResponse, params: &Params) -> Option<String> {
+fn wrong(answer: &HttpResponse, params: &Params, telling: Telling) -> Option<String> {
     let status = answer.status.to_string();
     if !params.status.matches(&status) {
         return Some(format!("status {status}, not {}", params.status));
@@ -170,7 +191,9 @@ fn wrong(answer: &HttpResponse, params: &Params) -> Option<String> {
     for (name, values) in &params.header {
         match answer.headers.get(&name.to_ascii_lowercase()) {
             None => return Some(format!("no header {name}")),
-            Some(value) if !values.matches(value) => return Some(format!("{name}: {}", shown(value))),
+            Some(value) if !values.matches(value) => {
+                return Some(format!("{name} is not {values} ({})", telling.value(value)));
+            }
             Some(_) => {}
         }
     }
@@ -185,17 +208,29 @@ fn wrong(answer: &HttpResponse, params: &Params) -> Option<String> {
         };
         return match at(&body, &check.path) {
             None => Some(format!("nothing at {}", check.path)),
-            Some(found) => check.wrong(found),
+            Some(found) => check.wrong(found, telling),
         };
     }
     None
 }
 
+fn authority(url: &str) -> &str {
+    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
+    after.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// The host of a URL, without the port.
+fn host(url: &str) -> &str {
+    let place = authority(url).rsplit('@').next().unwrap_or_default();
+    match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((inside, _)) => inside,
+        None => place.split(':').next().unwrap_or_default(),
+    }
+}
+
 /// Whether a URL holds a user's password, or a name that may be a token, as it stands.
 fn names_somebody(url: &str) -> bool {
-    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = after.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((user, _)) = authority.rsplit_once('@') else { return false };
+    let Some((user, _)) = authority(url).rsplit_once('@') else { return false };
     !is_reference(user.split_once(':').map_or(user, |(_, password)| password))
 }
 
@@ -236,6 +271,7 @@ impl Probe for Http {
         if params.body.is_some() && params.method != Method::Post {
             out.push("only POST sends a `body`".to_owned());
         }
+        out.extend(forbidden(host(&params.url), params.allow_link_local));
         out
     }
 
@@ -252,6 +288,39 @@ impl Probe for Http {
         format!("{} {place}{mark}{}", params.method.name(), names.collect::<Vec<_>>().join("&"))
     }
 
+    fn details(&self, params: &Params) -> Vec<String> {
+        let mut out = Vec::new();
+        if !params.headers.is_empty() {
+            // the values may be secrets
+            let names: Vec<&str> = params.headers.keys().map(String::as_str).collect();
+            out.push(format!("sends the headers {}", names.join(", ")));
+        }
+        out.extend(params.body.as_ref().map(|body| format!("sends the body {body}")));
+        let mut wants = vec![format!("status {}", params.status)];
+        wants.extend(params.header.iter().map(|(name, values)| format!("{name}: {values}")));
+        wants.extend(params.body_contains.as_ref().map(|text| format!("`{text}` in the body")));
+        wants.extend(params.json.as_ref().map(JsonCheck::in_words));
+        wants.extend(params.max_latency.map(|max| format!("an answer within {max}")));
+        out.push(format!("expects {}", wants.join("; ")));
+        for (is, text) in [
+            (params.insecure, "accepts any certificate"),
+            (params.show_value, "what it reads goes into the evidence"),
+            (params.allow_link_local, "may ask link-local addresses"),
+        ] {
+            out.extend(is.then(|| text.to_owned()));
+        }
+        out
+    }
+
+    fn only_in_a_run(&self, params: &Params) -> Option<&'static str> {
+        if params.method == Method::Post {
+            return Some("POST may change something");
+        }
+        let given =
+            !params.headers.is_empty() || params.url.contains("://") && authority(&params.url).contains('@');
+        given.then_some("its headers or its user may be secret")
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         let request = HttpRequest {
             method: params.method.name().to_owned(),
@@ -260,6 +329,7 @@ impl Probe for Http {
             body: params.body.clone(),
             insecure: params.insecure,
             body_limit: BODY_LIMIT,
+            link_local: params.allow_link_local,
         };
         let begin = cx.clock.stamp().mono_ms;
         match cx.reads.net.http(&request).await {
@@ -267,7 +337,8 @@ impl Probe for Http {
             Ok(answer) => {
                 let ms = cx.clock.stamp().mono_ms.saturating_sub(begin);
                 let slow = params.max_latency.filter(|max| Duration::from_millis(ms) > max.0);
-                match (wrong(&answer, params), slow) {
+                let telling = Telling::new(cx, params.show_value);
+                match (wrong(&answer, params, telling), slow) {
                     (Some(why), _) => Reading::judged(false, format!("{why} ({ms} ms)")),
                     (None, Some(max)) => {
                         Reading::judged(false, format!("{} in {ms} ms, more than {max}", answer.status))
@@ -310,22 +381,25 @@ mod tests {
             (json!({ "json": { "path": "checks.web.n", "at_least": 3, "at_most": 3 } }), None),
             (
                 json!({ "json": { "path": "checks.web.n", "at_least": 3.5 } }),
-                Some("checks.web.n is 3, less than 3.5"),
+                Some("checks.web.n is less than 3.5 (`3`)"),
             ),
             (
                 json!({ "json": { "path": "checks.web.n", "at_most": 2 } }),
-                Some("checks.web.n is 3, more than 2"),
+                Some("checks.web.n is more than 2 (`3`)"),
             ),
-            (json!({ "json": { "path": "status", "at_most": 2 } }), Some("status is \"ok\", no number")),
+            (json!({ "json": { "path": "status", "at_most": 2 } }), Some("status is no number (`\"ok\"`)")),
             (json!({ "body_contains": "tea-1" }), None),
             (json!({ "body_contains": "tea-2" }), Some("the body does not contain `tea-2`")),
             (json!({ "header": { "X-Cache": "Hit*" } }), None),
-            (json!({ "header": { "X-Cache": "Miss*" } }), Some("X-Cache: Hit from cloudfront")),
+            (
+                json!({ "header": { "X-Cache": "Miss*" } }),
+                Some("X-Cache is not Miss* (`Hit from cloudfront`)"),
+            ),
             (json!({ "header": { "age": "*" } }), Some("no header age")),
             (json!({ "json": { "path": "checks.web.ok", "equals": true } }), None),
             (json!({ "json": { "path": "checks.web.ok", "equals": "true" } }), None),
             (json!({ "json": { "path": "$.checks.web.n", "equals": 3 } }), None),
-            (json!({ "json": { "path": "checks.web.n", "equals": 2 } }), Some("checks.web.n is 3")),
+            (json!({ "json": { "path": "checks.web.n", "equals": 2 } }), Some("checks.web.n is not 2 (`3`)")),
             (json!({ "json": { "path": "items[0].sku", "equals": "tea-1" } }), None),
             (json!({ "json": { "path": "/items/0/sku", "equals": "tea-1" } }), None),
             (
@@ -334,10 +408,18 @@ mod tests {
             ),
             (json!({ "json": { "path": "checks.web", "equals": { "ok": true, "n": 3 } } }), None),
         ] {
-            assert_eq!(wrong(&answer(200, body), &params(with.clone())).as_deref(), want, "{with}");
+            let (params, showing) = (params(with.clone()), Telling::of(0, true));
+            assert_eq!(wrong(&answer(200, body), &params, showing).as_deref(), want, "{with}");
+            // nothing of the answer but what the drill says itself
+            let told = wrong(&answer(200, body), &params, Telling::of(0, false)).unwrap_or_default();
+            assert!(!told.contains("Hit") && !told.contains("(`"), "{told}");
+            assert_eq!(told.contains("(hash "), want.is_some_and(|w| w.contains("(`")), "{told}");
         }
         let json = params(json!({ "json": { "path": "a", "equals": 1 } }));
-        assert_eq!(wrong(&answer(200, "<html>"), &json).as_deref(), Some("the body is not JSON"));
+        assert_eq!(
+            wrong(&answer(200, "<html>"), &json, Telling::of(0, false)).as_deref(),
+            Some("the body is not JSON")
+        );
     }
 
     #[test]
@@ -359,6 +441,13 @@ mod tests {
             let told_of = Probe::check(&Http, &params(json!({ "url": url })));
             assert_eq!(told_of.len(), told, "{url}: {told_of:?}");
             assert!(!told_of.join("").contains("hunter2"));
+        }
+        for near in
+            ["169.254.169.254", "169.254.169.254:80", "[fe80::1]", "user:${params.p}@[fd00:ec2::254]:80"]
+        {
+            let url = format!("http://{near}/latest/meta-data");
+            assert_eq!(check(json!({ "url": url })), 1, "{url}");
+            assert_eq!(check(json!({ "url": url, "allow_link_local": true })), 0, "{url}");
         }
         assert_eq!(check(json!({ "method": "HEAD", "body_contains": "x" })), 1);
         assert_eq!(check(json!({ "body": "x" })), 1);

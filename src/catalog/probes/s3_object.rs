@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answer::Telling;
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
 use crate::cloud::ObjectMeta;
@@ -29,6 +30,9 @@ pub struct Params {
     /// The ETag that it must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Whether an ETag that is another one goes into the evidence as it is, and not as a hash.
+    #[serde(default)]
+    pub show_value: bool,
 }
 
 fn yes() -> bool {
@@ -47,7 +51,7 @@ needed for S3 to answer \"not found\" rather than \"access denied\", which would
 An ETag is the MD5 of the content only for objects that were uploaded in one part and are not encrypted with KMS.",
 };
 
-fn judge(found: Option<&ObjectMeta>, params: &Params) -> Reading {
+fn judge(found: Option<&ObjectMeta>, params: &Params, telling: Telling) -> Reading {
     let Some(meta) = found else { return Reading::judged(!params.exists, "does not exist") };
     if !params.exists {
         return Reading::judged(false, "exists");
@@ -57,7 +61,8 @@ fn judge(found: Option<&ObjectMeta>, params: &Params) -> Reading {
     }
     let etag = meta.etag.as_deref().unwrap_or("none");
     if let Some(wanted) = params.etag.as_deref().filter(|w| w.trim_matches('"') != etag) {
-        return Reading::judged(false, format!("ETag {etag}, not {}", wanted.trim_matches('"')));
+        let wanted = wanted.trim_matches('"');
+        return Reading::judged(false, format!("the ETag is not {wanted} ({})", telling.value(etag)));
     }
     Reading::judged(true, format!("{} bytes", meta.size))
 }
@@ -83,7 +88,7 @@ impl Probe for S3Object {
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         match cx.reads.s3.head(&params.bucket, &params.key).await {
-            Ok(found) => judge(found.as_ref(), params),
+            Ok(found) => judge(found.as_ref(), params, Telling::new(cx, params.show_value)),
             Err(e) => Reading::unknown(e.to_string()),
         }
     }
@@ -102,7 +107,7 @@ mod tests {
         let health = |with: Value, found| {
             let mut all = json!({ "bucket": "b", "key": "k" });
             all.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
-            judge(found, &serde_json::from_value(all).unwrap()).health
+            judge(found, &serde_json::from_value(all).unwrap(), Telling::of(0, false)).health
         };
         assert_eq!(health(json!({}), Some(&meta)), Health::Healthy);
         assert_eq!(health(json!({}), None), Health::Unhealthy);

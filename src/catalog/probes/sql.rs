@@ -1,6 +1,6 @@
 //! `sql`: whether a PostgreSQL database answers a query, and with what.
 //!
-//! The one place that reads an environment variable for a drill: the password that it names.
+//! The one place that asks for an environment variable for a drill: the password that it names.
 //! Invariant: the password is never part of a reading, and no variable is read that is not called a
 //! password's, or that is AWS's or redrill's own: a drill says where it is sent.
 
@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Port, Scalar, failed, is_reference, shown, silent};
+use super::answer::{Port, Scalar, Telling, failed, forbidden, is_reference, shown, silent};
 use crate::catalog::action::ReadCx;
-use crate::catalog::probe::{Probe, ProbeSpec, Reading};
+use crate::catalog::probe::{Need, Probe, ProbeSpec, Reading};
 use crate::cloud::{Secret, SqlAnswer, SqlRequest};
 use crate::model::Dur;
 
@@ -20,13 +20,12 @@ use crate::model::Dur;
 pub struct Sql;
 
 /// How the connection is encrypted, as PostgreSQL's own clients name it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// Not at all.
     Disable,
     /// If the server can.
-    #[default]
     Prefer,
     /// Always, any certificate.
     Require,
@@ -69,13 +68,13 @@ pub struct Params {
     /// Name or ARN of a Secrets Manager secret with the JSON fields `username` and `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
-    /// How the connection is encrypted.
-    #[serde(default)]
-    pub tls: Tls,
+    /// How the connection is encrypted; `prefer` for this machine and `verify-full` for any other, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// File with the CA certificates, for example the RDS bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
-    /// The query, sent as it stands. It should only read.
+    /// The query: one `SELECT`, `VALUES`, `TABLE`, or `WITH` without changes.
     pub query: String,
     /// What the first column of the first row must hold, compared as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +82,13 @@ pub struct Params {
     /// How many rows must come back at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_rows: Option<usize>,
+    /// Whether what comes back, and what the server says of a query that fails, goes into the evidence as it
+    /// is, and not as a hash.
+    #[serde(default)]
+    pub show_value: bool,
+    /// Whether a link-local address may be asked: `169.254.0.0/16`, `fe80::/10`, `fd00:ec2::/32`.
+    #[serde(default)]
+    pub allow_link_local: bool,
 }
 
 fn postgres() -> Port {
@@ -94,7 +100,10 @@ static SPEC: ProbeSpec = ProbeSpec {
     summary: "Sends one query to a PostgreSQL database and judges the answer.",
     permissions: &["secretsmanager:GetSecretValue"],
     timeout: Dur::secs(10),
-    docs: "Opens a fresh connection each time, sends `query` and closes it. Healthy when the query succeeds and \
+    docs: "Opens a fresh connection each time, reads `query` in a transaction that only reads and is never committed, \
+and closes it. The query is one `SELECT` (or `VALUES`, `TABLE`, `WITH` without changes): the server refuses anything \
+else. A function that acts outside of its transaction (`pg_terminate_backend`, `dblink`) is not held back by that, so \
+let `user` be one who may only read. Healthy when the query succeeds and \
 `expect` and `min_rows` hold, where given. `expect` is compared with the first column of the first row as \
 PostgreSQL prints it, so `true` is `t`.
 
@@ -102,6 +111,13 @@ A connection that is refused, breaks, or is not answered in time, and a server t
 out of connections are unhealthy. Everything else that goes wrong is unknown: a wrong password, a missing table, \
 an error in the query. Where a missing table is what the drill looks for, ask so that the query succeeds: \
 `select to_regclass('orders') is not null`.
+
+On another machine the server must show a certificate of a known authority for `host`; `ca_file` names the \
+authority (for RDS, the bundle that AWS publishes). `tls` says otherwise. Without TLS the password is never given \
+to another machine in clear text, whatever the server asks for.
+
+What comes back goes into the evidence as a verdict and a hash, which only tells whether two looks of one run read \
+the same; of a query that fails, the SQLSTATE. With `show_value: true` both go there as they are.
 
 The password comes from an environment variable (`password_env`) or from Secrets Manager (`secret`, which the \
 managed master password of RDS is made for); it is never written anywhere. `secretsmanager:GetSecretValue` is \
@@ -142,15 +158,15 @@ async fn login(cx: ReadCx<'_>, params: &Params) -> Result<(String, Option<Secret
         if !is_passwords(name) {
             return Err(VARIABLE.to_owned());
         }
-        let value = std::env::var(name)
-            .map_err(|_| format!("the environment variable {name} is not set (or not text)"))?;
-        password = Some(Secret::new(value));
+        let value = cx.reads.net.variable(name);
+        password =
+            Some(value.ok_or_else(|| format!("the environment variable {name} is not set (or not text)"))?);
     }
     let user = user.ok_or("no user is given, neither in `user` nor in the secret")?;
     Ok((user, password))
 }
 
-fn judge(answer: &SqlAnswer, params: &Params, ms: u64) -> Reading {
+fn judge(answer: &SqlAnswer, params: &Params, telling: Telling, ms: u64) -> Reading {
     let first = answer.first.as_deref();
     if let Some(min) = params.min_rows
         && answer.rows < min
@@ -160,12 +176,14 @@ fn judge(answer: &SqlAnswer, params: &Params, ms: u64) -> Reading {
     if let Some(expect) = &params.expect {
         let wanted = expect.to_string();
         if first != Some(wanted.as_str()) {
-            let seen = first.map_or_else(|| "NULL or no row".to_owned(), |v| format!("`{}`", shown(v)));
-            return Reading::judged(false, format!("{seen}, not `{}`", shown(&wanted)));
+            let seen = first.map_or_else(|| "NULL or no row".to_owned(), |v| telling.value(v));
+            return Reading::judged(false, format!("not `{}` ({seen})", shown(&wanted)));
         }
+        return Reading::judged(true, format!("`{}` in {ms} ms", shown(&wanted)));
     }
-    let seen = first.map_or_else(|| format!("{} rows", answer.rows), |v| format!("`{}`", shown(v)));
-    Reading::judged(true, format!("{seen} in {ms} ms"))
+    let rows = if answer.rows == 1 { "1 row".to_owned() } else { format!("{} rows", answer.rows) };
+    let value = first.map(|v| format!(" ({})", telling.value(v))).unwrap_or_default();
+    Reading::judged(true, format!("{rows}{value} in {ms} ms"))
 }
 
 #[async_trait]
@@ -190,10 +208,11 @@ impl Probe for Sql {
         if params.query.trim().is_empty() {
             out.push("`query` is empty".to_owned());
         }
-        let verifies = matches!(params.tls, Tls::VerifyCa | Tls::VerifyFull);
+        let verifies = matches!(params.tls, None | Some(Tls::VerifyCa | Tls::VerifyFull));
         if params.ca_file.is_some() && !verifies {
             out.push("`ca_file` is used only with `tls: verify-ca` or `verify-full`".to_owned());
         }
+        out.extend(forbidden(&params.host, params.allow_link_local));
         out
     }
 
@@ -204,6 +223,40 @@ impl Probe for Sql {
             (None, Some(variable)) => format!("{place}, password from ${variable}"),
             (None, None) => place,
         }
+    }
+
+    fn details(&self, params: &Params) -> Vec<String> {
+        let mut out = vec![format!("sends {}", params.query)];
+        let value = params.expect.as_ref().map(|v| format!("`{v}`"));
+        let rows = params.min_rows.map(|n| format!("at least {n} rows"));
+        let wants: Vec<String> = value.into_iter().chain(rows).collect();
+        if !wants.is_empty() {
+            out.push(format!("expects {}", wants.join(", ")));
+        }
+        let authority = params.ca_file.as_ref().map(|f| format!(", authority in {f}")).unwrap_or_default();
+        out.push(match params.tls {
+            Some(tls) => format!("tls {}{authority}", tls.name()),
+            None => format!("tls verify-full, but prefer where it is this machine{authority}"),
+        });
+        for (is, text) in [
+            (params.show_value, "what it reads goes into the evidence"),
+            (params.allow_link_local, "may ask link-local addresses"),
+        ] {
+            out.extend(is.then(|| text.to_owned()));
+        }
+        out
+    }
+
+    fn needs(&self, params: &Params) -> Vec<Need> {
+        let secret = params.secret.clone().map(Need::Secret);
+        let variable = params.password_env.clone().map(Need::Variable);
+        let file = params.ca_file.clone().map(Need::File);
+        [secret, variable, file].into_iter().flatten().collect()
+    }
+
+    fn only_in_a_run(&self, params: &Params) -> Option<&'static str> {
+        let login = params.secret.is_some() || params.password_env.is_some();
+        login.then_some("it gives a password away")
     }
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
@@ -221,13 +274,18 @@ impl Probe for Sql {
             database: params.database.clone(),
             user,
             password,
-            tls: params.tls.name().to_owned(),
+            tls: params.tls.map_or("", Tls::name).to_owned(),
             ca_file: params.ca_file.clone(),
             query: params.query.clone(),
+            link_local: params.allow_link_local,
+            quote_errors: params.show_value,
         };
         let begin = cx.clock.stamp().mono_ms;
         match cx.reads.net.sql(&request).await {
-            Ok(answer) => judge(&answer, params, cx.clock.stamp().mono_ms.saturating_sub(begin)),
+            Ok(answer) => {
+                let ms = cx.clock.stamp().mono_ms.saturating_sub(begin);
+                judge(&answer, params, Telling::new(cx, params.show_value), ms)
+            }
             Err(e) => failed(&e),
         }
     }
@@ -262,8 +320,26 @@ mod tests {
             (json!({ "min_rows": 2 }), answer(1, Some("x")), Health::Unhealthy),
             (json!({ "min_rows": 1 }), answer(1, None), Health::Healthy),
         ] {
-            assert_eq!(judge(&answer, &params(with.clone()), 1).health, want, "{with}");
+            let reading = judge(&answer, &params(with.clone()), Telling::of(0, false), 1);
+            assert_eq!(reading.health, want, "{with}");
         }
+    }
+
+    #[test]
+    fn what_comes_back_is_told_only_where_it_is_asked_for() {
+        let answer = SqlAnswer { rows: 1, first: Some("hunter2".to_owned()) };
+        let told = |with: Value| {
+            let params = params(with);
+            judge(&answer, &params, Telling::of(0, params.show_value), 1).seen
+        };
+        for with in [json!({}), json!({ "expect": 42 }), json!({ "expect": 42, "min_rows": 1 })] {
+            let seen = told(with.clone());
+            assert!(seen.contains("(hash ") && !seen.contains("hunter2"), "{with}: {seen}");
+        }
+        assert_eq!(told(json!({ "min_rows": 2 })), "1 rows, at least 2 wanted");
+        assert_eq!(told(json!({ "expect": "hunter2" })), "`hunter2` in 1 ms", "the drill says it itself");
+        assert_eq!(told(json!({ "show_value": true })), "1 row (`hunter2`) in 1 ms");
+        assert_eq!(told(json!({ "expect": 42, "show_value": true })), "not `42` (`hunter2`)");
     }
 
     #[test]
@@ -295,7 +371,10 @@ mod tests {
         assert_eq!(check(json!({ "secret": "db", "password_env": "PGPASSWORD" })), 1);
         assert_eq!(check(json!({ "user": null })), 1);
         assert_eq!(check(json!({ "user": null, "secret": "db" })), 0);
-        assert_eq!(check(json!({ "ca_file": "bundle.pem" })), 1);
+        assert_eq!(check(json!({ "ca_file": "bundle.pem" })), 0, "another machine is verified anyway");
+        assert_eq!(check(json!({ "ca_file": "bundle.pem", "tls": "require" })), 1);
+        assert_eq!(check(json!({ "host": "fe80::1" })), 1);
+        assert_eq!(check(json!({ "host": "fe80::1", "allow_link_local": true })), 0);
         assert_eq!(check(json!({ "ca_file": "bundle.pem", "tls": "verify-full" })), 0);
         assert!(serde_json::from_value::<Params>(json!({ "password": "hunter2" })).is_err());
     }

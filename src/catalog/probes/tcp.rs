@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Port, failed, silent};
+use super::answer::{Port, failed, forbidden, silent};
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
 use crate::model::Dur;
@@ -22,6 +22,9 @@ pub struct Params {
     pub host: String,
     /// Port.
     pub port: Port,
+    /// Whether a link-local address may be asked: `169.254.0.0/16`, `fe80::/10`, `fd00:ec2::/32`.
+    #[serde(default)]
+    pub allow_link_local: bool,
 }
 
 static SPEC: ProbeSpec = ProbeSpec {
@@ -45,7 +48,8 @@ impl Probe for Tcp {
 
     fn check(&self, params: &Params) -> Vec<String> {
         let host = params.host.is_empty().then(|| "`host` is empty".to_owned());
-        host.into_iter().chain(params.port.check()).collect()
+        let link_local = forbidden(&params.host, params.allow_link_local);
+        host.into_iter().chain(params.port.check()).chain(link_local).collect()
     }
 
     fn asks(&self, params: &Params) -> String {
@@ -58,7 +62,7 @@ impl Probe for Tcp {
             Err(why) => return Reading::unknown(why),
         };
         let begin = cx.clock.stamp().mono_ms;
-        match cx.reads.net.tcp(&params.host, port).await {
+        match cx.reads.net.tcp(&params.host, port, params.allow_link_local).await {
             Ok(()) => {
                 let ms = cx.clock.stamp().mono_ms.saturating_sub(begin);
                 Reading::judged(true, format!("connected in {ms} ms"))

@@ -86,8 +86,9 @@ async fn sql_reads_from_the_database_and_keeps_the_password() {
     assert_eq!(health(&t, "sql", with(json!({ "user": "probe", "expect": 42 }))).await, Health::Healthy);
     assert_eq!(health(&t, "sql", with(json!({ "user": "probe", "expect": 43 }))).await, Health::Unhealthy);
 
-    let missing = with(json!({ "user": "probe", "password_env": "TEST_IS_NOT_SET_PASSWORD" }));
-    assert_eq!(health(&t, "sql", missing).await, Health::Unknown);
+    // the machine of a rehearsal is made up, and no variable of this one is read for it
+    let made_up = with(json!({ "user": "probe", "password_env": "TEST_IS_NOT_SET_PASSWORD" }));
+    assert_eq!(health(&t, "sql", made_up).await, Health::Healthy);
     // a plan from elsewhere was not checked here; PATH is set wherever this runs
     let path = with(json!({ "user": "probe", "password_env": "PATH" }));
     let seen = probe("sql").expect("a probe").observe(t.read(), &path).await;
