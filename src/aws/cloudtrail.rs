@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::failed_read;
 use super::{non_empty, sdk_time};
-use crate::cloud::{CloudError, CloudResult, ErrorKind, Page, StoredFile, Trail};
+use crate::cloud::{CloudError, CloudResult, ErrorKind, Page, StoredFile, Trail, TrailKey, TrailObject};
 
 /// Reads of CloudTrail and of its files.
 pub(super) struct TrailReads {
@@ -68,13 +68,15 @@ impl Trail for TrailReads {
         Ok(Page { items: items.collect(), next: non_empty(out.next_continuation_token()) })
     }
 
-    async fn file(&self, bucket: &str, key: &str, limit: u64) -> CloudResult<Vec<u8>> {
+    async fn file(&self, bucket: &str, key: &str, limit: u64) -> CloudResult<TrailObject> {
         let op = "s3:GetObject";
         let too_large = || CloudError::new(op, ErrorKind::Limit, format!("larger than {limit} bytes"));
         let out = self.s3.get_object().bucket(bucket).key(key).send().await.map_err(failed_read(op))?;
         if out.content_length().and_then(|n| u64::try_from(n).ok()).is_some_and(|n| n > limit) {
             return Err(too_large());
         }
+        // how CloudTrail leaves a digest's signature
+        let signature = out.metadata().and_then(|m| m.get("signature")).cloned();
         let mut body = out.body;
         let mut bytes = Vec::new();
         while let Some(part) = body
@@ -87,6 +89,35 @@ impl Trail for TrailReads {
                 return Err(too_large());
             }
         }
-        Ok(bytes)
+        Ok(TrailObject { bytes, signature })
+    }
+
+    async fn public_keys(
+        &self,
+        region: &str,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        page: Option<String>,
+    ) -> CloudResult<Page<TrailKey>> {
+        let there = aws_sdk_cloudtrail::config::Builder::new().region(Region::new(region.to_owned()));
+        let out = self
+            .trail
+            .list_public_keys()
+            .start_time(sdk_time(from))
+            .end_time(sdk_time(to))
+            .set_next_token(page)
+            .customize()
+            .config_override(there)
+            .send()
+            .await
+            .map_err(failed_read("cloudtrail:ListPublicKeys"))?;
+        let items = out.public_key_list().iter().filter_map(|k| {
+            Some(TrailKey {
+                fingerprint: k.fingerprint()?.to_owned(),
+                der: k.value()?.as_ref().to_vec(),
+                from: super::time(k.validity_start_time()?)?,
+                until: super::time(k.validity_end_time()?)?,
+            })
+        });
+        Ok(Page { items: items.collect(), next: non_empty(out.next_token()) })
     }
 }

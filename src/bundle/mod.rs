@@ -7,6 +7,7 @@
 mod judged;
 pub mod published;
 pub mod seal;
+mod trail_check;
 pub mod verify;
 mod words;
 
@@ -62,6 +63,7 @@ pub fn is_source(name: &str) -> bool {
         .contains(&name)
         || name.starts_with(review::NAME)
         || name.starts_with(approval::NAME)
+        || name.starts_with(trail::proof::NAME)
 }
 
 /// The settings as they stand in a bundle; none where they say nothing.

@@ -48,6 +48,8 @@ pub struct Trust {
     pub fingerprint: Option<String>,
     /// Certificates (DER) of timestamp authorities, or of those that certify them.
     pub timestamp_roots: Option<Vec<Vec<u8>>>,
+    /// The keys that CloudTrail signs digests under, as AWS gives them.
+    pub cloudtrail_keys: Option<trail::PublicKeys>,
 }
 
 impl Findings {
@@ -94,6 +96,7 @@ pub fn verify(files: &Files, trust: &Trust) -> Findings {
     seal::check(files, (&key, &envelope), made.record.identity.finished_at, trust, &mut signed);
     made_again(files, &made, &key, signed.all_hold(), &mut found);
     found.add(signed);
+    found.add(super::trail_check::check(files, made.journal, trust));
     limits(&made, &key, trust, &mut found);
     found
 }
@@ -450,10 +453,6 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
         found.holds.push(format!("{} by {}, key {}, {how}", s.decision, s.by, s.key));
     }
     let unproven = &mut found.unproven;
-    if made.record.integrity.reconciliation.is_some() {
-        unproven
-            .push(format!("that {} is what CloudTrail says: redrill reconcile makes it again", trail::FILE));
-    }
     if !made.record.run.approvals.is_empty() {
         unproven.push("who approved: compare the fingerprints of their keys, likewise".to_owned());
     }

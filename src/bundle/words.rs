@@ -23,6 +23,8 @@ in `checkpoint.pub`. A verifier of signed notes wants it in this form:
             verifier_key(&origin(&run), key)
         ),
     };
+    let proven = record.integrity.reconciliation.as_ref().is_some_and(|r| r["standing"] == "proven");
+    let trail = if proven { include_str!("trail_check/VERIFY.md") } else { "" };
     let openssl = match key.algorithm() {
         Algorithm::Ed25519 => {
             "pkeyutl -verify -pubin -inkey signing.pub -rawin -in \"$CHECK/pae\" -sigfile \"$CHECK/sig\""
@@ -106,7 +108,7 @@ END
 ## The checkpoints
 
 {checkpoints}
-
+{trail}
 ## All of it, with redrill
 
 ```sh

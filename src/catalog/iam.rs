@@ -129,6 +129,7 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("cloudfront:ListTagsForResource", On(&[Type::Distribution])),
     ("cloudfront:TagResource", On(&[Type::Distribution])),
     ("cloudfront:UntagResource", On(&[Type::Distribution])),
+    ("cloudtrail:ListPublicKeys", Region),
     ("cloudtrail:LookupEvents", Region),
     // limited to an alarm's ARN it does not answer for composite alarms (API reference)
     ("cloudwatch:DescribeAlarms", Region),

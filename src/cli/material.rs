@@ -79,6 +79,9 @@ impl Folder {
             reconciliation = trail::of_run(&bytes, &lines).map_err(|e| bad(trail::FILE).because(e))?;
             files.extend(reconciliation.is_some().then(|| (trail::FILE.to_owned(), bytes)));
         }
+        for name in super::reconcile::trail_files(dir).into_iter().filter(|_| reconciliation.is_some()) {
+            files.extend(optional(dir, &name)?.map(|bytes| (name, bytes)));
+        }
         let receipts = numbered(dir, receipt::NAME)?;
         let published = receipt::newest(&receipts, dir.id().as_str(), view.header.as_ref().map(|h| h.world));
         let publication = published.map_err(|e| bad("a receipt").because(e))?.and_then(|p| p.summary());

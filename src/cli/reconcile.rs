@@ -1,4 +1,7 @@
 //! `redrill reconcile`: a run's journal against CloudTrail's records, both ways.
+//!
+//! Fetches what is compared, and keeps what shows it: digests and log files go into the run's folder, and
+//! from there into the bundle. What they prove is decided by `evidence::trail`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +12,13 @@ use clap::Args;
 use super::material::Folder;
 use super::{CliError, Global, Output, out, runs, runtime, world};
 use crate::cloud::{Cloud, all_pages};
-use crate::evidence::trail::{self, Gathering, Reconciliation, Session, Source, matching, read};
-use crate::journal::runs as store;
+use crate::evidence::merkle::{hex, sha256};
+use crate::evidence::trail::{
+    self, Gathering, Include, Included, PublicKeys, Reconciliation, Session, Source, Standing, digest,
+    matching, proof, read,
+};
+use crate::journal::Verdict;
+use crate::journal::runs::{self as store, RunDir};
 use crate::model::time::SystemClock;
 use crate::model::{Clock as _, World};
 use crate::report;
@@ -21,6 +29,16 @@ const PACE: Duration = Duration::from_millis(550);
 const SHOWN: usize = 20;
 
 /// Compare a run's journal with CloudTrail's records, both ways.
+///
+/// Records count as proof only under CloudTrail's own digest files (log file validation): AWS signs them, and
+/// they name each log file with its hash. Digests are looked for beside the log files. Of a folder, each digest
+/// has its signature in the digest that follows it; the newest one's is what `aws s3api head-object` prints of
+/// it, in a file beside it. Without digests the result is unclear, whatever the records say.
+///
+/// The digests and the log files that hold the run's calls go into the run's folder and so into its bundle,
+/// where `redrill verify` checks them again. A log file holds other people's calls, too.
+///
+/// Exit code 0: journal and trail agree, and digests without a gap prove it; 1: they differ; 15: unclear.
 #[derive(Debug, Args)]
 pub struct ReconcileArgs {
     /// Id, unique prefix, path, or `last`.
@@ -29,6 +47,13 @@ pub struct ReconcileArgs {
     /// A folder or file of a trail (`.json`, `.json.gz`), `s3://BUCKET/PREFIX`, or `lookup`.
     #[arg(long, value_name = "SOURCE")]
     from: String,
+    /// CloudTrail's public keys: what `aws cloudtrail list-public-keys` prints. From `s3://…` they are asked
+    /// for; whoever checks the bundle gives their own.
+    #[arg(long, value_name = "FILE")]
+    cloudtrail_keys: Option<PathBuf>,
+    /// The log files that go into the bundle: those that hold records of the run, or all of its time.
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    include: Included,
 }
 
 pub fn run(global: &Global, args: &ReconcileArgs) -> Result<u8, CliError> {
@@ -37,19 +62,110 @@ pub fn run(global: &Global, args: &ReconcileArgs) -> Result<u8, CliError> {
     let Some(session) = Session::of(&lines) else {
         return runs::nothing_happened(global, &dir);
     };
-    let gathering = Gathering::new(&session, matching::request_ids(&lines));
-    let (gathering, source) = gather(global, args, &session, gathering)?;
-    let result = trail::reconcile(&lines, &session, gathering, source, SystemClock.now());
+    let mut gathering = Gathering::new(&session, matching::request_ids(&lines));
+    if let Some(path) = &args.cloudtrail_keys {
+        gathering.trust_only(keys(path)?);
+    }
+    let (gathering, source, found) = gather(global, args, &session, gathering)?;
+    let hashes: Vec<String> = gathering.files().iter().map(|f| f.sha256.clone()).collect();
+    let compared = trail::compare(&lines, &session, gathering, source, (SystemClock.now(), args.include));
+    let kept = keep(global, &dir, &found, &hashes, compared.files)?;
+    let result = compared.result;
     let mut json = serde_json::to_string_pretty(&result)
         .map_err(|e| CliError::internal("the comparison cannot be written").because(e))?;
     json.push('\n');
     dir.write(trail::FILE, json.as_bytes())
         .map_err(|e| CliError::usage("the comparison cannot be written").because(e))?;
     match global.output {
-        Output::Text => out::print(&text(&result, &dir.path().join(trail::FILE))),
+        Output::Text => out::print(&text(&result, &dir.path().join(trail::FILE), &kept)),
         Output::Json => out::json(&result),
     }
-    Ok(u8::from(!result.holds))
+    Ok(match result.standing {
+        Some(Standing::Proven) => 0,
+        Some(Standing::Unclear) => Verdict::Inconclusive.exit_code(),
+        _ => 1,
+    })
+}
+
+/// CloudTrail's public keys out of a file.
+pub fn keys(path: &Path) -> Result<PublicKeys, CliError> {
+    let failed = || CliError::usage(format!("the keys {} cannot be used", path.display()));
+    let text = super::files::read(path).map_err(|e| failed().because(e))?;
+    let keys = PublicKeys::read(text.as_bytes()).map_err(|e| {
+        failed()
+            .because(e)
+            .hint("give what this prints: aws cloudtrail list-public-keys --start-time … --end-time …")
+    })?;
+    if keys.keys.is_empty() {
+        return Err(failed().hint("it holds no key: name a time that covers the run's digests"));
+    }
+    Ok(keys)
+}
+
+/// Where each file that was read can be read again, in the order of reading.
+enum Found {
+    /// In files.
+    Paths(Vec<PathBuf>),
+    /// In a bucket, under these keys.
+    Objects { bucket: String, keys: Vec<String> },
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Keeps the files that show the comparison in the run's folder, in place of those of an earlier one.
+fn keep(
+    global: &Global,
+    dir: &RunDir,
+    found: &Found,
+    hashes: &[String],
+    files: Vec<Include>,
+) -> Result<Vec<String>, CliError> {
+    let failed = || CliError::usage("the trail's files cannot be kept in the run's folder");
+    for name in trail_files(dir) {
+        std::fs::remove_file(dir.path().join(name)).map_err(|e| failed().because(e))?;
+    }
+    let mut kept = Vec::new();
+    for file in files {
+        let (name, bytes) = match file {
+            Include::Made { name, bytes } => (name, bytes),
+            Include::Given { file, name } => {
+                let bytes = again(global, found, file)?;
+                let same = bytes.as_ref().is_some_and(|b| hashes.get(file) == Some(&hex(&sha256(b))));
+                let Some(bytes) = bytes.filter(|_| same) else {
+                    return Err(failed().hint("a file changed while it was read; compare again"));
+                };
+                (name, bytes)
+            }
+        };
+        dir.write(&name, &bytes).map_err(|e| failed().because(e))?;
+        kept.push(name);
+    }
+    Ok(kept)
+}
+
+/// The trail's files in a run's folder.
+pub fn trail_files(dir: &RunDir) -> Vec<String> {
+    let there = std::fs::read_dir(dir.path()).into_iter().flatten().flatten();
+    let names = there.filter_map(|e| e.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|n| n.starts_with(proof::NAME)).collect();
+    names.sort();
+    names
+}
+
+/// Reads one of the files again.
+fn again(global: &Global, found: &Found, file: usize) -> Result<Option<Vec<u8>>, CliError> {
+    match found {
+        Found::Paths(paths) => Ok(paths.get(file).and_then(|p| bounded(p).ok().flatten())),
+        Found::Objects { bucket, keys } => {
+            let Some(key) = keys.get(file) else { return Ok(None) };
+            let fetched = runtime()?.block_on(async {
+                let trail = connect(global).await?.reads.trail;
+                Ok::<_, CliError>(trail.file(bucket, key, read::LARGEST_FILE).await?)
+            });
+            fetched.map(|object| Some(object.bytes))
+        }
+        Found::Nowhere => Ok(None),
+    }
 }
 
 fn gather(
@@ -57,12 +173,12 @@ fn gather(
     args: &ReconcileArgs,
     session: &Session,
     mut gathering: Gathering,
-) -> Result<(Gathering, Source), CliError> {
+) -> Result<(Gathering, Source, Found), CliError> {
     if args.from == "lookup" {
         return runtime()?.block_on(look_up(global, session, gathering));
     }
     if let Some(place) = args.from.strip_prefix("s3://") {
-        return runtime()?.block_on(fetch(global, &args.from, place, session, gathering));
+        return runtime()?.block_on(fetch(global, args, place, session, gathering));
     }
     let root = Path::new(&args.from);
     let unreadable = |e: std::io::Error| {
@@ -91,7 +207,7 @@ fn gather(
         }
     }
     let source = Source::Files { from: args.from.clone(), files: gathering.files().to_vec() };
-    Ok((gathering, source))
+    Ok((gathering, source, Found::Paths(found)))
 }
 
 /// A connection to the run's own account.
@@ -104,7 +220,7 @@ async fn look_up(
     global: &Global,
     session: &Session,
     mut gathering: Gathering,
-) -> Result<(Gathering, Source), CliError> {
+) -> Result<(Gathering, Source, Found), CliError> {
     if session.world != World::Aws {
         return Err(CliError::usage(format!(
             "run {} did not touch AWS itself; CloudTrail has nothing of it",
@@ -137,17 +253,19 @@ async fn look_up(
         }
     }
     let source = Source::Lookup { regions, user, from: window.0, to: window.1 };
-    Ok((gathering, source))
+    Ok((gathering, source, Found::Nowhere))
 }
 
-/// Reads a trail's files out of its bucket, which may be in another account.
+/// Reads a trail's files out of its bucket, which may be in another account, and CloudTrail's public keys
+/// where there are digests and no keys were given.
 async fn fetch(
     global: &Global,
-    from: &str,
+    args: &ReconcileArgs,
     place: &str,
     session: &Session,
     mut gathering: Gathering,
-) -> Result<(Gathering, Source), CliError> {
+) -> Result<(Gathering, Source, Found), CliError> {
+    let from = &args.from;
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     if bucket.is_empty() {
         return Err(CliError::usage(format!("`{from}` names no bucket")).hint("write s3://BUCKET/PREFIX"));
@@ -155,7 +273,11 @@ async fn fetch(
     let trail = connect(global).await?.reads.trail;
     let mut found = Vec::new();
     for prefix in session.prefixes(prefix) {
-        found.extend(all_pages(|token| trail.files(bucket, &prefix, token)).await?);
+        // the digests lie in a folder beside the records'
+        let digests = prefix.replacen("/CloudTrail/", "/CloudTrail-Digest/", 1);
+        for prefix in std::iter::once(&prefix).chain((digests != prefix).then_some(&digests)) {
+            found.extend(all_pages(|token| trail.files(bucket, prefix, token)).await?);
+        }
     }
     found.retain(|f| f.key.ends_with(".json.gz") || f.key.ends_with(".json"));
     found.sort_by(|a, b| a.key.cmp(&b.key));
@@ -166,12 +288,32 @@ async fn fetch(
     }
     for file in &found {
         match trail.file(bucket, &file.key, read::LARGEST_FILE).await {
-            Ok(bytes) => gathering.file(&file.key, &bytes),
+            Ok(object) => {
+                gathering.file(&file.key, &object.bytes);
+                if let Some(signature) = &object.signature {
+                    gathering.signature(&file.key, signature);
+                }
+            }
             Err(e) => gathering.unreadable(&file.key, &e.to_string()),
         }
     }
+    if let Some(window) = gathering.times().filter(|_| args.cloudtrail_keys.is_none()) {
+        for region in session.regions() {
+            let keys = all_pages(|token| trail.public_keys(&region, window, token)).await.map_err(|e| {
+                CliError::from(e).hint("or give CloudTrail's public keys yourself: --cloudtrail-keys FILE")
+            })?;
+            let keys = keys.into_iter().map(|k| digest::Key {
+                fingerprint: k.fingerprint,
+                der: k.der,
+                validity_start_time: k.from,
+                validity_end_time: k.until,
+            });
+            gathering.trust(PublicKeys { keys: keys.collect() });
+        }
+    }
     let source = Source::Files { from: from.to_owned(), files: gathering.files().to_vec() };
-    Ok((gathering, source))
+    let keys = found.into_iter().map(|f| f.key).collect();
+    Ok((gathering, source, Found::Objects { bucket: bucket.to_owned(), keys }))
 }
 
 /// A file's bytes, unless it is larger than any trail file.
@@ -198,7 +340,7 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 /// The comparison for people.
-fn text(r: &Reconciliation, file: &Path) -> String {
+fn text(r: &Reconciliation, file: &Path, kept: &[String]) -> String {
     let clean = |s: &str| report::clean(s);
     let mut out = format!("run {}: {}\n", r.run, clean(&r.verdict));
     let mut line = |text: String| {
@@ -214,6 +356,18 @@ fn text(r: &Reconciliation, file: &Path) -> String {
         "trail     {} records, {} of the session: {} reads, {} by AWS services, {} changes not in the journal",
         c.records, c.of_session, c.reads, c.by_services, c.unexplained
     ));
+    if let Some(p) = &r.proof {
+        let keys: Vec<&str> = p.keys.iter().map(|k| k.fingerprint.as_str()).collect();
+        line(format!("digests   {} signed, under key {}", p.digests, clean(&keys.join(", "))));
+        for region in &p.regions {
+            line(format!("region    {}: {}", clean(&region.region), clean(&region.in_words())));
+        }
+        for (what, list) in [("changed", &p.changed), ("open", &p.open)] {
+            for told in list.iter().take(SHOWN) {
+                line(format!("{what:<9} {}", clean(told)));
+            }
+        }
+    }
     for call in r.calls.iter().filter(|c| c.class != trail::Class::Matched).take(SHOWN) {
         let why = call.why.as_deref().unwrap_or_default();
         line(format!(
@@ -242,6 +396,21 @@ fn text(r: &Reconciliation, file: &Path) -> String {
     }
     for warning in &r.warnings {
         line(format!("note      {}", clean(warning)));
+    }
+    if !kept.is_empty() {
+        let which = match r.proof.as_ref().map(|p| p.included) {
+            Some(trail::Included::All) => "all log files of the run's time",
+            _ => "the log files that hold the run's calls (--include all takes all of its time)",
+        };
+        line(format!(
+            "kept      {} files for the bundle: digests, keys, {which}; they hold other people's calls, too",
+            kept.len()
+        ));
+        line(
+            "note      the keys are a claim of this redrill: whoever checks the bundle gets them from AWS, and \
+             gives them with redrill verify --cloudtrail-keys"
+                .to_owned(),
+        );
     }
     line(format!("written   {}", file.display()));
     out

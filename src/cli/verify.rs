@@ -34,6 +34,10 @@ pub struct VerifyArgs {
     /// certified by.
     #[arg(long, value_name = "FILE")]
     timestamp_ca: Option<PathBuf>,
+    /// CloudTrail's public keys, got from AWS and not with the bundle: what `aws cloudtrail list-public-keys`
+    /// prints. The trail's digests in the bundle must be signed under them.
+    #[arg(long, value_name = "FILE")]
+    cloudtrail_keys: Option<PathBuf>,
     /// The receipt of its publication: whether it is of this bundle, and what it says.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -49,7 +53,8 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
         }
     };
     let timestamp_roots = args.timestamp_ca.as_deref().map(certificates).transpose()?;
-    let trust = Trust { key, fingerprint: args.fingerprint.clone(), timestamp_roots };
+    let cloudtrail_keys = args.cloudtrail_keys.as_deref().map(super::reconcile::keys).transpose()?;
+    let trust = Trust { key, fingerprint: args.fingerprint.clone(), timestamp_roots, cloudtrail_keys };
     let copy = match &args.receipt {
         None => None,
         Some(path) => Some(fs::read(path).map_err(|e| {

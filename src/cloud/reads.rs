@@ -148,7 +148,14 @@ pub trait Trail: Send + Sync {
     /// ListObjectsV2 under a prefix.
     async fn files(&self, bucket: &str, prefix: &str, page: Option<String>) -> CloudResult<Page<StoredFile>>;
     /// GetObject. An object larger than `limit` bytes is an error of kind `Limit`.
-    async fn file(&self, bucket: &str, key: &str, limit: u64) -> CloudResult<Vec<u8>>;
+    async fn file(&self, bucket: &str, key: &str, limit: u64) -> CloudResult<TrailObject>;
+    /// ListPublicKeys: what CloudTrail signed digests of a region under, in a time.
+    async fn public_keys(
+        &self,
+        region: &str,
+        window: (DateTime<Utc>, DateTime<Utc>),
+        page: Option<String>,
+    ) -> CloudResult<Page<TrailKey>>;
 }
 
 /// What probes ask of the network. The caller bounds the time.

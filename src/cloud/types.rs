@@ -623,6 +623,28 @@ pub struct CommandOutput {
     pub stderr: String,
 }
 
+/// A file of a trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrailObject {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// The metadata `signature`: a digest file's, in hexadecimal.
+    pub signature: Option<String>,
+}
+
+/// A key that CloudTrail signs digests under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrailKey {
+    /// CloudTrail's name for it.
+    pub fingerprint: String,
+    /// `RSAPublicKey` (PKCS #1) in DER.
+    pub der: Vec<u8>,
+    /// From when.
+    pub from: DateTime<Utc>,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
 /// A file in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFile {

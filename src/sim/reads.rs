@@ -9,7 +9,7 @@ use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
     Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance, InstanceDetail,
     Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration, RouteTable, Ruling,
-    S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, Volume,
+    S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey, TrailObject, Volume,
 };
 use crate::model::Tags;
 
@@ -198,7 +198,16 @@ impl Trail for Sim {
         self.read("s3:ListObjectsV2", |_| Ok(Page { items: Vec::new(), next: None })).await
     }
 
-    async fn file(&self, _bucket: &str, key: &str, _limit: u64) -> CloudResult<Vec<u8>> {
+    async fn file(&self, _bucket: &str, key: &str, _limit: u64) -> CloudResult<TrailObject> {
         self.read("s3:GetObject", |_| Err(refuse("NoSuchKey", format!("there is no {key}")))).await
+    }
+
+    async fn public_keys(
+        &self,
+        _region: &str,
+        _window: (DateTime<Utc>, DateTime<Utc>),
+        _page: Next,
+    ) -> CloudResult<Page<TrailKey>> {
+        self.read("cloudtrail:ListPublicKeys", |_| Ok(Page { items: Vec::new(), next: None })).await
     }
 }

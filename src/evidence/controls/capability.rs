@@ -500,9 +500,15 @@ fn trail(r: &Record) -> Shown {
     if told.get("provisional_until").is_some_and(|t| !t.is_null()) {
         return Shown::unclear("it is provisional; make it again");
     }
-    match told.get("holds").and_then(serde_json::Value::as_bool) {
-        Some(true) => Shown::held("the same calls"),
-        Some(false) => Shown::failed("the calls differ"),
-        None => Shown::unclear("it does not say whether the calls are the same"),
+    let holds = told.get("holds").and_then(serde_json::Value::as_bool);
+    match told.get("standing").and_then(serde_json::Value::as_str) {
+        Some("proven") if holds == Some(true) => {
+            Shown::held("the same calls, in log files that signed digests of CloudTrail vouch for")
+        }
+        Some("differs") => Shown::failed("the calls differ"),
+        Some(_) => Shown::unclear("no whole chain of CloudTrail's signed digests vouches for it"),
+        None if holds == Some(false) => Shown::failed("the calls differ"),
+        // whoever wrote the files could have written them so
+        None => Shown::unclear("it was made without CloudTrail's signed digests"),
     }
 }

@@ -443,3 +443,27 @@ fn what_aws_says_of_its_resources_is_not_what_clients_felt() {
     assert!(why.contains("but only AWS was asked, not the service"), "{why}");
     assert_eq!(with_plan(&r, &plan, "nist-800-53/CP-4(4)").0, ControlOutcome::NotTested);
 }
+
+#[test]
+fn a_trail_counts_only_under_cloudtrails_signed_digests() {
+    use ControlOutcome::{DoesNotSupport, NotTested, Supports};
+    let (mut r, plan) = exercised();
+    for (told, wanted) in [
+        (serde_json::json!({ "holds": true, "standing": "proven" }), Supports),
+        (serde_json::json!({ "holds": false, "standing": "proven" }), NotTested),
+        (
+            serde_json::json!({ "holds": true, "standing": "proven", "provisional_until": "2026-09-21T15:00:00Z" }),
+            NotTested,
+        ),
+        (serde_json::json!({ "holds": true, "standing": "unclear" }), NotTested),
+        (serde_json::json!({ "holds": false, "standing": "unclear" }), NotTested),
+        (serde_json::json!({ "holds": false, "standing": "differs" }), DoesNotSupport),
+        // as redrill wrote it before it read digests
+        (serde_json::json!({ "holds": true }), NotTested),
+        (serde_json::json!({ "holds": false }), DoesNotSupport),
+    ] {
+        r.integrity.reconciliation = Some(told.clone());
+        let (outcome, why) = with_plan(&r, &plan, "nist-800-53/AU-12");
+        assert_eq!(outcome, wanted, "{told}: {why}");
+    }
+}

@@ -9,31 +9,56 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calls::{self, Call};
+use super::proof::{Include, Included, Proven};
 use super::read::{Gathering, TrailRecord};
 use super::session::{Session, Tie};
-use super::{CallResult, Class, Counts, ReadCount, Reconciliation, Seen, SessionTerms, Source, VERSION};
+use super::{
+    CallResult, Class, Counts, ReadCount, Reconciliation, Seen, SessionTerms, Source, Standing, VERSION,
+};
 use crate::journal::Line;
 use crate::model::World;
 
 /// CloudTrail delivers most records within this time.
-const DELIVERY: TimeDelta = TimeDelta::minutes(15);
+pub(super) const DELIVERY: TimeDelta = TimeDelta::minutes(15);
 
 /// The request ids that a journal knows.
 pub fn request_ids(lines: &[Line]) -> Vec<String> {
     calls::calls(lines).into_iter().filter_map(|c| c.request_id).collect()
 }
 
+/// A comparison, and the files that show it.
+#[derive(Debug)]
+pub struct Compared {
+    /// What it gave.
+    pub result: Reconciliation,
+    /// What of the trail goes into the run's folder; nothing where no digest vouches for it.
+    pub files: Vec<Include>,
+}
+
 /// Compares the journal with what was gathered for it.
 pub fn reconcile(
     lines: &[Line],
     session: &Session,
-    mut gathered: Gathering,
+    gathered: Gathering,
     source: Source,
     compared_at: DateTime<Utc>,
 ) -> Reconciliation {
+    compare(lines, session, gathered, source, (compared_at, Included::default())).result
+}
+
+/// The same, with the files that show it.
+pub fn compare(
+    lines: &[Line],
+    session: &Session,
+    mut gathered: Gathering,
+    source: Source,
+    (compared_at, included): (DateTime<Utc>, Included),
+) -> Compared {
     let calls = calls::calls(lines);
-    let records: Vec<TrailRecord> =
-        std::mem::take(&mut gathered.kept).into_values().map(|(record, _)| record).collect();
+    let kept = std::mem::take(&mut gathered.kept);
+    let files: BTreeMap<String, BTreeSet<usize>> =
+        kept.iter().map(|(id, k)| (id.clone(), k.files.clone())).collect();
+    let records: Vec<TrailRecord> = kept.into_values().map(|k| k.record).collect();
     let mut by_id: BTreeMap<&str, Vec<&TrailRecord>> = BTreeMap::new();
     for record in &records {
         if let Some(id) = &record.request_id {
@@ -42,6 +67,7 @@ pub fn reconcile(
     }
     // first what is certain; then, of what is left, what is probable
     let mut results: Vec<CallResult> = calls.iter().map(|c| certain(c, session, &by_id, &gathered)).collect();
+    once(&mut results);
     let explained: BTreeSet<&str> = calls.iter().filter_map(|c| c.request_id.as_deref()).collect();
     let matched_events: BTreeSet<&str> = results
         .iter()
@@ -61,6 +87,14 @@ pub fn reconcile(
         .collect();
     let of_session = left.len()
         + records.iter().filter(|r| r.request_id.as_deref().is_some_and(|id| explained.contains(id))).count();
+    let own: BTreeSet<usize> = left
+        .iter()
+        .map(|(r, _)| &r.event_id)
+        .chain(results.iter().filter_map(|r| r.record.as_ref()).map(|s| &s.event_id))
+        .filter_map(|id| files.get(id))
+        .flatten()
+        .copied()
+        .collect();
     let claimed = probable(&calls, &mut results, &left, session);
 
     let (mut unexplained, mut by_services) = (Vec::new(), Vec::new());
@@ -98,7 +132,20 @@ pub fn reconcile(
     };
     let complete = session.ended + DELIVERY;
     let provisional_until = (compared_at < complete).then_some(complete);
+    let proven = Proven::of(&gathered, session, &calls);
+    let include = proven.as_ref().map(|p| p.include(&gathered, &own, included)).unwrap_or_default();
+    // a trail that shows no change by anybody may be one that leaves changes out
+    let absence_counts = proven.as_ref().is_none_or(|p| p.covers() && p.shows_changes);
+    let vouched = |r: &&CallResult| {
+        let of = r.record.as_ref().and_then(|s| files.get(&s.event_id));
+        proven.as_ref().zip(of).is_some_and(|(p, of)| of.iter().any(|f| p.vouched.contains(f)))
+    };
+    let matched = results.iter().filter(|r| r.class == Class::Matched);
+    let unvouched = counts.matched - matched.filter(vouched).count();
+    let proof = proven.map(|p| p.summary(unvouched, counts.matched, included));
+    let changed = proof.as_ref().map_or(0, |p| p.changed.len());
     let holds = session.finished
+        && changed == 0
         && counts.calls > 0
         && counts.matched > 0
         && counts.missing + counts.contradicted + counts.unexplained == 0
@@ -106,14 +153,30 @@ pub fn reconcile(
         && counts.unreadable_files == 0
         && gathered.differing.is_empty()
         && !gathered.left_out;
+    let differs = counts.contradicted + counts.unexplained > 0
+        || changed > 0
+        || (counts.missing > 0
+            && absence_counts
+            && proof.as_ref().is_none_or(|p| p.complete && p.unvouched == 0));
+    let standing = match &proof {
+        _ if differs => Standing::Differs,
+        Some(p) if holds && p.proven && p.complete => Standing::Proven,
+        _ => Standing::Unclear,
+    };
     let warnings = warnings(session, &gathered, &source, provisional_until);
-    Reconciliation {
+    let mut verdict = verdict(&counts, holds, standing, changed, session, provisional_until.is_some());
+    if standing == Standing::Unclear {
+        verdict = format!("unclear: {}; {verdict}", unclear(proof.as_ref(), &source, absence_counts));
+    }
+    let result = Reconciliation {
         v: VERSION,
         run: session.run.clone(),
         world: session.world,
         compared_at,
         holds,
-        verdict: verdict(&counts, holds, session, provisional_until.is_some()),
+        standing: Some(standing),
+        verdict,
+        proof,
         provisional_until,
         source,
         session: SessionTerms {
@@ -129,6 +192,45 @@ pub fn reconcile(
         by_services,
         reads: reads.into_iter().map(|(o, n)| ReadCount { operation: o.to_owned(), records: n }).collect(),
         warnings,
+    };
+    Compared { result, files: include }
+}
+
+/// One record is one call's: the second call that names it has none.
+fn once(results: &mut [CallResult]) {
+    let mut used = BTreeSet::new();
+    for result in results.iter_mut().filter(|r| r.class == Class::Matched) {
+        let Some(seen) = &result.record else { continue };
+        if !used.insert(seen.event_id.clone()) {
+            result.class = Class::Contradicted;
+            result.why = Some("the record with its request id is another call's".to_owned());
+        }
+    }
+}
+
+/// What keeps a comparison from showing anything, as far as the digests go.
+fn unclear(proof: Option<&super::Proof>, source: &Source, absence_counts: bool) -> String {
+    let Some(p) = proof else {
+        return match source {
+            Source::Files { .. } => "no digest file of CloudTrail vouches for these files",
+            Source::Lookup { .. } => "LookupEvents signs nothing; name a trail's files with their digests",
+        }
+        .to_owned();
+    };
+    let gap = p.regions.iter().find_map(|r| Some(format!("{}: {}", r.region, r.gap.as_deref()?)));
+    if let Some(gap) = gap {
+        return gap;
+    }
+    let missing: usize = p.regions.iter().map(|r| r.missing).sum();
+    match (missing, p.unvouched) {
+        (0, 0) if !absence_counts => {
+            "the trail shows no change by anybody; it may leave changes out".to_owned()
+        }
+        (0, 0) => "the digests hold, but not all that they vouch for is shown".to_owned(),
+        (0, 1) => "no digest vouches for the record of 1 call".to_owned(),
+        (0, n) => format!("no digest vouches for the records of {n} calls"),
+        (1, _) => "1 log file that the digests name is not there".to_owned(),
+        (n, _) => format!("{n} log files that the digests name are not there"),
     }
 }
 
@@ -173,12 +275,21 @@ fn differs(call: &Call, record: &TrailRecord, session: &Session) -> Option<Strin
     if !same_operation(&call.operation, &record.operation) {
         return Some(format!("the record with its request id is of {}", record.operation));
     }
-    match &record.account {
-        Some(account) if *account != session.account => {
-            Some(format!("the record with its request id is of account {account}"))
-        }
-        _ => None,
+    if let Some(account) = record.account.as_ref().filter(|a| **a != session.account) {
+        return Some(format!("the record with its request id is of account {account}"));
     }
+    let from = call.sent_at - session.tolerance;
+    let to = call.answered_at.unwrap_or(call.sent_at) + session.tolerance;
+    if !(from..=to).contains(&record.at) {
+        return Some(format!("the record with its request id is of {}", utc(record.at)));
+    }
+    let run = super::session::named_run(record.user_agent.as_deref().unwrap_or_default());
+    let other = run.filter(|run| *run != session.run.as_str());
+    other.map(|run| format!("the record with its request id is of run {run}"))
+}
+
+fn utc(t: DateTime<Utc>) -> String {
+    t.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// Why no trail can be asked about a call.
@@ -289,7 +400,14 @@ fn masked(key: &str) -> String {
     format!("{head}…{tail}")
 }
 
-fn verdict(c: &Counts, holds: bool, session: &Session, provisional: bool) -> String {
+fn verdict(
+    c: &Counts,
+    holds: bool,
+    standing: Standing,
+    changed: usize,
+    session: &Session,
+    provisional: bool,
+) -> String {
     let mut parts = Vec::new();
     let mut part = |n: usize, one: &str, many: &str| {
         if n > 0 {
@@ -299,6 +417,7 @@ fn verdict(c: &Counts, holds: bool, session: &Session, provisional: bool) -> Str
     part(c.missing, "call without a record", "calls without a record");
     part(c.contradicted, "call whose record says something else", "calls whose records say something else");
     part(c.unexplained, "change without an entry in the journal", "changes without an entry in the journal");
+    part(changed, "file that was changed after delivery", "files that were changed after delivery");
     part(c.unreadable_files, "file could not be read", "files could not be read");
     part(
         usize::try_from(c.malformed).unwrap_or(usize::MAX),
@@ -309,7 +428,8 @@ fn verdict(c: &Counts, holds: bool, session: &Session, provisional: bool) -> Str
         let coverable = c.calls - c.not_coverable - c.probable;
         format!("journal and trail agree: all {coverable} calls that the trail can cover are matched")
     } else if !parts.is_empty() {
-        format!("journal and trail do not agree: {}", parts.join(", "))
+        let what = if standing == Standing::Differs { "do not agree" } else { "are not shown to agree" };
+        format!("journal and trail {what}: {}", parts.join(", "))
     } else if c.calls == 0 {
         "nothing to compare: the journal has no call".to_owned()
     } else if c.matched == 0 {
@@ -336,7 +456,6 @@ fn warnings(
     provisional_until: Option<DateTime<Utc>>,
 ) -> Vec<String> {
     let mut out = Vec::new();
-    let utc = |t: DateTime<Utc>| t.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     if session.world != World::Aws {
         out.push("the run did not touch AWS itself; CloudTrail has no records of it".to_owned());
     }

@@ -2,12 +2,15 @@
 //!
 //! For: an auditor's question whether the journal is complete, answered from a source that redrill
 //! does not control. [`read::Gathering`] takes trail files or looked-up events, [`matching::reconcile`]
-//! compares. Not for: fetching them. Invariants: a call counts as matched only by AWS's request id; what
-//! no trail can cover is said, never counted as matched or as missing; what could not be read keeps the
-//! result from agreeing.
+//! compares, [`proof`] says whether AWS's own signatures vouch for the records. Not for: fetching them.
+//! Invariants: a call counts as matched only by AWS's request id; what no trail can cover is said, never
+//! counted as matched or as missing; what could not be read keeps the result from agreeing; records that
+//! no digest of CloudTrail's vouches for could have been written by anybody, and leave it unclear.
 
 pub mod calls;
+pub mod digest;
 pub mod matching;
+pub mod proof;
 pub mod read;
 pub mod session;
 
@@ -19,7 +22,9 @@ use serde_json::Value;
 use crate::journal::{Line, Phase};
 use crate::model::{RunId, StepId, World};
 
-pub use matching::reconcile;
+pub use digest::PublicKeys;
+pub use matching::{Compared, compare, reconcile};
+pub use proof::{Include, Included, Proof};
 pub use read::Gathering;
 pub use session::Session;
 
@@ -41,8 +46,14 @@ pub struct Reconciliation {
     pub compared_at: DateTime<Utc>,
     /// Whether everything that a trail can cover is matched and nothing is unexplained.
     pub holds: bool,
+    /// What it comes to. Versions before this field knew only [`Self::holds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
     /// In words.
     pub verdict: String,
+    /// What CloudTrail's digests prove of it, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
     /// Set where it was made before every record must have arrived: make it again after this time.
     pub provisional_until: Option<DateTime<Utc>>,
     /// Where the records came from.
@@ -61,6 +72,18 @@ pub struct Reconciliation {
     pub reads: Vec<ReadCount>,
     /// What limits the comparison, one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What a comparison comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Journal and trail agree, and CloudTrail's digests vouch for it.
+    Proven,
+    /// They do not agree.
+    Differs,
+    /// Neither is shown.
+    Unclear,
 }
 
 /// Where records came from.
@@ -96,8 +119,32 @@ pub struct TrailFile {
     pub sha256: String,
     /// How many records it holds.
     pub records: u64,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "FileKind::is_log")]
+    pub kind: FileKind,
     /// Why it could not be read, or is not part of it.
     pub problem: Option<String>,
+}
+
+/// What a file of a trail is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// Records.
+    #[default]
+    Log,
+    /// A digest of them.
+    Digest,
+    /// A digest's signature.
+    Signature,
+    /// CloudTrail's public keys.
+    Keys,
+}
+
+impl FileKind {
+    fn is_log(&self) -> bool {
+        *self == Self::Log
+    }
 }
 
 /// What makes a record one of the run's session.
@@ -251,6 +298,13 @@ pub fn of_run(bytes: &[u8], lines: &[Line]) -> Result<Option<Value>, serde_json:
     if same && agrees_with_itself(&read) { serde_json::to_value(read).map(Some) } else { Ok(None) }
 }
 
+impl Reconciliation {
+    /// Whether CloudTrail's digests vouch for it and show the whole time.
+    fn is_proven(&self) -> bool {
+        self.proof.as_ref().is_some_and(|p| p.proven && p.complete)
+    }
+}
+
 /// Whether the figures and the judgement are those of the calls that are listed.
 fn agrees_with_itself(r: &Reconciliation) -> bool {
     let (c, of) = (&r.counts, |class| r.calls.iter().filter(|call| call.class == class).count());
@@ -273,7 +327,10 @@ fn agrees_with_itself(r: &Reconciliation) -> bool {
         && found
         && enough
         && (!r.holds || (c.matched > 0 && whole && c.missing + c.contradicted + c.unexplained == 0))
+        && r.standing.is_none_or(|s| s != Standing::Proven || (r.holds && r.is_proven()))
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod forge;
+#[cfg(test)]
+pub(crate) mod tests;

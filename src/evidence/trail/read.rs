@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::TrailFile;
+use super::digest::{self, Digest, DigestError, PublicKeys};
 use super::session::{Session, Tie};
+use super::{FileKind, TrailFile};
 use crate::evidence::merkle;
 
 /// The most that one file may hold, inflated. CloudTrail itself starts a new one long before.
@@ -21,6 +22,8 @@ pub const LARGEST_FILE: u64 = 64 << 20;
 const MOST_KEPT: usize = 50_000;
 /// The longest text that is kept of a field.
 const LONGEST_TEXT: usize = 1_024;
+/// The most digests, and signatures beside them, that are kept. A day of a region has 24.
+const MOST_DIGESTS: usize = 4_000;
 /// The most that is kept of a request's parameters, and of its answer.
 const LONGEST_ABOUT: usize = 8 << 10;
 
@@ -120,6 +123,12 @@ pub enum ReadError {
     /// JSON, but something else.
     #[error("is JSON without `Records`")]
     NotTrail,
+    /// A digest file that cannot be used.
+    #[error("is a digest file that cannot be used")]
+    Digest(#[source] DigestError),
+    /// More of them than a run can need.
+    #[error("is one digest or signature too many: name fewer days")]
+    TooMany,
 }
 
 /// Takes records in and keeps those that may matter to one run.
@@ -127,7 +136,7 @@ pub enum ReadError {
 pub struct Gathering {
     session: Session,
     wanted: BTreeSet<String>,
-    pub(super) kept: BTreeMap<String, (TrailRecord, [u8; 32])>,
+    pub(super) kept: BTreeMap<String, Kept>,
     seen: BTreeSet<[u8; 16]>,
     pub(super) files: Vec<TrailFile>,
     pub(super) records: u64,
@@ -140,6 +149,31 @@ pub struct Gathering {
     pub(super) oldest: Option<DateTime<Utc>>,
     pub(super) newest: Option<DateTime<Utc>>,
     pub(super) logged_buckets: BTreeSet<String>,
+    /// Digests, each with the number of its file.
+    pub(super) digests: Vec<(usize, Digest)>,
+    /// Signatures beside them, each with the name of its file.
+    pub(super) signatures: Vec<(String, Vec<u8>)>,
+    /// The keys that digests are checked with.
+    pub(super) keys: PublicKeys,
+    /// Whether keys that lie beside the files are left alone.
+    only_given: bool,
+    /// Log files by the SHA-256 (hex) of their uncompressed content.
+    pub(super) contents: BTreeMap<String, usize>,
+    /// Files that are compressed.
+    pub(super) packed: BTreeSet<usize>,
+    /// How many changes by anybody a file holds, by region.
+    pub(super) changes: BTreeMap<(usize, String), u64>,
+    /// The file that is being read.
+    current: Option<usize>,
+}
+
+/// A record that is kept.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) record: TrailRecord,
+    print: [u8; 32],
+    /// The files that it is in.
+    pub(super) files: BTreeSet<usize>,
 }
 
 impl Gathering {
@@ -161,25 +195,59 @@ impl Gathering {
             oldest: None,
             newest: None,
             logged_buckets: BTreeSet::new(),
+            digests: Vec::new(),
+            signatures: Vec::new(),
+            keys: PublicKeys::default(),
+            only_given: false,
+            contents: BTreeMap::new(),
+            packed: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            current: None,
         }
+    }
+
+    /// Digests are checked with these keys, too.
+    pub fn trust(&mut self, keys: PublicKeys) {
+        self.keys.add(keys);
+    }
+
+    /// Digests are checked with these keys, and with no others that lie beside the files.
+    pub fn trust_only(&mut self, keys: PublicKeys) {
+        (self.keys, self.only_given) = (keys, true);
+    }
+
+    /// Takes in the signature of the digest with this name.
+    pub fn signature(&mut self, name: &str, hex: &str) {
+        if let Some(bytes) = digest::unhex(hex).filter(|_| self.signatures.len() < MOST_DIGESTS) {
+            self.signatures.push((name.to_owned(), bytes));
+        }
+    }
+
+    /// The times that the digests at hand cover, with an hour before and after.
+    pub fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let from = self.digests.iter().map(|(_, d)| d.start).min()?;
+        let until = self.digests.iter().map(|(_, d)| d.end).max()?;
+        Some((from - TimeDelta::hours(1), until + TimeDelta::hours(1)))
     }
 
     /// Takes a file in, whatever it holds; what is wrong with it is in the file's entry.
     pub fn file(&mut self, name: &str, bytes: &[u8]) {
         let before = self.records;
-        let problem = match self.contents(bytes) {
-            Ok(true) => None,
-            Ok(false) => Some("a digest file, which holds no records".to_owned()),
+        self.current = Some(self.files.len());
+        let (kind, problem) = match self.contents(name, bytes) {
+            Ok(kind) => (kind, None),
             Err(e) => {
                 self.unreadable += 1;
                 let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
-                Some(format!("{e}{cause}"))
+                (FileKind::Log, Some(format!("{e}{cause}")))
             }
         };
+        self.current = None;
         self.files.push(TrailFile {
             name: name.to_owned(),
             sha256: merkle::hex(&merkle::sha256(bytes)),
             records: self.records - before,
+            kind,
             problem,
         });
     }
@@ -191,6 +259,7 @@ impl Gathering {
             name: name.to_owned(),
             sha256: String::new(),
             records: 0,
+            kind: FileKind::Log,
             problem: Some(problem.to_owned()),
         });
     }
@@ -211,10 +280,12 @@ impl Gathering {
         }
     }
 
-    fn contents(&mut self, bytes: &[u8]) -> Result<bool, ReadError> {
+    fn contents(&mut self, name: &str, bytes: &[u8]) -> Result<FileKind, ReadError> {
+        let file = self.files.len();
         let inflated;
         let plain = if bytes.starts_with(&[0x1f, 0x8b]) {
             inflated = inflate(bytes)?;
+            self.packed.insert(file);
             &inflated
         } else if bytes.len() as u64 > LARGEST_FILE {
             return Err(ReadError::TooLarge);
@@ -223,8 +294,9 @@ impl Gathering {
         };
         let contents: Contents = serde_json::from_slice(plain).map_err(ReadError::Json)?;
         let Some(records) = contents.records else {
-            return if contents.digest.is_some() { Ok(false) } else { Err(ReadError::NotTrail) };
+            return self.beside(name, plain, contents.digest.is_some());
         };
+        self.contents.entry(merkle::hex(&merkle::sha256(plain))).or_insert(file);
         for entry in records {
             match entry {
                 Entry::Good(raw) => self.take(*raw),
@@ -234,21 +306,57 @@ impl Gathering {
                 }
             }
         }
-        Ok(true)
+        Ok(FileKind::Log)
+    }
+
+    /// What lies beside the records: digests, their signatures, keys.
+    fn beside(&mut self, name: &str, plain: &[u8], is_digest: bool) -> Result<FileKind, ReadError> {
+        let full = self.digests.len() >= MOST_DIGESTS || self.signatures.len() >= MOST_DIGESTS;
+        if is_digest {
+            let digest = Digest::read(plain).map_err(ReadError::Digest)?;
+            if full {
+                return Err(ReadError::TooMany);
+            }
+            if !self.digests.iter().any(|(_, d)| *d == digest) {
+                self.digests.push((self.files.len(), digest));
+            }
+            return Ok(FileKind::Digest);
+        }
+        let value: Value = serde_json::from_slice(plain).map_err(ReadError::Json)?;
+        if let Some(signature) = digest::head_object(&value) {
+            if full {
+                return Err(ReadError::TooMany);
+            }
+            self.signatures.push((name.to_owned(), signature));
+            return Ok(FileKind::Signature);
+        }
+        if value.get("PublicKeyList").is_some() {
+            let keys = PublicKeys::read(plain).map_err(ReadError::Json)?;
+            if !self.only_given {
+                self.keys.add(keys);
+            }
+            return Ok(FileKind::Keys);
+        }
+        Err(ReadError::NotTrail)
     }
 
     fn take(&mut self, raw: Raw) {
         self.records += 1;
         let record = TrailRecord::from(raw);
+        if let Some(file) = self.current.filter(|_| !record.read_only && !record.data) {
+            *self.changes.entry((file, record.region.clone())).or_default() += 1;
+        }
         let id = merkle::sha256(record.event_id.as_bytes());
         let mut short = [0; 16];
         short.copy_from_slice(&id[..16]);
         if !self.seen.insert(short) {
             self.duplicates += 1;
-            if let Some((_, first)) = self.kept.get(&record.event_id)
-                && *first != fingerprint(&record)
-            {
-                self.differing.push(record.event_id);
+            if let Some(first) = self.kept.get_mut(&record.event_id) {
+                if first.print == fingerprint(&record) {
+                    first.files.extend(self.current);
+                } else {
+                    self.differing.push(record.event_id);
+                }
             }
             return;
         }
@@ -272,7 +380,8 @@ impl Gathering {
             self.left_out = true;
             return;
         }
-        self.kept.insert(record.event_id.clone(), (record.clone(), fingerprint(&record)));
+        let (print, files) = (fingerprint(&record), self.current.into_iter().collect());
+        self.kept.insert(record.event_id.clone(), Kept { record, print, files });
     }
 }
 

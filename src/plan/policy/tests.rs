@@ -54,6 +54,7 @@ fn every_permission_that_anything_names_is_in_the_table() {
         "s3:GetObjectVersion",
         "s3:PutObject",
         "s3:PutObjectRetention",
+        "cloudtrail:ListPublicKeys",
         "cloudtrail:LookupEvents",
     ]);
     for action in actions::ACTIONS {
