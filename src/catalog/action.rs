@@ -265,6 +265,8 @@ pub enum Undone {
     Already(String),
     /// There is no undo, by the action's nature.
     Irreversible(String),
+    /// Nothing was made, so there is nothing to keep.
+    NothingMade(String),
 }
 
 /// Why an action failed, and whether it may have had an effect.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::session::{io, read_journal, read_plan};
 use super::{CliError, Global, Kind};
+use crate::journal::Verdict;
 use crate::journal::runs::{self, RunDir, RunsError, TargetLocks};
 use crate::model::RunId;
 use crate::plan::Plan;
@@ -87,12 +88,19 @@ fn in_the_way(other: &Plan, plan: &Plan) -> Option<String> {
 /// or service: what it broke would be measured, and what is broken now would hide it.
 pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
     for entry in runs::list(&global.state).map_err(io("the runs cannot be listed"))? {
-        if !entry.is_open() {
+        let finished = entry.verdict.filter(|_| !entry.is_open());
+        if matches!(finished, Some(Verdict::Passed | Verdict::Refused | Verdict::NotSteady)) {
             continue;
         }
         let Ok(dir) = runs::find(&global.state, entry.run.as_str()) else { continue };
         let Ok(other) = read_plan(&dir) else { continue };
         let Some(why) = in_the_way(&other, plan) else { continue };
+        // by what happened: version 0.1.0 called a run stopped that owed a replacement
+        if let Some(verdict) = finished
+            && !read_journal(&dir).is_ok_and(|lines| super::runs::owes(&dir, verdict, &lines))
+        {
+            continue;
+        }
         if let Some(holder) = runs::holder(&dir) {
             let at_work = holder.at_work();
             return Err(CliError::refused(format!("run {} is under way ({at_work}) and {why}", entry.run))

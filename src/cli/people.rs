@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::runs::finished;
 use super::session::{self, DOOR, command, io, operator, read_journal};
 use super::{CliError, Global, Kind, Output, out, place, run, runtime};
+use crate::engine::EngineError;
 use crate::engine::decide::{self, Task};
 use crate::engine::recorder::Recorder;
 use crate::engine::requests;
@@ -174,6 +175,9 @@ fn record(global: &Global, dir: &RunDir, left: &Left, known: &Known) -> Result<(
         .hint("or leave the note out; nothing was recorded"));
     }
     let state = RunState::replay(plan.into(), &lines);
+    if let Some(what) = &state.misplaced {
+        return Err(session::broken(dir, EngineError::Misplaced(what.clone())));
+    }
     if state.unknown > 0 {
         return Err(CliError::refused("this redrill is too old for the run")
             .hint("use the version that works on it; nothing was recorded"));

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::check::load;
 use super::exercise::ExerciseArgs;
-use super::{CliError, DrillArgs, Global, Output, files, out, place, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, files, out, place, run, runtime, world};
 use crate::catalog::Severity;
 use crate::cloud::Cloud;
 use crate::drill::Loaded;
@@ -52,7 +52,10 @@ pub async fn build(
     clock: &dyn Clock,
     options: &BuildOptions,
 ) -> Result<Plan, CliError> {
-    plan::build(loaded, &cloud.reads, clock, options).await.map_err(|PlanError::Cloud(e)| CliError::from(e))
+    let plan = plan::build(loaded, &cloud.reads, clock, options).await;
+    let plan = plan.map_err(|PlanError::Cloud(e)| CliError::from(e))?;
+    run::keep_out(&plan, &[], &loaded.secrets)?;
+    Ok(plan)
 }
 
 const AGAIN: &str = "plan again: redrill plan DRILL -o plan.json";

@@ -30,6 +30,8 @@ pub struct Progress {
     shown: usize,
     t0: Option<DateTime<Utc>>,
     start: Option<DateTime<Utc>>,
+    /// What a signal has changed, as long as the run goes on.
+    stopping: Option<String>,
     colour: bool,
 }
 
@@ -45,7 +47,7 @@ impl Progress {
             bar
         });
         let colour = on_terminal && std::env::var_os("NO_COLOR").is_none();
-        Self { bar, shown: 0, t0: None, start: None, colour }
+        Self { bar, shown: 0, t0: None, start: None, stopping: None, colour }
     }
 
     /// Takes a line that the view has taken already.
@@ -54,6 +56,10 @@ impl Progress {
         match &line.event {
             Event::CallSent { phase: Phase::Apply, .. } if view.stage() == Some(Stage::Fault) => {
                 self.t0 = self.t0.or(Some(line.stamp.at));
+            }
+            Event::Signal { now, .. } => self.stopping.clone_from(now),
+            Event::StopRequested { .. } => {
+                self.stopping.get_or_insert_with(|| "stopping".to_owned());
             }
             Event::Stage { stage: Stage::Recovery } => self.t0 = self.t0.or(Some(line.stamp.at)),
             _ => {}
@@ -94,7 +100,16 @@ impl Progress {
         let Some(bar) = &self.bar else { return };
         let mut text = String::new();
         let stage = view.stage().map_or("starting", stage_name);
-        let _ = write!(text, "\n{stage:10}{}", self.countdown(view, now));
+        match &self.stopping {
+            // what is being put back no longer runs against the RTO; all of it is shown, over several lines
+            Some(what) => {
+                for (n, part) in lines(what, out::width().saturating_sub(11)).iter().enumerate() {
+                    let stage = if n == 0 { stage } else { "" };
+                    let _ = write!(text, "\n{stage:10}{part}");
+                }
+            }
+            None => _ = write!(text, "\n{stage:10}{}", self.countdown(view, now)),
+        }
         for p in &view.probes {
             let seen = p.segments.last().map(|s| s.seen.as_str()).unwrap_or_default();
             let (dot, word) = match p.health() {
@@ -212,6 +227,21 @@ impl TermLike for Frames {
     }
 }
 
+/// A text over as many lines as it takes, broken at blanks.
+fn lines(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in clean(text).split(' ') {
+        let line =
+            lines.last_mut().filter(|l| l.is_empty() || l.chars().count() + word.chars().count() < width);
+        match line {
+            Some(line) if line.is_empty() => word.clone_into(line),
+            Some(line) => _ = write!(line, " {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 fn cut(line: &str) -> String {
     line.chars().take(out::width().saturating_sub(5)).collect()
 }
@@ -231,5 +261,20 @@ fn stage_name(stage: Stage) -> &'static str {
         Stage::Verify => "verify",
         Stage::Hold => "hold",
         Stage::Undo => "clean-up",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_shown_whole() {
+        let text =
+            "rolling back: `cut` is put back; once more: only undo, which leaves i-0123456789abcdef0 lost";
+        let shown = lines(text, 30);
+        assert_eq!(shown.join(" "), text);
+        assert!(shown.len() > 3 && shown.iter().all(|l| l.chars().count() <= 30), "{shown:?}");
+        assert_eq!(lines("i-0123456789abcdef0 is longer", 10), ["i-0123456789abcdef0", "is longer"]);
     }
 }

@@ -89,6 +89,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
                 .hint("for example: redrill rehearse drills/critical-service-loss.yaml"));
         }
     };
+    super::run::keep_out(&plan, &[], &secrets)?;
     plan::refuse(&plan)?;
     let mut cloud = sim.cloud();
     cloud.region.clone_from(&plan.region);

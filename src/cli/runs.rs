@@ -4,8 +4,11 @@ use clap::Args;
 
 use super::out::Outcome;
 use super::{CliError, Global, Kind, Output, out, session};
+use crate::engine::decide;
+use crate::engine::state::RunState;
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
+use crate::plan::Plan;
 use crate::report::{self, time};
 use crate::sweep;
 use crate::view::RunView;
@@ -79,12 +82,20 @@ pub fn finished(lines: &[Line]) -> Option<Verdict> {
     end(lines).map(|(verdict, _)| verdict)
 }
 
+/// Whether a finished run left something broken that its drill knows how to mend: by what happened, since
+/// version 0.1.0 called such a run stopped.
+pub fn owes(dir: &RunDir, verdict: Verdict, lines: &[Line]) -> bool {
+    let changed = !matches!(verdict, Verdict::Passed | Verdict::Refused | Verdict::NotSteady);
+    let owed = |plan: Plan| !decide::owed(&RunState::replay(plan.into(), lines)).is_empty();
+    changed && session::plan_of(dir, lines).is_ok_and(owed)
+}
+
 /// `resume` or `rollback` of a run that came to its end and left nothing to do; `None` for any other.
 /// No world is asked, so that this needs neither network nor credentials.
 pub fn finished_already(global: &Global, dir: &RunDir, lines: &[Line], mode: Mode) -> Option<u8> {
     let (verdict, measured) = end(lines)?;
-    if verdict == Verdict::Stuck {
-        return None; // what is stuck is tried again
+    if verdict == Verdict::Stuck || owes(dir, verdict, lines) {
+        return None; // what is stuck is tried again, and what is owed is mended
     }
     let outcome = match mode {
         Mode::Rollback => Outcome { run: Some(dir.id()), ..Outcome::default() },

@@ -325,7 +325,8 @@ fn leaving(global: &Global, dir: &RunDir, rto_ms: i64) -> impl Fn(Leave) + Send 
 }
 
 fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
-    let finish = format!("finish it with: {}", command(global, "rollback", dir));
+    let set = read_plan(dir).map(|plan| plan.set_again()).unwrap_or_default();
+    let finish = format!("finish it with: {}{set}", command(global, "rollback", dir));
     match e {
         EngineError::Journal(source) => {
             let e = CliError::new(Kind::Journal, "the journal cannot be written; nothing more was changed");
@@ -355,6 +356,7 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
             CliError::new(Kind::Stuck, "left on the third signal; what was changed is still changed")
                 .hint(finish)
         }
+        e @ EngineError::Misplaced(_) => broken(dir, e),
         e @ EngineError::UnknownEvents(_) => {
             CliError::refused("this redrill is too old for the run").because(e)
         }

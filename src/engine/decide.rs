@@ -10,7 +10,7 @@ use crate::catalog::action::Reversibility;
 use crate::drill::{Impact, Role};
 use crate::journal::{Event, Mode, StopCause};
 use crate::model::time::in_words;
-use crate::model::{Dur, EffectCertainty, Health, Stage, StepId};
+use crate::model::{Dur, Health, Stage, StepId};
 use crate::plan::PlannedStep;
 
 /// Something for the driver to run. A task is started once and not again while it runs.
@@ -353,14 +353,18 @@ fn stopping(state: &RunState, now: i64, running: &[Task]) -> Decision {
         return Decision::wait_until(now + 1000);
     }
     if state.signals < 2 && !mending.is_empty() {
-        let group = mending.iter().map(|s| s.group).min().unwrap_or(0);
-        let first: Vec<&PlannedStep> = mending.into_iter().filter(|s| s.group == group).collect();
-        return tasks_of(state, &first);
+        return first_group(state, mending);
     }
     if running.iter().any(|t| matches!(t, Task::Step { .. })) {
         return Decision::wait_until(now + 1000);
     }
     Decision::enter(Stage::Undo)
+}
+
+fn first_group(state: &RunState, steps: Vec<&PlannedStep>) -> Decision {
+    let group = steps.iter().map(|s| s.group).min().unwrap_or(0);
+    let first: Vec<&PlannedStep> = steps.into_iter().filter(|s| s.group == group).collect();
+    tasks_of(state, &first)
 }
 
 /// Whether the faults that this recovery mends surely left this target alone: then there is nothing
@@ -422,7 +426,9 @@ pub fn mends(state: &RunState) -> Vec<&PlannedStep> {
         .steps
         .iter()
         .filter(|s| {
-            let open = |(t, c): (&Option<String>, &CellState)| !c.is_final() && !spared(state, s, t.as_ref());
+            let open = |(t, c): (&Option<String>, &CellState)| {
+                !c.is_final() && !c.kept && !spared(state, s, t.as_ref())
+            };
             s.stage == Stage::Recovery && state.cells_of(&s.id).any(open)
         })
         .filter(|s| {
@@ -439,11 +445,15 @@ pub fn is_mending(state: &RunState, step: &StepId) -> bool {
 
 /// Undo, newest first; keep; release; then the steady state must hold again.
 fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
-    if state.mode == Mode::Rollback && state.signals < 2 {
-        // what could not be mended before, a later rollback tries again
+    if state.signals < 2 {
+        // what an earlier process was told to leave, or could not mend, this one mends
+        let unsure = unsure(state);
+        if !unsure.is_empty() {
+            return Decision::run(unsure);
+        }
         let mending = mends(state);
         if !mending.is_empty() {
-            return tasks_of(state, &mending);
+            return first_group(state, mending);
         }
     }
     let mut todo: Vec<(&Cell, &CellState, Fate)> = Vec::new();
@@ -506,7 +516,7 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
         return Decision::wait_until(since + hold);
     }
     // where a person is needed already, it may just have come back; waiting long decides nothing
-    let patience = if state.stuck.is_empty() && mending_failed(state).is_empty() {
+    let patience = if state.stuck.is_empty() && owed(state).is_empty() {
         state.plan.drill.objectives.give_up().ms().min(AFTER_MS)
     } else {
         2 * state.plan.drill.settle.ms()
@@ -535,42 +545,56 @@ fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {
     ]
 }
 
-/// Irreversible losses whose planned mending step failed, with that step: a person is needed.
-pub fn mending_failed(state: &RunState) -> Vec<(StepId, StepId)> {
+/// What an irreversible fault broke, and what the drill has for it and did not come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// What broke it.
+    pub fault: StepId,
+    /// What mends it.
+    pub mend: StepId,
+    /// Where it is not mended.
+    pub targets: Vec<String>,
+    /// The mending failed; otherwise it was left out.
+    pub failed: bool,
+}
+
+/// Everything that a rollback still has to mend, whatever the verdict on record says.
+pub fn owed(state: &RunState) -> Vec<Owed> {
     let lost = unmended(state);
     let faults = state.plan.steps.iter().filter(|s| lost.contains(&s.id));
     faults
         .filter_map(|fault| {
-            let failed = |r: &&PlannedStep| {
-                mended_by(fault, r)
-                    && state.cells_of(&r.id).any(|(_, c)| matches!(c.status, Status::Failed(_)))
-            };
-            state.plan.steps.iter().find(failed).map(|r| (fault.id.clone(), r.id.clone()))
+            let mend = state.plan.steps.iter().find(|r| mended_by(fault, r))?;
+            let open = || state.cells_of(&mend.id).filter(|(t, c)| !is_mended(state, mend, t.as_ref(), c));
+            Some(Owed {
+                fault: fault.id.clone(),
+                mend: mend.id.clone(),
+                targets: open().filter_map(|(t, _)| t.clone()).collect(),
+                failed: open().any(|(_, c)| matches!(c.status, Status::Failed(_))),
+            })
         })
         .collect()
 }
 
-/// Whether a cell counts as an irreversible loss that nothing mended.
+/// Whether nothing is left to mend on this target.
+fn is_mended(state: &RunState, mend: &PlannedStep, target: Option<&String>, cell: &CellState) -> bool {
+    cell.status == Status::Ready || cell.kept || spared(state, mend, target)
+}
+
+/// Irreversible faults that did something which nothing mended.
 pub fn unmended(state: &RunState) -> Vec<StepId> {
     let mended = |fault: &PlannedStep| {
         state.plan.steps.iter().any(|r| {
-            mended_by(fault, r)
-                && state
-                    .cells_of(&r.id)
-                    .all(|(t, c)| c.status == Status::Ready || spared(state, r, t.as_ref()))
+            mended_by(fault, r) && state.cells_of(&r.id).all(|(t, c)| is_mended(state, r, t.as_ref(), c))
         })
     };
-    state
+    let faults = state
         .plan
         .steps
         .iter()
-        .filter(|s| s.stage == Stage::Fault && s.reversibility == Reversibility::Irreversible)
-        .filter(|s| {
-            state.cells_of(&s.id).any(|(_, c)| match c.status {
-                Status::Failed(effect) => effect != EffectCertainty::None,
-                _ => c.may_have_effect(),
-            })
-        })
+        .filter(|s| s.stage == Stage::Fault && s.reversibility == Reversibility::Irreversible);
+    faults
+        .filter(|s| state.cells_of(&s.id).any(|(_, c)| c.may_have_effect()))
         .filter(|s| !mended(s))
         .map(|s| s.id.clone())
         .collect()

@@ -4,6 +4,7 @@
 //! for a task, a person, a signal, an observation or the time. It decides nothing itself. A task is
 //! never dropped in the middle of a call, except when a third signal says "leave now".
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +16,19 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::decide::{self, Task};
 use super::gate::StepGate;
 use super::pace::Pacer;
+use super::perform::{panicked, perform};
 use super::recorder::{Recorder, Watcher};
 use super::recovery::measure;
-use super::state::{CellState, RunState};
-use super::{hold, kill_switch, preflight, probing, reading, requests, setup, task, verdict};
+use super::standstill::{BEGINNINGS, Standstill};
+use super::state::RunState;
+use super::{kill_switch, outlook, preflight, probing, reading, redaction, requests, setup, verdict};
+use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
 use crate::drill::refs::{self, Reference};
 use crate::journal::event::Approved;
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
-use crate::model::time::in_words;
-use crate::model::{Clock, Dur, EffectCertainty, RunId, Stage, StepId, Target, World};
+use crate::model::{Clock, Dur, RunId, Stage, StepId, Target, World};
 use crate::plan::house::KillSwitch;
 use crate::plan::{Plan, PlannedStep};
 
@@ -127,6 +130,9 @@ pub enum EngineError {
     /// Three signals: the process leaves with the job unfinished.
     #[error("left on the third signal, with the run unfinished")]
     Left,
+    /// The journal names what the plan does not have.
+    #[error("the journal does not fit its plan: {0}")]
+    Misplaced(String),
     /// The journal holds events of a newer redrill.
     #[error("the journal holds {0} events that this version does not know")]
     UnknownEvents(usize),
@@ -148,7 +154,7 @@ pub struct Shared {
     pub recorder: Arc<Recorder>,
     /// What stops the run: the plan's switch, and that of the rules at hand where it is another.
     pub switches: Vec<KillSwitch>,
-    people: People,
+    pub(super) people: People,
     secrets: BTreeMap<String, String>,
     pacer: Arc<Pacer>,
 }
@@ -172,10 +178,17 @@ impl Shared {
     }
 
     /// A record of the journal as it was before its secrets were taken out.
-    pub fn reveal(&self, record: Option<Value>) -> Value {
+    ///
+    /// # Errors
+    /// It holds a secret that was not given, so it must not be acted on.
+    pub fn reveal(&self, record: Option<Value>) -> Result<Value, ActionError> {
         let mut record = record.unwrap_or(Value::Null);
-        super::redaction::reveal(&mut record, &self.secrets);
-        record
+        redaction::reveal(&mut record, &self.secrets, &self.plan.secret_params).map_err(|why| {
+            let hint =
+                format!("give what is missing: redrill rollback {}{}", self.run, self.plan.set_again());
+            ActionError::hopeless(format!("its record cannot be acted on: {why}")).hint(hint)
+        })?;
+        Ok(record)
     }
 
     /// How long to wait between polls: an emulator answers at once and costs nothing.
@@ -188,6 +201,7 @@ impl Shared {
     /// # Errors
     /// The first reference that has no value, in words.
     pub async fn resolve(&self, params: &Value) -> Result<Value, String> {
+        let lost = RefCell::new(None);
         self.recorder
             .with(|s, _| {
                 let known = |r: Reference<'_>| match r {
@@ -196,13 +210,23 @@ impl Shared {
                     Reference::Step(rest) => {
                         let ids = self.plan.steps.iter().map(|p| p.id.as_str());
                         let (id, output) = refs::split_step(rest, ids)?;
-                        s.output(id, output).map(str::to_owned)
+                        let output = s.output(id, output)?;
+                        match redaction::revealed(output, &self.secrets, &self.plan.secret_params) {
+                            Ok(output) => Some(output),
+                            Err(why) => {
+                                lost.replace(Some(why));
+                                None
+                            }
+                        }
                     }
                     Reference::Unknown(_) => None,
                 };
                 refs::resolve_value(params, &known)
             })
-            .map_err(|r| format!("`${{{r}}}` has no value"))
+            .map_err(|r| match lost.take() {
+                Some(why) => format!("`${{{r}}}` cannot be used: {why}"),
+                None => format!("`${{{r}}}` has no value"),
+            })
     }
 }
 
@@ -225,7 +249,10 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     if unknown > 0 && setup.mode != Mode::Run {
         return Err(EngineError::UnknownEvents(unknown));
     }
-    if let Some(ended) = nothing_to_do(&recorder, setup.mode).await {
+    if let Some(what) = recorder.with(|s, _| s.misplaced.clone()) {
+        return Err(EngineError::Misplaced(what));
+    }
+    if let Some(ended) = nothing_to_do(&recorder, setup.mode, &setup.run) {
         return Ok(ended);
     }
     let pacer = Arc::new(Pacer::new(Arc::clone(&setup.clock)));
@@ -277,18 +304,27 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     finish(&shared, setup.inbox.as_deref()).await.map_err(|e| EngineError::Journal(Some(e)))
 }
 
-/// A finished run with nothing stuck has nothing to resume or roll back.
-async fn nothing_to_do(recorder: &Recorder, mode: Mode) -> Option<Ended> {
-    let (finished, stuck) = recorder.with(|s, _| (s.finished, !s.stuck.is_empty()));
+/// A finished run with nothing stuck and nothing owed has nothing to resume or roll back.
+fn nothing_to_do(recorder: &Recorder, mode: Mode, run: &RunId) -> Option<Ended> {
+    // by what happened, not by the verdict: version 0.1.0 called a run stopped that owed a replacement
+    let (finished, open) =
+        recorder.with(|s, _| (s.finished, !s.stuck.is_empty() || !decide::owed(s).is_empty()));
     let verdict = finished?;
-    if mode == Mode::Run || (stuck && mode == Mode::Rollback) {
+    if mode == Mode::Run || (open && mode == Mode::Rollback) {
         return None;
     }
     let exit_code = if mode == Mode::Rollback { 0 } else { verdict.exit_code() };
+    let mut reasons = vec![format!("the run is finished already ({}); nothing was changed", verdict.name())];
+    if open {
+        let set = recorder.with(|s, _| s.plan.set_again());
+        reasons.push(format!(
+            "something is left to put back or to mend, which a resumed run does not do: redrill rollback {run}{set}"
+        ));
+    }
     Some(Ended {
         verdict: (mode == Mode::Resume).then_some(verdict),
-        exit_code: if stuck { Verdict::Stuck.exit_code() } else { exit_code },
-        reasons: vec![format!("the run is finished already ({}); nothing was changed", verdict.name())],
+        exit_code: if open { Verdict::Stuck.exit_code() } else { exit_code },
+        reasons,
         measured: Measured::default(),
     })
 }
@@ -318,15 +354,9 @@ async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, Jou
         requests::settle(&shared.recorder, inbox, true).await?;
     }
     shared.recorder.flush().await?;
-    let lost = shared.recorder.with(|s, _| decide::mending_failed(s));
-    if !lost.is_empty() {
-        let stuck = |(fault, mend): (StepId, StepId)| Event::Stuck {
-            step: None,
-            target: None,
-            error: format!("what step `{fault}` broke is not mended: step `{mend}` failed"),
-            hint: format!("mend the cause, then finish with: redrill rollback {}", shared.run),
-        };
-        shared.recorder.durable(lost.into_iter().map(stuck).collect()).await?;
+    let owed = shared.recorder.with(|s, _| decide::owed(s));
+    if !owed.is_empty() {
+        shared.recorder.durable(owed.iter().map(|o| outlook::stuck(shared, o)).collect()).await?;
     }
     let params = setup::clock_params(&shared.plan);
     let plan = Arc::clone(&shared.plan);
@@ -383,6 +413,7 @@ impl Loop {
         let recorder = Arc::clone(&self.shared.recorder);
         let mut changes = recorder.changes();
         let mut controlled = true;
+        let mut still = Standstill::default();
         match probing::standing(&self.shared).await {
             Ok(probes) => self.watch(probes),
             // a run that is put back goes on without what a probe needs; it is then not judged healthy
@@ -408,14 +439,18 @@ impl Loop {
                 }
             }
             if !decision.events.is_empty() {
+                still.decided(&decision.events).map_err(unmoved)?;
                 self.record(decision.events).await?;
                 continue;
             }
+            still.waits();
             if decision.over && self.tasks.is_empty() {
                 return Ok(());
             }
             for task in decision.tasks {
-                self.start(task);
+                if let Some(bug) = self.start(task, &mut still)? {
+                    self.record(bug).await?;
+                }
             }
             let pause = decision.wake.map_or(Duration::from_secs(5), |w| {
                 Duration::from_millis(u64::try_from(w - now).unwrap_or(0).max(1))
@@ -442,18 +477,29 @@ impl Loop {
         }
     }
 
-    fn start(&mut self, task: Task) {
+    /// What to record instead, of a task that has begun often enough and records nothing by itself.
+    fn start(&mut self, task: Task, still: &mut Standstill) -> Result<Option<Vec<Event>>, EngineError> {
         if self.running.contains(&task) {
-            return;
+            return Ok(None);
         }
         let steps = self.running.iter().filter(|t| matches!(t, Task::Step { .. })).count();
         if matches!(task, Task::Step { .. }) && steps >= self.shared.plan.drill.concurrency.max(1) {
-            return;
+            return Ok(None);
+        }
+        match still.begins(&task) {
+            ..BEGINNINGS => {}
+            // what is given up here is at least put back
+            BEGINNINGS => {
+                let why = format!("it was begun {BEGINNINGS} times and never came to an end");
+                return Ok(Some(panicked(&task, &why)));
+            }
+            _ => return Err(unmoved(format!("{task:?} is begun again and again"))),
         }
         self.running.push(task.clone());
         let shared = Arc::clone(&self.shared);
         let handle = self.tasks.spawn(perform(shared, task.clone()));
         self.by_id.insert(handle.id(), task);
+        Ok(None)
     }
 
     async fn ended(&mut self, done: Joined) -> Result<(), EngineError> {
@@ -475,8 +521,10 @@ impl Loop {
         let recorder = &self.shared.recorder;
         let events = match control {
             Control::Signal(name) => {
-                let (count, stage) = recorder.with(|s, _| (s.signals + 1, s.stage()));
-                let mut events = vec![Event::Signal { count }];
+                let run = &self.shared.run;
+                let (count, stage, now) = recorder
+                    .with(|s, _| (s.signals + 1, s.stage(), outlook::after_signal(s, s.signals + 1, run)));
+                let mut events = vec![Event::Signal { count, now }];
                 if count == 1 && stage != Stage::Undo {
                     events.push(Event::stop(StopCause::Signal, format!("interrupted by {name}")));
                 }
@@ -500,138 +548,10 @@ impl Loop {
     }
 }
 
+fn unmoved(what: String) -> EngineError {
+    EngineError::Journal(Some(JournalError::Unmoved { what }))
+}
+
 fn refuse(detail: String) -> Event {
     Event::stop(StopCause::Refused, detail)
-}
-
-/// A task that panicked: what it was at may have happened.
-fn panicked(task: &Task, why: &str) -> Vec<Event> {
-    let bug = format!("BUG: {why}");
-    match task {
-        Task::Step { step, targets } | Task::Look { step, targets } => targets
-            .iter()
-            .map(|t| Event::StepFailed {
-                step: step.clone(),
-                target: t.clone(),
-                error: bug.clone(),
-                effect: EffectCertainty::Unknown,
-                hint: None,
-            })
-            .collect(),
-        Task::Undo { step, target } | Task::Keep { step, target } => vec![Event::Stuck {
-            step: Some(step.clone()),
-            target: target.clone(),
-            error: bug,
-            hint: "report this, and put it back by hand".to_owned(),
-        }],
-        Task::Release => vec![
-            Event::Stuck {
-                step: None,
-                target: None,
-                error: bug,
-                hint: "remove the redrill:held tags by hand".to_owned(),
-            },
-            Event::Released { targets: Vec::new() },
-        ],
-        Task::Preflight | Task::Arm | Task::Manual { .. } => {
-            vec![Event::stop(StopCause::StepFailed, bug)]
-        }
-    }
-}
-
-async fn perform(shared: Arc<Shared>, task: Task) -> (Task, Result<(), JournalError>) {
-    let result = match &task {
-        Task::Preflight => preflight::check(&shared).await,
-        Task::Arm => arm(&shared).await,
-        Task::Step { step, targets } => task::step(&shared, step, targets).await,
-        Task::Look { step, targets } => task::look(&shared, step, targets).await,
-        Task::Manual { step } => manual(&shared, step).await,
-        Task::Undo { step, target } => task::undo(&shared, step, target.as_deref(), false).await,
-        Task::Keep { step, target } => task::undo(&shared, step, target.as_deref(), true).await,
-        Task::Release => hold::release(&shared).await,
-    };
-    (task, result)
-}
-
-/// The last look before the first change, then the tags.
-async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
-    if !preflight::undrifted(shared).await? {
-        return Ok(());
-    }
-    if shared.recorder.with(|s, _| s.stop.is_some()) {
-        return Ok(());
-    }
-    match hold::hold(shared).await? {
-        Ok(()) => Ok(()),
-        Err(e) => {
-            // nothing was injected; what is wrong is either the way to AWS, or something with a target or its tags
-            use crate::cloud::ErrorKind as K;
-            let cause = match (e.effect, e.kind) {
-                (
-                    EffectCertainty::None,
-                    K::NotFound | K::AlreadyExists | K::State | K::Invalid | K::Limit,
-                ) => StopCause::Refused,
-                (EffectCertainty::None, _) => StopCause::Aws,
-                _ => StopCause::StepFailed,
-            };
-            let detail = format!("the targets could not be tagged as held: {e}");
-            shared.recorder.durable(vec![Event::stop(cause, detail)]).await
-        }
-    }
-}
-
-async fn manual(shared: &Arc<Shared>, id: &StepId) -> Result<(), JournalError> {
-    let Some(step) = shared.plan.step(id) else { return Ok(()) };
-    let recorder = &shared.recorder;
-    let asks = |s: &RunState, id: &StepId| {
-        let done = s.cells.get(&(id.clone(), None)).is_some_and(CellState::is_final);
-        !done && !s.waiting.contains_key(id)
-    };
-    if recorder.with(|s, _| asks(s, id)) {
-        let text = step.manual.clone().unwrap_or_default();
-        let text = match shared.resolve(&Value::String(text.clone())).await {
-            Ok(Value::String(resolved)) => resolved,
-            _ => text,
-        };
-        let step = id.clone();
-        // somebody who was asked before a crash may confirm at this very moment
-        recorder
-            .durable_from(
-                move |s| {
-                    if asks(s, &step) { vec![Event::Waiting { step, text }] } else { Vec::new() }
-                },
-            )
-            .await?;
-    }
-    let over = recorder
-        .until(|s| s.stop.is_some() || s.cells.get(&(id.clone(), None)).is_some_and(CellState::is_final));
-    let simulated = async {
-        match shared.people {
-            People::Ask => std::future::pending::<()>().await,
-            People::Simulate(after) => tokio::time::sleep(after).await,
-        }
-    };
-    tokio::select! {
-        () = over => Ok(()),
-        () = simulated => {
-            let event = Event::Confirmed {
-                step: id.clone(),
-                by: "simulated".to_owned(),
-                note: "no person was asked".to_owned(),
-                simulated: true,
-                request: None,
-            };
-            recorder.durable(vec![event]).await
-        }
-        () = tokio::time::sleep(step.timeout.0) => {
-            let event = Event::StepFailed {
-                step: id.clone(),
-                target: None,
-                error: format!("nobody confirmed within {}", in_words(step.timeout.ms())),
-                effect: EffectCertainty::None,
-                hint: Some(format!("redrill confirm {} {id} --note …", shared.run)),
-            };
-            recorder.durable(vec![event]).await
-        }
-    }
 }

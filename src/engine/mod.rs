@@ -1,11 +1,12 @@
 //! The engine: carries a plan out, records it, and measures the recovery.
 //!
 //! Pure: [`state`] (a fold of the journal), [`decide`] (what comes next), [`steady_state`],
-//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`]. They read no clock and send nothing.
+//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`], [`secrets`]. They read no clock and send nothing.
 //! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
 //! is the only way to change something, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
 //! are heard. Start with [`decide`].
 
+mod contexts;
 pub mod decide;
 pub mod driver;
 pub mod gate;
@@ -13,7 +14,10 @@ mod history;
 mod hold;
 pub mod kill_switch;
 mod lockout;
+mod outlook;
 mod pace;
+mod perform;
+mod place;
 mod preflight;
 mod probing;
 mod reading;
@@ -24,7 +28,9 @@ pub mod requests;
 pub mod rollup;
 #[doc(hidden)]
 pub mod sabotage;
+pub mod secrets;
 pub mod setup;
+mod standstill;
 pub mod state;
 pub mod steady_state;
 pub mod stop;

@@ -2,7 +2,8 @@
 //!
 //! An event that is not on record does not exist: if the journal cannot be written the state does
 //! not move, [`Recorder::is_broken`] turns true and nothing more is sent. Secrets are replaced here,
-//! before anything is written.
+//! before anything is written. An event that has no place in the plan, or would be read back as another,
+//! breaks the journal too: see [`super::place`].
 //!
 //! Whoever records waits in a task of its own, and looking waits for nobody: a look that stood in line
 //! for the pen could be handed it while nobody polls the look (another branch of a `select!` being at
@@ -245,6 +246,21 @@ impl Core {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What could not be read back as it is, or has no place in the plan, is a bug: on record it would be
+    /// worse than a run that ends here.
+    fn fit(&self, events: &[Event]) -> Result<(), String> {
+        let known = self.known();
+        for event in events {
+            known.state.place(event)?;
+            let text = serde_json::to_vec(event).map_err(|e| e.to_string())?;
+            let unknown = matches!(event, Event::Unknown(_));
+            if unknown || !serde_json::from_slice::<Event>(&text).is_ok_and(|back| back == *event) {
+                return Err(format!("it would be read back as another event: {}", kind(event)));
+            }
+        }
+        Ok(())
+    }
+
     async fn write(
         &self,
         pen: &mut Pen,
@@ -252,6 +268,11 @@ impl Core {
         events: &[Event],
         durable: bool,
     ) -> Result<(), JournalError> {
+        if let Err(what) = self.fit(events) {
+            self.broken.store(true, Ordering::SeqCst);
+            self.changed.send_modify(|n| *n += 1);
+            return Err(JournalError::Unfit { what });
+        }
         match pen.journal.append(stamp, events, durable).await {
             Ok(lines) => {
                 let mut known = self.known();
@@ -273,4 +294,9 @@ impl Core {
             }
         }
     }
+}
+
+fn kind(event: &Event) -> String {
+    let value = serde_json::to_value(event).unwrap_or_default();
+    value.get("type").and_then(|t| t.as_str()).unwrap_or("?").to_owned()
 }

@@ -1,9 +1,13 @@
 //! Takes secrets out of events before they are written, and puts them back in where they are acted on. Pure.
 //!
+//! Only values are looked through: messages, notes, what was seen, what was asked and answered, outputs,
+//! undo records. What the state is folded from (ids, targets, stages, kinds, verdicts) is never touched;
+//! that no secret stands there is for [`super::secrets`] to see to, before the fault.
+//!
 //! A secret is known by its text, so it is also looked for as it stands inside JSON, a URL, base64 (at
 //! each of its three alignments, alone or behind a user's name) and hexadecimal digits, and cut off at the
-//! end of a text. Left to others: ways of writing a secret that nobody can foresee. Invariant: only a
-//! plain `[secret NAME]` is ever put back; the other marks stay, since they stand in texts for people.
+//! end of a text. Left to others: ways of writing a secret that nobody can foresee. Invariant: what is
+//! acted on later comes back byte for byte, or not at all: [`reveal`] errs where a secret is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,81 +20,196 @@ use crate::journal::Event;
 
 /// The shortest beginning of a secret that is taken for a secret cut off.
 const SHORTEST_CUT: usize = 4;
+/// How every mark begins.
+const MARK: &str = "[secret ";
+/// What stands for [`MARK`] where a text that is acted on held it itself.
+const LITERAL: &str = "[secret :]";
 
 /// What is kept out of the journal.
 pub struct Redaction {
-    /// What to look for and what stands in its place, the longest first.
-    forms: Vec<(String, String)>,
+    /// What to look for, the longest first.
+    forms: Vec<Form>,
     /// Secrets by name.
     secrets: BTreeMap<String, String>,
-    /// Secret parameters whose values this process does not know.
+    /// Every secret parameter that there is.
+    names: Vec<String>,
+    /// Those whose values this process does not know.
     unknown: Vec<String>,
+}
+
+/// One way in which a secret may be written.
+struct Form {
+    text: String,
+    name: String,
+    /// Which of the [`encoded`] it is; the secret itself is none.
+    encoding: Option<usize>,
+}
+
+/// For whom a text is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// For people: a mark says what stood there.
+    People,
+    /// For whoever acts on it later: a mark says how to put back what stood there.
+    Acting,
+}
+
+impl Form {
+    fn mark(&self, whom: For) -> String {
+        match (self.encoding, whom) {
+            (None, _) => format!("{MARK}{}]", self.name),
+            (Some(_), For::People) => format!("{MARK}{}, encoded]", self.name),
+            (Some(n), For::Acting) => format!("{MARK}{}, form {n}]", self.name),
+        }
+    }
 }
 
 impl Redaction {
     /// For the values given, and the names of every secret parameter that there is.
     pub fn new(secrets: BTreeMap<String, String>, names: &[String]) -> Self {
-        let mut forms: Vec<(String, String)> = Vec::new();
+        let mut forms = Vec::new();
         for (name, secret) in secrets.iter().filter(|(_, s)| !s.is_empty()) {
-            forms.push((secret.clone(), format!("[secret {name}]")));
-            forms.extend(encoded(secret).into_iter().map(|f| (f, format!("[secret {name}, encoded]"))));
+            forms.push(Form { text: secret.clone(), name: name.clone(), encoding: None });
+            let encoded = encoded(secret).into_iter().enumerate();
+            forms.extend(encoded.map(|(n, text)| Form { text, name: name.clone(), encoding: Some(n) }));
         }
-        forms.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
+        forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
         let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
-        Self { forms, secrets, unknown }
+        Self { forms, secrets, names: names.to_vec(), unknown }
     }
 
-    /// The event as it may be written.
+    /// The event as it may be written. Every field stands here, so that a new one cannot be forgotten.
     pub fn event(&self, event: Event) -> Event {
-        let event = self.without_notes(event);
-        if self.forms.is_empty() {
+        let mut event = self.without_notes(event);
+        if self.forms.is_empty() && self.names.is_empty() {
             return event;
         }
-        // what is acted on later must come back as it was; all else is for people
-        let exact = matches!(event, Event::StepPrepared { .. } | Event::Captured { .. });
-        let Ok(mut value) = serde_json::to_value(&event) else { return event };
-        self.value(&mut value, exact);
-        // a secret that is also a word of the format would break the event: then it is kept as it stands,
-        // redacted, and never as it was
-        serde_json::from_value(value.clone()).unwrap_or(Event::Unknown(value))
-    }
-
-    fn value(&self, value: &mut Value, exact: bool) {
-        match value {
-            Value::String(s) => {
-                if let Some(redacted) = self.text(s) {
-                    *s = redacted;
-                }
-                if !exact {
-                    self.cut(s);
+        match &mut event {
+            // the header and the operator are looked through before a run begins
+            Event::Header {
+                format: _,
+                redrill: _,
+                run: _,
+                drill: _,
+                title: _,
+                plan_sha256: _,
+                world: _,
+                account: _,
+                caller: _,
+                region: _,
+                rto_ms: _,
+                give_up_ms: _,
+            }
+            | Event::Attached { mode: _, pid: _, host: _, user: _, redrill: _ }
+            | Event::Skew { ms: _ }
+            | Event::Stage { stage: _ }
+            | Event::Holding { targets: _ }
+            | Event::Held { targets: _ }
+            | Event::Released { targets: _ }
+            | Event::StepStarted { step: _, targets: _ }
+            | Event::Unchanged { probe: _, health: _, count: _, last_sent: _, last_answered: _ }
+            | Event::Steady { since: _ }
+            | Event::PreflightPassed {}
+            | Event::Signal { count: _, now: _ }
+            | Event::UndoStarted { step: _, target: _ }
+            | Event::Cleaned {}
+            | Event::SteadyAfter { healthy: _ } => {}
+            Event::Approved { approval } => self.told(&mut approval.note),
+            Event::Found { finding } => {
+                for key in ["text", "hint"] {
+                    if let Some(Value::String(text)) = finding.get_mut(key) {
+                        self.told(text);
+                    }
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|v| self.value(v, exact)),
-            Value::Object(map) => map.values_mut().for_each(|v| self.value(v, exact)),
+            Event::Captured { step: _, target: _, data } => self.value(data, For::Acting),
+            Event::StepPrepared { step: _, target: _, undo } => self.value(undo, For::Acting),
+            Event::CallSent { call: _, step: _, phase: _, operation: _, params, attempt: _ } => {
+                self.value(params, For::People);
+            }
+            Event::CallAnswered { call: _, request_id: _, outcome, error } => {
+                if let Some(outcome) = outcome {
+                    self.value(outcome, For::People);
+                }
+                if let Some(error) = error {
+                    self.told(&mut error.message);
+                }
+            }
+            Event::ReadRetried { operation: _, attempt: _, error } => self.told(&mut error.message),
+            Event::StepApplied { step: _, target: _, outputs, notes }
+            | Event::StepReady { step: _, target: _, outputs, notes } => {
+                for output in outputs.values_mut() {
+                    self.text(output, For::Acting);
+                }
+                notes.iter_mut().for_each(|note| self.told(note));
+            }
+            Event::StepFailed { step: _, target: _, error, effect: _, hint } => {
+                self.told(error);
+                hint.iter_mut().for_each(|hint| self.told(hint));
+            }
+            Event::Stuck { step: _, target: _, error, hint } => {
+                [error, hint].into_iter().for_each(|text| self.told(text));
+            }
+            Event::StepProgress { step: _, target: _, note } => self.told(note),
+            Event::StepSkipped { step: _, why } => self.told(why),
+            Event::Waiting { step: _, text } => self.told(text),
+            Event::Confirmed { step: _, by: _, note, simulated: _, request: _ }
+            | Event::Marked { mark: _, at: _, by: _, note, request: _ } => self.told(note),
+            Event::RequestUnused { what, by: _, note, why, request: _ } => {
+                // a person may name a step that there is not
+                [what, note, why].into_iter().for_each(|text| self.told(text));
+            }
+            Event::Observed { probe: _, health: _, seen, sent: _, answered: _, source_at: _ } => {
+                self.told(seen);
+            }
+            Event::StopRequested { cause: _, detail, request: _ } => self.told(detail),
+            Event::UndoFailed { step: _, target: _, error, attempt: _ } => self.told(error),
+            Event::UndoDone { step: _, target: _, how: _, proof }
+            | Event::Kept { step: _, target: _, proof } => self.told(proof),
+            Event::LeftInPlace { step: _, target: _, why } => self.told(why),
+            // judged and measured from lines that are written already: said again, it says the same
+            Event::Finished { verdict: _, exit_code: _, reasons, measured: _ } => {
+                reasons.iter_mut().for_each(|reason| self.text(reason, For::People));
+            }
+            // nothing of ours; the recorder refuses it
+            Event::Unknown(value) => self.value(value, For::People),
+        }
+        event
+    }
+
+    /// A message, which may have been cut to a length.
+    fn told(&self, text: &mut String) {
+        self.text(text, For::People);
+        self.cut(text);
+    }
+
+    fn value(&self, value: &mut Value, whom: For) {
+        match value {
+            Value::String(s) => self.text(s, whom),
+            Value::Array(items) => items.iter_mut().for_each(|v| self.value(v, whom)),
+            Value::Object(map) => map.values_mut().for_each(|v| self.value(v, whom)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    /// `None` where there is nothing to take out. One pass, so that no mark is looked through again.
-    fn text(&self, text: &str) -> Option<String> {
-        let mut rest = text;
+    /// One pass, so that no mark is looked through again.
+    fn text(&self, text: &mut String, whom: For) {
+        let mut rest = text.as_str();
         let mut out = String::new();
         loop {
-            let found =
-                self.forms.iter().filter_map(|(form, mark)| Some((rest.find(form.as_str())?, form, mark)));
-            let Some((at, form, mark)) = found.min_by_key(|(at, form, _)| (*at, usize::MAX - form.len()))
-            else {
-                break;
-            };
+            let found = self.forms.iter().filter_map(|f| Some((rest.find(f.text.as_str())?, Some(f))));
+            let literal = rest.find(MARK).filter(|_| whom == For::Acting).map(|at| (at, None));
+            let length = |form: Option<&Form>| form.map_or(MARK.len(), |f| f.text.len());
+            let first = found.chain(literal).min_by_key(|(at, form)| (*at, usize::MAX - length(*form)));
+            let Some((at, form)) = first else { break };
             out.push_str(&rest[..at]);
-            out.push_str(mark);
-            rest = &rest[at + form.len()..];
+            out.push_str(&form.map_or_else(|| LITERAL.to_owned(), |f| f.mark(whom)));
+            rest = &rest[at + length(form)..];
         }
-        if rest.len() == text.len() {
-            return None;
+        if rest.len() < text.len() {
+            out.push_str(rest);
+            *text = out;
         }
-        out.push_str(rest);
-        Some(out)
     }
 
     /// A text that was cut to a length may end within a secret.
@@ -104,7 +223,7 @@ impl Redaction {
             if let Some(length) = end {
                 let kept = text.trim_end_matches('…').len() - length;
                 text.truncate(kept);
-                let _ = write!(text, "[secret {name}, cut]");
+                let _ = write!(text, "{MARK}{name}, cut]");
                 return;
             }
         }
@@ -133,7 +252,7 @@ impl Redaction {
     }
 }
 
-/// The other ways in which the secret may be written.
+/// The other ways in which the secret may be written. Their order is part of the format: marks count them.
 fn encoded(secret: &str) -> BTreeSet<String> {
     let bytes = secret.as_bytes();
     let mut out = BTreeSet::new();
@@ -187,21 +306,62 @@ fn lower_escapes(url: &str) -> String {
     out
 }
 
-/// Puts the secret values back in: what is read from the journal to act on it.
-pub fn reveal(value: &mut Value, secrets: &BTreeMap<String, String>) {
+/// Puts the secret values back in: what is read from the journal to act on it. `names` are all the secret
+/// parameters that there are; without any, nothing was taken out.
+///
+/// # Errors
+/// Why it cannot be acted on: a secret that it holds is not among `secrets`.
+pub fn reveal(value: &mut Value, secrets: &BTreeMap<String, String>, names: &[String]) -> Result<(), String> {
     match value {
         Value::String(s) => {
-            for (name, secret) in secrets {
-                let mark = format!("[secret {name}]");
-                if s.contains(&mark) {
-                    *s = s.replace(&mark, secret);
-                }
-            }
+            *s = revealed(s, secrets, names)?;
+            Ok(())
         }
-        Value::Array(items) => items.iter_mut().for_each(|v| reveal(v, secrets)),
-        Value::Object(map) => map.values_mut().for_each(|v| reveal(v, secrets)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Array(items) => items.iter_mut().try_for_each(|v| reveal(v, secrets, names)),
+        Value::Object(map) => map.values_mut().try_for_each(|v| reveal(v, secrets, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
+}
+
+/// As [`reveal`], for one text.
+///
+/// # Errors
+/// As [`reveal`].
+pub fn revealed(text: &str, secrets: &BTreeMap<String, String>, names: &[String]) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK).filter(|_| !names.is_empty()) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix(LITERAL) {
+            out.push_str(MARK);
+            rest = after;
+            continue;
+        }
+        let marked = rest[MARK.len()..].split_once(']').and_then(|(mark, after)| {
+            let (name, kind) = mark.split_once(", ").unwrap_or((mark, ""));
+            names.iter().any(|n| n == name).then_some((name, kind, after))
+        });
+        let Some((name, kind, after)) = marked else {
+            // nothing of ours
+            out.push_str(MARK);
+            rest = &rest[MARK.len()..];
+            continue;
+        };
+        let Some(secret) = secrets.get(name) else {
+            return Err(format!("it holds the secret `{name}`, which was not given"));
+        };
+        let form = match kind.strip_prefix("form ") {
+            _ if kind.is_empty() => Some(secret.clone()),
+            Some(n) => n.parse().ok().and_then(|n| encoded(secret).into_iter().nth(n)),
+            None => None,
+        };
+        let lost = || format!("it held the secret `{name}` in a form that is not on record");
+        out.push_str(&form.ok_or_else(lost)?);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -218,9 +378,9 @@ mod tests {
     }
 
     fn redacted(text: &str) -> String {
-        let mut value = json!(text);
-        redaction().value(&mut value, false);
-        value.as_str().unwrap().to_owned()
+        let mut text = text.to_owned();
+        redaction().told(&mut text);
+        text
     }
 
     #[test]
@@ -258,14 +418,69 @@ mod tests {
         assert_eq!(redacted("stdout: cAn"), "stdout: cAn");
     }
 
+    fn names() -> Vec<String> {
+        vec!["token".to_owned()]
+    }
+
     #[test]
     fn what_is_acted_on_comes_back_as_it_was() {
-        let undo = json!({ "env": { "A": SECRET, "B": "ends in cAn?ry" } });
+        let base64 = STANDARD_NO_PAD.encode(format!("user:{SECRET}"));
+        let undo = json!({ "env": {
+            "A": SECRET,
+            "B": "ends in cAn?ry",
+            "C": format!("x{base64}"),
+            "D": json!({ "json": SECRET }).to_string(),
+            "E": format!("[secret token] [secret :] [secret [secret token, form 1]{SECRET}[secret"),
+        } });
         let event = Event::StepPrepared { step: StepId::new("s"), target: None, undo: undo.clone() };
         let Event::StepPrepared { undo: mut kept, .. } = redaction().event(event) else { panic!() };
         assert_eq!(kept["env"]["A"], "[secret token]");
-        reveal(&mut kept, &redaction().secrets);
+        let written = kept.to_string();
+        assert!(!written.contains("ry \\\"7") && !written.contains(&base64[10..20]), "{written}");
+        reveal(&mut kept, &redaction().secrets, &names()).unwrap();
         assert_eq!(kept, undo);
+    }
+
+    #[test]
+    fn what_cannot_be_put_back_is_not_acted_on() {
+        let of = |text: &str, secrets: &BTreeMap<String, String>| revealed(text, secrets, &names());
+        let known = redaction().secrets;
+        let why = of("-p[secret token]", &BTreeMap::new()).unwrap_err();
+        assert_eq!(why, "it holds the secret `token`, which was not given");
+        // as version 0.1.0 wrote it
+        for mark in ["[secret token, encoded]", "[secret token, cut]", "[secret token, form 99]"] {
+            assert!(of(mark, &known).unwrap_err().contains("not on record"), "{mark}");
+        }
+        for text in ["[secret other]", "[secret ", "[secret token"] {
+            assert_eq!(of(text, &known).as_deref(), Ok(text));
+        }
+        assert_eq!(revealed("[secret token]", &known, &[]).as_deref(), Ok("[secret token]"));
+    }
+
+    #[test]
+    fn nothing_that_the_state_is_folded_from_is_touched() {
+        let word = |w: &str| Redaction::new([("pw".to_owned(), w.to_owned())].into(), &["pw".to_owned()]);
+        let step = StepId::new("restore");
+        let target = Some("shop-orders".to_owned());
+        let ready = Event::StepReady {
+            step: step.clone(),
+            target: target.clone(),
+            outputs: [("identifier".to_owned(), "shop-orders-2".to_owned())].into(),
+            notes: vec!["shop-orders is there".to_owned()],
+        };
+        let Event::StepReady { step: s, target: t, outputs, notes } = word("orders").event(ready) else {
+            panic!()
+        };
+        assert_eq!((s, t), (step, target));
+        assert_eq!(outputs["identifier"], "shop-[secret pw]-2");
+        assert_eq!(notes, ["shop-[secret pw] is there"]);
+        for event in [
+            Event::Stage { stage: crate::model::Stage::Recovery },
+            Event::Holding { targets: vec!["recovery".to_owned()] },
+            Event::StepStarted { step: StepId::new("recovery"), targets: vec![Some("recovery".to_owned())] },
+        ] {
+            assert_eq!(word("recovery").event(event.clone()), event);
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub enum Sabotage {
     TimeoutIsNothing,
     /// What a failed step may have done is left as it is.
     FailedIsNotUndone,
+    /// A stage that is on record is not taken in, so that it is decided upon again.
+    StagesAreForgotten,
+    /// A task comes to its end and records nothing.
+    TasksDoNothing,
 }
 
 thread_local! {

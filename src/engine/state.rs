@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::sabotage::{self, Sabotage};
 use super::setup;
 use super::steady_state::{SteadyState, Timeline};
 use super::stop::StopWatch;
@@ -55,6 +56,8 @@ pub struct CellState {
     pub order: u64,
     /// Put back, retagged as kept, or left in place on purpose.
     pub settled: bool,
+    /// What it made is there, in its place, and stays.
+    pub kept: bool,
     /// Its undo failed for good.
     pub stuck: bool,
 }
@@ -151,6 +154,8 @@ pub struct RunState {
     pub unknown: usize,
     next_order: u64,
     /// Calls that may still be under way, with their phase.
+    /// The first thing on record that the plan has no place for: the journal is another plan's, or broken.
+    pub misplaced: Option<String>,
     pub open_calls: BTreeMap<u64, Phase>,
     /// Whether a step has sent a call that changes something.
     pub sent: bool,
@@ -212,6 +217,7 @@ impl RunState {
             next_order: 0,
             open_calls: BTreeMap::new(),
             sent: false,
+            misplaced: None,
         }
     }
 
@@ -286,11 +292,17 @@ impl RunState {
         self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
             Event::Header { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
+        if let Err(what) = self.place(&line.event) {
+            // nothing is made up for it: whoever works on the run refuses such a journal
+            self.misplaced.get_or_insert_with(|| format!("line {}: {what}", line.seq + 1));
+            return;
+        }
             Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
             Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { stage } => self.entered(*stage, now, line.stamp),
             Event::PreflightPassed {} => self.preflighted = true,
             Event::Captured { step, target, data } => {
+            Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}
                 self.captured.insert((step.clone(), Some(target.clone())), data.clone());
             }
             Event::Holding { targets } => {
@@ -306,7 +318,7 @@ impl RunState {
                 self.cleaned.get_or_insert(now);
             }
             Event::StepPrepared { step, target, undo } => {
-                let cell = self.cell(step, target);
+                let Some(cell) = self.cell(step, target) else { return };
                 cell.undo = Some(undo.clone());
                 if cell.status == Status::Idle {
                     cell.status = Status::Prepared;
@@ -317,7 +329,7 @@ impl RunState {
                 for target in targets {
                     self.next_order += 1;
                     let order = self.next_order;
-                    let cell = self.cell(step, target);
+                    let Some(cell) = self.cell(step, target) else { continue };
                     cell.status = Status::Started;
                     cell.order = order;
                 }
@@ -335,16 +347,16 @@ impl RunState {
                 }
             }
             Event::StepApplied { step, target, outputs, .. } => {
-                let cell = self.cell(step, target);
+                let Some(cell) = self.cell(step, target) else { return };
                 cell.status = Status::Applied;
                 cell.outputs.extend(outputs.clone());
             }
             Event::StepFailed { step, target, effect, .. } => {
                 self.waiting.remove(step);
-                self.cell(step, target).status = Status::Failed(*effect);
+                self.set(step, target, Status::Failed(*effect));
             }
             Event::StepReady { step, target, outputs, .. } => {
-                let cell = self.cell(step, target);
+                let Some(cell) = self.cell(step, target) else { return };
                 cell.status = Status::Ready;
                 cell.outputs.extend(outputs.clone());
             }
@@ -368,7 +380,7 @@ impl RunState {
             }
             Event::Confirmed { step, .. } => {
                 self.waiting.remove(step);
-                self.cell(step, &None).status = Status::Ready;
+                self.set(step, &None, Status::Ready);
             }
             Event::Observed { probe, health, sent, answered, .. } => {
                 self.observe(probe, *health, *sent, *answered);
@@ -382,19 +394,22 @@ impl RunState {
                     self.stop = Some((*cause, detail.clone()));
                 }
             }
-            Event::Signal { count } => self.signals = *count,
+            Event::Signal { count, .. } => self.signals = *count,
             Event::UndoStarted { .. } | Event::UndoFailed { .. } => {}
             Event::UndoDone { step, target, .. }
             | Event::Kept { step, target, .. }
             | Event::LeftInPlace { step, target, .. } => {
-                let cell = self.cell(step, target);
+                let kept = matches!(line.event, Event::Kept { .. });
+                let Some(cell) = self.cell(step, target) else { return };
+                cell.kept = kept;
                 cell.settled = true;
                 cell.stuck = false;
             }
             Event::Stuck { step, target, error, .. } => {
                 self.stuck.push(error.clone());
-                if let Some(step) = step {
-                    self.cell(step, target).stuck = true;
+                let cell = step.as_ref().and_then(|step| self.cell(step, target));
+                if let Some(cell) = cell {
+                    cell.stuck = true;
                 }
             }
             Event::Cleaned {} => self.cleaned = Some(now),
@@ -517,13 +532,13 @@ impl RunState {
             self.cleaned = None;
             self.release_failed = false;
         }
-        if mode == Mode::Rollback {
+        if mode != Mode::Run {
             self.mend_again();
         }
     }
 
-    /// A recovery that surely did nothing (for want of a permission, say) may do its work now; one that
-    /// came to an end half-way is looked for and completed.
+    /// What is owed can be done now. A recovery that surely did nothing (for want of a permission, say) is
+    /// begun anew by a rollback; one that came to an end half-way is looked for and completed.
     fn mend_again(&mut self) {
         let again = super::decide::unmended(self);
         let faults: Vec<_> = self.plan.steps.iter().filter(|s| again.contains(&s.id)).collect();
@@ -531,14 +546,18 @@ impl RunState {
             let Some(step) = self.plan.step(id) else { continue };
             let mends = faults.iter().any(|f| super::decide::mended_by(f, step));
             match cell.status {
-                Status::Failed(EffectCertainty::None) if mends => cell.status = Status::Idle,
-                Status::Failed(_) if mends => {
-                    cell.status = Status::Started;
-                    cell.settled = false;
+                Status::Failed(EffectCertainty::None) | Status::Skipped if rollback => {
+                    cell.status = Status::Idle;
                 }
-                _ => {}
+        let rollback = self.mode == Mode::Rollback;
+                Status::Failed(_) if rollback => cell.status = Status::Started,
+                Status::Failed(_) | Status::Skipped => continue,
+                Status::Idle | Status::Prepared | Status::Started | Status::Applied | Status::Ready => {}
             }
         }
+            if !mends || cell.kept {
+                continue;
+            }
     }
 
     fn entered(&mut self, stage: Stage, now: i64, stamp: Stamp) {
@@ -547,6 +566,8 @@ impl RunState {
         let no_fault = !self.plan.steps.iter().any(|s| s.stage == Stage::Fault);
         if stage == Stage::Recovery && no_fault && self.t0.is_none() && self.stop.is_none() {
             self.t0 = Some(now);
+            // an earlier clean-up found nothing to keep; what is made from here on is kept
+            cell.settled = false;
             self.t0_at = Some(stamp.at);
         }
         if stage == Stage::Verify && self.plan.drill.verify.is_empty() {
@@ -555,8 +576,15 @@ impl RunState {
     }
 
     #[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
-    fn cell(&mut self, step: &StepId, target: &Option<String>) -> &mut CellState {
-        self.cells.entry((step.clone(), target.clone())).or_default()
+    fn cell(&mut self, step: &StepId, target: &Option<String>) -> Option<&mut CellState> {
+        self.cells.get_mut(&(step.clone(), target.clone()))
+    }
+
+    #[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
+    fn set(&mut self, step: &StepId, target: &Option<String>, status: Status) {
+        if let Some(cell) = self.cell(step, target) {
+            cell.status = status;
+        }
     }
 }
 

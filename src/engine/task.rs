@@ -11,12 +11,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::driver::Shared;
-use super::gate::StepGate;
 use super::kill_switch;
 use super::sabotage::{self, Sabotage};
 use super::state::Status;
-use crate::catalog::action::{After, Reversibility};
-use crate::catalog::{self, ActionError, DynAction, Prepared, Progress, ReadCx, WriteCx};
+use crate::catalog::action::Reversibility;
+use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
@@ -30,6 +29,11 @@ const REAPPLY: u32 = 5;
 const PATIENCE_MS: u64 = 15 * 60_000;
 /// Attempts of an undo that fails for another reason, before it is given up as stuck.
 const UNDO_ATTEMPTS: u32 = 6;
+
+/// How an undo ended: it put something back, …
+pub(super) const PUT_BACK: &str = "put-back";
+/// … or had nothing to do.
+pub(super) const ALREADY: &str = "already";
 
 /// One target of a batch on its way.
 struct Item {
@@ -60,6 +64,7 @@ pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
     // what is on record already: after a crash some targets may have been started
     let mut fresh = Vec::new();
     let mut found = Vec::new();
+    let mut lost = Vec::new();
     for id in targets {
         let cell = shared
             .recorder
@@ -68,12 +73,14 @@ pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
         let target = shared.target(&step, id.as_deref());
         match cell.status {
             Status::Idle | Status::Prepared => fresh.push((target, id.clone())),
-            Status::Started | Status::Applied => {
-                found.push(Item { target, id: id.clone(), undo: shared.reveal(cell.undo) });
-            }
+            Status::Started | Status::Applied => match shared.reveal(cell.undo) {
+                Ok(undo) => found.push(Item { target, id: id.clone(), undo }),
+                Err(e) => lost.push(failed(&step, id, &unknown(e))),
+            },
             Status::Ready | Status::Failed(_) | Status::Skipped => {}
         }
     }
+    shared.recorder.note(lost).await?;
     let mut pending = found;
     if !fresh.is_empty() {
         pending.extend(begin(shared, &step, action, &params, fresh).await?);
@@ -120,7 +127,10 @@ pub async fn look(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
         let key = (step.id.clone(), id.clone());
         let undo = shared.recorder.with(|s, _| s.cells.get(&key).and_then(|c| c.undo.clone()));
         let target = shared.target(&step, id.as_deref());
-        pending.push(Item { target, id: id.clone(), undo: shared.reveal(undo) });
+        match shared.reveal(undo) {
+            Ok(undo) => pending.push(Item { target, id: id.clone(), undo }),
+            Err(e) => shared.recorder.note(vec![failed(&step, id, &unknown(e))]).await?,
+        }
     }
     let limit = tokio::time::sleep(step.timeout.0);
     let hurry = shared.recorder.until(|s| s.signals >= 2);
@@ -205,7 +215,14 @@ async fn begin(
     for (target, id) in &fresh {
         let key = (step.id.clone(), id.clone());
         let captured = shared.recorder.with(|s, _| s.captured.get(&key).cloned());
-        batch.push((target.clone(), shared.reveal(captured)));
+        match shared.reveal(captured) {
+            Ok(captured) => batch.push((target.clone(), captured)),
+            Err(e) => {
+                let ids: Vec<Option<String>> = fresh.iter().map(|(_, id)| id.clone()).collect();
+                fail_all(shared, step, &ids, &e).await?;
+                return Ok(Vec::new());
+            }
+        }
     }
     let prepared = match tokio::time::timeout(step.timeout.0, action.prepare(cx, &batch, params)).await {
         Ok(prepared) => prepared,
@@ -454,7 +471,10 @@ pub async fn undo(
     let key = (id.clone(), target.map(str::to_owned));
     let cell = shared.recorder.with(|s, _| s.cells.get(&key).cloned()).unwrap_or_default();
     let resource = shared.target(&step, target);
-    let record = shared.reveal(cell.undo);
+    let record = match shared.reveal(cell.undo) {
+        Ok(record) => record,
+        Err(e) => return shared.recorder.durable(vec![stuck(shared, id, &key.1, &e)]).await,
+    };
     let action = step.action.as_deref().and_then(catalog::action);
     let phase = if keep { Phase::Keep } else { Phase::Undo };
     if keep
@@ -462,7 +482,7 @@ pub async fn undo(
         && never_made(shared, &step, action, resource.as_ref(), &record).await
     {
         let proof = "nothing was made, so there is nothing to keep".to_owned();
-        let (step, target, how) = (id.clone(), key.1.clone(), "already".to_owned());
+        let (step, target, how) = (id.clone(), key.1.clone(), ALREADY.to_owned());
         return shared.recorder.durable(vec![Event::UndoDone { step, target, how, proof }]).await;
     }
     shared.recorder.note(vec![Event::UndoStarted { step: id.clone(), target: key.1.clone() }]).await?;
@@ -524,17 +544,19 @@ pub async fn undo(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(30));
     }
-    let hint = last
-        .hint
-        .clone()
-        .unwrap_or_else(|| format!("mend it by hand, then finish with: redrill rollback {}", shared.run));
-    let event = Event::Stuck {
-        step: Some(id.clone()),
-        target: key.1.clone(),
-        error: format!("step `{id}` could not be put back{}: {}", on(target), last.message),
-        hint,
-    };
-    shared.recorder.durable(vec![event]).await
+    shared.recorder.durable(vec![stuck(shared, id, &key.1, &last)]).await
+}
+
+/// A person is needed for this cell.
+#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
+fn stuck(shared: &Shared, step: &StepId, target: &Option<String>, e: &ActionError) -> Event {
+    let finish = || format!("mend it by hand, then finish with: redrill rollback {}", shared.run);
+    Event::Stuck {
+        step: Some(step.clone()),
+        target: target.clone(),
+        error: format!("step `{step}` could not be put back{}: {}", on(target.as_deref()), e.message),
+        hint: e.hint.clone().unwrap_or_else(finish),
+    }
 }
 
 /// Whether waiting may help: an outage passes, and somebody may log in meanwhile. Nobody did where
@@ -596,8 +618,12 @@ fn on(target: Option<&str>) -> String {
 fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: bool) -> Event {
     use catalog::Undone;
     let (how, proof) = match done {
-        Undone::PutBack(p) => ("put-back", p),
-        Undone::Already(p) => ("already", p),
+        Undone::PutBack(p) => (PUT_BACK, p),
+        Undone::Already(p) => (ALREADY, p),
+        Undone::NothingMade(proof) => {
+            let (step, target, how) = (step.clone(), target.clone(), ALREADY.to_owned());
+            return Event::UndoDone { step, target, how, proof };
+        }
         Undone::Irreversible(why) => {
             return Event::LeftInPlace { step: step.clone(), target: target.clone(), why };
         }
@@ -606,38 +632,5 @@ fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: b
         Event::Kept { step: step.clone(), target: target.clone(), proof }
     } else {
         Event::UndoDone { step: step.clone(), target: target.clone(), how: how.to_owned(), proof }
-    }
-}
-
-/// What the read and write contexts borrow lives in [`Shared`].
-impl Shared {
-    /// The context for everything that only reads.
-    pub fn read_cx<'a>(&'a self, step: &'a StepId, t0: Option<chrono::DateTime<chrono::Utc>>) -> ReadCx<'a> {
-        ReadCx {
-            reads: &self.cloud.reads,
-            clock: self.clock.as_ref(),
-            region: &self.cloud.region,
-            account: &self.plan.account,
-            run: &self.run,
-            step,
-            after: self.plan.step(step).map_or(After::None, |s| s.after),
-            t0,
-            settle: self.plan.drill.settle,
-            give_up: self.plan.drill.objectives.give_up(),
-        }
-    }
-
-    /// The context for changes.
-    pub fn write_cx<'a>(
-        &'a self,
-        step: &'a StepId,
-        t0: Option<chrono::DateTime<chrono::Utc>>,
-        gate: &'a StepGate,
-    ) -> WriteCx<'a> {
-        WriteCx {
-            read: self.read_cx(step, t0),
-            gate: gate as &dyn catalog::Gate,
-            local: self.cloud.local.as_ref(),
-        }
     }
 }

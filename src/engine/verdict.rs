@@ -8,9 +8,9 @@ use super::decide::{UNREADABLE, unmended};
 use super::state::{RunState, Status};
 use crate::drill::{Impact, Role, RtoClock};
 use crate::journal::{Measured, StopCause, Verdict};
-use crate::model::Stage;
 use crate::model::time::in_words;
 
+use crate::model::{Stage, StepId};
 /// The verdict with its reasons, most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
@@ -35,9 +35,11 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
     }
     let mut exit = None;
     if let Some((cause, detail)) = &state.stop {
+    let lost = unmended(state);
         match cause {
             StopCause::StopCondition | StopCause::Signal | StopCause::Rollback => {
-                add(Verdict::Stopped, format!("stopped and rolled back: {detail}"));
+                let how = if lost.is_empty() { "stopped and rolled back" } else { "stopped" };
+                add(Verdict::Stopped, format!("{how}: {detail}"));
             }
             StopCause::StepFailed => add(Verdict::Failed, detail.clone()),
             StopCause::GaveUp if detail.starts_with(UNREADABLE) => add(Verdict::Inconclusive, detail.clone()),
@@ -50,8 +52,8 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
                 add(Verdict::Refused, detail.clone());
             }
         }
-        for step in unmended(state) {
-            add(*unmended_as(*cause), format!("what step `{step}` broke is not mended"));
+        for step in lost.iter().filter(|step| !state.stuck.iter().any(|s| s.contains(&broke(step)))) {
+            add(*unmended_as(*cause), format!("{} is not mended", broke(step)));
         }
     } else {
         forward(state, measured, &mut add);
@@ -88,7 +90,12 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
     Judged { verdict, exit_code, reasons }
 }
 
-/// An irreversible loss that nothing mended does not change the word, only the reasons.
+/// How a loss is spoken of.
+pub(super) fn broke(fault: &StepId) -> String {
+    format!("what step `{fault}` broke")
+}
+
+/// An irreversible loss that no step of the drill is there to mend does not change the word, only the reasons.
 fn unmended_as(cause: StopCause) -> &'static Verdict {
     match cause {
         StopCause::StepFailed => &Verdict::Failed,

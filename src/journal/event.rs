@@ -17,7 +17,7 @@ use crate::model::{RunId, Stamp, StepId, World};
 pub const FORMAT: u32 = 2;
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Number, from 0.
     pub seq: u64,
@@ -46,7 +46,7 @@ pub enum Mode {
 }
 
 /// The request in the run's inbox that a line answers: how it is known again after a crash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
     /// Its id, unique in the run.
     pub id: String,
@@ -280,7 +280,7 @@ pub struct Gap {
 }
 
 /// What can happen in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "fields are named for what they hold; the variants say when")]
 pub enum Event {
@@ -418,8 +418,12 @@ pub enum Event {
     Steady { since: DateTime<Utc> },
     /// Preflight has passed: nothing was refused, recoveries have what they need.
     PreflightPassed {},
-    /// A signal: 1 roll back, 2 only undo, 3 leave now.
-    Signal { count: u8 },
+    /// A signal: 1 roll back, 2 only undo, 3 leave now. `now` says what that means for this run.
+    Signal {
+        count: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        now: Option<String>,
+    },
     /// The run stops before its end.
     StopRequested {
         cause: StopCause,

@@ -50,6 +50,18 @@ pub enum JournalError {
         #[source]
         source: ReadError,
     },
+    /// An event of redrill's own that the state could not be read back from.
+    #[error("BUG: an event does not fit the run, so it is not recorded: {what}")]
+    Unfit {
+        /// Why.
+        what: String,
+    },
+    /// What was decided is recorded and decided again.
+    #[error("BUG: the run does not move: {what}")]
+    Unmoved {
+        /// What it decides.
+        what: String,
+    },
     /// An event cannot be written as JSON.
     #[error("cannot write an event as JSON")]
     Encode(#[source] serde_json::Error),

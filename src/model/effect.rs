@@ -50,7 +50,7 @@ pub enum Stage {
 }
 
 /// A failed call as the journal keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallError {
     /// The kind, in redrill's terms.
     pub kind: String,

@@ -196,6 +196,11 @@ impl Plan {
         format!("{}{}/{}", self.world, endpoint.chain(endpoints).collect::<String>(), self.account)
     }
 
+    /// What gives the secret parameters again on a command line, with a blank before it.
+    pub fn set_again(&self) -> String {
+        self.secret_params.iter().map(|name| format!(" --set {name}=…")).collect()
+    }
+
     /// The findings that refuse the run.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|f| f.severity == Severity::Refusal)

@@ -145,6 +145,11 @@ impl RunView {
         failed.map(|(step, cell, error)| format!("{step}{}: {error}", on(cell.target.as_deref()))).collect()
     }
 
+    /// Whether something was broken for good, and what the drill has to mend it did not come to its end.
+    pub fn is_unmended(&self) -> bool {
+        self.reasons.iter().any(|r| r.contains("is not mended"))
+    }
+
     /// Whether something was broken on purpose; else the clock starts with the recovery.
     pub fn has_fault(&self) -> bool {
         self.steps.iter().any(|s| s.stage == Some(Stage::Fault))

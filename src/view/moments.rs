@@ -78,7 +78,8 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
         }
         Event::Steady { .. } => "the steady state was met and held".to_owned(),
         Event::StopRequested { detail, .. } => format!("stopping: {detail}"),
-        Event::Signal { count } => format!("signal {count}"),
+        Event::Signal { count, now: None } => format!("signal {count}"),
+        Event::Signal { count, now: Some(now) } => format!("signal {count}: {now}"),
         Event::UndoFailed { step, target, error, .. } => {
             format!("undo of {step}{} failed: {error}", on(target.as_ref()))
         }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
 use redrill::engine::{Control, EngineError, People};
-use redrill::journal::writer::MemoryJournal;
-use redrill::journal::{Event, Mode, Request};
+use redrill::journal::writer::{Journal as _, MemoryJournal};
+use redrill::journal::{Event, Mode, Request, Verdict};
 use redrill::model::Stage;
 use redrill::sim::InstanceSeed;
+use redrill::view::RunView;
 
 use crate::bench::{Bench, dump};
 use crate::play::{Play, accepted, again, drill, meddle, target};
@@ -69,6 +70,7 @@ async fn one_signal_rolls_back_and_mends_in_every_stage() {
 
 #[tokio::test(start_paused = true)]
 async fn two_signals_only_undo_and_three_leave_what_a_rollback_finishes() {
+    let mut owed = 0;
     for stage in STAGES {
         for signals in [2, 3] {
             let bench = Bench::new(&drill("/health", LOSS)).await;
@@ -79,19 +81,42 @@ async fn two_signals_only_undo_and_three_leave_what_a_rollback_finishes() {
                 play.signal().await;
             }
             let (ended, journal) = play.end().await;
-            let may_lack = signals == 2;
             if signals == 2 {
                 let ended = ended.unwrap();
-                assert_eq!(
-                    ended.exit_code,
-                    if stage == Stage::Undo { 15 } else { 13 },
-                    "{:?}",
-                    ended.reasons
-                );
                 let gone = accepted(&bench, "ec2:TerminateInstances") > 0;
                 let mended = accepted(&bench, "ec2:RunInstances") > 0;
-                let told = ended.reasons.iter().any(|r| r.contains("is not mended"));
-                assert!(told || !gone || mended, "{stage:?}: {:?}\n{}", ended.reasons, dump(&journal));
+                let at = format!("{stage:?}: {:?}\n{}", ended.reasons, dump(&journal));
+                let code = if stage == Stage::Undo { 15 } else { 13 };
+                assert_eq!(ended.exit_code, if gone && !mended { 20 } else { code }, "{at}");
+                if ended.exit_code == 20 {
+                    owed += 1;
+                    let id = target(&bench);
+                    let broke =
+                        format!("broke on {id} is not mended: step `ec2.launch-replacement` did not come");
+                    assert!(ended.reasons[0].contains(&broke), "{at}");
+                    assert!(!ended.reasons.iter().any(|r| r.contains("rolled back")), "{at}");
+                    let said = RunView::of(&journal.lines());
+                    assert!(said.is_unmended(), "{at}");
+                    let leaves = format!("only undo, which leaves {id} lost");
+                    let stays = format!("{id} stays lost until a rollback");
+                    for told in [leaves, stays] {
+                        assert!(
+                            said.moments.iter().any(|m| m.what.contains(&told)),
+                            "{told}: {:?}",
+                            said.moments
+                        );
+                    }
+                    let (resumed, _) = again(&bench, Mode::Resume, &journal).await;
+                    assert_eq!(resumed.exit_code, 20);
+                    assert!(resumed.reasons[1].contains(&format!("redrill rollback {}", bench.run)));
+                }
+                // what is owed is launched by a later rollback, and never twice
+                let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+                let launched = usize::from(gone);
+                assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+                assert_eq!(accepted(&bench, "ec2:RunInstances"), launched, "{at}");
+                let (ended, _) = again(&bench, Mode::Rollback, &journal).await;
+                assert_eq!((ended.exit_code, accepted(&bench, "ec2:RunInstances")), (0, launched), "{at}");
             } else {
                 // with nothing to put back, the run is over before the third signal
                 let early = (stage < Stage::Fault || stage == Stage::Undo)
@@ -101,9 +126,125 @@ async fn two_signals_only_undo_and_three_leave_what_a_rollback_finishes() {
                 assert_eq!(ended.exit_code, 0, "{stage:?}: {:?}\n{}", ended.reasons, dump(&journal));
             }
             tokio::time::sleep(Duration::from_secs(300)).await;
-            let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), may_lack);
+            let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
             assert_eq!(wrong, [""; 0], "{stage:?}, {signals} signals\n{}", dump(&journal));
         }
+    }
+    assert!(owed >= 1, "{owed}");
+}
+
+/// The server is going down, and nobody has seen it gone.
+async fn terminated(play: &mut Play) {
+    play.until(
+        |e| matches!(e, Event::StepApplied { step, .. } if step.as_str() == "ec2.terminate-instances"),
+    )
+    .await;
+}
+
+/// A journal as version 0.1.0 left it: the verdict says stopped, and no event that a person is needed.
+fn as_before(journal: &MemoryJournal) -> Vec<Event> {
+    let mut events: Vec<Event> = journal.lines().into_iter().map(|l| l.event).collect();
+    events.retain(|e| !matches!(e, Event::Stuck { .. }));
+    for event in &mut events {
+        match event {
+            Event::Finished { verdict, exit_code, reasons, .. } => {
+                (*verdict, *exit_code) = (Verdict::Stopped, 13);
+                *reasons = vec!["stopped and rolled back: interrupted by SIGINT".to_owned()];
+            }
+            Event::Signal { now, .. } => *now = None,
+            _ => {}
+        }
+    }
+    events
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_older_version_left_broken_is_mended_by_a_rollback() {
+    let bench = Bench::new(&drill("/health", LOSS)).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    terminated(&mut play).await;
+    play.signal().await;
+    play.signal().await;
+    let (_, journal) = play.ends_with(20).await;
+    let old = MemoryJournal::new();
+    for event in as_before(&journal) {
+        old.append(bench.clock.stamp(), &[event], true).await.unwrap();
+    }
+    let (resumed, _) = again(&bench, Mode::Resume, &old).await;
+    assert_eq!(resumed.exit_code, 20, "{:?}", resumed.reasons);
+    assert!(resumed.reasons[1].contains("redrill rollback"), "{:?}", resumed.reasons);
+    let (ended, journal) = again(&bench, Mode::Rollback, &old).await;
+    assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(accepted(&bench, "ec2:RunInstances"), 1);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+    assert_eq!(wrong, [""; 0], "{}", dump(&journal));
+}
+
+/// The signals of a process are its own: one that takes the run up mends what the first was told to leave.
+#[tokio::test(start_paused = true)]
+async fn signals_of_an_earlier_process_do_not_keep_a_later_one_from_mending() {
+    let second = |e: &Event| matches!(e, Event::Signal { count: 2, .. });
+    let undo = |e: &Event| matches!(e, Event::Stage { stage: Stage::Undo });
+    for mode in [Mode::Resume, Mode::Rollback] {
+        for last in [second, undo] as [fn(&Event) -> bool; 2] {
+            let bench = Bench::new(&drill("/health", LOSS)).await;
+            let before = bench.sim.snapshot();
+            let mut play = Play::start(&bench);
+            terminated(&mut play).await;
+            play.signal().await;
+            play.signal().await;
+            let (_, journal) = play.ends_with(20).await;
+            // as if it had been killed right after this line
+            let lines = journal.lines();
+            let end = lines.iter().position(|l| last(&l.event)).unwrap();
+            let cut = MemoryJournal::new();
+            for line in &lines[..=end] {
+                cut.append(line.stamp, std::slice::from_ref(&line.event), true).await.unwrap();
+            }
+            let (ended, journal) = again(&bench, mode, &cut).await;
+            let at = format!("{mode:?}: {:?}\n{}", ended.reasons, dump(&journal));
+            assert_eq!(ended.exit_code, if mode == Mode::Resume { 13 } else { 0 }, "{at}");
+            assert_eq!(accepted(&bench, "ec2:RunInstances"), 1, "{at}");
+            tokio::time::sleep(Duration::from_secs(300)).await;
+            let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+            assert_eq!(wrong, [""; 0], "{at}");
+        }
+    }
+}
+
+/// However the stop came about, and whatever cut the mending off: it is stuck, and a rollback finishes.
+#[tokio::test(start_paused = true)]
+async fn whatever_stops_it_what_is_broken_and_not_mended_is_stuck() {
+    let stop = "\nstop: [{ name: budget, probe: cloudwatch.alarm, with: { name: shop-error-budget }, every: 1s, for: 5s }]";
+    for how in ["abort", "stop condition", "kill switch"] {
+        let bench = Bench::new(&drill("/health", &format!("{LOSS}{stop}"))).await;
+        let before = bench.sim.snapshot();
+        let mut play = Play::set(&bench, bench.sim.cloud(), |setup| {
+            if how == "kill switch" {
+                setup.kill_switch.file = Some("/stop".to_owned());
+            }
+        });
+        terminated(&mut play).await;
+        match how {
+            "abort" => {
+                let request = Request::Abort { note: String::new() };
+                play.control.send(Control::Asked { by: "ann".into(), request }).await.unwrap();
+            }
+            "kill switch" => bench.sim.add_file("/stop"),
+            _ => bench.sim.set_alarm("shop-error-budget", "ALARM"),
+        }
+        play.until(|e| matches!(e, Event::StopRequested { .. })).await;
+        play.signal().await;
+        play.signal().await;
+        let (ended, journal) = play.ends_with(20).await;
+        assert!(ended.reasons[0].contains("is not mended"), "{how}: {:?}", ended.reasons);
+        let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+        assert_eq!(ended.exit_code, 0, "{how}: {:?}\n{}", ended.reasons, dump(&journal));
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        let wrong = differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false);
+        assert_eq!(wrong, [""; 0], "{how}\n{}", dump(&journal));
     }
 }
 

@@ -10,6 +10,7 @@ mod dependencies;
 #[cfg(feature = "aws")]
 mod emulator;
 mod engine_edges;
+mod engine_journal;
 mod engine_rails;
 mod engine_requests;
 mod engine_stops;

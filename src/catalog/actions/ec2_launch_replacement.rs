@@ -571,7 +571,7 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
             break instance;
         }
         if !settle.wait().await {
-            return Ok(Undone::Already(format!(
+            return Ok(Undone::NothingMade(format!(
                 "no replacement of {} was launched",
                 undo.original.instance.id
             )));

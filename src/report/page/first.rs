@@ -74,9 +74,11 @@ pub(in crate::report) fn in_a_sentence(view: &RunView) -> String {
             }
             Verdict::NotRecovered => "Not recovered within the time that the drill allows.",
             Verdict::NoImpact => "Not tested: no probe saw the fault.",
+            Verdict::Stopped if view.is_unmended() => "Stopped before its end; what it broke is not mended.",
             Verdict::Stopped => "Stopped before its end and rolled back.",
             Verdict::Failed => "Failed: a step did not work.",
             Verdict::Inconclusive => "Inconclusive: what decides could not be read.",
+            Verdict::Stuck if view.is_unmended() => "A person is needed: what the drill broke is not mended.",
             Verdict::Stuck => "A person is needed: something could not be put back.",
         }
         .to_owned(),

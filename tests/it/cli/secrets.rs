@@ -261,6 +261,22 @@ fn no_secret_is_in_a_rehearsal_a_check_or_an_error() {
     clean_folder(place.path());
 }
 
+#[test]
+fn a_secret_that_is_part_of_a_name_or_a_word_is_refused_and_not_shown() {
+    let place = Place::new();
+    place.write("drill.yaml", play::drill("/health", WITH_SECRETS));
+    let password = format!("password={PASSWORD}");
+    for secret in
+        ["subnet", "recovery", "step-ready", "123456789012", "us-east-1", "untool", "Shop-Private", "short"]
+    {
+        let token = format!("token={secret}");
+        let ran = run(&place, &["rehearse", "drill.yaml", "--set", &token, "--set", &password]).exits(2);
+        assert!(ran.stderr.contains("the secret parameter `token`"), "{secret}: {}", ran.stderr);
+        assert!(!ran.stderr.contains(secret) || secret == "short", "{secret}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "", "nothing was begun");
+    }
+}
+
 /// A run that waits for a person while no process works on it: nobody but the person knows the secrets.
 #[test]
 fn a_note_holds_no_secret_when_no_process_works_on_the_run() {
