@@ -100,6 +100,11 @@ pub trait Probe: Send + Sync + 'static {
         None
     }
 
+    /// Whether every answer is a healthy one: then it shows nothing.
+    fn any_answer(&self, _params: &Self::Params) -> bool {
+        false
+    }
+
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Self::Params) -> Reading;
 
@@ -126,6 +131,8 @@ pub trait DynProbe: Send + Sync {
     fn needs(&self, params: &Value) -> Vec<Need>;
     /// Why only a run may look.
     fn only_in_a_run(&self, params: &Value) -> Option<&'static str>;
+    /// Whether every answer is a healthy one.
+    fn any_answer(&self, params: &Value) -> bool;
     /// Looks once.
     async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading;
     /// What no answer in time means.
@@ -196,6 +203,11 @@ impl<P: Probe> DynProbe for P {
             Ok(p) => Probe::only_in_a_run(self, &p),
             Err(_) => Some("its parameters have no value yet"),
         }
+    }
+
+    fn any_answer(&self, params: &Value) -> bool {
+        // a reference stands where a number will: what it comes to is not known
+        read::<P::Params>(params).is_ok_and(|p| Probe::any_answer(self, &p))
     }
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading {

@@ -130,6 +130,8 @@ pub struct RunState {
     pub impact_seen: bool,
     /// A client probe could not be read since T0, before the clean-up.
     pub blind: bool,
+    /// A probe was seen to go from healthy to unhealthy or back, since T0.
+    pub turned: bool,
     /// When the verify probes had all passed (ms).
     pub verified: Option<i64>,
     /// The steady state was met and held.
@@ -152,10 +154,10 @@ pub struct RunState {
     pub next_call: u64,
     /// Kinds of events that this version does not know.
     pub unknown: usize,
-    next_order: u64,
-    /// Calls that may still be under way, with their phase.
     /// The first thing on record that the plan has no place for: the journal is another plan's, or broken.
     pub misplaced: Option<String>,
+    next_order: u64,
+    /// Calls that may still be under way, with their phase.
     pub open_calls: BTreeMap<u64, Phase>,
     /// Whether a step has sent a call that changes something.
     pub sent: bool,
@@ -203,6 +205,7 @@ impl RunState {
             t0_at: None,
             impact_seen: false,
             blind: false,
+            turned: false,
             verified: None,
             held: false,
             stop: None,
@@ -214,10 +217,10 @@ impl RunState {
             finished: None,
             next_call: 0,
             unknown: 0,
+            misplaced: None,
             next_order: 0,
             open_calls: BTreeMap::new(),
             sent: false,
-            misplaced: None,
         }
     }
 
@@ -289,20 +292,20 @@ impl RunState {
     pub fn evolve(&mut self, line: &Line) {
         self.timeline.line(line);
         let now = self.timeline.ms(line.stamp);
-        self.answered.extend(line.event.request().map(|r| r.id.clone()));
-        match &line.event {
-            Event::Header { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
         if let Err(what) = self.place(&line.event) {
             // nothing is made up for it: whoever works on the run refuses such a journal
             self.misplaced.get_or_insert_with(|| format!("line {}: {what}", line.seq + 1));
             return;
         }
+        self.answered.extend(line.event.request().map(|r| r.id.clone()));
+        match &line.event {
+            Event::Header { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
             Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
             Event::Attached { mode, .. } => self.attached(*mode, now),
+            Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}
             Event::Stage { stage } => self.entered(*stage, now, line.stamp),
             Event::PreflightPassed {} => self.preflighted = true,
             Event::Captured { step, target, data } => {
-            Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}
                 self.captured.insert((step.clone(), Some(target.clone())), data.clone());
             }
             Event::Holding { targets } => {
@@ -422,6 +425,12 @@ impl RunState {
     /// Takes one observation, journalled or not.
     pub fn observe(&mut self, probe: &str, health: Health, sent: Stamp, answered: Stamp) {
         let (sent, answered) = (self.timeline.ms(sent), self.timeline.ms(answered));
+        let known = self.steady.tracks().iter().chain(self.verify.tracks()).find(|t| t.info.name == probe);
+        self.turned |= self.t0.is_some_and(|t0| sent >= t0)
+            && matches!(
+                (known.and_then(|t| t.health), health),
+                (Some(Health::Healthy), Health::Unhealthy) | (Some(Health::Unhealthy), Health::Healthy)
+            );
         self.steady.observe(probe, health, sent, answered);
         self.verify.observe(probe, health, sent, answered);
         self.stops.observe(probe, health, answered);
@@ -542,22 +551,24 @@ impl RunState {
     fn mend_again(&mut self) {
         let again = super::decide::unmended(self);
         let faults: Vec<_> = self.plan.steps.iter().filter(|s| again.contains(&s.id)).collect();
+        let rollback = self.mode == Mode::Rollback;
         for ((id, _), cell) in &mut self.cells {
             let Some(step) = self.plan.step(id) else { continue };
             let mends = faults.iter().any(|f| super::decide::mended_by(f, step));
+            if !mends || cell.kept {
+                continue;
+            }
             match cell.status {
                 Status::Failed(EffectCertainty::None) | Status::Skipped if rollback => {
                     cell.status = Status::Idle;
                 }
-        let rollback = self.mode == Mode::Rollback;
                 Status::Failed(_) if rollback => cell.status = Status::Started,
                 Status::Failed(_) | Status::Skipped => continue,
                 Status::Idle | Status::Prepared | Status::Started | Status::Applied | Status::Ready => {}
             }
+            // an earlier clean-up found nothing to keep; what is made from here on is kept
+            cell.settled = false;
         }
-            if !mends || cell.kept {
-                continue;
-            }
     }
 
     fn entered(&mut self, stage: Stage, now: i64, stamp: Stamp) {
@@ -566,8 +577,6 @@ impl RunState {
         let no_fault = !self.plan.steps.iter().any(|s| s.stage == Stage::Fault);
         if stage == Stage::Recovery && no_fault && self.t0.is_none() && self.stop.is_none() {
             self.t0 = Some(now);
-            // an earlier clean-up found nothing to keep; what is made from here on is kept
-            cell.settled = false;
             self.t0_at = Some(stamp.at);
         }
         if stage == Stage::Verify && self.plan.drill.verify.is_empty() {

@@ -6,11 +6,12 @@
 
 use super::decide::{UNREADABLE, unmended};
 use super::state::{RunState, Status};
-use crate::drill::{Impact, Role, RtoClock};
+use crate::catalog::{self, actions::wait};
+use crate::drill::{Impact, ProbeUse, Role, RtoClock};
 use crate::journal::{Measured, StopCause, Verdict};
 use crate::model::time::in_words;
-
 use crate::model::{Stage, StepId};
+
 /// The verdict with its reasons, most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
@@ -34,8 +35,8 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
         add(Verdict::Stuck, why.clone());
     }
     let mut exit = None;
-    if let Some((cause, detail)) = &state.stop {
     let lost = unmended(state);
+    if let Some((cause, detail)) = &state.stop {
         match cause {
             StopCause::StopCondition | StopCause::Signal | StopCause::Rollback => {
                 let how = if lost.is_empty() { "stopped and rolled back" } else { "stopped" };
@@ -130,6 +131,13 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
             Verdict::NoImpact,
             "nothing was broken and nothing recovered: no step had anything to do".to_owned(),
         );
+    } else if !state.sent && !seen_to_change(state, measured) {
+        add(
+            Verdict::NoImpact,
+            "nothing was seen to change: no probe answered differently, and no verify probe that can fail \
+             looked at what a program recovered"
+                .to_owned(),
+        );
     }
     let has_fault = state.plan.steps.iter().any(|s| s.stage == Stage::Fault);
     let has_client = drill.steady_state.iter().any(|p| p.role == Role::Client);
@@ -189,6 +197,19 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
         }
         None => add(Verdict::Inconclusive, "the recovery time could not be measured".to_owned()),
     }
+}
+
+/// Whether anybody saw that programs did something: an exit code of 0 is no observation. A person who
+/// confirms a step is one, under their name.
+fn seen_to_change(state: &RunState, measured: &Measured) -> bool {
+    let plan = &state.plan;
+    let person = plan.steps.iter().any(|s| s.manual.is_some());
+    let capacity = measured.capacity_ms.is_some() || measured.capacity_lost;
+    let recovers =
+        plan.steps.iter().any(|s| s.stage == Stage::Recovery && s.action.as_deref() != Some(wait::NAME));
+    let can_fail = |p: &ProbeUse| catalog::probe(&p.probe).is_some_and(|probe| !probe.any_answer(&p.with));
+    let read = recovers && plan.drill.verify.iter().any(can_fail);
+    person || measured.outage || capacity || state.turned || read
 }
 
 fn passed_text(measured: &Measured) -> String {

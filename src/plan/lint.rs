@@ -1,6 +1,7 @@
 //! What is allowed and probably not meant: findings about a drill as a whole. Pure.
 
 use super::{Plan, PlannedStep};
+use crate::catalog;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::drill::refs::{self, Reference};
 use crate::drill::{Impact, Known, Role};
@@ -20,6 +21,7 @@ pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
             ),
         );
     }
+    any_answer(plan, &mut out);
     restored_unseen(plan, known, &mut out);
     impact_unseen(plan, &mut out);
     rhythm(plan, &mut out);
@@ -66,6 +68,19 @@ fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
             out.push(
                 warning(step.id.as_str(), "no verify probe looks at what this step restores".to_owned())
                     .hint(format!("refer to it under `verify`, for example with ${{steps.{}.…}}", step.id)),
+            );
+        }
+    }
+}
+
+/// A probe that is healthy whatever it is answered decides nothing.
+fn any_answer(plan: &Plan, out: &mut Vec<Finding>) {
+    let drill = &plan.drill;
+    for probe in drill.steady_state.iter().chain(&drill.verify) {
+        if catalog::probe(&probe.probe).is_some_and(|p| p.any_answer(&probe.with)) {
+            out.push(
+                warning(&probe.name, "any answer satisfies this probe, so it shows nothing".to_owned())
+                    .hint("say which answer is the healthy one"),
             );
         }
     }

@@ -107,6 +107,48 @@ async fn a_run_is_not_taken_up_in_another_partition() {
     );
 }
 
+/// Programs that end well and are seen to do nothing, in front of a probe that any answer satisfies.
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_nobody_sees_doing_anything_is_not_passed() {
+    const PROGRAMS: &str = "objectives: { rto: 10m }
+targets: {}
+impact: none-expected
+fault: [{ id: break, action: command, with: { argv: [/bin/true] } }]
+recovery: [{ id: mend, action: command, with: { argv: [/bin/true] } }]";
+    let verify = |probe: &str| format!("{PROGRAMS}\nverify: [{probe}]");
+    let any =
+        "{ name: v, probe: http, with: { url: \"http://127.0.0.1:8080/x\", status: \"???\" }, every: 1s }";
+    let one = any.replace("\"???\"", "200");
+    for (text, code) in [
+        (drill("/", PROGRAMS).replace("status: 200", "status: [\"???\"]"), 12),
+        (drill("/", PROGRAMS), 12),
+        (drill("/", &verify(any)), 12),
+        // what can fail has looked at what was recovered
+        (drill("/", &verify(&one)), 0),
+        // a fault alone: nothing was recovered that it could look at
+        (
+            drill("/", &verify(&one))
+                .replace("recovery: [{ id: mend, action: command, with: { argv: [/bin/true] } }]", ""),
+            12,
+        ),
+    ] {
+        let bench = Bench::new(&text).await;
+        let warned = bench.plan.findings.iter().any(|f| f.text.contains("any answer satisfies"));
+        assert_eq!(warned, text.contains("???"), "{:?}", bench.plan.findings);
+        let (ended, _) = Play::start(&bench).ends_with(code).await;
+        let told = ended.reasons.iter().any(|r| r.starts_with("nothing was seen to change"));
+        assert_eq!(told, code == 12, "{:?}", ended.reasons);
+    }
+    // a program whose effect clients feel, and one that a probe sees
+    let bench = Bench::new(&drill("/", PROGRAMS)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Impact).await;
+    bench.sim.answer_http("http://127.0.0.1:8080/", 503, "");
+    play.until(|e| matches!(e, Event::Observed { health: Health::Unhealthy, .. })).await;
+    bench.sim.answer_http("http://127.0.0.1:8080/", 200, "");
+    play.ends_with(0).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_run_is_not_taken_up_in_another_region() {
     let bench = Bench::new(&drill("/health", CUT)).await;

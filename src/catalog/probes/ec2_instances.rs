@@ -105,6 +105,10 @@ impl Probe for Ec2Instances {
         out
     }
 
+    fn any_answer(&self, params: &Params) -> bool {
+        params.at_least.is_none_or(|n| n == 0) && params.at_most.is_none()
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         let filter = &tag_filter(&params.tags);
         let found = match all_pages(|page| cx.reads.ec2.instances(filter, page)).await {

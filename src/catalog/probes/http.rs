@@ -321,6 +321,13 @@ impl Probe for Http {
         given.then_some("its headers or its user may be secret")
     }
 
+    fn any_answer(&self, params: &Params) -> bool {
+        let Params { status, body_contains, json, header, max_latency, .. } = params;
+        let asks_more =
+            body_contains.is_some() || json.is_some() || !header.is_empty() || max_latency.is_some();
+        !asks_more && (100..600).all(|code| status.matches(&code.to_string()))
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         let request = HttpRequest {
             method: params.method.name().to_owned(),
