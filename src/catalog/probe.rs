@@ -65,6 +65,15 @@ pub enum Need {
     Secret(String),
 }
 
+impl Need {
+    /// Of what.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Variable(name) | Self::File(name) | Self::Secret(name) => name,
+        }
+    }
+}
+
 /// A probe, typed. Implement this; [`DynProbe`] follows by itself.
 #[async_trait]
 pub trait Probe: Send + Sync + 'static {

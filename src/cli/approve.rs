@@ -14,7 +14,7 @@ use crate::evidence::approval::{self, Runner, Said};
 use crate::journal::event::Approved;
 use crate::model::time::SystemClock;
 use crate::model::{Clock as _, Dur};
-use crate::plan::Plan;
+use crate::plan::{Plan, will};
 use crate::report::plan_text::plan_text;
 
 /// Approve a plan, with a key of your own.
@@ -58,7 +58,8 @@ pub fn run(global: &Global, args: &ApproveArgs) -> Result<u8, CliError> {
         return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
             .hint("look at the plan, then approve it with --yes"));
     }
-    if global.output == Output::Text {
+    // whoever is asked has seen what for
+    if global.output == Output::Text || !args.yes {
         out::note(&plan_text(&planned, out::width()));
     }
     if !args.yes && !out::ask("Approve exactly this plan? Type yes to go on:") {
@@ -84,6 +85,7 @@ pub fn run(global: &Global, args: &ApproveArgs) -> Result<u8, CliError> {
     match global.output {
         Output::Json => out::json(&serde_json::json!({
             "plan": sha256, "by": by, "key": fingerprint, "expires": expires, "file": path,
+            "will": will::of(&planned),
         })),
         Output::Text => {
             out::line(&format!("approved by {by}, key {fingerprint}"));

@@ -1,4 +1,5 @@
-//! `redrill plan`: what a drill would do, to what. Only reads.
+//! `redrill plan`: what a drill would do, to what. Reads the account; asks nothing of anybody whom the drill names,
+//! unless `--gates` says so, and then after the page that shows whom.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +14,13 @@ use crate::cloud::Cloud;
 use crate::drill::Loaded;
 use crate::model::Clock;
 use crate::model::time::SystemClock;
-use crate::plan::{self, BuildOptions, Plan, PlanError, file};
+use crate::plan::{self, BuildOptions, Plan, PlanError, file, will};
 use crate::report::plan_text::plan_text;
 
 /// Show what a drill would do, to what, without changing anything.
+///
+/// The account is read. No probe, gate, program or secret of the drill is asked: the page shows whom a run would
+/// ask, and for what.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The drill file.
@@ -27,6 +31,10 @@ pub struct PlanArgs {
     /// Draw the targets with this seed.
     #[arg(long)]
     seed: Option<u32>,
+    /// Once the plan is shown, ask its gates, too. Those that would send a POST, a header or a password are left
+    /// to the run.
+    #[arg(long)]
+    gates: bool,
     #[command(flatten)]
     args: DrillArgs,
     #[command(flatten)]
@@ -112,13 +120,32 @@ pub fn read(path: &Path) -> Result<Plan, CliError> {
 pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
     let loaded = load(&args.drill, &args.args)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let plan = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let (plan, cloud) = runtime.block_on(async {
         let cloud = world::connect(global, Arc::clone(&clock), None).await?;
-        build(&loaded, &cloud, clock.as_ref(), &options(global, &cloud, args.seed, &args.exercise)).await
+        let options = options(global, &cloud, args.seed, &args.exercise);
+        let plan = build(&loaded, &cloud, clock.as_ref(), &options).await?;
+        Ok::<_, CliError>((plan, cloud))
     })?;
     match global.output {
         Output::Text => out::print(&plan_text(&plan, out::width())),
-        Output::Json => out::json(&plan::PlanFile { sha256: plan.sha256(), plan: plan.clone() }),
+        Output::Json => {
+            let will = Some(will::of(&plan));
+            out::json(&plan::PlanFile { sha256: plan.sha256(), plan: plan.clone(), will });
+        }
+    }
+    if args.gates {
+        // what is asked of whom stands on the page above
+        let asked = runtime.block_on(plan::gates::ask(&plan, &cloud.reads, clock.as_ref()));
+        match global.output {
+            Output::Json => out::json(&serde_json::json!({ "type": "gates", "gates": asked })),
+            Output::Text => {
+                out::line("");
+                for g in asked {
+                    out::line(&format!("{}: `{}` {}: {}", g.rule, g.gate, g.state, g.seen));
+                }
+            }
+        }
     }
     if let Some(path) = &args.out {
         files::write(path, &file::write(&plan))

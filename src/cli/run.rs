@@ -15,8 +15,8 @@ use crate::engine::{People, secrets};
 use crate::journal::Mode;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
-use crate::plan::Plan;
 use crate::plan::house::KillSwitch;
+use crate::plan::{Plan, will};
 use crate::report::plan_text::plan_text;
 
 /// How long a simulated person takes.
@@ -125,7 +125,8 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
             (None, None) => return Err(CliError::internal("BUG: neither drill nor plan")),
         };
         keep_out(&plan, &[run.as_str()], &secrets)?;
-        if global.output == Output::Text {
+        // whoever is asked has seen what for
+        if global.output == Output::Text || !args.yes {
             out::note(&plan_text(&plan, out::width()));
         }
         // before the plan's own refusals: what an unfinished run left behind is best explained by that run
@@ -175,8 +176,14 @@ fn question(plan: &Plan) -> String {
     } else {
         format!(" These steps cannot be put back: {}.", irreversible.join(", "))
     };
+    let programs = match will::of(plan).run.iter().map(|p| usize::from(!p.undo)).sum() {
+        0 => String::new(),
+        1 => " It starts a program on this machine.".to_owned(),
+        n => format!(" It starts {n} programs on this machine."),
+    };
+    let noun = if targets == 1 { "target" } else { "targets" };
     format!(
-        "Run this on {targets} targets in account {} ({}), {}?{warning} Type yes to go on:",
+        "Run this on {targets} {noun} in account {} ({}), {}?{warning}{programs} Type yes to go on:",
         plan.account, plan.world, plan.region
     )
 }

@@ -134,7 +134,7 @@ async fn gates(shared: &Shared) -> Vec<Finding> {
         }
         let cx = shared.read_cx(&step, None);
         let resolve = |with: &Value| params.get(&with.to_string()).cloned();
-        out.extend(plan::gates::look(rule, cx, Severity::Refusal, resolve).await);
+        out.extend(plan::gates::look(rule, cx, resolve).await);
     }
     out
 }

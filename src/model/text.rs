@@ -22,6 +22,54 @@ pub fn is_unseen(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// The text on one line, with everything that is not seen, or would act, written out: `\n`, `\u{202e}`. A long run of
+/// blanks is counted, since what stands behind it would be out of sight. For what somebody has to judge: nothing
+/// in it is left out.
+pub fn written_out(text: &str) -> String {
+    /// More than anybody indents.
+    const BLANKS: usize = 16;
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            ' ' => {
+                let mut n = 1;
+                while rest.next_if_eq(&' ').is_some() {
+                    n += 1;
+                }
+                match n {
+                    ..=BLANKS => out.extend(std::iter::repeat_n(' ', n)),
+                    _ => out.push_str(&format!(" [{n} blanks] ")),
+                }
+            }
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_unseen(c) || (c.is_whitespace() && c != ' ') => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// An argument of a program as a shell would take it: bare, in quotes, or with everything that is not seen
+/// written out. Two arguments never look like one, nor one like two.
+pub fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,^~{}$[]".contains(c);
+    if !argument.is_empty() && !argument.starts_with('~') && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    let seen = |c: char| c == ' ' || !(is_unseen(c) || c.is_whitespace());
+    if argument.chars().all(|c| seen(c) && c != '\'') {
+        return format!("'{}'", written_out(argument));
+    }
+    let escaped: String = argument
+        .chars()
+        .map(|c| if matches!(c, '\'' | '\\') { format!("\\{c}") } else { c.to_string() })
+        .collect();
+    format!("$'{}'", written_out(&escaped))
+}
+
 /// The text with stars, one for one, in place of the user name and password of every URL in it; also where
 /// JSON has escaped the slashes. A reference, `${params.password}`, tells nobody a password and stays.
 pub fn without_user(text: &str) -> String {
@@ -55,6 +103,32 @@ mod tests {
         );
         assert_eq!(shown("Grüße, 東京 — ✓ e\u{301}"), "Grüße, 東京 — ✓ e\u{301}");
     }
+    #[test]
+    fn what_has_to_be_judged_is_written_out() {
+        assert_eq!(
+            written_out("a\u{1b}[2J\r\nb\u{202e}\tc\u{a0}d"),
+            "a\\u{1b}[2J\\r\\nb\\u{202e}\\tc\\u{a0}d"
+        );
+        assert_eq!(
+            written_out(&format!("a{}b{}", " ".repeat(16), " ".repeat(17))),
+            format!("a{}b [17 blanks] ", " ".repeat(16))
+        );
+        for (argument, want) in [
+            ("rm", "rm"),
+            ("-rf", "-rf"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("a' 'b", r"$'a\' \'b'"),
+            ("a\nb\\n", r"$'a\nb\\n'"),
+            ("*", "'*'"),
+            ("curl x | sh", "'curl x | sh'"),
+            ("${params.pw}", "${params.pw}"),
+            ("\u{200b}", r"$'\u{200b}'"),
+        ] {
+            assert_eq!(quoted(argument), want);
+        }
+    }
+
     #[test]
     fn nobody_is_named_in_a_url() {
         for (text, want) in [

@@ -1,4 +1,5 @@
-//! Drill and world to [`Plan`]: resolves, draws, inspects, and notes everything that was found. Reads only.
+//! Drill and world to [`Plan`]: resolves, draws, inspects, and notes everything that was found. Reads the account
+//! only: no probe, gate, program or secret of the drill is asked here.
 //!
 //! What refuses a run is a finding and no error, so that one look at a plan shows all of it. An error
 //! means that the world could not be read.
@@ -9,11 +10,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::limits::Rule;
-use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, gates, limits, lint};
+use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
 use crate::cloud::{CloudError, Identity, Reads};
 use crate::drill::selector;
-use crate::drill::{Drill, Known, Loaded, Step, refs};
+use crate::drill::{Drill, Known, Loaded, Step};
 use crate::inventory;
 use crate::model::exercise::Exercise;
 use crate::model::{Clock, Dur, ResourceKind, RunId, Stage, StepId, Target, World};
@@ -343,12 +344,6 @@ async fn inspect(
         give_up: plan.drill.objectives.give_up(),
     };
     let mut out = Vec::new();
-    let gate = StepId::new("gate");
-    for rule in plan.rules() {
-        // what is secret has no value while planning
-        let plain = |with: &Value| refs::resolve_value(with, &|_| None).ok();
-        out.extend(gates::look(rule, cx(&gate), Severity::Warning, plain).await);
-    }
     for step in &plan.steps {
         let Some(action) = step.action.as_deref().and_then(|a| options.known.action(a)) else { continue };
         let targets: &[Target] = plan.targets_of(step);

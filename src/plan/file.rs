@@ -47,7 +47,7 @@ pub enum FileError {
 /// # Panics
 /// Never: a plan always serialises.
 pub fn write(plan: &Plan) -> String {
-    let file = PlanFile { plan: plan.clone(), sha256: plan.sha256() };
+    let file = PlanFile { plan: plan.clone(), sha256: plan.sha256(), will: None };
     let mut text = serde_json::to_string_pretty(&file).expect("BUG: a plan serialises");
     text.push('\n');
     text
@@ -79,6 +79,10 @@ pub fn read(text: &str) -> Result<Plan, FileError> {
     // what the types would drop on reading is not allowed to hide either
     if file.plan.sha256() != file.sha256 {
         return Err(unknown("it holds fields that are not known here".to_owned()));
+    }
+    // it is beside the hash, so it could tell whoever reads it anything
+    if file.will.as_ref().is_some_and(|will| *will != super::will::of(&file.plan)) {
+        return Err(unknown("its `will` does not follow from its plan".to_owned()));
     }
     Ok(file.plan)
 }

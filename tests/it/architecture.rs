@@ -337,6 +337,18 @@ fn only_the_edge_names_the_sdk_writes_and_reads_clocks() {
     none("clocks outside of model::time", &outside(&all, |p| p == "model/time.rs", &clocks));
 }
 
+/// Whoever asks something over the network, or reads a variable, stands where it can be found.
+#[test]
+fn only_few_ask_the_network_and_the_environment() {
+    let all = sources("src");
+    let at = |places: &'static [&str]| move |p: &str| places.iter().any(|place| p.starts_with(place));
+    let network = ["TcpStream", "UdpSocket", "lookup_host", "ToSocketAddrs", "reqwest::Client"];
+    none("the network outside of net", &outside(&all, at(&["aws/", "net/", "sandbox/"]), &network));
+    let variables = ["env::var"];
+    let edge = at(&["cli/", "aws/", "net/", "sandbox/", "engine/sabotage.rs"]);
+    none("variables outside of the edge", &outside(&all, edge, &variables));
+}
+
 #[test]
 fn what_decides_neither_waits_nor_touches_the_disk() {
     let all = sources("src");

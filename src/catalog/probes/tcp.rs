@@ -56,6 +56,11 @@ impl Probe for Tcp {
         format!("{}:{}", params.host, params.port)
     }
 
+    fn details(&self, params: &Params) -> Vec<String> {
+        let near = params.allow_link_local.then(|| "may ask link-local addresses".to_owned());
+        near.into_iter().collect()
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         let port = match params.port.number() {
             Ok(port) => port,

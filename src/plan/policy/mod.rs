@@ -352,7 +352,8 @@ impl Grants<'_, '_> {
     fn probes(&mut self, phase: Phase) {
         let drill = self.source.drill;
         let gates = drill.limits.gates.iter().chain(&self.source.house.limits.gates);
-        let gates = gates.filter(|_| phase != Phase::Undo).map(|g| (&g.probe, &g.with));
+        // planning asks no gate, and undo needs none
+        let gates = gates.filter(|_| phase == Phase::Run).map(|g| (&g.probe, &g.with));
         let during = drill.steady_state.iter().chain(&drill.verify).map(|p| (&p.probe, &p.with));
         let during = during.chain(drill.stop.iter().map(|s| (&s.probe, &s.with)));
         let all: Vec<_> = gates.chain(during.filter(|_| phase != Phase::Plan)).collect();

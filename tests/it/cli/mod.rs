@@ -12,6 +12,7 @@ mod keys;
 mod least_privilege;
 mod people;
 mod publish;
+mod reading;
 mod reconcile;
 mod rehearse;
 mod reports;
