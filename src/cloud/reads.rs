@@ -191,8 +191,15 @@ pub trait Local: Send + Sync {
     /// Runs one program to its end or its time limit; `Err` where it could not be started.
     async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput>;
 
+    /// Why a program could not be started, as far as that shows before it is; nothing is wrong where the machine is
+    /// made up.
+    fn lacks(&self, _request: &CommandRequest) -> Option<String> {
+        None
+    }
+
     /// Whether there is a file, a folder or a link of that name on this machine; there is none where
-    /// the machine is made up.
+    /// the machine is made up. Where the folder that it would lie in is not there, nobody knows: a share may not be
+    /// mounted.
     async fn exists(&self, _path: &str) -> CloudResult<bool> {
         Ok(false)
     }

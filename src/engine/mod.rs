@@ -14,6 +14,7 @@ mod history;
 mod hold;
 pub mod kill_switch;
 mod lockout;
+pub mod needs;
 mod outlook;
 mod pace;
 mod perform;

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::driver::{EngineError, Shared};
-use super::{hold, kill_switch, lockout};
-use crate::catalog::{self, Finding, Severity};
+use super::{hold, kill_switch, lockout, needs};
+use crate::catalog::{self, Finding, Need, Severity};
 use crate::cloud::{CLOCK_LIMIT_MS, CloudError, Identity, clock_is_off};
 use crate::drill::Unreadable;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Mode, StopCause};
 use crate::model::{Dur, Health, Stage, StepId, World};
 use crate::plan::policy::{Phase, Source};
-use crate::plan::{self, check_drift, limits};
+use crate::plan::{self, check_drift, limits, will};
 
 /// The checks of a new run; of a resumed one only what it still needs.
 ///
@@ -75,6 +75,7 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
         .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
     findings.extend(lockout::check(shared).await?);
     findings.extend(permissions(shared, &identity).await);
+    findings.extend(lacking(shared).await);
     if findings.iter().any(|f| f.severity == Severity::Refusal) {
         return Ok((events, findings));
     }
@@ -106,6 +107,24 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     findings.extend(gates(shared).await);
     findings.extend(kill_switch::check(shared).await);
     Ok((events, findings))
+}
+
+/// What this machine lacks, and secrets that nobody can read: found now, they cost no outage. The simulator has no
+/// secrets but those that it is given.
+async fn lacking(shared: &Shared) -> Vec<Finding> {
+    let source = Source::plan(&shared.plan);
+    let mut out = needs::missing(&source, shared.probed.net.as_ref(), shared.cloud.local.as_ref());
+    if shared.cloud.world == World::Sim {
+        return out;
+    }
+    for (probe, need) in will::needs(source.drill, source.house) {
+        let Need::Secret(name) = need else { continue };
+        if let Err(e) = shared.cloud.reads.secrets.secret(&name).await {
+            let text = format!("the secret {name} cannot be read: {e}");
+            out.push(Finding::new(Severity::Refusal, probe, text));
+        }
+    }
+    out
 }
 
 /// Whether the caller may do all of it, where IAM says so. The simulator has no policies to speak of.

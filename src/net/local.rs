@@ -3,6 +3,7 @@
 //! Not for: deciding what an exit code means. Invariant: a program that outlives its limit, or whose
 //! caller goes away, is killed together with everything in its process group.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,9 +33,24 @@ impl Local for RealLocal {
     async fn exists(&self, path: &str) -> CloudResult<bool> {
         match tokio::fs::symlink_metadata(path).await {
             Ok(_) => Ok(true),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let parent = Path::new(path).parent().filter(|p| !p.as_os_str().is_empty());
+                let folder = parent.unwrap_or(Path::new("."));
+                match tokio::fs::metadata(folder).await {
+                    Ok(meta) if meta.is_dir() => Ok(false),
+                    // a share that is not mounted says nothing about what is on it
+                    _ => {
+                        let why = format!("{path}: the folder {} is not there", folder.display());
+                        Err(CloudError::new("local:exists", ErrorKind::Other, why))
+                    }
+                }
+            }
             Err(e) => Err(CloudError::new("local:exists", ErrorKind::Other, format!("{path}: {e}"))),
         }
+    }
+
+    fn lacks(&self, request: &CommandRequest) -> Option<String> {
+        lacks(request)
     }
 
     async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
@@ -102,6 +118,32 @@ impl Local for RealLocal {
             .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
             .collect()
     }
+}
+
+/// Why a program could not be started. As the system looks for it: a name without a slash in the folders of `PATH`,
+/// the one that the program is given; anything else from the folder that it is started in.
+fn lacks(request: &CommandRequest) -> Option<String> {
+    let name = request.argv.first()?;
+    let folder = Path::new(request.cwd.as_deref().unwrap_or("."));
+    if !folder.is_dir() {
+        return Some(format!("there is no folder `{}`", folder.display()));
+    }
+    let executable =
+        |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    if name.contains('/') {
+        let path = folder.join(name);
+        return match (path.is_file(), executable(&path)) {
+            (_, true) => None,
+            (true, false) => Some(format!("`{name}` may not be executed")),
+            (false, false) => Some(format!("there is no program `{name}`")),
+        };
+    }
+    let path = match request.env.get("PATH") {
+        Some(own) => Some(own.into()),
+        None => std::env::var_os("PATH"),
+    };
+    let found = std::env::split_paths(&path?).any(|dir| executable(&folder.join(dir).join(name)));
+    (!found).then(|| format!("there is no program `{name}` in any folder of PATH"))
 }
 
 /// The program's process group: killed when dropped, unless told otherwise.
@@ -231,6 +273,54 @@ mod tests {
     async fn a_child_in_the_background_does_not_keep_the_caller_waiting() {
         let out = RealLocal.run(&sh("sleep 60 & echo done", LONG)).await.unwrap();
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), "done\n"));
+    }
+
+    #[tokio::test]
+    async fn a_file_in_a_folder_that_is_not_there_cannot_be_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).display().to_string();
+        assert_eq!(RealLocal.exists(&place("stop")).await, Ok(false));
+        std::fs::write(folder.path().join("stop"), "").unwrap();
+        assert_eq!(RealLocal.exists(&place("stop")).await, Ok(true));
+        for gone in ["share/stop", "share/redrill/stop", "stop/stop"] {
+            let error = RealLocal.exists(&place(gone)).await.unwrap_err();
+            assert_eq!(error.operation, "local:exists", "{error}");
+        }
+        assert_eq!(RealLocal.exists("no-such-file-here").await, Ok(false));
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = |name: &str| folder.path().join(name);
+        for (name, mode) in [("tool", 0o755), ("text", 0o644)] {
+            std::fs::write(inside(name), "#!/bin/sh\n").unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(inside(name), mode).unwrap();
+        }
+        let home = folder.path().display().to_string();
+        let lacks = |name: &str, cwd: Option<&str>, path: Option<&str>| {
+            let env = path.map(|p| ("PATH".to_owned(), p.to_owned())).into_iter().collect();
+            let argv = vec![name.to_owned()];
+            lacks(&CommandRequest { argv, env, cwd: cwd.map(str::to_owned), timeout: LONG })
+        };
+        let (here, absolute) = (Some(home.as_str()), inside("tool").display().to_string());
+        for (name, cwd, path, want) in [
+            ("sh", None, None, None),
+            (absolute.as_str(), None, None, None),
+            ("./tool", here, None, None),
+            ("tool", None, here, None),
+            ("tool", here, Some("."), None),
+            ("tool", here, Some("/nonexistent"), Some("there is no program `tool` in any folder of PATH")),
+            ("text", None, here, Some("there is no program `text` in any folder of PATH")),
+            ("./tool", None, None, Some("there is no program `./tool`")),
+            ("./strat.sh", here, None, Some("there is no program `./strat.sh`")),
+            ("./text", here, None, Some("`./text` may not be executed")),
+            ("/tmp", None, None, Some("there is no program `/tmp`")),
+            ("sh", Some("/nonexistent"), None, Some("there is no folder `/nonexistent`")),
+        ] {
+            assert_eq!(lacks(name, cwd, path).as_deref(), want, "{name} in {cwd:?} with {path:?}");
+        }
     }
 
     #[tokio::test]

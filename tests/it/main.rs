@@ -11,6 +11,7 @@ mod dependencies;
 mod emulator;
 mod engine_edges;
 mod engine_journal;
+mod engine_needs;
 mod engine_rails;
 mod engine_requests;
 mod engine_stops;

@@ -16,7 +16,7 @@ use super::iam::{self, Given};
 use super::{CliError, DrillArgs, Global, Output, config, out, runtime, world};
 use crate::catalog::iam::partition;
 use crate::cloud::{CLOCK_LIMIT_MS, Cloud, Identity, clock_is_off};
-use crate::engine::kill_switch;
+use crate::engine::{kill_switch, needs};
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
 use crate::plan::House;
@@ -240,6 +240,7 @@ async fn permissions_of(
         found.checks.push(check("limits", Is::Problem, text));
         return;
     }
+    found.checks.extend(lacking(&source, cloud));
     source.only = Some((account, Some(region)));
     match permissions::check(&source, Phase::Run, &cloud.reads, identity, cloud.world, region).await {
         Checked::Not(why) => found.checks.push(check(name, Is::NotChecked, why)),
@@ -259,6 +260,17 @@ async fn permissions_of(
             found.not_covered = Some(NOT_COVERED);
         }
     }
+}
+
+/// Programs, files and variables that the drill's steps and probes need. Whether a variable is set is looked at, and
+/// what it holds goes nowhere.
+fn lacking(source: &Source<'_>, cloud: &Cloud) -> Vec<Check> {
+    let name = "this machine";
+    let missing = needs::missing(source, cloud.reads.net.as_ref(), cloud.local.as_ref());
+    if missing.is_empty() {
+        return vec![check(name, Is::Ok, "has the programs, files and variables that the drill names")];
+    }
+    missing.iter().map(|f| check(name, Is::Problem, format!("{}: {}", f.subject, f.text))).collect()
 }
 
 fn print(found: &Found) {
