@@ -15,17 +15,26 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::config::endpoint::ResolveEndpoint;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::origin::Origin;
 use aws_types::sdk_config::TimeSource;
 use aws_types::service_config::ServiceConfigKey;
+use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 
 use super::credentials::Lives;
+use super::endpoint::{self, Way};
 use super::mutate::Changes;
 use super::{cloudfront, cloudtrail, ec2, iam, others, rds, s3, s3_roots};
 use crate::cloud::{ALL_SERVICES, Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
-use crate::model::{Clock, World};
+use crate::model::{Clock, EndpointProof, World};
 
 const CONNECT: &str = "aws:connect";
 /// Used by isolated connections where no region is given.
@@ -74,7 +83,7 @@ pub struct ConnectOptions {
     pub isolated: bool,
 }
 
-/// Connects to AWS or to an emulator. Sends nothing yet.
+/// Connects to AWS or to an emulator. Makes no call yet; AWS's certificates are looked at.
 ///
 /// # Errors
 /// `NoRegion` where no region is set, `Invalid` where an option makes no sense or an isolated
@@ -122,6 +131,7 @@ pub async fn connect(
         }),
         local,
         world: clients.world(),
+        endpoint: clients.proof,
         region,
         endpoints: clients.endpoints,
     })
@@ -134,6 +144,8 @@ pub(super) struct Clients {
     overridden: bool,
     elsewhere: bool,
     endpoints: BTreeMap<String, String>,
+    /// The way to AWS; `None` off AWS.
+    proof: Option<EndpointProof>,
 }
 
 impl Clients {
@@ -152,11 +164,13 @@ impl Clients {
                 )
             })?;
         let lives = Lives::default();
+        let now = clock.now();
         let base = finish(base, options, clock, &lives)?;
         let (overridden, elsewhere) = (overridden(&base), elsewhere(&base));
         let endpoints = in_force(&base);
+        let (base, proof) = if elsewhere { (base, None) } else { proven(base, &region, now).await };
         let (read, change) = (reading(&base), changing(&base));
-        Ok((Self { read, change, overridden, elsewhere, endpoints }, lives, region))
+        Ok((Self { read, change, overridden, elsewhere, endpoints, proof }, lives, region))
     }
 
     pub(super) fn world(&self) -> World {
@@ -311,6 +325,67 @@ fn finish(
         builder = builder.credentials_provider(lives.watching(inner));
     }
     Ok(builder.build())
+}
+
+/// Looks at the way to AWS. Where it is proven, the clients take the same roots only from then on.
+async fn proven(base: SdkConfig, region: &str, now: DateTime<Utc>) -> (SdkConfig, Option<EndpointProof>) {
+    let set = endpoints(&base);
+    let hosts = hosts(&base, region, &set);
+    let way = Way::of_sdk(now);
+    let proof = way.look(&hosts, endpoint::settings(&set)).await;
+    if proof.doubt().is_some() {
+        return (base, Some(proof));
+    }
+    let store = TrustStore::empty().with_pem_certificate(way.pinned());
+    let Ok(context) = TlsContext::builder().with_trust_store(store).build() else {
+        return (base, Some(proof));
+    };
+    let client = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, parts| {
+        let mut connector = Connector::builder()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(parts.and_then(RuntimeComponents::sleep_impl));
+        // as the SDK's own: another service may be behind a proxy
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    });
+    (base.into_builder().http_client(client).build(), Some(proof))
+}
+
+/// The hosts of the services that redrill calls, STS first. They share a form with STS's, which the SDK's
+/// own rules give; those that are set are taken as they are.
+fn hosts(config: &SdkConfig, region: &str, set: &[String]) -> Vec<String> {
+    let host = |url: &str| {
+        reqwest::Url::parse(url).ok().and_then(|u| u.host_str().map(|h| h.trim_end_matches('.').to_owned()))
+    };
+    let flag = |set: Option<bool>| set.unwrap_or(false);
+    let params = aws_sdk_sts::config::endpoint::Params::builder()
+        .region(region)
+        .use_fips(flag(config.use_fips()))
+        .use_dual_stack(flag(config.use_dual_stack()))
+        .build();
+    let usual = params.ok().and_then(|params| {
+        let resolver = aws_sdk_sts::config::endpoint::DefaultResolver::new();
+        ResolveEndpoint::resolve_endpoint(&resolver, &params).now_or_never()?.ok()
+    });
+    let usual = usual.and_then(|endpoint| host(endpoint.url()));
+    let mut all: Vec<String> = Vec::new();
+    // one for all services, or of one: then the others are where they usually are
+    if config.endpoint_url().is_none() {
+        all.extend(usual.clone());
+        for service in PREFIXES.iter().filter(|s| !["sts", "cloudfront", "iam"].contains(s)) {
+            let rest = usual.as_deref().and_then(|host| host.strip_prefix("sts"));
+            all.extend(rest.map(|rest| format!("{service}{rest}")));
+        }
+    }
+    for set in set.iter().filter_map(|url| host(url)) {
+        let service = |host: &str| host.split('.').any(|label| label == "sts" || label == "sts-fips");
+        if service(&set) { all.insert(0, set) } else { all.push(set) }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|host| seen.insert(host.clone()));
+    all
 }
 
 /// Whether any service has an endpoint set, asked the way the clients ask.

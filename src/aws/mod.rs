@@ -10,6 +10,7 @@ mod connect;
 mod credentials;
 mod custody;
 mod ec2;
+mod endpoint;
 mod error;
 mod iam;
 mod launch;

@@ -436,6 +436,9 @@ fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Resu
     }
     let result = statement.predicate["result"].as_str().unwrap_or_default();
     let why = match (made.record.result.verdict, made.record.scope.world) {
+        (Some(Verdict::Passed), World::Aws) if !made.record.counts() => {
+            " (passed, but the endpoint is not proven to be AWS's)".to_owned()
+        }
         (Some(Verdict::Passed), World::Aws) | (None, _) => String::new(),
         (Some(Verdict::Passed), world) => format!(" (passed, but on {world})"),
         (Some(verdict), _) => format!(" ({})", verdict.name()),
@@ -479,6 +482,9 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
         "that the journal tells the truth: compare it with AWS's own record, by the request ids of its calls"
             .to_owned(),
     );
+    if let Some(doubt) = &made.record.scope.endpoint_doubt {
+        unproven.push(format!("that AWS answered the run's calls, by the way to it: {doubt}"));
+    }
     let world = made.record.scope.world;
     if world != World::Aws {
         unproven.push(format!("anything about AWS: this ran on {world} and is evidence for no control"));

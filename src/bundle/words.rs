@@ -9,7 +9,9 @@ use crate::report::{clean, world_line};
 /// The page.
 pub(super) fn verify_md(record: &Record, key: &PublicKey, checkpoints: Option<&PublicKey>) -> String {
     let run = clean(record.identity.run.as_str());
-    let world = world_line(record.scope.world).map(|w| format!("\n**{w}**\n")).unwrap_or_default();
+    let world = world_line(record.scope.world, record.scope.endpoint_doubt.as_deref())
+        .map(|w| format!("\n**{w}**\n"))
+        .unwrap_or_default();
     let checkpoints = match checkpoints {
         None => "There are none: no checkpoint was taken while the run went on.".to_owned(),
         Some(key) => format!(

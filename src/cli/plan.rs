@@ -48,6 +48,7 @@ pub fn options(global: &Global, cloud: &Cloud, seed: Option<u32>, exercise: &Exe
     options.seed = seed;
     (options.endpoint, options.endpoints) =
         place::endpoints(global.endpoint_url.as_deref(), &cloud.endpoints);
+    options.endpoint_proof.clone_from(&cloud.endpoint);
     options.house = global.settings.house();
     options.typed = exercise.said();
     options

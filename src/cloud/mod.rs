@@ -77,6 +77,8 @@ pub struct Cloud {
     pub local: Arc<dyn Local>,
     /// Which world this is.
     pub world: crate::model::World,
+    /// What is known of the way to AWS; `None` off AWS.
+    pub endpoint: Option<crate::model::EndpointProof>,
     /// The region of every regional call.
     pub region: String,
     /// By service ([`ALL_SERVICES`] where it is one for all), the endpoint that its calls go to, where that is

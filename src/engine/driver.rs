@@ -288,6 +288,7 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         user: setup.operator.user,
         redrill: env!("CARGO_PKG_VERSION").to_owned(),
     });
+    events.extend(shared.cloud.endpoint.clone().map(|proof| Event::Endpoint { proof }));
     events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));

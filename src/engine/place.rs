@@ -18,6 +18,7 @@ impl RunState {
         match event {
             Event::Header { .. }
             | Event::Attached { .. }
+            | Event::Endpoint { .. }
             | Event::Approved { .. }
             | Event::Skew { .. }
             | Event::Stage { .. }

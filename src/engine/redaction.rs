@@ -114,6 +114,11 @@ impl Redaction {
             | Event::UndoStarted { step: _, target: _ }
             | Event::Cleaned {}
             | Event::SteadyAfter { healthy: _ } => {}
+            // what the environment says may be anything
+            Event::Endpoint { proof } => {
+                proof.settings.values_mut().for_each(|value| self.told(value));
+                proof.proxy.iter_mut().for_each(|proxy| self.told(proxy));
+            }
             Event::Approved { approval } => self.told(&mut approval.note),
             Event::Found { finding } => {
                 for key in ["text", "hint"] {

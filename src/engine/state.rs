@@ -299,7 +299,11 @@ impl RunState {
         }
         self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
-            Event::Header { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
+            Event::Header { .. }
+            | Event::Endpoint { .. }
+            | Event::Approved { .. }
+            | Event::Skew { .. }
+            | Event::Found { .. } => {}
             Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
             Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}

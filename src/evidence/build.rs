@@ -163,6 +163,7 @@ fn scope(plan: Option<&Plan>, run: &RunView) -> Scope {
     Scope {
         // without a header nothing is known, and nothing may count
         world: header.map_or(World::Sim, |h| h.world),
+        endpoint_doubt: run.endpoint_doubt(),
         account: header.map(|h| h.account.clone()).unwrap_or_default(),
         region: header.map(|h| h.region.clone()).unwrap_or_default(),
         endpoint: plan.and_then(|p| p.endpoint.clone()),
@@ -447,7 +448,9 @@ fn integrity(m: &Material<'_>, run: &RunView) -> Integrity {
 fn limits(run: &RunView) -> Vec<String> {
     let mut out = Vec::new();
     match run.header.as_ref().map(|h| h.world) {
-        Some(World::Aws) => {}
+        Some(World::Aws) => out.extend(
+            run.endpoint_doubt().map(|doubt| format!("that the endpoint was AWS's is not proven: {doubt}")),
+        ),
         Some(world) => out.push(format!(
             "this ran on {}; its durations are made up and it counts as evidence for no control",
             if world == World::Sim { "the simulator" } else { "an emulator" }

@@ -134,6 +134,12 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         "`redrill init` before the run",
     );
     gap(
+        r.scope.endpoint_doubt.is_some() && !r.trail_is_proven(),
+        "integrity",
+        "proof that the endpoint was AWS's",
+        "run without a proxy and under public certificates, or `redrill reconcile RUN` with signed digest files",
+    );
+    gap(
         r.integrity.reconciliation.is_none(),
         "integrity",
         "a comparison with CloudTrail",

@@ -70,6 +70,20 @@ pub struct Record {
     pub run: RunView,
 }
 
+impl Record {
+    /// Whether a comparison with CloudTrail is proven by its signed digests, and final.
+    pub fn trail_is_proven(&self) -> bool {
+        self.integrity.reconciliation.as_ref().is_some_and(|told| {
+            told["standing"] == "proven" && told["holds"] == true && told["provisional_until"].is_null()
+        })
+    }
+
+    /// Whether what the run shows can count: on AWS, and shown to be, by its endpoint or by its trail.
+    pub fn counts(&self) -> bool {
+        self.scope.world == World::Aws && (self.scope.endpoint_doubt.is_none() || self.trail_is_proven())
+    }
+}
+
 /// What ran (A).
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct Identity {
@@ -125,6 +139,9 @@ pub struct Authority {
 pub struct Scope {
     /// Which world. Anything but `aws` leaves every control not tested.
     pub world: World,
+    /// Why it is not proven that the endpoint was AWS's, on AWS: then controls count only with a proven trail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint_doubt: Option<String>,
     /// The account.
     pub account: String,
     /// The region.

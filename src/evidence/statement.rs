@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::merkle::{hex, sha256};
 use super::record::{Record, Status};
 use crate::journal::Verdict;
-use crate::model::World;
 
 /// The type of every statement.
 pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -106,10 +105,10 @@ impl Statement {
     }
 }
 
-/// `PASSED`, `WARNED` or `FAILED`: passed is only what passed on AWS itself.
-pub fn result(verdict: Option<Verdict>, world: World) -> &'static str {
-    match (verdict, world) {
-        (Some(Verdict::Passed), World::Aws) => "PASSED",
+/// `PASSED`, `WARNED` or `FAILED`: passed is only what counts, which is what passed on AWS itself.
+pub fn result(verdict: Option<Verdict>, counts: bool) -> &'static str {
+    match (verdict, counts) {
+        (Some(Verdict::Passed), true) => "PASSED",
         (Some(Verdict::Passed | Verdict::Inconclusive), _) => "WARNED",
         _ => "FAILED",
     }
@@ -125,7 +124,7 @@ pub fn test_result(record: &Record, files: &BTreeMap<String, Vec<u8>>) -> Statem
         .iter()
         .filter_map(|name| {
             let sha256 = digest(files.get(*name)?);
-            Some(json!({
+            let mut entry = json!({
                 "name": name,
                 "digest": { "sha256": sha256 },
                 "annotations": {
@@ -136,11 +135,15 @@ pub fn test_result(record: &Record, files: &BTreeMap<String, Vec<u8>>) -> Statem
                     "verdict": record.result.verdict,
                     "redrill": record.identity.tool_version,
                 },
-            }))
+            });
+            if let Some(doubt) = &record.scope.endpoint_doubt {
+                entry["annotations"]["endpoint"] = format!("not proven: {doubt}").into();
+            }
+            Some(entry)
         })
         .collect();
     let predicate = json!({
-        "result": result(record.result.verdict, record.scope.world),
+        "result": result(record.result.verdict, record.counts()),
         "configuration": configuration,
         "passedTests": names(Status::Satisfied),
         "warnedTests": names(Status::NotTested),
@@ -153,6 +156,7 @@ pub fn test_result(record: &Record, files: &BTreeMap<String, Vec<u8>>) -> Statem
 mod tests {
     use super::*;
     use crate::evidence::tests::record_of;
+    use crate::model::World;
     use crate::view::tests::example;
 
     #[test]
@@ -165,7 +169,7 @@ mod tests {
             let annotations = &statement.predicate["configuration"][0]["annotations"];
             assert_eq!(annotations["world"], world.to_string());
         }
-        assert_eq!(result(None, World::Aws), "FAILED", "an unfinished run");
-        assert_eq!(result(Some(Verdict::NoImpact), World::Aws), "FAILED");
+        assert_eq!(result(None, true), "FAILED", "an unfinished run");
+        assert_eq!(result(Some(Verdict::NoImpact), true), "FAILED");
     }
 }

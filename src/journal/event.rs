@@ -301,6 +301,8 @@ pub enum Event {
     },
     /// A process took the run over; its monotonic clock starts here.
     Attached { mode: Mode, pid: u32, host: String, user: String, redrill: String },
+    /// How the process that attached itself reaches AWS; off AWS there is none.
+    Endpoint { proof: crate::model::EndpointProof },
     /// Somebody approved the plan, with a signature that holds.
     Approved { approval: Approved },
     /// The skew between the local clock and AWS's `Date` header, local minus AWS.

@@ -1,6 +1,7 @@
 //! The words everything else is made of: identifiers, targets, time. Pure; depends on nothing.
 
 pub mod effect;
+pub mod endpoint;
 pub mod exercise;
 pub mod ids;
 pub mod naming;
@@ -10,6 +11,7 @@ pub mod text;
 pub mod time;
 
 pub use effect::{CallError, EffectCertainty, Health, Stage};
+pub use endpoint::EndpointProof;
 pub use exercise::Exercise;
 pub use ids::{RunId, StepId};
 pub use pattern::OneOrMany;

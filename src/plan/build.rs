@@ -17,7 +17,7 @@ use crate::drill::selector;
 use crate::drill::{Drill, Known, Loaded, Step};
 use crate::inventory;
 use crate::model::exercise::Exercise;
-use crate::model::{Clock, Dur, ResourceKind, RunId, Stage, StepId, Target, World};
+use crate::model::{Clock, Dur, EndpointProof, ResourceKind, RunId, Stage, StepId, Target, World};
 
 /// Where and how to plan.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct BuildOptions {
     pub endpoint: Option<String>,
     /// By service, the endpoint of its own, where they are not all the same.
     pub endpoints: BTreeMap<String, String>,
+    /// How AWS is reached; nothing off AWS.
+    pub endpoint_proof: Option<EndpointProof>,
     /// The seed that targets are drawn with; made of the time and the drill if left out.
     pub seed: Option<u32>,
     /// The redrill version that plans.
@@ -50,6 +52,7 @@ impl BuildOptions {
             region: region.into(),
             endpoint: None,
             endpoints: BTreeMap::new(),
+            endpoint_proof: None,
             seed: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             known: Known::shipped(),
@@ -121,6 +124,7 @@ pub async fn build(
         region: options.region.clone(),
         endpoint: options.endpoint.clone(),
         endpoints: options.endpoints.clone(),
+        endpoint_proof: options.endpoint_proof.clone(),
         seed,
         drill: drill.clone(),
         source: loaded.source.clone(),

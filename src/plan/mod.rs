@@ -25,7 +25,7 @@ use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::catalog::actions::{command, wait};
 use crate::drill::Drill;
 use crate::model::exercise::Exercise;
-use crate::model::{Dur, ResourceKind, Stage, StepId, Target, World};
+use crate::model::{Dur, EndpointProof, ResourceKind, Stage, StepId, Target, World};
 
 pub use again::{Again, again, refused_by};
 pub use build::{BuildOptions, PlanError, build, check_drift, read_again};
@@ -77,6 +77,9 @@ pub struct Plan {
     /// By service, the endpoint of its own, where they are not all the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub endpoints: BTreeMap<String, String>,
+    /// How AWS was reached when it was made; nothing off AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_proof: Option<EndpointProof>,
     /// The seed that targets were drawn with.
     pub seed: u32,
     /// The drill, environment and parameters applied, secret parameters still as `${params.NAME}`.

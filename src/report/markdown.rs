@@ -12,7 +12,8 @@ use crate::evidence::Record;
 pub fn report(record: &Record) -> String {
     let mut out = String::new();
     line(&mut out, &format!("# {}", escape(&page::title(record))));
-    let world = world_line(record.scope.world).map(|world| format!("> **{world}**"));
+    let world = world_line(record.scope.world, record.scope.endpoint_doubt.as_deref())
+        .map(|world| format!("> **{world}**"));
     if let Some(world) = &world {
         line(&mut out, world);
     }

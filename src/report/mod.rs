@@ -77,9 +77,15 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Said at the top of every report of a run that did not touch AWS.
-pub fn world_line(world: World) -> Option<String> {
-    (world != World::Aws).then(|| format!("world: {world} — leaves every control not tested"))
+/// Said at the top of every report of a run that did not touch AWS, or that does not show that it did.
+pub fn world_line(world: World, doubt: Option<&str>) -> Option<String> {
+    match (world, doubt) {
+        (World::Aws, None) => None,
+        (World::Aws, Some(doubt)) => Some(format!(
+            "world: aws, endpoint not proven — {doubt}; controls count only with a proven trail (redrill reconcile)"
+        )),
+        (world, _) => Some(format!("world: {world} — leaves every control not tested")),
+    }
 }
 
 /// What a mark means in this run.

@@ -14,7 +14,7 @@ pub fn summary(view: &RunView, report: Option<&str>) -> String {
     let mut out = String::new();
     if let Some(h) = &view.header {
         wrap(&mut out, "", &format!("{} — {}", clean(&h.drill), clean(&h.title)));
-        if let Some(world) = world_line(h.world) {
+        if let Some(world) = world_line(h.world, view.endpoint_doubt().as_deref()) {
             wrap(&mut out, "", &world);
         }
         out.push('\n');

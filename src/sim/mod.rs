@@ -84,6 +84,7 @@ impl Sim {
             mutate: self.clone(),
             local: self.clone(),
             world: WorldKind::Sim,
+            endpoint: None,
             region: self.lock().region.clone(),
             endpoints: std::collections::BTreeMap::new(),
         }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::journal::event::Approved;
-use crate::journal::{Event, Line, Measured, Verdict};
-use crate::model::{Stage, StepId};
+use crate::journal::{Event, Line, Measured, Mode, Verdict};
+use crate::model::{Stage, StepId, World, endpoint};
 
 pub use types::{
     CallView, CellView, Ending, Header, MarkView, Moment, ProbeView, Process, Segment, StageView, Status,
@@ -109,6 +109,21 @@ impl RunView {
         self.cells().filter_map(|(step, c)| {
             matches!(c.ending, Some(Ending::Kept { .. })).then_some((step, c.target.as_deref()))
         })
+    }
+
+    /// Why it is not proven that AWS answered; `None` off AWS, and where it is. Of several processes, all
+    /// that worked on the run have to be proven.
+    pub fn endpoint_doubt(&self) -> Option<String> {
+        let world = self.header.as_ref().map(|h| h.world);
+        if world != Some(World::Aws) {
+            return None;
+        }
+        let not_recorded = || Some(endpoint::NOT_RECORDED.to_owned());
+        let mut at_work = self.processes.iter().filter(|p| p.mode != Mode::Tell).peekable();
+        if at_work.peek().is_none() {
+            return not_recorded();
+        }
+        at_work.find_map(|p| p.endpoint.as_ref().map_or_else(not_recorded, |way| way.doubt()))
     }
 
     /// Everything that the run left behind, one sentence each; what is kept on purpose is not among it.
@@ -210,7 +225,13 @@ impl RunView {
                 host: host.clone(),
                 user: user.clone(),
                 redrill: redrill.clone(),
+                endpoint: None,
             }),
+            Event::Endpoint { proof } => {
+                if let Some(process) = self.processes.last_mut() {
+                    process.endpoint = Some(proof.clone());
+                }
+            }
             Event::Skew { ms } => self.skew_ms = Some(*ms),
             Event::Stage { stage } => {
                 self.close_stage(at);

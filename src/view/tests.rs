@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::journal::{Mode, Phase, PhaseTime, StopCause};
-use crate::model::{CallError, EffectCertainty, Health, RunId, Stamp, World};
+use crate::model::{CallError, EffectCertainty, EndpointProof, Health, RunId, Stamp};
 
 fn stamp(ms: i64) -> Stamp {
     let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::milliseconds(ms);
@@ -64,7 +64,7 @@ pub(crate) fn example(world: World) -> Vec<Line> {
         outputs: [("endpoint".to_owned(), "db.local".to_owned())].into(),
         notes: vec!["single zone".into()],
     };
-    let events = vec![
+    let mut events = vec![
         (
             0,
             Event::Header {
@@ -148,6 +148,9 @@ pub(crate) fn example(world: World) -> Vec<Line> {
             },
         ),
     ];
+    if world == World::Aws {
+        events.insert(2, (1, Event::Endpoint { proof: EndpointProof::public() }));
+    }
     (0..)
         .zip(events)
         .map(|(seq, (ms, event))| Line { seq, prev: String::new(), stamp: stamp(ms), event })
@@ -182,7 +185,7 @@ fn the_view_of_an_unfinished_run_has_no_verdict() {
         let view = RunView::of(&lines[..n]);
         assert_eq!((view.verdict, view.finished_at, view.lines), (None, None, n as u64));
     }
-    let held = RunView::of(&lines[..10]);
+    let held = RunView::of(&lines[..11]);
     assert_eq!(held.held, ["orders"]);
     assert_eq!(held.steps[0].cells[0].status, Status::Started);
 }
@@ -190,7 +193,7 @@ fn the_view_of_an_unfinished_run_has_no_verdict() {
 #[test]
 fn what_went_wrong_at_the_end_is_kept_apart() {
     let mut lines = example(World::Aws);
-    lines.truncate(18);
+    lines.truncate(19);
     let (step, target) = (StepId::new("restore"), None);
     let mut push = |event| lines.push(Line { seq: 0, prev: String::new(), stamp: stamp(2_000_000), event });
     push(Event::stop(StopCause::Signal, "interrupted"));
@@ -209,4 +212,32 @@ fn what_went_wrong_at_the_end_is_kept_apart() {
     assert_eq!(view.stuck.len(), 1);
     assert_eq!(view.left_in_place().collect::<Vec<_>>(), [(&StepId::new("restore"), Some("b"), "asked to")]);
     assert_eq!(view.kept().count(), 1);
+}
+
+#[test]
+fn every_process_that_works_on_a_run_has_to_have_reached_aws_itself() {
+    let lines = example(World::Aws);
+    let doubt = |lines: &[Line]| RunView::of(lines).endpoint_doubt();
+    assert_eq!(doubt(&lines), None);
+    assert_eq!(RunView::of(&example(World::Emulator)).endpoint_doubt(), None);
+    let not_recorded = Some(endpoint::NOT_RECORDED.to_owned());
+    let without: Vec<Line> =
+        lines.iter().filter(|l| !matches!(l.event, Event::Endpoint { .. })).cloned().collect();
+    assert_eq!(doubt(&without), not_recorded, "as older versions wrote it");
+    // a second process, whose way was another
+    let again = |mode, proof: Option<EndpointProof>| {
+        let mut all = lines.clone();
+        let mut push = |event| all.push(Line { event, ..lines[1].clone() });
+        let (host, user, redrill) = ("box".into(), "ann".into(), "0.1.0".into());
+        push(Event::Attached { mode, pid: 8, host, user, redrill });
+        if let Some(proof) = proof {
+            push(Event::Endpoint { proof });
+        }
+        doubt(&all)
+    };
+    let proxied = EndpointProof { proxy: Some("http://p:1".into()), ..EndpointProof::public() };
+    assert_eq!(again(Mode::Rollback, Some(EndpointProof::public())), None);
+    assert_eq!(again(Mode::Resume, Some(proxied.clone())), proxied.doubt());
+    assert_eq!(again(Mode::Resume, None), not_recorded);
+    assert_eq!(again(Mode::Tell, None), None, "whoever only tells a run something calls nobody");
 }

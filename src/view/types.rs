@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::journal::{Mark, Mode, Phase, StopCause};
-use crate::model::{EffectCertainty, Health, RunId, Stage, StepId, World};
+use crate::model::{EffectCertainty, EndpointProof, Health, RunId, Stage, StepId, World};
 
 /// What a run is.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
@@ -53,6 +53,9 @@ pub struct Process {
     pub user: String,
     /// Its version.
     pub redrill: String,
+    /// How it reached AWS; nothing off AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointProof>,
 }
 
 /// A stage that was entered.

@@ -104,6 +104,7 @@ fn clients(config: &SdkConfig) -> Clients {
         overridden: overridden(config),
         elsewhere: elsewhere(config),
         endpoints: in_force(config),
+        proof: None,
     }
 }
 
@@ -241,4 +242,22 @@ async fn identity_knows_the_servers_time_and_the_user_agent_the_run() {
     assert_eq!((identity.expires_at, identity.renewable), (None, Some(true)), "a key pair");
     let request = seen.lock().unwrap().remove(0);
     assert!(request.contains(&format!("app/{run}")) && request.contains("Credential=testing/"), "{request}");
+}
+
+#[test]
+fn the_hosts_that_are_looked_at_are_those_that_are_called() {
+    let of = |endpoint: Option<&str>, region: &str| {
+        let mut config = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+        config.set_endpoint_url(endpoint.map(str::to_owned));
+        let config = config.build();
+        hosts(&config, region, &endpoints(&config))
+    };
+    let all = of(None, "eu-west-1");
+    assert_eq!(all[0], "sts.eu-west-1.amazonaws.com");
+    for host in ["ec2", "rds", "s3", "monitoring", "cloudtrail"] {
+        assert!(all.contains(&format!("{host}.eu-west-1.amazonaws.com")), "{host}: {all:?}");
+    }
+    assert_eq!(of(None, "cn-north-1")[0], "sts.cn-north-1.amazonaws.com.cn");
+    let private = "vpce-0a1b.sts.eu-west-1.vpce.amazonaws.com";
+    assert_eq!(of(Some(&format!("https://{private}")), "eu-west-1"), [private]);
 }

@@ -147,7 +147,13 @@ async fn aws(global: &Global, given: Option<&Given>, found: &mut Found) -> Resul
         Err(e) => return failed(found, e.into()),
     };
     found.checks.push(match cloud.world {
-        World::Aws => check("aws", Is::Ok, "AWS itself"),
+        World::Aws => match &cloud.endpoint {
+            Some(way) if way.doubt().is_none() => {
+                check("aws", Is::Ok, format!("AWS itself, {}", way.in_words()))
+            }
+            Some(way) => check("aws", Is::Note, way.in_words()),
+            None => check("aws", Is::Ok, "AWS itself"),
+        },
         World::Emulator | World::Sim => {
             let place = global.endpoint_url.as_deref().unwrap_or("an endpoint of the environment");
             check("aws", Is::Note, format!("no AWS: an emulator at {place}; every control stays not tested"))

@@ -502,7 +502,7 @@ fn trail(r: &Record) -> Shown {
     }
     let holds = told.get("holds").and_then(serde_json::Value::as_bool);
     match told.get("standing").and_then(serde_json::Value::as_str) {
-        Some("proven") if holds == Some(true) => {
+        Some("proven") if r.trail_is_proven() => {
             Shown::held("the same calls, in log files that signed digests of CloudTrail vouch for")
         }
         Some("differs") => Shown::failed("the calls differ"),

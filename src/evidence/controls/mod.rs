@@ -189,7 +189,13 @@ fn judge(
 /// Why a run says nothing about any control.
 fn says_nothing(record: &Record) -> Option<String> {
     match record.scope.world {
-        World::Aws => {}
+        World::Aws if record.counts() => {}
+        World::Aws => {
+            let doubt = record.scope.endpoint_doubt.as_deref().unwrap_or_default();
+            return Some(format!(
+                "endpoint not proven ({doubt}), and no proven trail shows that AWS was called"
+            ));
+        }
         World::Sim => return Some("ran on the simulator; only a run on AWS counts".to_owned()),
         World::Emulator => return Some("ran on an emulator; only a run on AWS counts".to_owned()),
     }

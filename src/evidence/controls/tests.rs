@@ -313,6 +313,8 @@ fn exercised() -> (Record, Plan) {
     for step in r.run.steps.iter_mut().filter(|s| s.confirmed.is_some()) {
         step.confirmed = Some("somebody@a-terminal".to_owned());
     }
+    // and as one that was seen to be AWS
+    assert!(r.scope.endpoint_doubt.take().is_some());
     (r, plan)
 }
 
@@ -465,5 +467,21 @@ fn a_trail_counts_only_under_cloudtrails_signed_digests() {
         r.integrity.reconciliation = Some(told.clone());
         let (outcome, why) = with_plan(&r, &plan, "nist-800-53/AU-12");
         assert_eq!(outcome, wanted, "{told}: {why}");
+    }
+}
+
+#[test]
+fn without_proof_of_the_endpoint_only_a_proven_trail_lets_controls_count() {
+    let (mut r, plan) = exercised();
+    assert_eq!(with_plan(&r, &plan, "soc2/A1.3").0, ControlOutcome::Supports);
+    r.scope.endpoint_doubt = Some("requests went through the proxy http://p:1".to_owned());
+    let told = |standing: &str| Some(serde_json::json!({ "holds": true, "standing": standing }));
+    for (reconciliation, counts) in [(None, false), (told("unclear"), false), (told("proven"), true)] {
+        r.integrity.reconciliation = reconciliation;
+        let all = assess(&r, None, Some(&plan), &[]);
+        let (outcome, why) = with_plan(&r, &plan, "soc2/A1.3");
+        assert_eq!((r.counts(), outcome == ControlOutcome::Supports), (counts, counts), "{why}");
+        assert!(counts || why.contains("endpoint not proven (requests went through the proxy"), "{why}");
+        assert!(counts || all.iter().all(|c| c.outcome == ControlOutcome::NotTested));
     }
 }

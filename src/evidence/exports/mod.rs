@@ -34,7 +34,7 @@ enum Shown {
 }
 
 fn run_shows(r: &Record) -> Shown {
-    if r.scope.world != World::Aws {
+    if !r.counts() {
         return Shown::NotTested;
     }
     match r.result.verdict {
@@ -53,7 +53,7 @@ fn run_shows(r: &Record) -> Shown {
 
 fn control_shows(r: &Record, c: &ControlResult) -> Shown {
     match c.outcome {
-        _ if r.scope.world != World::Aws => Shown::NotTested,
+        _ if !r.counts() => Shown::NotTested,
         ControlOutcome::Supports => Shown::Passed,
         ControlOutcome::DoesNotSupport => Shown::Failed,
         ControlOutcome::NotTested => Shown::NotTested,
@@ -64,7 +64,8 @@ fn control_shows(r: &Record, c: &ControlResult) -> Shown {
 fn summary(r: &Record) -> String {
     let verdict = r.result.verdict.map_or("unfinished", Verdict::name);
     let world = match r.scope.world {
-        World::Aws => String::new(),
+        World::Aws if r.counts() => String::new(),
+        World::Aws => " World: aws, endpoint not proven; every control is left not tested.".to_owned(),
         world => format!(" World: {world}; every control is left not tested."),
     };
     format!(

@@ -72,7 +72,7 @@ impl<'a> Base<'a> {
 
     /// Whether anything that this run shows counts.
     pub(super) fn counts(&self) -> bool {
-        self.record.scope.world == World::Aws
+        self.record.counts()
     }
 
     /// When the run started, as far as is known.
@@ -171,7 +171,11 @@ impl<'a> Base<'a> {
     /// Whether this counts, in words.
     pub(super) fn world_sentence(&self) -> String {
         match self.record.scope.world {
-            World::Aws => "Ran on AWS.".to_owned(),
+            World::Aws if self.counts() => "Ran on AWS.".to_owned(),
+            World::Aws => format!(
+                "Ran on AWS, endpoint not proven ({}): every control is left not tested, and no finding is stated.",
+                self.record.scope.endpoint_doubt.as_deref().unwrap_or_default()
+            ),
             world => format!(
                 "world: {world}. Nothing here ran on AWS: every control is left not tested, and no finding is stated."
             ),

@@ -75,7 +75,7 @@ impl FromStr for Form {
 /// The form, filled.
 pub fn fill(form: Form, record: &Record) -> String {
     let mut out = format!("# {}: {}\n\n", form.title(), escape(&record.identity.title));
-    if let Some(world) = world_line(record.scope.world) {
+    if let Some(world) = world_line(record.scope.world, record.scope.endpoint_doubt.as_deref()) {
         let line = format!("> **{world}**\n\n");
         out.push_str(&line);
     }
@@ -93,7 +93,7 @@ pub fn fill(form: Form, record: &Record) -> String {
         escape(record.identity.run.as_str())
     );
     out.push_str(&line);
-    if let Some(world) = world_line(record.scope.world) {
+    if let Some(world) = world_line(record.scope.world, record.scope.endpoint_doubt.as_deref()) {
         let line = format!("\n> **{world}**\n");
         out.push_str(&line);
     }

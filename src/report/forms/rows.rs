@@ -52,6 +52,7 @@ pub(super) fn when(r: &Record) -> String {
 /// Where it was.
 pub(super) fn place(r: &Record) -> String {
     let world = match r.scope.world {
+        World::Aws if r.scope.endpoint_doubt.is_some() => "AWS, endpoint not proven",
         World::Aws => "AWS",
         World::Emulator => "an emulator, not AWS",
         World::Sim => "the simulator, not AWS",

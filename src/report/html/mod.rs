@@ -35,7 +35,7 @@ pub fn report(record: &Record) -> String {
     let page = Page {
         drill: clean(&id.drill),
         title: page::title(record),
-        world: world_line(record.scope.world),
+        world: world_line(record.scope.world, record.scope.endpoint_doubt.as_deref()),
         summary: page::summary(record),
         sections: page::sections(record),
         run: clean(id.run.as_str()),

@@ -222,6 +222,7 @@ fn controls(r: &Record) -> Card {
 fn facts(r: &Record) -> Vec<Fact> {
     let (id, scope) = (&r.identity, &r.scope);
     let world = match scope.world {
+        World::Aws if scope.endpoint_doubt.is_some() => "AWS, endpoint not proven",
         World::Aws => "AWS",
         World::Emulator => "an emulator, not AWS",
         World::Sim => "the simulator, not AWS",

@@ -98,7 +98,7 @@ pub(super) fn paper(record: &Record, attachments: &[Attachment<'_>]) -> Paper {
     Paper {
         title: breakable(&page::title(record)),
         run: breakable(&clean(id.run.as_str())),
-        world: world_line(record.scope.world),
+        world: world_line(record.scope.world, record.scope.endpoint_doubt.as_deref()),
         tool: clean(&format!("{} {}", id.tool, record.made_by)),
         finished: id.finished_at.map(time),
         sentence: breakable(&summary.sentence),

@@ -119,7 +119,7 @@ fn every_page_names_the_run_the_page_and_the_world() {
     let record = record(World::Sim);
     let pages = pages(&record);
     assert!(pages.len() > 2);
-    let line = squeezed(&crate::report::world_line(World::Sim).expect("off AWS"));
+    let line = squeezed(&crate::report::world_line(World::Sim, None).expect("off AWS"));
     for (n, page) in pages.iter().enumerate() {
         assert!(page.contains(&line), "page {} does not name the world: {page}", n + 1);
         assert!(page.contains(&squeezed(record.identity.run.as_str())), "page {} has no run", n + 1);

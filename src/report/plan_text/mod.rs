@@ -10,9 +10,10 @@ use self::page::Page;
 use super::short;
 use crate::catalog::action::Severity;
 use crate::drill::TargetSpec;
-use crate::model::Target;
+use crate::model::endpoint::NOT_RECORDED;
 use crate::model::pattern::{OneOrMany, is_pattern};
 use crate::model::text::written_out;
+use crate::model::{EndpointProof, Target, World};
 use crate::plan::Plan;
 
 mod page;
@@ -56,6 +57,13 @@ fn head(plan: &Plan, page: &mut Page) {
     }
     for (service, endpoint) in &plan.endpoints {
         let _ = write!(world, ", {service} at {endpoint}");
+    }
+    if plan.world == World::Aws {
+        let way = plan
+            .endpoint_proof
+            .as_ref()
+            .map_or_else(|| format!("endpoint not proven: {NOT_RECORDED}"), EndpointProof::in_words);
+        let _ = write!(world, "; {way}");
     }
     let o = &drill.objectives;
     let mut objectives = format!("RTO {}", o.rto);

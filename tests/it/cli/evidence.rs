@@ -324,3 +324,24 @@ fn bundles_for_other_peoples_tools() {
         }
     }
 }
+
+#[test]
+fn the_way_to_aws_is_in_the_journal_of_every_process() {
+    use redrill::journal::Event;
+    use redrill::model::EndpointProof;
+    let place = Place::new();
+    let proof = EndpointProof { proxy: Some("http://127.0.0.1:3128".to_owned()), ..EndpointProof::public() };
+    let loaded = super::load(&text_of(&fixture("reboot")));
+    let run = place.run_in(&loaded, 1, |cloud| cloud.endpoint = Some(proof.clone()));
+    let read =
+        redrill::journal::reader::read(&std::fs::read(run.journal()).expect("a journal")).expect("whole");
+    let told = |l: &redrill::journal::Line| matches!(&l.event, Event::Endpoint { proof: p } if *p == proof);
+    assert!(
+        matches!(read.lines[1].event, Event::Attached { .. }) && told(&read.lines[2]),
+        "{:?}",
+        read.lines[2]
+    );
+    // off AWS there is none
+    let other = place.run_in(&loaded, 2, |_| {});
+    assert!(!place.read(&format!(".redrill/runs/{}/journal.jsonl", other.id())).contains("\"endpoint\""));
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 use redrill::evidence::controls::Framework;
 use redrill::evidence::record::{ControlOutcome, Record};
 use redrill::evidence::{Material, record};
-use redrill::journal::{Event, reader, runs::RunDir};
+use redrill::journal::{Event, Line, reader, runs::RunDir};
 use redrill::model::World;
 use redrill::plan::file;
 
@@ -171,6 +171,9 @@ fn as_if_on_aws(run: &RunDir) -> Record {
     let mut lines = reader::read(&journal).expect("whole").lines;
     let Event::Header { world, .. } = &mut lines[0].event else { panic!("the first line is the header") };
     *world = World::Aws;
+    let event = Event::Endpoint { proof: redrill::model::EndpointProof::public() };
+    let attached = lines[1].clone();
+    lines.insert(2, Line { event, ..attached });
     let plan = file::read(&std::fs::read_to_string(run.plan()).expect("a plan")).expect("a plan");
     let none: &[Framework] = &[];
     record(&Material {

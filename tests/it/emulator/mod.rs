@@ -7,6 +7,7 @@
 mod crashes;
 mod doctor;
 mod drills;
+mod endpoint;
 mod exit_codes;
 mod fleet;
 mod iam;
