@@ -16,6 +16,7 @@ use crate::engine::setup::clock_params;
 use crate::engine::state::RunState;
 use crate::engine::verdict::{Judged, judge};
 use crate::evidence::approval::{self, Said};
+use crate::evidence::clocks;
 use crate::journal::event::{Approved, FORMAT};
 use crate::journal::{Event, Line, Measured, Verdict};
 use crate::model::StepId;
@@ -44,6 +45,7 @@ pub(super) fn check(plan: &Arc<Plan>, lines: &[Line], view: &RunView, found: &mu
         Some(header) => first_line(plan, header, lines, found),
         None => found.broken.push("the journal's first line does not say what the run is".to_owned()),
     }
+    found.caveats.extend(clocks::odd(lines));
     unplanned(plan, lines, found);
     tail(lines, found);
     let mut ends = 0;
@@ -92,7 +94,12 @@ fn first_line(plan: &Plan, header: &Header, lines: &[Line], found: &mut Findings
         FORMAT if by == "0.1.0" => {
             found.broken.push(format!("redrill {by} writes no journal of format {FORMAT}"));
         }
-        FORMAT => {}
+        FORMAT => match &header.chain {
+            None => found.caveats.push("the run names no run before it: it was kept in no list of runs".to_owned()),
+            Some(c) => found.caveats.extend(c.before.iter().filter(|b| b.root.is_none()).map(|b| {
+                format!("the run before it, {}, was no longer in the state folder when this one began", b.run)
+            })),
+        },
         newer => found.broken.push(format!("the journal has format {newer}, which redrill {OWN} cannot read")),
     }
     if plan.format > header.format.max(1) && header.format <= 1 {
@@ -227,6 +234,10 @@ pub(super) fn approved(plan: &Plan, view: &RunView, on_record: &Approved, said: 
     let name = listed.map_or(said.by.trim(), |a| a.name.trim());
     if (name, said.at, said.expires, &said.note) != (by, on_record.at, on_record.expires, &on_record.note) {
         return Err(format!("the approval of `{by}` is not on record as it was signed"));
+    }
+    let known = view.header.as_ref().is_some_and(|h| h.format > 1);
+    if known && (on_record.listed, &on_record.made_as) != (listed.is_some(), &said.operator) {
+        return Err(format!("whose the approval of `{by}` is, is not on record as it was signed"));
     }
     if !plan.house.approvers.is_empty() && listed.is_none() {
         return Err(format!("the approval of `{by}` is signed by none of the approvers of the plan's rules"));

@@ -9,13 +9,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::{
     ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PDF, PLAN,
     REPORT, SETTINGS, SIGNATURES, SIGSTORE, Sources, TIMESTAMP, judged, seal,
 };
-use crate::evidence::checkpoint::{Checkpoint, notes};
+use crate::evidence::checkpoint::{Checkpoint, LATE, notes};
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::review::{self, Annotation};
@@ -46,6 +47,8 @@ pub struct Trust {
     pub key: Option<PublicKey>,
     /// A fingerprint that was got another way.
     pub fingerprint: Option<String>,
+    /// What time the reader has, to tell what is from the future.
+    pub now: Option<DateTime<Utc>>,
     /// Certificates (DER) of timestamp authorities, or of those that certify them.
     pub timestamp_roots: Option<Vec<Vec<u8>>>,
     /// The keys that CloudTrail signs digests under, as AWS gives them.
@@ -97,8 +100,26 @@ pub fn verify(files: &Files, trust: &Trust) -> Findings {
     made_again(files, &made, &key, signed.all_hold(), &mut found);
     found.add(signed);
     found.add(super::trail_check::check(files, made.journal, trust));
+    times(&made, trust, &mut found);
     limits(&made, &key, trust, &mut found);
     found
+}
+
+/// Times of people and of the run that cannot be right, or not by the reader's clock.
+fn times(made: &Made<'_>, trust: &Trust, found: &mut Findings) {
+    let record = &made.record;
+    for s in &record.review.sign_offs {
+        if record.identity.finished_at.is_some_and(|end| s.at < end) {
+            found.caveats.push(format!("the sign-off of {} is from before the end of the run", s.by));
+        }
+    }
+    let Some(now) = trust.now.and_then(|now| now.checked_add_signed(TimeDelta::minutes(5))) else { return };
+    let run = record.run.last_at.map(|at| ("the run".to_owned(), at));
+    let signed = record.review.sign_offs.iter().map(|s| (format!("the sign-off of {}", s.by), s.at));
+    for (what, at) in run.into_iter().chain(signed).filter(|(_, at)| *at > now) {
+        let at = at.format("%Y-%m-%d %H:%M:%S UTC");
+        found.caveats.push(format!("{what} is from the future by the clock of this machine: {at}"));
+    }
 }
 
 fn text<'a>(files: &'a Files, name: &str) -> Result<&'a str, String> {
@@ -211,7 +232,11 @@ fn journal<'a>(files: &'a Files, plan: &Arc<Plan>, found: &mut Findings) -> Opti
         if bytes.last() != Some(&b'\n') {
             return Err(format!("{JOURNAL} ends in the middle of a line"));
         }
-        let lines = reader::read(bytes).map_err(|e| format!("{JOURNAL}: {e}"))?.lines;
+        let read = reader::read(bytes).map_err(|e| format!("{JOURNAL}: {e}"))?;
+        if read.torn > 0 {
+            return Err(format!("{JOURNAL}: its last line is none that a journal holds"));
+        }
+        let lines = read.lines;
         let annotations = annotations(files)?;
         let reviewed = super::reviewed(files);
         let signer = key(files, KEY)?.fingerprint();
@@ -223,8 +248,8 @@ fn journal<'a>(files: &'a Files, plan: &Arc<Plan>, found: &mut Findings) -> Opti
         };
         let stated: Value =
             serde_json::from_str(text(files, REPORT)?).map_err(|e| format!("{REPORT}: {e}"))?;
-        let sign_offs =
-            review::sign_offs(files, &reviewed, &view, Some(&signer)).map_err(|e| e.to_string())?;
+        let sign_offs = review::sign_offs(files, &reviewed, &view, Some(&signer), &plan.house.approvers)
+            .map_err(|e| e.to_string())?;
         let reconciliation = files.get(trail::FILE).map_or(Ok(None), |b| trail::of_run(b, &lines));
         let reconciliation = reconciliation.map_err(|e| format!("{}: {e}", trail::FILE))?;
         let record = record(&Material {
@@ -300,6 +325,7 @@ fn checkpoints(files: &Files, made: &Made<'_>, found: &mut Findings) {
         let leaves = merkle::leaves(made.journal);
         let run = made.record.identity.run.as_str();
         let mut size = 0;
+        let mut last: Option<Checkpoint> = None;
         for note in &all {
             let checkpoint = Checkpoint::open(note, run, &key).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
             checkpoint.fits(&leaves).map_err(|e| format!("{CHECKPOINTS}: {e}"))?;
@@ -307,6 +333,7 @@ fn checkpoints(files: &Files, made: &Made<'_>, found: &mut Findings) {
                 return Err(format!("{CHECKPOINTS}: the journal would have become shorter"));
             }
             size = checkpoint.size;
+            last = Some(checkpoint);
         }
         if all.last().map(String::as_str) != text(files, CHECKPOINT).ok() {
             return Err(format!("{CHECKPOINT} is not the last of {CHECKPOINTS}"));
@@ -318,10 +345,13 @@ fn checkpoints(files: &Files, made: &Made<'_>, found: &mut Findings) {
                 leaves.len() - size
             ));
         }
+        let late = last.as_ref().filter(|c| c.stage == LATE);
+        let late = late.map(|c| format!("the checkpoint of the run's end was taken later, at {}", c.at));
         let (number, key) = (all.len(), key.fingerprint());
-        Ok(((), format!("{number} checkpoints, signed by key {key}, fit the journal to its end")))
+        Ok((late, format!("{number} checkpoints, signed by key {key}, fit the journal to its end")))
     };
-    found.check(read());
+    let late = found.check(read());
+    found.caveats.extend(late.flatten());
 }
 
 /// Every other file is made again from the journal, the plan and what people added, and compared; the PDF,
@@ -449,11 +479,18 @@ fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Resu
 fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings) {
     for a in &made.record.run.approvals {
         let how = a.not_independent().map(|how| format!(", {how}")).unwrap_or_default();
-        found.holds.push(format!("approved by {}, key {}, before it started{how}", a.by, a.key));
+        let text = format!("approved by {}, key {}, before it started{}{how}", a.by, a.key, a.claim());
+        found.holds.push(text);
     }
     for s in &made.record.review.sign_offs {
-        let how = if s.independent { "independent of who ran it" } else { "not independent" };
-        found.holds.push(format!("{} by {}, key {}, {how}", s.decision, s.by, s.key));
+        let how = match s.independent {
+            true => "independent of who ran it: the plan's rules list the key",
+            false => "not independent",
+        };
+        let claim = &s.made_as;
+        found
+            .holds
+            .push(format!("{} by {}, key {}, says it was made as {claim}, {how}", s.decision, s.by, s.key));
     }
     let unproven = &mut found.unproven;
     if !made.record.run.approvals.is_empty() {
@@ -477,6 +514,24 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
                 .to_owned(),
         );
     }
+    let chain = made.record.run.header.as_ref().and_then(|h| h.chain.as_ref());
+    let whole = "a state folder can be thrown away with every run in it";
+    unproven.push(match chain.map(|c| (c.number, &c.before)) {
+        None => "that there were no other tries: the run does not name the one before it".to_owned(),
+        Some((_, None)) => {
+            format!("that there were no other tries: this is the first run of its state folder, and {whole}")
+        }
+        Some((n, Some(before))) => format!(
+            "that there were no other tries: this is run {n} of its state folder, after {}{}. Ask for that one; \
+             and {whole}",
+            before.run,
+            before.root.as_ref().map_or_else(String::new, |r| format!(", {} lines with root {r}", before.lines)),
+        ),
+    });
+    unproven.push(
+        "who sat at the machine, and which machine that was: whoever owns it can be any user, and give it any name"
+            .to_owned(),
+    );
     unproven.push("that nothing was said later: the newest sign-offs and remarks can be left out".to_owned());
     unproven.push(
         "that the journal tells the truth: compare it with AWS's own record, by the request ids of its calls"

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use super::{CliError, Global, keys, out};
 use crate::bundle;
-use crate::evidence::checkpoint::{Checkpoint, CheckpointError, notes};
+use crate::evidence::checkpoint::{Checkpoint, CheckpointError, LATE, notes};
 use crate::evidence::keys::{PrivateKey, PublicKey};
 use crate::evidence::merkle;
 use crate::journal::runs::{self, RunDir};
@@ -69,6 +69,22 @@ impl Notary {
         if let Some(working) = self.working {
             let _panicked = working.join();
         }
+    }
+}
+
+/// Takes the checkpoint of a finished run's end, where the process that ended it died before it could. It
+/// says that it is late; what is known of the journal from before then is in the others.
+pub fn complete(global: &Global, dir: &RunDir, clock: &dyn Clock) {
+    let read = |name| dir.read(name).ok();
+    let (Some(all), Some(journal)) = (read(bundle::CHECKPOINTS), read(runs::JOURNAL)) else { return };
+    let signed = notes(&String::from_utf8_lossy(&all));
+    let key =
+        read(bundle::CHECKPOINT_KEY).and_then(|pem| PublicKey::from_pem(&String::from_utf8(pem).ok()?).ok());
+    let (Some(last), Some(key)) = (signed.last(), key) else { return };
+    let size = Checkpoint::open(last, dir.id().as_str(), &key).map(|c| c.size);
+    // one that cannot be read is for whoever verifies to say; a run that is worked on takes its own
+    if size.is_ok_and(|size| size < merkle::leaves(&journal).len()) && runs::lock(dir).is_ok() {
+        Checkpoints::new(global, dir).take(LATE, clock);
     }
 }
 
@@ -166,6 +182,7 @@ mod tests {
             region: String::new(),
             rto_ms: 1,
             give_up_ms: 1,
+            chain: None,
         };
         let stamp = crate::model::Stamp { at: chrono::DateTime::UNIX_EPOCH, mono_ms: 0 };
         let whole = encode(0, NO_PREVIOUS, stamp, &[header, Event::Skew { ms: 1 }]).unwrap().0;

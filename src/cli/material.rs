@@ -67,7 +67,9 @@ impl Folder {
         let signer = signer.and_then(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)).ok());
         let signer = signer.map(|k| k.fingerprint());
         let view = RunView::of(&lines);
-        let sign_offs = review::sign_offs(&files, &bundle::reviewed(&files), &view, signer.as_deref());
+        let listed = plan.as_ref().map_or(&[][..], |p: &Plan| &p.house.approvers);
+        let reviewed = bundle::reviewed(&files);
+        let sign_offs = review::sign_offs(&files, &reviewed, &view, signer.as_deref(), listed);
         let sign_offs = sign_offs.map_err(|e| bad("a sign-off").because(e))?;
         let notes = files.get(bundle::CHECKPOINTS).map(|b| notes(&String::from_utf8_lossy(b)));
         if let Some(last) = notes.as_ref().and_then(|n| n.last()) {

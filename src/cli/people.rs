@@ -104,7 +104,12 @@ pub struct AbortArgs {
 }
 
 pub fn mark(global: &Global, args: &MarkArgs) -> Result<u8, CliError> {
-    let marked_at = args.at.unwrap_or_else(|| SystemClock.now());
+    let now = SystemClock.now();
+    if let Some(at) = args.at.filter(|at| *at > now) {
+        return Err(CliError::usage(format!("--at {} lies in the future", at.to_rfc3339()))
+            .hint("a mark is set when something has happened; leave --at out for now"));
+    }
+    let marked_at = args.at.unwrap_or(now);
     let request = Request::Mark { mark: args.mark.into(), marked_at, note: args.note.clone() };
     tell(global, &args.run, request, &args.known)
 }
@@ -194,8 +199,9 @@ fn record(global: &Global, dir: &RunDir, left: &Left, known: &Known) -> Result<(
     };
     let who = operator();
     let redrill = env!("CARGO_PKG_VERSION").to_owned();
+    let boot = SystemClock.boot();
     let attached =
-        Event::Attached { mode: Mode::Tell, pid: who.pid, host: who.host, user: who.user, redrill };
+        Event::Attached { mode: Mode::Tell, pid: who.pid, host: who.host, user: who.user, redrill, boot };
     runtime()?.block_on(async {
         let clock = std::sync::Arc::new(SystemClock);
         let recorder = Recorder::new(Box::new(journal), state, Vec::new(), clock, secrets, None);

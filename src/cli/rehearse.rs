@@ -104,6 +104,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         journal: Box::new(MemoryJournal::new()),
         lines: Vec::new(),
         mode: Mode::Run,
+        chain: None,
         approvals: Vec::new(),
         secrets,
         kill_switch: KillSwitch::default(),

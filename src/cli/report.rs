@@ -6,9 +6,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::material::Folder;
-use super::{CliError, Global, Output, hand_over, out, runs};
+use super::{CliError, Global, Output, checkpoints, hand_over, out, runs};
 use crate::evidence::{Record, exports, oscal};
 use crate::journal::runs as store;
+use crate::model::time::SystemClock;
 use crate::report;
 
 /// Write the reports of a run from its journal.
@@ -104,7 +105,11 @@ impl Export {
 
 pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
-    let folder = Folder::read(&dir)?;
+    let mut folder = Folder::read(&dir)?;
+    if args.out.is_some() && super::runs::finished(&folder.lines).is_some() {
+        checkpoints::complete(global, &dir, &SystemClock);
+        folder = Folder::read(&dir)?;
+    }
     if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);
     }

@@ -6,6 +6,7 @@ use super::out::Outcome;
 use super::{CliError, Global, Kind, Output, out, session};
 use crate::engine::decide;
 use crate::engine::state::RunState;
+use crate::journal::chain;
 use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::plan::Plan;
@@ -119,6 +120,18 @@ pub fn finished_already(global: &Global, dir: &RunDir, lines: &[Line], mode: Mod
 
 pub fn runs(global: &Global, _args: &RunsArgs) -> Result<u8, CliError> {
     let list = runs::list(&global.state).map_err(not_found)?;
+    match chain::missing(&global.state) {
+        Ok(gone) => {
+            for run in gone {
+                out::note(&format!(
+                    "run {} began at {} and its folder is not there; the run after it says so, too",
+                    run.run,
+                    time(run.at)
+                ));
+            }
+        }
+        Err(e) => out::note(&e.to_string()),
+    }
     match global.output {
         Output::Json => out::json(&list),
         Output::Text if list.is_empty() => {

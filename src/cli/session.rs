@@ -19,8 +19,9 @@ use crate::cloud::Cloud;
 use crate::engine::recorder::Recorder;
 use crate::engine::state::RunState;
 use crate::engine::{self, Ended, EngineError, Operator, People, Setup, requests};
-use crate::evidence::approval;
-use crate::journal::event::Approved;
+use crate::evidence::{approval, merkle};
+use crate::journal::chain;
+use crate::journal::event::{Approved, Chained};
 use crate::journal::inbox::{Door, Inbox as _};
 use crate::journal::runs::{self, Lock, RunDir, RunsError, TargetLocks};
 use crate::journal::writer::{FileJournal, Journal, JournalError};
@@ -51,12 +52,13 @@ pub struct Work {
     pub approvals: Vec<(Approved, Vec<u8>)>,
 }
 
-/// Who runs this process.
+/// Who runs this process: the user as the operating system knows the process's own id, whatever the
+/// environment says. The machine's name is what it calls itself.
 pub fn operator() -> Operator {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let user = std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    let uid = nix::unistd::getuid();
+    let known = nix::unistd::User::from_uid(uid).ok().flatten().map(|u| u.name);
+    let user = known.filter(|n| !n.is_empty()).unwrap_or_else(|| format!("uid {uid}"));
     Operator { pid: std::process::id(), host, user }
 }
 
@@ -127,9 +129,13 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
         let name = format!("{}{}.json", approval::NAME, n + 1);
         dir.write(&name, bytes).map_err(io("an approval cannot be kept"))?;
     }
+    let chained = chain::begin(&global.state, &run, work.clock.now(), |journal| {
+        merkle::hex(&merkle::root(&merkle::leaves(journal)))
+    });
+    let chained = chained.map_err(unlisted)?;
     let journal = FileJournal::create(dir.journal())
         .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be made").because(e))?;
-    let done = work_on(global, &dir, lock, work, Box::new(journal), Vec::new()).await;
+    let done = work_on(global, &dir, lock, work, Box::new(journal), Written::Nothing(chained)).await;
     let_go(&dir, &[&targets, &machine]);
     done
 }
@@ -161,7 +167,7 @@ pub async fn take_up(global: &Global, dir: &RunDir, work: Work) -> Result<u8, Cl
         TargetLocks::on_machine(&machine_locks(), &global.state, dir.id(), &[service_key(&work.plan)]).ok();
     checkpoints::fit(dir).map_err(|why| cut(global, dir).because(why))?;
     let (journal, lines) = open(dir)?;
-    let done = work_on(global, dir, lock, work, Box::new(journal), lines).await;
+    let done = work_on(global, dir, lock, work, Box::new(journal), Written::Lines(lines)).await;
     let locks: Vec<&TargetLocks> =
         [Some(&targets), machine.as_ref(), service.as_ref()].into_iter().flatten().collect();
     let_go(dir, &locks);
@@ -190,14 +196,32 @@ pub fn open(dir: &RunDir) -> Result<(FileJournal, Vec<Line>), CliError> {
     }
 }
 
+/// What a run's journal holds when a process begins to work on it.
+enum Written {
+    /// Nothing yet; the new run's place in the list of runs.
+    Nothing(Chained),
+    /// These lines.
+    Lines(Vec<Line>),
+}
+
+/// The list of runs cannot be used: a run that is not on it could be thrown away unseen.
+fn unlisted(e: RunsError) -> CliError {
+    let e = CliError::new(Kind::Journal, "the run cannot be put on the list of runs").because(e);
+    e.hint("nothing was changed; where the list is damaged, move it aside: the next run begins a new one")
+}
+
 async fn work_on(
     global: &Global,
     dir: &RunDir,
     lock: Lock,
     work: Work,
     journal: Box<dyn Journal>,
-    lines: Vec<Line>,
+    written: Written,
 ) -> Result<u8, CliError> {
+    let (chain, lines) = match written {
+        Written::Nothing(chained) => (Some(chained), Vec::new()),
+        Written::Lines(lines) => (None, lines),
+    };
     out::detach();
     let (control, controls) = mpsc::channel(64);
     let (watcher, watched) = watching::watch();
@@ -233,6 +257,7 @@ async fn work_on(
         journal,
         lines,
         mode: work.mode,
+        chain,
         approvals: work.approvals.into_iter().map(|(approved, _)| approved).collect(),
         secrets: work.secrets,
         kill_switch: work.kill_switch,

@@ -15,8 +15,9 @@ use crate::model::{Clock as _, time::SystemClock};
 
 /// Accept or reject a finished run, as a reviewer with a key of your own.
 ///
-/// The reviewer should be somebody else than whoever ran the drill; where name, machine or key are the
-/// same, the sign-off is kept and counted as not independent.
+/// The reviewer should be somebody else than whoever ran the drill, with a key that the `[[approvers]]` of
+/// redrill.toml listed when the drill was planned. Without a list, or where name, machine or key are those of
+/// the run, the sign-off is kept and counted as not independent.
 #[derive(Debug, Args)]
 pub struct SignOffArgs {
     /// Id, unique prefix, path, or `last`.
@@ -87,7 +88,10 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
         Output::Text => {
             out::line(&format!("{} by {}, key {}", predicate.decision, args.by, public.fingerprint()));
             if !independent {
-                out::line("not independent: the same person, machine or key ran the drill; reports say so");
+                out::line(
+                    "not independent: the same person, machine or key ran the drill, or the [[approvers]] that \
+                     the plan was made under do not list the key; reports say so",
+                );
             }
             out::line(&format!("make the bundle anew: redrill report {} --out DIR", dir.id()));
         }

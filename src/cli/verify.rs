@@ -12,6 +12,7 @@ use super::{CliError, Global, Output, out};
 use crate::bundle::verify::{Findings, Trust, verify};
 use crate::bundle::{self, Files, published};
 use crate::evidence::keys::PublicKey;
+use crate::model::{Clock as _, time::SystemClock};
 use crate::report::clean;
 
 /// The largest bundle that is read, in bytes.
@@ -54,7 +55,8 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
     };
     let timestamp_roots = args.timestamp_ca.as_deref().map(certificates).transpose()?;
     let cloudtrail_keys = args.cloudtrail_keys.as_deref().map(super::reconcile::keys).transpose()?;
-    let trust = Trust { key, fingerprint: args.fingerprint.clone(), timestamp_roots, cloudtrail_keys };
+    let now = Some(SystemClock.now());
+    let trust = Trust { key, fingerprint: args.fingerprint.clone(), now, timestamp_roots, cloudtrail_keys };
     let copy = match &args.receipt {
         None => None,
         Some(path) => Some(fs::read(path).map_err(|e| {

@@ -25,7 +25,7 @@ use super::{kill_switch, outlook, preflight, probing, reading, redaction, reques
 use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
 use crate::drill::refs::{self, Reference};
-use crate::journal::event::Approved;
+use crate::journal::event::{Approved, Chained};
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
 use crate::model::{Clock, Dur, RunId, Stage, StepId, Target, World};
@@ -83,6 +83,9 @@ pub struct Setup {
     pub lines: Vec<Line>,
     /// Why this process is here.
     pub mode: Mode,
+    /// The place of a new run among those of its state folder; `None` of one that is kept in none, or is taken
+    /// up.
+    pub chain: Option<Chained>,
     /// The approvals that a new run starts with; none of a run that is taken up.
     pub approvals: Vec<Approved>,
     /// Secret parameters.
@@ -272,14 +275,15 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         people: setup.people,
         secrets: setup.secrets,
     });
+    let mut skew = None;
     if !fresh {
-        preflight::same_world(&shared).await?;
+        skew = preflight::same_world(&shared).await?;
         preflight::not_behind(&shared).await?;
         preflight::same_emulator(&shared).await?;
     }
     let mut events = Vec::new();
     if fresh {
-        events.push(header(&shared, &setup.plan_sha256));
+        events.push(header(&shared, &setup.plan_sha256, setup.chain));
     }
     events.push(Event::Attached {
         mode: setup.mode,
@@ -287,8 +291,10 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
         host: setup.operator.host,
         user: setup.operator.user,
         redrill: env!("CARGO_PKG_VERSION").to_owned(),
+        boot: shared.clock.boot(),
     });
     events.extend(shared.cloud.endpoint.clone().map(|proof| Event::Endpoint { proof }));
+    events.extend(skew.map(|ms| Event::Skew { ms }));
     events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
@@ -330,7 +336,7 @@ fn nothing_to_do(recorder: &Recorder, mode: Mode, run: &RunId) -> Option<Ended> 
     })
 }
 
-fn header(shared: &Shared, plan_sha256: &str) -> Event {
+fn header(shared: &Shared, plan_sha256: &str, chain: Option<Chained>) -> Event {
     let plan = &shared.plan;
     Event::Header {
         format: crate::journal::event::FORMAT,
@@ -345,6 +351,7 @@ fn header(shared: &Shared, plan_sha256: &str) -> Event {
         region: plan.region.clone(),
         rto_ms: plan.drill.objectives.rto.ms(),
         give_up_ms: plan.drill.objectives.give_up().ms(),
+        chain,
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::driver::{EngineError, Shared};
@@ -60,9 +61,7 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     let mut findings = Vec::new();
     let before = shared.clock.now();
     let identity = shared.cloud.reads.sts.identity().await?;
-    if let Some(date) = identity.server_date {
-        // the header has whole seconds: half a second either way is noise
-        let ms = (before - date).num_milliseconds();
+    if let Some(ms) = skew(before, &identity) {
         events.push(Event::Skew { ms });
         findings.extend(clock_finding(ms));
     }
@@ -174,6 +173,12 @@ fn clock_finding(ahead_ms: i64) -> Option<Finding> {
     })
 }
 
+/// The local clock, read before the call, minus AWS's. The header has whole seconds: half a second either way
+/// is noise.
+fn skew(before: DateTime<Utc>, identity: &Identity) -> Option<i64> {
+    Some(before.signed_duration_since(identity.server_date?).num_milliseconds())
+}
+
 fn identity_findings(shared: &Shared, account: &str) -> Option<Finding> {
     (account != shared.plan.account).then(|| {
         Finding::new(
@@ -245,11 +250,12 @@ async fn last_look(shared: &Arc<Shared>) -> Result<Vec<Finding>, CloudError> {
     Ok(findings)
 }
 
-/// A run is only taken up in the account and the world that it was started in.
+/// A run is only taken up in the account and the world that it was started in. Gives the clock's skew: each
+/// process has a clock that may be set another way.
 ///
 /// # Errors
 /// AWS cannot be asked, or it is another account or world.
-pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
+pub async fn same_world(shared: &Shared) -> Result<Option<i64>, EngineError> {
     if shared.cloud.world != shared.plan.world {
         return Err(EngineError::OtherWorld(format!(
             "the run belongs to the world `{}`, this is `{}`",
@@ -262,6 +268,7 @@ pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
             shared.plan.region, shared.cloud.region
         )));
     }
+    let before = shared.clock.now();
     let identity = shared.cloud.reads.sts.identity().await.map_err(EngineError::Cloud)?;
     if let Some(f) = identity_findings(shared, &identity.account) {
         return Err(EngineError::OtherWorld(f.text));
@@ -272,7 +279,7 @@ pub async fn same_world(shared: &Shared) -> Result<(), EngineError> {
         (Some(own), Some(this)) if own != this => Err(EngineError::OtherWorld(format!(
             "the run belongs to the partition {own} of AWS, the credentials to {this}"
         ))),
-        _ => Ok(()),
+        _ => Ok(skew(before, &identity)),
     }
 }
 

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::history::{self, History};
-use super::steady_state::Timeline;
 pub use super::steady_state::{ProbeInfo, ProbeUsage};
+use super::steady_state::{Reboot, Timeline};
 use crate::drill::{Role, RtoClock};
 use crate::journal::{Event, Gap, Line, Mark, Measured, Phase, PhaseTime};
 use crate::model::time::in_words;
@@ -77,8 +77,9 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
     if let Some(t7) = times.t7.filter(|_| !survived) {
         let rta = t7.at - t0.low;
         out.rta_ms = Some(rta);
-        out.rta_low_ms = Some((t7.low - t0.high).clamp(0, rta));
-        out.rta_high_ms = Some((t7.high - t0.low).max(rta));
+        let unsure = facts.unsure(t0.low, t7.at, &mut out.notes);
+        out.rta_low_ms = Some((t7.low - t0.high).saturating_sub(unsure).clamp(0, rta));
+        out.rta_high_ms = Some((t7.high - t0.low).saturating_add(unsure).max(rta));
         out.phases = phases(&times.marks, t0.low, t7.at);
         // what was declared once the service was seen to be back decides nothing
         let declared = times.mark("t3").filter(|t3| facts.noted("t3", Some(t7.at)) == Some(*t3));
@@ -99,6 +100,9 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
     facts.say(params, t0.low, &times, &mut out.notes);
     out
 }
+
+/// How far ahead of the line that takes it a mark may lie: clocks of two machines are not the same.
+const AHEAD_MS: i64 = 1_000;
 
 /// The fault took effect between these two; the clock counts from the first.
 #[derive(Clone, Copy)]
@@ -156,6 +160,10 @@ struct Facts {
     not_clean: bool,
     /// For every process but the first: the last line before it, and when it attached itself.
     changes: Vec<(i64, i64)>,
+    /// Where only wall time counts.
+    reboots: Vec<Reboot>,
+    /// Marks for a time after the line that took them: which, and by how much.
+    ahead: Vec<(&'static str, i64)>,
     skew_ms: i64,
     last: i64,
 }
@@ -184,8 +192,8 @@ impl Facts {
         let mut counting = Counting::All;
         let mut processes = 0;
         for line in lines {
+            timeline.line(line);
             if matches!(line.event, Event::Attached { .. }) {
-                timeline.line(line);
                 if processes > 0 {
                     facts.changes.push((facts.last, timeline.ms(line.stamp)));
                 }
@@ -194,7 +202,7 @@ impl Facts {
             let at = timeline.ms(line.stamp);
             facts.last = facts.last.max(at);
             facts.observation(&timeline, line, counting);
-            facts.line(params, &timeline, line, at);
+            facts.line(params, line, at);
             match &line.event {
                 Event::Steady { .. } if facts.recovery_stage.is_some() && counting == Counting::All => {
                     for history in facts.histories.iter_mut().filter(|h| h.info.decides()) {
@@ -206,6 +214,7 @@ impl Facts {
                 _ => {}
             }
         }
+        facts.reboots = timeline.reboots().to_vec();
         facts
     }
 
@@ -231,7 +240,7 @@ impl Facts {
         }
     }
 
-    fn line(&mut self, params: &ClockParams, timeline: &Timeline, line: &Line, at: i64) {
+    fn line(&mut self, params: &ClockParams, line: &Line, at: i64) {
         let fault = |step: &StepId| params.fault_steps.contains(step);
         let recovery = |step: &StepId| params.recovery_steps.contains(step);
         match &line.event {
@@ -289,14 +298,17 @@ impl Facts {
             }
             Event::Marked { mark, at: said, .. } => {
                 let ago = line.stamp.at.signed_duration_since(*said).num_milliseconds();
-                let said = timeline.ms(line.stamp).saturating_sub(ago);
                 let name = match mark {
                     Mark::Detected => "t1",
                     Mark::Ack => "t2",
                     Mark::Declare => "t3",
                     Mark::Note => return,
                 };
-                self.said.push((name, said, at));
+                // nobody knows today what happens tomorrow; a clock may be a little off
+                if ago < -AHEAD_MS {
+                    return self.ahead.push((name, -ago));
+                }
+                self.said.push((name, at.saturating_sub(ago.max(0)), at));
             }
             Event::UndoDone { .. } | Event::Kept { .. } | Event::Released { .. } | Event::Cleaned { .. } => {
                 self.clean = Some(at);
@@ -314,6 +326,28 @@ impl Facts {
             // of several restores the oldest point counts
             first(&mut self.restored_to, at.timestamp_millis());
         }
+    }
+
+    /// By how much a reboot between these two widens the interval, with what is to be said of it.
+    fn unsure(&self, from: i64, to: i64, notes: &mut Vec<String>) -> i64 {
+        let mut all = 0_i64;
+        for reboot in self.reboots.iter().filter(|r| (from..=to).contains(&r.at_ms)) {
+            let across =
+                "from one boot of a machine to another in the middle of the recovery, only wall time counts";
+            notes.push(match reboot.unsure_ms {
+                Some(ms) => {
+                    all = all.saturating_add(ms);
+                    format!(
+                        "{across}; by AWS's clock it may be {} off, and the interval is wider by that",
+                        in_words(ms)
+                    )
+                }
+                None => format!(
+                    "{across}, and nobody compared both clocks with AWS's: how far it is off is not known"
+                ),
+            });
+        }
+        all
     }
 
     fn deciding(&self) -> impl Iterator<Item = &History> {
@@ -572,6 +606,11 @@ impl Facts {
             if *name == "t3" && end.is_some_and(|end| *at > end && *said <= end) {
                 notes.push(format!("{text}: noted after the recovery, so it does not count for the RTO"));
             }
+        }
+        for (name, ahead) in &self.ahead {
+            let text = MEANING.iter().find(|(n, _)| n == name).map_or(*name, |(_, text)| text);
+            let by = in_words(*ahead);
+            notes.push(format!("{text}: a mark for {by} after it was recorded is not counted"));
         }
         if let (Some(t1), Some(detect)) = (times.mark("t1"), params.detect_ms)
             && t1 - t0 > detect

@@ -99,8 +99,9 @@ impl Redaction {
                 region: _,
                 rto_ms: _,
                 give_up_ms: _,
+                chain: _,
             }
-            | Event::Attached { mode: _, pid: _, host: _, user: _, redrill: _ }
+            | Event::Attached { mode: _, pid: _, host: _, user: _, redrill: _, boot: _ }
             | Event::Skew { ms: _ }
             | Event::Stage { stage: _ }
             | Event::Holding { targets: _ }

@@ -1,17 +1,43 @@
 //! Whether the service is healthy, since when, and whether that has lasted. Pure.
 //!
-//! Times are milliseconds on one [`Timeline`]: monotonic within a process, wall time across
-//! processes. A probe that could not be read, or was not read for too long, is not healthy.
+//! Times are milliseconds on one [`Timeline`]: monotonic within a boot of the machine, wall time across
+//! boots. A probe that could not be read, or was not read for too long, is not healthy.
+
+use std::collections::BTreeMap;
 
 use crate::drill::Role;
 use crate::journal::{Event, Line};
 use crate::model::{Health, Stamp};
 
-/// Maps stamps of all processes of a run to milliseconds since the epoch. Each process's wall clock
-/// is read once, when it attaches itself; from there its monotonic clock counts.
-#[derive(Clone, Copy, Debug, Default)]
+/// Maps stamps of all processes of a run to milliseconds since the epoch. A process's wall clock is read
+/// once, when it attaches itself; from there its monotonic clock counts, and goes on to count for every
+/// process of the same boot, whatever becomes of the wall clock. Only from one boot to another does wall
+/// time count: then it never runs backwards, and the longer way counts where AWS's clock tells that the
+/// wall clock was set back.
+#[derive(Clone, Debug, Default)]
 pub struct Timeline {
+    format: u32,
     offset_ms: Option<i64>,
+    /// What the offset would be by the wall clock alone.
+    wall_offset_ms: i64,
+    boot: Option<String>,
+    /// Of each boot the offset, and the newest monotonic reading.
+    boots: BTreeMap<String, (i64, u64)>,
+    /// Where the newest line stands.
+    last: Option<i64>,
+    skew_ms: Option<i64>,
+    reboots: Vec<Reboot>,
+}
+
+/// The machine was started anew between two processes of a run, or another one took over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reboot {
+    /// When the later process attached itself (ms).
+    pub at_ms: i64,
+    /// The skew of the clock before, where it was asked.
+    skew_before: Option<i64>,
+    /// How far off the time across it may be; `None` where nobody compared both clocks with AWS's.
+    pub unsure_ms: Option<i64>,
 }
 
 impl Timeline {
@@ -20,16 +46,58 @@ impl Timeline {
         Self::default()
     }
 
-    /// A process attached itself at this stamp.
-    pub fn attach(&mut self, stamp: Stamp) {
-        self.offset_ms = Some(stamp.at.timestamp_millis().saturating_sub(mono(stamp)));
+    /// Takes note of a line. What it says about clocks counts from there on.
+    pub fn line(&mut self, line: &Line) {
+        match &line.event {
+            Event::Header { format, .. } => self.format = *format,
+            Event::Attached { boot, .. } => self.attach(line.stamp, boot.as_ref()),
+            Event::Skew { ms } => self.skew(*ms),
+            _ => {}
+        }
+        let at = self.ms(line.stamp);
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+        if let (Some(boot), Some(offset)) = (&self.boot, self.offset_ms) {
+            self.boots.insert(boot.clone(), (offset, line.stamp.mono_ms));
+        }
     }
 
-    /// Takes note of a line; only `attached` matters.
-    pub fn line(&mut self, line: &Line) {
-        if matches!(line.event, Event::Attached { .. }) {
-            self.attach(line.stamp);
+    /// A process attached itself at this stamp.
+    fn attach(&mut self, stamp: Stamp, boot: Option<&String>) {
+        let known = boot.and_then(|b| self.boots.get(b)).filter(|(_, mono)| *mono <= stamp.mono_ms);
+        if let Some((offset, _)) = known {
+            (self.offset_ms, self.boot) = (Some(*offset), boot.cloned());
+            return;
         }
+        let another = self.offset_ms.is_some();
+        self.wall_offset_ms = stamp.at.timestamp_millis().saturating_sub(mono(stamp));
+        self.offset_ms = Some(self.wall_offset_ms);
+        // a journal of format 1 was measured by wall time alone
+        if let (true, Some(last)) = (another && self.format > 1, self.last) {
+            self.not_before(last.saturating_sub(mono(stamp)));
+            if boot.is_some() || self.boot.is_some() {
+                let (at_ms, skew_before) = (self.ms(stamp), self.skew_ms.take());
+                self.reboots.push(Reboot { at_ms, skew_before, unsure_ms: None });
+            }
+        }
+        self.boot = boot.cloned();
+    }
+
+    /// The first skew after a reboot tells how far the wall clock was moved across it.
+    fn skew(&mut self, ms: i64) {
+        if self.skew_ms.is_none()
+            && let Some(reboot) = self.reboots.last_mut()
+            && let Some(before) = reboot.skew_before
+        {
+            let moved = ms.saturating_sub(before);
+            // AWS gives whole seconds, twice
+            reboot.unsure_ms = Some(moved.max(0).saturating_add(1_000));
+            self.not_before(self.wall_offset_ms.saturating_sub(moved.min(0)));
+        }
+        self.skew_ms = Some(ms);
+    }
+
+    fn not_before(&mut self, offset: i64) {
+        self.offset_ms = self.offset_ms.map(|o| o.max(offset));
     }
 
     /// Where a stamp of the process attached last stands.
@@ -38,6 +106,11 @@ impl Timeline {
             Some(offset) => offset.saturating_add(mono(stamp)),
             None => stamp.at.timestamp_millis(),
         }
+    }
+
+    /// Where only wall time counts.
+    pub fn reboots(&self) -> &[Reboot] {
+        &self.reboots
     }
 }
 
@@ -338,27 +411,103 @@ mod tests {
         assert_eq!((s.healthy_at(5), s.healthy_since(), s.held(5, 5)), (Health::Healthy, None, true));
     }
 
-    #[test]
-    fn the_timeline_is_monotonic_within_a_process_and_wall_time_across() {
-        let stamp = |wall, mono_ms| Stamp { at: DateTime::from_timestamp_millis(wall).unwrap(), mono_ms };
-        let attached = |stamp| Line {
-            seq: 0,
-            prev: String::new(),
-            stamp,
-            event: Event::Attached {
-                mode: Mode::Run,
-                pid: 1,
-                host: String::new(),
-                user: String::new(),
-                redrill: String::new(),
-            },
+    fn stamp(wall: i64, mono_ms: u64) -> Stamp {
+        Stamp { at: DateTime::from_timestamp_millis(wall).unwrap(), mono_ms }
+    }
+
+    fn line(stamp: Stamp, event: Event) -> Line {
+        Line { seq: 0, prev: String::new(), stamp, event }
+    }
+
+    fn attached(stamp: Stamp, boot: Option<&str>) -> Line {
+        let event = Event::Attached {
+            mode: Mode::Run,
+            pid: 1,
+            host: String::new(),
+            user: String::new(),
+            redrill: String::new(),
+            boot: boot.map(str::to_owned),
         };
+        line(stamp, event)
+    }
+
+    /// The first line, of this format.
+    fn header(format: u32) -> Line {
+        let event = Event::Header {
+            format,
+            redrill: String::new(),
+            run: crate::model::RunId::from_existing("r"),
+            drill: String::new(),
+            title: String::new(),
+            plan_sha256: String::new(),
+            world: crate::model::World::Sim,
+            account: String::new(),
+            caller: String::new(),
+            region: String::new(),
+            rto_ms: 0,
+            give_up_ms: 0,
+            chain: None,
+        };
+        line(stamp(0, 0), event)
+    }
+
+    #[test]
+    fn the_timeline_of_format_1_is_monotonic_within_a_process_and_wall_time_across() {
         let mut t = Timeline::new();
         assert_eq!(t.ms(stamp(1_000, 7)), 1_000);
-        t.line(&attached(stamp(1_000_000, 500)));
+        t.line(&header(1));
+        t.line(&attached(stamp(1_000_000, 500), None));
         // the wall clock was set back an hour; time still passes
         assert_eq!(t.ms(stamp(-2_600_000, 1_500)), 1_001_000);
-        t.line(&attached(stamp(2_000_000, 3)));
+        t.line(&attached(stamp(2_000_000, 3), None));
         assert_eq!(t.ms(stamp(0, 13)), 2_000_010);
+    }
+
+    #[test]
+    fn within_a_boot_the_monotonic_clock_counts_whatever_the_wall_clock_says() {
+        let mut t = Timeline::new();
+        t.line(&header(2));
+        t.line(&attached(stamp(1_000_000, 500), Some("a")));
+        t.line(&line(stamp(1_010_000, 10_500), Event::Cleaned {}));
+        // killed, the clock set back by 35 s, taken up 60 s after the first line
+        t.line(&attached(stamp(1_025_000, 60_500), Some("a")));
+        assert_eq!(t.ms(stamp(1_026_000, 61_500)), 1_061_000);
+        assert_eq!(t.reboots(), []);
+    }
+
+    #[test]
+    fn across_boots_time_never_runs_backwards_and_the_longer_way_counts() {
+        let before = |skew: Option<i64>| {
+            let mut t = Timeline::new();
+            t.line(&header(2));
+            t.line(&attached(stamp(1_000_000, 500), Some("a")));
+            t.line(&line(stamp(1_000_000, 500), Event::Cleaned {}));
+            if let Some(ms) = skew {
+                t.line(&line(stamp(1_000_000, 500), Event::Skew { ms }));
+            }
+            t.line(&line(stamp(1_050_000, 50_500), Event::Cleaned {}));
+            t
+        };
+        // another boot, with the wall clock 35 s back: nothing is before the last line
+        let mut t = before(None);
+        t.line(&attached(stamp(1_025_000, 1_000), Some("b")));
+        assert_eq!(t.ms(stamp(1_026_000, 2_000)), 1_051_000);
+        assert_eq!(t.reboots()[0].unsure_ms, None, "nobody asked AWS");
+        // the same, and AWS's clock tells that it is 35 s: 60 s have passed, not 25
+        let mut t = before(Some(0));
+        t.line(&attached(stamp(1_075_000, 1_000), Some("b")));
+        t.line(&line(stamp(1_075_000, 1_000), Event::Skew { ms: -35_000 }));
+        assert_eq!(t.ms(stamp(1_075_000, 1_000)), 1_110_000);
+        assert_eq!(t.reboots()[0].unsure_ms, Some(1_000));
+        // set forward, the longer way is the wall clock's own, and the interval says by how much
+        let mut t = before(Some(0));
+        t.line(&attached(stamp(1_075_000, 1_000), Some("b")));
+        t.line(&line(stamp(1_075_000, 1_000), Event::Skew { ms: 5_000 }));
+        assert_eq!(t.ms(stamp(1_075_000, 1_000)), 1_075_000);
+        assert_eq!(t.reboots()[0].unsure_ms, Some(6_000));
+        // the same boot, with a monotonic clock that ran backwards, is another one
+        let mut t = before(None);
+        t.line(&attached(stamp(1_060_000, 400), Some("a")));
+        assert_eq!((t.ms(stamp(0, 500)), t.reboots().len()), (1_060_100, 1));
     }
 }

@@ -27,8 +27,10 @@ pub struct Said {
     /// Who sat at the machine: `user@host`.
     pub operator: String,
     /// When (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub at: DateTime<Utc>,
     /// Until when a run may start (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub expires: DateTime<Utc>,
     /// The drill's name.
     pub drill: String,
@@ -182,6 +184,8 @@ pub fn judge<'a>(
                         same_user,
                         same_machine,
                         note: said.note,
+                        listed: listed_as.is_some(),
+                        made_as: said.operator,
                     },
                 ));
             }
@@ -288,7 +292,9 @@ mod tests {
             assert_eq!(how, Some("given by the user who ran it, on the same machine"));
         }
         assert_eq!(given("ann@Desk", false), Ok(Some("given on the machine that ran it")));
-        assert_eq!(given("ann@elsewhere", false), Ok(None));
+        let unlisted = Ok(Some("with a key that no [[approvers]] list"));
+        assert_eq!(given("ann@elsewhere", false), unlisted, "whatever name and machine it is signed for");
+        assert_eq!(given("ann@elsewhere", true), Ok(None));
     }
 
     #[test]

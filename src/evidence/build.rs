@@ -1,7 +1,7 @@
 //! From a run's journal and plan to its record. Pure.
 //!
-//! The verdict and the clock's figures are the journal's own; nothing is judged again here. What
-//! auditors ask for and the run does not have becomes a gap.
+//! The verdict and the clock's figures are the journal's own; nothing is judged again here, but by whoever
+//! verifies a bundle. What auditors ask for and the run does not have becomes a gap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::record::{
     VERSION,
 };
 use super::review::Annotation;
-use super::{controls, findings, gaps, merkle, result};
+use super::{clocks, controls, findings, gaps, merkle, result};
 use crate::catalog::action::Reversibility;
 use crate::drill::{Drill, ProbeUse, RtoClock, Select, Unreadable};
 use crate::journal::{Line, Mark, Mode, Verdict};
@@ -104,7 +104,7 @@ pub fn record(m: &Material<'_>) -> Record {
         review: Review::of(m.sign_offs),
         controls: Vec::new(),
         integrity: integrity(m, &run),
-        limits: limits(&run),
+        limits: limits(&run, m.lines),
         gaps: Vec::new(),
         run,
     };
@@ -229,8 +229,9 @@ fn approvals(exercise: &Exercise, run: &RunView) -> Vec<Approval> {
         name: a.by.clone(),
         at: Some(a.at),
         reference: Some(format!(
-            "signed with key {}{}",
+            "signed with key {}{}{}",
             a.key,
+            a.claim(),
             a.not_independent().map(|how| format!(", {how}")).unwrap_or_default()
         )),
     });
@@ -445,7 +446,7 @@ fn integrity(m: &Material<'_>, run: &RunView) -> Integrity {
 }
 
 /// What the record cannot tell.
-fn limits(run: &RunView) -> Vec<String> {
+fn limits(run: &RunView, lines: &[Line]) -> Vec<String> {
     let mut out = Vec::new();
     match run.header.as_ref().map(|h| h.world) {
         Some(World::Aws) => out.extend(
@@ -469,6 +470,17 @@ fn limits(run: &RunView) -> Vec<String> {
     if !run.unknown.is_empty() {
         out.push(format!("{} journal lines are of kinds that this redrill does not know", run.unknown.len()));
     }
+    if let Some(before) = run.header.as_ref().and_then(|h| h.chain.as_ref()?.before.as_ref())
+        && before.root.is_none()
+    {
+        out.push(format!("the run before it, {}, was no longer there when it began", before.run));
+    }
+    out.push(
+        "whoever owns the machine and the keys can make up a run, or throw one away with its whole state folder: \
+         only AWS's own records show that"
+            .to_owned(),
+    );
+    out.extend(clocks::odd(lines));
     out.push("the cost of the run was not measured".to_owned());
     out
 }

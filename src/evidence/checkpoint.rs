@@ -10,6 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::keys::{Algorithm, KeyError, PrivateKey, PublicKey};
 use super::merkle::{Hash, root, sha256};
 
+/// The stage of a checkpoint that a process which died could not take: it was taken when the bundle was made.
+pub const LATE: &str = "late";
+
 /// Why a checkpoint cannot be trusted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointError {

@@ -25,7 +25,7 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         r.authority.approvals.iter().all(|a| approved_late(r, a.at)),
         "authority",
         "who approved it before the start",
-        "`exercise.approved_by` in the drill, or --approved-by",
+        "`redrill approve PLAN`, signed; `exercise.approved_by` only states it",
     );
     gap(
         r.authority.ticket.is_none(),
@@ -119,7 +119,7 @@ pub(super) fn find(r: &Record) -> Vec<Gap> {
         !r.review.independent,
         "review",
         "an independent reviewer's acceptance",
-        "`redrill sign-off RUN`, by somebody else with a key of their own",
+        "`redrill sign-off RUN`, by somebody else, with a key that [[approvers]] of redrill.toml list",
     );
     gap(
         true,

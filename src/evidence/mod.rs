@@ -8,6 +8,7 @@
 pub mod approval;
 pub mod build;
 pub mod checkpoint;
+pub mod clocks;
 pub mod controls;
 pub mod dsse;
 pub mod exports;

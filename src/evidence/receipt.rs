@@ -65,6 +65,7 @@ pub struct Publication {
     /// Who sat at the machine: `user@host`.
     pub operator: String,
     /// When all of it had been read back (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub at: DateTime<Utc>,
     /// The lock that all objects have; `None` if they were published without one.
     pub lock: Option<Retention>,
@@ -82,6 +83,7 @@ pub struct Retention {
     /// Always [`COMPLIANCE`].
     pub mode: String,
     /// Until when (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub until: DateTime<Utc>,
 }
 

@@ -552,8 +552,11 @@ pub struct SignOff {
     pub note: String,
     /// Fingerprint of the key that signed it.
     pub key: String,
-    /// Whether reviewer and key differ from those of the run.
+    /// Whether reviewer and key differ from those of the run, and the plan's rules list the key: without a
+    /// list nobody is independent.
     pub independent: bool,
+    /// Where it says that it was made, `user@host`: a claim.
+    pub made_as: String,
 }
 
 /// What the run says about one control, computed.

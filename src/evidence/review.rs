@@ -10,6 +10,7 @@ use super::keys::{KeyError, PublicKey};
 use super::record::{FindingSeverity, SignOff};
 use super::statement::{SIGN_OFF, STATEMENT, SignOffPredicate, Statement, digest, subjects};
 use crate::model::RunId;
+use crate::plan::house::Approver;
 use crate::view::RunView;
 
 /// One line of `annotations.jsonl` in the run's folder.
@@ -19,6 +20,7 @@ pub enum Annotation {
     /// A finding that a person adds.
     Remark {
         /// When (UTC).
+        #[serde(deserialize_with = "crate::model::bounded::time")]
         at: DateTime<Utc>,
         /// Who.
         by: String,
@@ -30,6 +32,7 @@ pub enum Annotation {
     /// Who follows a finding up; each given field replaces what was there.
     FollowUp {
         /// When (UTC).
+        #[serde(deserialize_with = "crate::model::bounded::time")]
         at: DateTime<Utc>,
         /// Who says so.
         by: String,
@@ -48,6 +51,7 @@ pub enum Annotation {
     /// A remark is dealt with, as a later run shows. What redrill sees itself is closed by evidence alone.
     Close {
         /// When (UTC).
+        #[serde(deserialize_with = "crate::model::bounded::time")]
         at: DateTime<Utc>,
         /// Who says so.
         by: String,
@@ -89,7 +93,8 @@ pub enum ReviewError {
     Other(String),
 }
 
-/// The sign-offs among these files, oldest first, each with a signature that fits and about exactly
+/// The sign-offs among these files, oldest first, independent only with a key that the rules `listed` before the
+/// run; each with a signature that fits and about exactly
 /// the reviewed files (journal, plan, drill), and each about the one before it.
 ///
 /// # Errors
@@ -99,6 +104,7 @@ pub fn sign_offs(
     reviewed: &BTreeMap<String, Vec<u8>>,
     run: &RunView,
     signer: Option<&str>,
+    listed: &[Approver],
 ) -> Result<Vec<SignOff>, ReviewError> {
     let mut out = Vec::new();
     let mut previous: Option<String> = None;
@@ -117,8 +123,8 @@ pub fn sign_offs(
             .map_err(|e| ReviewError::Key(key, e))?;
         let bad = |e| ReviewError::Envelope(envelope.clone(), e);
         let payload = Envelope::from_bytes(bytes).and_then(|e| e.verify(&public)).map_err(bad)?;
-        let (said, sign_off) =
-            read(&payload, reviewed, run, &public, signer).ok_or(ReviewError::Other(envelope.clone()))?;
+        let (said, sign_off) = read(&payload, reviewed, run, &public, signer, listed)
+            .ok_or(ReviewError::Other(envelope.clone()))?;
         if said.previous != previous {
             return Err(ReviewError::Chain(envelope));
         }
@@ -149,6 +155,7 @@ fn read(
     run: &RunView,
     key: &PublicKey,
     signer: Option<&str>,
+    listed: &[Approver],
 ) -> Option<(SignOffPredicate, SignOff)> {
     let statement: Statement = serde_json::from_slice(payload).ok()?;
     let said: SignOffPredicate = serde_json::from_value(statement.predicate).ok()?;
@@ -160,12 +167,16 @@ fn read(
     if !about_this {
         return None;
     }
-    // a name proves little and a machine not much more; where either is the runner's, it is said
+    // a name proves little and a machine not much more, since both are what the signer says; where either is
+    // the runner's, it is said, and where neither is, only a key that was listed beforehand counts
     let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b.trim());
     let machine = said.operator.rsplit_once('@').map_or("", |(_, host)| host);
     let runner = run.processes.iter().any(|p| same(machine, &p.host) || same(&said.by, &p.user));
     let sign_off = SignOff {
-        independent: !runner && Some(key.fingerprint().as_str()) != signer,
+        independent: !runner
+            && Some(key.fingerprint().as_str()) != signer
+            && listed.iter().any(|a| a.key == key.fingerprint()),
+        made_as: said.operator.clone(),
         by: said.by.clone(),
         at: said.at,
         decision: said.decision.clone(),
@@ -188,9 +199,43 @@ mod tests {
             note: String::new(),
             key: key.to_owned(),
             independent,
+            made_as: String::new(),
         };
         let of = |all: Vec<SignOff>| told_apart(all).iter().map(|s| s.independent).collect::<Vec<_>>();
         assert_eq!(of(vec![said("a", false), said("a", true), said("b", true)]), [false, false, true]);
         assert_eq!(of(vec![said("a", true), said("a", false)]), [false, false], "whichever comes first");
+    }
+
+    #[test]
+    fn without_a_listed_key_nobody_is_independent_whatever_they_call_themselves() {
+        use crate::evidence::dsse::pae;
+        use crate::evidence::keys::{Algorithm, PrivateKey};
+        use crate::view::tests::example;
+        let run = RunView::of(&example(crate::model::World::Aws));
+        let reviewed = BTreeMap::from([("journal.jsonl".to_owned(), b"x".to_vec())]);
+        let key = PrivateKey::generate(Algorithm::Ed25519).unwrap();
+        let said = SignOffPredicate {
+            run: run.header.as_ref().unwrap().run.to_string(),
+            by: "the auditor".to_owned(),
+            operator: "auditor@elsewhere".to_owned(),
+            at: run.finished_at.unwrap(),
+            decision: "accepted".to_owned(),
+            note: String::new(),
+            previous: None,
+        };
+        let predicate = serde_json::to_value(said).unwrap();
+        let payload = Statement::new(subjects(&reviewed), SIGN_OFF, predicate).to_bytes();
+        let envelope = Envelope::new(&payload, &key.public(), &key.sign(&pae(&payload)).unwrap());
+        let files = BTreeMap::from([
+            (format!("{NAME}1.dsse.json"), envelope.to_bytes()),
+            (format!("{NAME}1.pub"), key.public().to_pem().into_bytes()),
+        ]);
+        let with = |listed: &[Approver]| sign_offs(&files, &reviewed, &run, None, listed).unwrap().remove(0);
+        assert!(!with(&[]).independent, "no list");
+        let approver = |key: String| Approver { name: "the auditor".to_owned(), key };
+        assert!(!with(&[approver("SHA256:another".to_owned())]).independent);
+        let listed = with(&[approver(key.public().fingerprint())]);
+        assert!(listed.independent);
+        assert_eq!(listed.made_as, "auditor@elsewhere");
     }
 }

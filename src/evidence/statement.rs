@@ -64,6 +64,7 @@ pub struct SignOffPredicate {
     /// Who sat at the machine: `user@host`.
     pub operator: String,
     /// When (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub at: DateTime<Utc>,
     /// `accepted` or `rejected`.
     pub decision: String,

@@ -142,6 +142,7 @@ fn full(mut r: Record) -> Record {
         note: hostile.to_owned(),
         key: "SHA256:abc".to_owned(),
         independent: true,
+        made_as: "auditor@desk".to_owned(),
     }];
     let control = |framework: &str, id: &str, outcome| ControlResult {
         framework: framework.to_owned(),
@@ -175,6 +176,7 @@ fn who_only_told_a_run_something_is_no_operator_of_it() {
             host: "desk".into(),
             user: "ann".into(),
             redrill: "0.1.0".into(),
+            boot: None,
         };
         lines.push(last.clone());
         assert_eq!(record_of(&lines).people.operators.len(), operators, "{mode:?}");

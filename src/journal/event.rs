@@ -20,6 +20,7 @@ pub const FORMAT: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Number, from 0.
+    #[serde(deserialize_with = "crate::model::bounded::count")]
     pub seq: u64,
     /// SHA-256 (hex) of the previous line's bytes without the newline; 64 zeros on the first.
     pub prev: String,
@@ -51,6 +52,7 @@ pub struct Asked {
     /// Its id, unique in the run.
     pub id: String,
     /// When it was left (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub at: DateTime<Utc>,
 }
 
@@ -62,8 +64,10 @@ pub struct Approved {
     /// The fingerprint of their key.
     pub key: String,
     /// When (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub at: DateTime<Utc>,
     /// Until when a run could start (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub expires: DateTime<Utc>,
     /// Whether it was given by the user who runs the drill, on the same machine: then only its key and
     /// its name speak for somebody else.
@@ -75,15 +79,32 @@ pub struct Approved {
     /// What they say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Whether the rules that the plan was made under list its key: else anybody can have made it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
+    /// Where it says that it was made: `user@host`. A claim: whoever signs can write it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub made_as: String,
 }
 
 impl Approved {
-    /// Why it does not show that somebody else approved, where it does not.
+    /// Why it does not show that somebody else approved, where it does not. A key that nobody lists can be
+    /// anybody's, whatever name and machine it is signed for.
     pub fn not_independent(&self) -> Option<&'static str> {
-        match (self.same_user, self.same_machine) {
-            (true, _) => Some("given by the user who ran it, on the same machine"),
-            (false, true) => Some("given on the machine that ran it"),
-            (false, false) => None,
+        match (self.same_user, self.same_machine, self.listed) {
+            (true, _, _) => Some("given by the user who ran it, on the same machine"),
+            (false, true, _) => Some("given on the machine that ran it"),
+            (false, false, false) => Some("with a key that no [[approvers]] list"),
+            (false, false, true) => None,
+        }
+    }
+
+    /// Where it says that it was made, in words; empty where it does not say.
+    pub fn claim(&self) -> String {
+        if self.made_as.is_empty() {
+            String::new()
+        } else {
+            format!(", says it was made as {}", self.made_as)
         }
     }
 }
@@ -206,18 +227,25 @@ impl Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measured {
     /// The marks that exist, `t0` … `t8`.
+    #[serde(deserialize_with = "crate::model::bounded::times")]
     pub marks: BTreeMap<String, DateTime<Utc>>,
     /// T7 − T0.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub rta_ms: Option<i64>,
     /// Lower bound of the RTA.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub rta_low_ms: Option<i64>,
     /// Upper bound of the RTA.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub rta_high_ms: Option<i64>,
     /// The objective.
+    #[serde(deserialize_with = "crate::model::bounded::ms")]
     pub rto_ms: i64,
     /// T7 − T3, where declared.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub from_declaration_ms: Option<i64>,
     /// The figure that the verdict compares: RTA or `from_declaration_ms`.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub judged_ms: Option<i64>,
     /// Consecutive phases between the marks that exist; they sum to the RTA exactly.
     pub phases: Vec<PhaseTime>,
@@ -231,13 +259,16 @@ pub struct Measured {
     /// Whether any client probe was unhealthy between T0 and T7.
     pub outage: bool,
     /// The resolution of the client probes: the largest `every`.
+    #[serde(deserialize_with = "crate::model::bounded::ms")]
     pub resolution_ms: i64,
     /// Time until the `capacity` probes were back, where there are any.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub capacity_ms: Option<i64>,
     /// Whether one of them dropped and was not back at the end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub capacity_lost: bool,
     /// T0 − the restore point, where a step restored to a point in time. Not an RPO.
+    #[serde(default, deserialize_with = "crate::model::bounded::ms_opt")]
     pub restore_point_age_ms: Option<i64>,
     /// Sentences that a reader must know: what T0 stands for, late or missing marks.
     pub notes: Vec<String>,
@@ -265,6 +296,7 @@ pub struct PhaseTime {
     /// … to this one.
     pub to: String,
     /// How long.
+    #[serde(deserialize_with = "crate::model::bounded::ms")]
     pub ms: i64,
 }
 
@@ -272,11 +304,38 @@ pub struct PhaseTime {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// Sending of the last observation before (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub from: DateTime<Utc>,
     /// Answer of the first after (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub to: DateTime<Utc>,
     /// Why, where known: `no process was running`, `probe late`.
     pub why: String,
+}
+
+/// The run before another one in its state folder, as it stood when that one began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Before {
+    /// Which.
+    pub run: RunId,
+    /// How many lines its journal had.
+    #[serde(deserialize_with = "crate::model::bounded::count")]
+    pub lines: u64,
+    /// The RFC 6962 root (hex) of them; `None` where it was not there any more.
+    pub root: Option<String>,
+}
+
+/// A run's place among those of its state folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Chained {
+    /// The how manieth it is, from 1.
+    #[serde(deserialize_with = "crate::model::bounded::count")]
+    pub number: u64,
+    /// The hash (SHA-256, hex) of its line in the folder's list of runs.
+    pub list: String,
+    /// The one before; `None` where it is the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
 }
 
 /// What can happen in a run.
@@ -296,17 +355,35 @@ pub enum Event {
         account: String,
         caller: String,
         region: String,
+        #[serde(deserialize_with = "crate::model::bounded::ms")]
         rto_ms: i64,
+        #[serde(deserialize_with = "crate::model::bounded::ms")]
         give_up_ms: i64,
+        /// Absent in format 1, and of a run that is kept in no state folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chain: Option<Chained>,
     },
     /// A process took the run over; its monotonic clock starts here.
-    Attached { mode: Mode, pid: u32, host: String, user: String, redrill: String },
+    Attached {
+        mode: Mode,
+        pid: u32,
+        host: String,
+        user: String,
+        redrill: String,
+        /// Which boot of its machine the monotonic clock counts from; absent in format 1, and where the
+        /// system does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot: Option<String>,
+    },
     /// How the process that attached itself reaches AWS; off AWS there is none.
     Endpoint { proof: crate::model::EndpointProof },
     /// Somebody approved the plan, with a signature that holds.
     Approved { approval: Approved },
     /// The skew between the local clock and AWS's `Date` header, local minus AWS.
-    Skew { ms: i64 },
+    Skew {
+        #[serde(deserialize_with = "crate::model::bounded::ms")]
+        ms: i64,
+    },
     /// A stage began.
     Stage { stage: crate::model::Stage },
     /// Preflight or drift check found something.
@@ -324,9 +401,18 @@ pub enum Event {
     /// About to be applied to these targets.
     StepStarted { step: StepId, targets: Vec<Option<String>> },
     /// A change is about to be sent.
-    CallSent { call: u64, step: Option<StepId>, phase: Phase, operation: String, params: Value, attempt: u32 },
+    CallSent {
+        #[serde(deserialize_with = "crate::model::bounded::count")]
+        call: u64,
+        step: Option<StepId>,
+        phase: Phase,
+        operation: String,
+        params: Value,
+        attempt: u32,
+    },
     /// It was answered, or not.
     CallAnswered {
+        #[serde(deserialize_with = "crate::model::bounded::count")]
         call: u64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
@@ -383,6 +469,7 @@ pub enum Event {
         mark: Mark,
         // a line's own `at` is when it was recorded; this one is what the person says
         #[serde(rename = "marked_at")]
+        #[serde(deserialize_with = "crate::model::bounded::time")]
         at: DateTime<Utc>,
         by: String,
         note: String,
@@ -406,18 +493,23 @@ pub enum Event {
         sent: Stamp,
         answered: Stamp,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(deserialize_with = "crate::model::bounded::time_opt")]
         source_at: Option<DateTime<Utc>>,
     },
     /// A probe's answer stayed the same; `count` observations since the last line about it.
     Unchanged {
         probe: String,
         health: crate::model::Health,
+        #[serde(deserialize_with = "crate::model::bounded::count")]
         count: u64,
         last_sent: Stamp,
         last_answered: Stamp,
     },
     /// The steady state was met and held: T7 is the start of this stretch.
-    Steady { since: DateTime<Utc> },
+    Steady {
+        #[serde(deserialize_with = "crate::model::bounded::time")]
+        since: DateTime<Utc>,
+    },
     /// Preflight has passed: nothing was refused, recoveries have what they need.
     PreflightPassed {},
     /// A signal: 1 roll back, 2 only undo, 3 leave now. `now` says what that means for this run.

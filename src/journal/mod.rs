@@ -5,6 +5,7 @@
 //! and refuses a broken chain; `runs` finds runs on disk; `inbox` holds what people ask of one. Nothing
 //! but the store assumes a local disk.
 
+pub mod chain;
 pub mod event;
 pub mod inbox;
 pub mod reader;

@@ -135,6 +135,7 @@ mod tests {
                 region: "us-east-1".into(),
                 rto_ms: 1,
                 give_up_ms: 2,
+                chain: None,
             },
             Event::Attached {
                 mode: Mode::Run,
@@ -142,6 +143,7 @@ mod tests {
                 host: "h".into(),
                 user: "u".into(),
                 redrill: "0.1.0".into(),
+                boot: Some("b".into()),
             },
             Event::Skew { ms: -3 },
             Event::Stage { stage: Stage::Fault },

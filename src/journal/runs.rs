@@ -55,6 +55,14 @@ pub enum RunsError {
         /// The user's number.
         owner: u32,
     },
+    /// The list of runs is not as it was written.
+    #[error("line {line} of {} does not follow the one before it: the list of runs was changed", path.display())]
+    Chain {
+        /// The list.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+    },
     /// No run of that name.
     #[error("no run `{what}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
     NotFound {

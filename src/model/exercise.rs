@@ -130,7 +130,7 @@ pub struct Approval {
     /// Who approved.
     pub name: String,
     /// When (with a zone).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::bounded::time_opt")]
     pub at: Option<DateTime<Utc>>,
     /// Where that is written: a ticket, a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! The words everything else is made of: identifiers, targets, time. Pure; depends on nothing.
 
+pub mod bounded;
 pub mod effect;
 pub mod endpoint;
 pub mod exercise;

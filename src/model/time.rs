@@ -17,8 +17,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stamp {
     /// Wall time, UTC, whole milliseconds.
+    #[serde(deserialize_with = "super::bounded::time")]
     pub at: DateTime<Utc>,
-    /// Milliseconds of a monotonic clock; comparable only within one process.
+    /// Milliseconds of a monotonic clock; comparable only within one boot of a machine.
+    #[serde(deserialize_with = "super::bounded::count")]
     pub mono_ms: u64,
 }
 
@@ -26,6 +28,12 @@ pub struct Stamp {
 pub trait Clock: Send + Sync {
     /// Reads both clocks at once.
     fn stamp(&self) -> Stamp;
+
+    /// Which boot of the machine the monotonic clock counts from: readings of the same boot are comparable
+    /// across processes. `None` where nobody can tell.
+    fn boot(&self) -> Option<String> {
+        None
+    }
 
     /// Wall time, UTC, whole milliseconds.
     fn now(&self) -> DateTime<Utc> {
@@ -41,6 +49,13 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn stamp(&self) -> Stamp {
         Stamp { at: Utc::now().trunc_subsecs(3), mono_ms: monotonic_ms() }
+    }
+
+    fn boot(&self) -> Option<String> {
+        // where the kernel has no such file, nobody can tell
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = id.trim();
+        (!id.is_empty() && id.len() <= 64).then(|| id.to_owned())
     }
 }
 

@@ -302,7 +302,8 @@ pub fn hours(rule: Rule<'_>, now: DateTime<Utc>, longest: Dur, severity: Severit
     }
     if out.is_empty() {
         let minutes = i64::try_from(longest.0.as_secs() / 60).unwrap_or(i64::MAX).min(LOOK_AHEAD_MINUTES);
-        let ends = (1..=minutes).map(|n| now + TimeDelta::minutes(n)).find(|t| {
+        let after = |n| now.checked_add_signed(TimeDelta::minutes(n));
+        let ends = (1..=minutes).map_while(after).find(|t| {
             !(windows.is_empty() || windows.iter().any(|w| w.is_open(*t)))
                 || freezes.iter().any(|f| f.holds(*t))
         });
@@ -327,7 +328,8 @@ pub fn longest(drill: &Drill, steps: &[PlannedStep]) -> Dur {
 
 /// Whether the credentials outlive the run. What nothing renews must; what is unknown is said.
 pub fn credentials(identity: &Identity, now: DateTime<Utc>, longest: Dur) -> Option<Finding> {
-    let needed = now + TimeDelta::milliseconds(longest.ms());
+    let needed =
+        now.checked_add_signed(TimeDelta::milliseconds(longest.ms())).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let renew = "use a profile or a role whose credentials renew themselves";
     Some(match (identity.expires_at, identity.renewable) {
         (_, Some(true)) | (None, None) => return None,

@@ -62,6 +62,7 @@ pub struct Plan {
     /// The redrill version that made it.
     pub redrill: String,
     /// When it was made (UTC).
+    #[serde(deserialize_with = "crate::model::bounded::time")]
     pub created_at: DateTime<Utc>,
     /// Which world.
     pub world: World,

@@ -201,6 +201,7 @@ impl RunView {
                 region,
                 rto_ms,
                 give_up_ms,
+                chain,
             } => {
                 self.header = Some(Header {
                     run: run.clone(),
@@ -215,10 +216,11 @@ impl RunView {
                     region: region.clone(),
                     rto_ms: *rto_ms,
                     give_up_ms: *give_up_ms,
+                    chain: chain.clone(),
                 });
             }
             Event::Approved { approval } => self.approvals.push(approval.clone()),
-            Event::Attached { mode, pid, host, user, redrill } => self.processes.push(Process {
+            Event::Attached { mode, pid, host, user, redrill, .. } => self.processes.push(Process {
                 at,
                 mode: *mode,
                 pid: *pid,

@@ -80,6 +80,7 @@ pub(crate) fn example(world: World) -> Vec<Line> {
                 region: "eu-west-1".into(),
                 rto_ms: 14_400_000,
                 give_up_ms: 28_800_000,
+                chain: None,
             },
         ),
         (
@@ -90,6 +91,7 @@ pub(crate) fn example(world: World) -> Vec<Line> {
                 host: "box".into(),
                 user: "ann".into(),
                 redrill: "0.1.0".into(),
+                boot: None,
             },
         ),
         (2, Event::Stage { stage: Stage::Preflight }),
@@ -229,7 +231,7 @@ fn every_process_that_works_on_a_run_has_to_have_reached_aws_itself() {
         let mut all = lines.clone();
         let mut push = |event| all.push(Line { event, ..lines[1].clone() });
         let (host, user, redrill) = ("box".into(), "ann".into(), "0.1.0".into());
-        push(Event::Attached { mode, pid: 8, host, user, redrill });
+        push(Event::Attached { mode, pid: 8, host, user, redrill, boot: None });
         if let Some(proof) = proof {
             push(Event::Endpoint { proof });
         }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::journal::event::Chained;
 use crate::journal::{Mark, Mode, Phase, StopCause};
 use crate::model::{EffectCertainty, EndpointProof, Health, RunId, Stage, StepId, World};
 
@@ -36,6 +37,9 @@ pub struct Header {
     pub rto_ms: i64,
     /// When it stops waiting, in milliseconds.
     pub give_up_ms: i64,
+    /// Its place among the runs of its state folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain: Option<Chained>,
 }
 
 /// A process that worked on the run.

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use redrill::cloud::{Cloud, Mutate};
 use redrill::drill::{self, LoadOptions, Loaded};
 use redrill::engine::{self, Control, Ended, EngineError, Operator, People, Setup};
+use redrill::journal::event::Chained;
 use redrill::journal::writer::{Journal, JournalError, MemoryJournal};
 use redrill::journal::{Event, Line, Mode};
 use redrill::model::time::VirtualClock;
@@ -121,6 +122,7 @@ impl Bench {
             journal: Box::new(SharedJournal(journal)),
             lines,
             mode,
+            chain: Some(Chained { number: 1, list: "0".repeat(64), before: None }),
             approvals: vec![],
             secrets: self.secrets.clone(),
             kill_switch: redrill::plan::house::KillSwitch::default(),

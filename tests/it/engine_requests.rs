@@ -291,8 +291,14 @@ async fn what_is_told_to_a_dead_run_is_no_sign_of_life() {
     let recorder =
         Recorder::new(Box::new(SharedJournal(Arc::clone(&told))), state, vec![], clock, [].into(), None);
     let (mode, by) = (Mode::Tell, "ann@desk".to_owned());
-    let attached =
-        Event::Attached { mode, pid: 7, host: "desk".into(), user: "ann".into(), redrill: "".into() };
+    let attached = Event::Attached {
+        mode,
+        pid: 7,
+        host: "desk".into(),
+        user: "ann".into(),
+        redrill: "".into(),
+        boot: None,
+    };
     let at = bench.clock.now();
     let marked =
         Event::Marked { mark: Mark::Declare, at, by: by.clone(), note: String::new(), request: None };

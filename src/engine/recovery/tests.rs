@@ -7,6 +7,8 @@ use crate::engine::rollup::{Observation, Rollup};
 use crate::journal::Mode;
 use crate::model::{CallError, Stamp};
 
+mod clocks;
+
 const BASE_MS: i64 = 1_700_000_000_000;
 
 fn stamp(ms: i64) -> Stamp {
@@ -46,7 +48,7 @@ impl Run {
 
     fn attached(&mut self, ms: i64, mode: Mode) -> &mut Self {
         let (pid, host, user, redrill) = (1, String::new(), String::new(), String::new());
-        self.at(ms, Event::Attached { mode, pid, host, user, redrill })
+        self.at(ms, Event::Attached { mode, pid, host, user, redrill, boot: None })
     }
 
     fn stage(&mut self, ms: i64, stage: Stage) -> &mut Self {
@@ -388,7 +390,7 @@ fn a_crash_widens_the_interval_and_is_shown() {
     // the machine was restarted: the monotonic clock begins anew
     let later = |ms: i64| Stamp { at: stamp(ms).at, mono_ms: u64::try_from(ms - 300_000).unwrap() };
     let (pid, host, user, redrill) = (2, String::new(), String::new(), String::new());
-    run.line(later(320_000), Event::Attached { mode: Mode::Resume, pid, host, user, redrill });
+    run.line(later(320_000), Event::Attached { mode: Mode::Resume, pid, host, user, redrill, boot: None });
     for s in 321..335 {
         let (sent, answered) = (later(s * 1_000), later(s * 1_000 + 100));
         let (probe, seen, source_at) = ("web".to_owned(), String::new(), None);

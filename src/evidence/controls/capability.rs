@@ -478,7 +478,8 @@ fn approval(r: &Record) -> Shown {
         return Shown::unclear(format!("the approval of {} was {how}", own.by));
     }
     match approvals.first() {
-        Some(first) => Shown::held(format!("stated in the plan: {}", first.name)),
+        // whoever plans can type any name
+        Some(first) => Shown::unclear(format!("stated for {}, and signed by nobody", first.name)),
         None => Shown::absent("none was stated before the start"),
     }
 }

@@ -399,6 +399,7 @@ fn a_rejection_stands_until_its_reviewer_takes_it_back() {
         note: String::new(),
         key: key.to_owned(),
         independent,
+        made_as: String::new(),
     };
     let review = |all: &[SignOff]| {
         let mut r = restored();

@@ -90,7 +90,7 @@ pub(super) fn observations(base: &Base<'_>) -> Vec<Observation> {
         subjects: base.subjects(),
         relevant_evidence: evidence(base),
         collected: at,
-        expires: r.identity.finished_at.map(|at| at + TimeDelta::days(VALID_DAYS)),
+        expires: r.identity.finished_at.and_then(|at| at.checked_add_signed(TimeDelta::days(VALID_DAYS))),
     };
     let mut out = vec![observation(
         base.uuid("observation", "measures"),

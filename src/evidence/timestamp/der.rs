@@ -85,7 +85,7 @@ impl<'a> Element<'a> {
         let time = NaiveDateTime::parse_from_str(whole, "%Y%m%d%H%M%S").map_err(|_| not(what))?;
         let nanos: String = fraction.chars().chain("000000000".chars()).take(9).collect();
         let nanos = nanos.parse().map_err(|_| not(what))?;
-        Ok(time.and_utc() + chrono::TimeDelta::nanoseconds(nanos))
+        time.and_utc().checked_add_signed(chrono::TimeDelta::nanoseconds(nanos)).ok_or_else(|| not(what))
     }
 }
 

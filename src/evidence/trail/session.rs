@@ -102,7 +102,7 @@ impl Session {
             format!("{above}AWSLogs/{}/CloudTrail/", self.account)
         };
         // files are filed by their delivery, which may be on the next day
-        let last = (self.to + TimeDelta::minutes(30)).date_naive();
+        let last = self.to.checked_add_signed(TimeDelta::minutes(30)).unwrap_or(self.to).date_naive();
         let days: Vec<_> = self.from.date_naive().iter_days().take_while(|d| *d <= last).collect();
         let of = |region: String| {
             let base = &base;

@@ -37,6 +37,7 @@ impl Journal {
                 region: "eu-west-1".into(),
                 rto_ms: 60_000,
                 give_up_ms: 120_000,
+                chain: None,
             },
         );
         journal

@@ -33,6 +33,7 @@ pub(super) fn finished(run: &RunDir) {
         region: "eu-west-1".into(),
         rto_ms: 5,
         give_up_ms: 10,
+        chain: None,
     };
     let measured = Box::new(Measured { rta_ms: Some(4), ..Measured::default() });
     let end = Event::Finished { verdict: Verdict::Passed, exit_code: 0, reasons: vec![], measured };
@@ -168,7 +169,8 @@ fn a_run_that_was_taken_up_again_is_open_until_it_ends_again() {
     finished(&run);
     assert!(!entry_of(&run).is_open());
     let (host, user, redrill) = (String::new(), String::new(), String::new());
-    let again = Event::Attached { mode: crate::journal::Mode::Rollback, pid: 1, host, user, redrill };
+    let again =
+        Event::Attached { mode: crate::journal::Mode::Rollback, pid: 1, host, user, redrill, boot: None };
     let stamp = Stamp { at: DateTime::from_timestamp(1_800_000_001, 0).unwrap(), mono_ms: 0 };
     let mut bytes = std::fs::read(run.journal()).unwrap();
     bytes.extend(encode(2, NO_PREVIOUS, stamp, &[again]).unwrap().0);

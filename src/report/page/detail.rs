@@ -210,11 +210,28 @@ fn calls(r: &Record) -> Section {
         )
 }
 
+/// The run before, by which one that was thrown away is missed.
+fn before(r: &Record) -> Cell {
+    let chain = r.run.header.as_ref().and_then(|h| h.chain.as_ref());
+    let Some(chain) = chain else { return text("not recorded") };
+    match &chain.before {
+        None => text("none: it is the first"),
+        Some(before) => match &before.root {
+            Some(root) => text(format!("{}, {} lines, root {root}", before.run, before.lines)),
+            None => text(format!("{}, which was no longer there", before.run)),
+        },
+    }
+}
+
 fn review(r: &Record) -> Section {
     let lessons = r.lessons.iter().map(|l| vec![text(exact(l.at)), text(&l.by), text(&l.text)]);
     let signed = r.review.sign_offs.iter().map(|s| {
+        let claim = match s.made_as.as_str() {
+            "" => s.by.clone(),
+            claim => format!("{} (says it was made as {claim})", s.by),
+        };
         vec![
-            text(&s.by),
+            text(&claim),
             text(exact(s.at)),
             text(&s.decision),
             text(&s.note),
@@ -268,6 +285,7 @@ fn integrity(r: &Record) -> Section {
         ("Journal, lines", text(i.journal_lines)),
         ("Journal, SHA-256", code(&i.journal_sha256)),
         ("Journal, RFC 6962 root", code(&i.journal_root)),
+        ("The run before it in its state folder", before(r)),
         ("Signed checkpoints during the run", text(i.checkpoints)),
         ("Calls with a request id", text(format!("{} of {}", i.calls_with_request_id, i.calls))),
     ];

@@ -66,6 +66,12 @@ impl Ran {
     }
 }
 
+/// The user that the tests run as, as the operating system says.
+pub fn os_user() -> String {
+    let out = Command::new("id").arg("-un").output().expect("there is id");
+    String::from_utf8_lossy(&out.stdout).trim().to_owned()
+}
+
 /// A folder of its own, with a home in it.
 pub struct Place {
     folder: tempfile::TempDir,

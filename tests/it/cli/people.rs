@@ -17,7 +17,7 @@ use redrill::model::{Clock as _, StepId};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{PATIENCE, Place, ended, fixture, text_of};
+use super::{PATIENCE, Place, ended, fixture, os_user, text_of};
 use crate::bench::{Bench, load};
 use crate::play::drill;
 
@@ -80,7 +80,7 @@ fn requests_are_left_for_a_process_at_work_with_who_and_when() {
     let _ = place.run(&["abort", "last", "--note", "enough"]).exits(0);
     let left = inbox(&dir);
     for l in &left {
-        assert!(l.by.starts_with("tester@") && l.by.len() > 7, "{l:?}");
+        assert!(l.by.starts_with(&format!("{}@", os_user())) && l.by.len() > os_user().len() + 1, "{l:?}");
         assert!((before..=SystemClock.now()).contains(&l.asked.at), "{l:?}");
     }
     let asked: Vec<&Request> = left.iter().map(|l| &l.request).collect();
@@ -118,18 +118,18 @@ fn with_no_process_at_work_a_mark_is_recorded_at_once() {
     let Event::Attached { mode: Mode::Tell, user, host, .. } = &attached.event else {
         panic!("{attached:?}")
     };
-    assert!(user == "tester" && !host.is_empty(), "{attached:?}");
+    assert!(*user == os_user() && !host.is_empty(), "{attached:?}");
     let Event::Marked { mark: Mark::Declare, at, by, note, request } = &marked.event else {
         panic!("{marked:?}")
     };
-    assert_eq!((by, note.as_str()), (&format!("tester@{host}"), "it is bad"));
+    assert_eq!((by, note.as_str()), (&format!("{}@{host}", os_user()), "it is bad"));
     assert!((before..=SystemClock.now()).contains(at) && marked.stamp.at >= *at, "{marked:?}");
     assert!(request.is_some(), "as the running process would have");
     assert!(matches!(attached_again.event, Event::Attached { mode: Mode::Tell, .. }));
     assert!(matches!(noted.event, Event::Marked { mark: Mark::Note, .. }));
     assert_eq!(inbox(&dir), []);
     let shown = place.run(&["show", "last", "--timeline"]).exits(0).stdout;
-    assert!(shown.contains(&format!("disaster declared by tester@{host}: it is bad")), "{shown}");
+    assert!(shown.contains(&format!("disaster declared by {}@{host}: it is bad", os_user())), "{shown}");
     assert!(shown.contains("while no process was running"), "{shown}");
     runs::lock(&dir).expect("the lock is free again");
 }
@@ -267,7 +267,7 @@ fn a_confirmation_recorded_by_the_command_is_what_resume_goes_on_from() {
         let [Event::Confirmed { by, note, simulated: false, .. }] = &confirmed[..] else {
             panic!("{confirmed:?}")
         };
-        assert!(by.starts_with("tester@") && note == "called", "{confirmed:?}");
+        assert!(by.starts_with(&format!("{}@", os_user())) && note == "called", "{confirmed:?}");
         let waiting = |l: &&Line| matches!(l.event, Event::Waiting { .. });
         assert_eq!(all.iter().filter(waiting).count(), 1, "nobody is asked again");
         assert_eq!(before, bench.sim.snapshot());
@@ -295,7 +295,7 @@ fn an_abort_recorded_by_the_command_makes_resume_roll_back() {
         refused(&place, &dir, &["confirm", "last", "call"], sentence);
         let ended = resumed(&bench, &dir).await;
         assert_eq!(ended.exit_code, 13, "{:?}", ended.reasons);
-        assert!(ended.reasons[0].contains("aborted by tester@"), "{:?}", ended.reasons);
+        assert!(ended.reasons[0].contains(&format!("aborted by {}@", os_user())), "{:?}", ended.reasons);
         assert!(ended.reasons[0].ends_with(": enough"), "{:?}", ended.reasons);
         assert_eq!(before, bench.sim.snapshot());
     });
@@ -402,7 +402,14 @@ fn add(dir: &RunDir, events: &[Event]) {
 }
 
 fn attached(mode: Mode) -> Event {
-    Event::Attached { mode, pid: 7, host: "desk".into(), user: "ann".into(), redrill: "0.1.0".into() }
+    Event::Attached {
+        mode,
+        pid: 7,
+        host: "desk".into(),
+        user: "ann".into(),
+        redrill: "0.1.0".into(),
+        boot: None,
+    }
 }
 
 #[test]
@@ -479,14 +486,14 @@ fn a_process_at_work_records_what_the_commands_leave() {
     assert!(place.run(&["mark", "last", "ack", "--note", "mine"]).exits(0).stdout.starts_with("mark left"));
     let marked = work.until(|e| matches!(e, Event::Marked { .. }));
     let Event::Marked { by, note, request: Some(_), .. } = &marked else { panic!("{marked:?}") };
-    assert!(by.starts_with("tester@") && note == "mine", "{marked:?}");
+    assert!(by.starts_with(&format!("{}@", os_user())) && note == "mine", "{marked:?}");
     let ran = place.run(&["confirm", "last", "call", "--note", "called"]).exits(0);
     assert!(ran.stdout.starts_with("confirmation left"), "{}", ran.stdout);
     let confirmed = work.until(|e| matches!(e, Event::Confirmed { .. }));
     let Event::Confirmed { by, note, simulated: false, request: Some(_), .. } = &confirmed else {
         panic!("{confirmed:?}")
     };
-    assert!(by.starts_with("tester@") && note == "called", "{confirmed:?}");
+    assert!(by.starts_with(&format!("{}@", os_user())) && note == "called", "{confirmed:?}");
     let ended = work.runtime.block_on(work.run).expect("no panic");
     assert_eq!(ended.exit_code, 0, "{:?}", ended.reasons);
     assert_eq!(inbox(&work.dir), []);
@@ -497,6 +504,8 @@ fn wrong_marks_and_times_are_wrong_usage() {
     let place = Place::new();
     let mark = place.run(&["mark", "last", "panic"]).exits(2);
     assert!(mark.stderr.contains("[possible values: detected, ack, declare, note]"), "{}", mark.stderr);
+    let future = place.run(&["mark", "last", "declare", "--at", "2999-01-01T00:00:00Z"]).exits(2);
+    assert!(future.stderr.contains("lies in the future"), "{}", future.stderr);
     let time = place.run(&["mark", "last", "ack", "--at", "yesterday"]).exits(2);
     assert!(time.stderr.contains("2026-01-31T14:05:00Z"), "it shows how a time is written: {}", time.stderr);
     let none = place.run(&["mark", "last", "ack"]).exits(2);

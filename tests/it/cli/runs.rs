@@ -442,3 +442,17 @@ fn where_a_runs_folder_is_lost_its_tags_are_named() {
         assert!(!place.run(&[command, "last"]).exits(2).stderr.contains("sweep"));
     }
 }
+
+#[test]
+fn a_run_that_was_thrown_away_is_missed() {
+    let (place, ids) = a_place_with_runs();
+    let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).expect("a valid time");
+    for id in &ids {
+        let id = redrill::model::RunId::from_existing(id);
+        redrill::journal::chain::begin(&place.state(), &id, now, |_| String::new()).expect("on the list");
+    }
+    assert!(!place.run(&["runs"]).exits(0).stderr.contains("is not there"));
+    std::fs::remove_dir_all(place.state().join("runs").join(&ids[0])).expect("thrown away");
+    let told = place.run(&["runs"]).exits(0).stderr;
+    assert!(told.contains(&format!("run {} began at", ids[0])) && told.contains("is not there"), "{told}");
+}

@@ -384,3 +384,141 @@ fn who_declares_the_old_version_gains_nothing_unseen() {
     let checked = verify(&bundle::sealed(signed, &envelope, None), &Trust::default());
     assert_eq!(checked.broken, ["report.json says another measures.rta_ms than journal and plan give"]);
 }
+
+#[test]
+fn times_that_cannot_be_are_told() {
+    let told = |run: &Run, wanted: &str| {
+        let found = run.checked();
+        assert!(found.caveats.iter().any(|c| c.contains(wanted)), "{wanted}: {found:#?}");
+        found
+    };
+    // the wall clock set back in the middle: what was measured is what it was, and a reader is told
+    let mut run = Run::of("passed");
+    let from = run.lines.len() - 5;
+    for line in &mut run.lines[from..] {
+        let at: chrono::DateTime<chrono::Utc> = serde_json::from_value(line["at"].clone()).expect("a time");
+        line["at"] = json!(at - chrono::TimeDelta::seconds(35));
+    }
+    run.judge_again();
+    let found = told(&run, "the wall clock was set back by 35 s");
+    assert_eq!(found.broken, [""; 0]);
+    // a declaration for later than it was made does not count, and a last line that counts it is found
+    let mut run = Run::of("passed");
+    let mark = run.lines.iter_mut().find(|l| l["type"] == "marked" && l["mark"] == "declare").expect("one");
+    mark["marked_at"] = json!("2026-09-21T14:20:00Z");
+    let found = told(&run, "the mark declare is from ");
+    assert!(found.broken.iter().any(|b| b.contains("from_declaration_ms")), "{found:#?}");
+    let trust = Trust { now: Some("2026-09-21T00:00:00Z".parse().expect("a time")), ..Trust::default() };
+    let mut files = Files::new();
+    for entry in fs::read_dir(old().join("sealed/passed")).expect("a folder").flatten() {
+        files.insert(
+            entry.file_name().to_string_lossy().into_owned(),
+            fs::read(entry.path()).expect("a file"),
+        );
+    }
+    let found = verify(&files, &trust);
+    assert!(found.caveats.iter().any(|c| c.contains("the run is from the future")), "{found:#?}");
+}
+
+#[test]
+fn a_run_names_the_one_before_and_one_that_was_thrown_away_is_missed() {
+    let before = |root: Value| {
+        let mut run = Run::of("passed");
+        let before = json!({"run": "20260920T100000Z-routes-lost-bbbbbb", "lines": 77, "root": root});
+        run.lines[0]["chain"] = json!({"number": 4, "list": "ab".repeat(32), "before": before});
+        run.checked()
+    };
+    let found = before(json!("cd".repeat(32)));
+    assert_eq!(found.broken, [""; 0]);
+    let named = "this is run 4 of its state folder, after 20260920T100000Z-routes-lost-bbbbbb, 77 lines with root cdcd";
+    assert!(found.unproven.iter().any(|u| u.contains(named)), "{found:#?}");
+    let found = before(Value::Null);
+    let gone = "the run before it, 20260920T100000Z-routes-lost-bbbbbb, was no longer in the state folder";
+    assert!(found.caveats.iter().any(|c| c.contains(gone)), "{found:#?}");
+    let mut run = Run::of("passed");
+    run.lines[0].as_object_mut().expect("an object").remove("chain");
+    let found = run.checked();
+    assert!(found.caveats.iter().any(|c| c.contains("names no run before it")), "{found:#?}");
+}
+
+/// Every number and time of a value, by its path; paths that lists share are one.
+fn leaves(value: &Value, path: &str, out: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, v)| leaves(v, &format!("{path}/{key}"), out)),
+        Value::Array(list) => list.iter().take(1).for_each(|v| leaves(v, &format!("{path}/0"), out)),
+        Value::Number(_) => _ = out.insert(path.to_owned()),
+        Value::String(text) if text.parse::<chrono::DateTime<chrono::Utc>>().is_ok() => {
+            out.insert(path.to_owned());
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_number_and_no_time_of_a_bundle_makes_verify_panic() {
+    let honest = Run::of("passed");
+    let mut paths = std::collections::BTreeSet::new();
+    for line in &honest.lines {
+        let mut own = std::collections::BTreeSet::new();
+        leaves(line, "", &mut own);
+        let kind = line["type"].as_str().expect("a type");
+        paths.extend(own.into_iter().filter(|p| p != "/seq").map(|p| (kind.to_owned(), p)));
+    }
+    assert!(paths.len() > 30, "{paths:?}");
+    let mut refused = 0;
+    for (kind, path) in &paths {
+        let is_time = |v: &Value| v.is_string();
+        let mut tried: Vec<Value> = Vec::new();
+        for line in honest.lines.iter().filter(|l| l["type"] == **kind) {
+            let Some(v) = line.pointer(path) else { continue };
+            tried = match is_time(v) {
+                true => [
+                    "+262142-12-31T23:59:59.999Z",
+                    "-262143-01-01T00:00:00Z",
+                    "9999-12-31T23:59:59Z",
+                    "1970-01-01T00:00:00Z",
+                ]
+                .map(Value::from)
+                .to_vec(),
+                false => vec![
+                    json!(i64::MAX),
+                    json!(i64::MIN),
+                    json!(u64::MAX),
+                    json!(1_i64 << 53),
+                    json!(-(1_i64 << 53)),
+                ],
+            };
+        }
+        for value in tried {
+            let mut run = Run::of("passed");
+            for line in run.lines.iter_mut().filter(|l| l["type"] == **kind) {
+                if let Some(slot) = line.pointer_mut(path) {
+                    *slot = value.clone();
+                }
+            }
+            let sources = run.sources();
+            let whole = reader::read(&sources[bundle::JOURNAL]).is_ok_and(|r| r.torn == 0);
+            let found = if whole { run.checked() } else { signed(sources) };
+            refused += usize::from(!found.all_hold());
+        }
+    }
+    assert!(refused > paths.len(), "{refused}");
+    let mut run = Run::of("passed");
+    for at in ["+262142-12-31T23:59:59Z", "9999-12-31T23:59:59Z"] {
+        run.plan["created_at"] = json!(at);
+        assert!(!signed(run.sources()).all_hold(), "{at}");
+    }
+}
+
+/// A bundle of these sources and nothing else, signed.
+fn signed(files: Files) -> Findings {
+    let mut files = files;
+    files.insert(bundle::REPORT.to_owned(), b"{}".to_vec());
+    files.insert(bundle::KEY.to_owned(), key().public().to_pem().into_bytes());
+    let predicate = json!({"result": "PASSED"});
+    let subjects = redrill::evidence::statement::subjects(&files);
+    let kind = redrill::evidence::statement::TEST_RESULT;
+    let payload = redrill::evidence::statement::Statement::new(subjects, kind, predicate).to_bytes();
+    let envelope = Envelope::new(&payload, &key().public(), &key().sign(&pae(&payload)).expect("signed"));
+    verify(&bundle::sealed(files, &envelope, None), &Trust::default())
+}
