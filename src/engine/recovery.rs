@@ -332,8 +332,7 @@ impl Facts {
     fn unsure(&self, from: i64, to: i64, notes: &mut Vec<String>) -> i64 {
         let mut all = 0_i64;
         for reboot in self.reboots.iter().filter(|r| (from..=to).contains(&r.at_ms)) {
-            let across =
-                "from one boot of a machine to another in the middle of the recovery, only wall time counts";
+            let across = "from one boot of a machine to another, in the recovery, only wall time counts";
             notes.push(match reboot.unsure_ms {
                 Some(ms) => {
                     all = all.saturating_add(ms);

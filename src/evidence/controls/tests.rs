@@ -486,3 +486,32 @@ fn without_proof_of_the_endpoint_only_a_proven_trail_lets_controls_count() {
         assert!(counts || all.iter().all(|c| c.outcome == ControlOutcome::NotTested));
     }
 }
+
+#[test]
+fn a_typed_approval_fills_no_control_and_a_signed_one_of_a_listed_key_does() {
+    let name = "nist-800-53/CP-4";
+    let (mut r, plan) = exercised();
+    assert!(!r.authority.approvals.is_empty(), "one is stated");
+    let (outcome, why) = with_plan(&r, &plan, name);
+    assert_ne!(outcome, ControlOutcome::Supports);
+    assert!(why.contains("stated for head of operations, and signed by nobody"), "{why}");
+    let at = r.identity.started_at.expect("a start");
+    let mut signed = crate::journal::event::Approved {
+        by: "head of operations".to_owned(),
+        key: "SHA256:abc".to_owned(),
+        at,
+        expires: at,
+        same_user: false,
+        same_machine: false,
+        note: String::new(),
+        listed: false,
+        made_as: "head@elsewhere".to_owned(),
+    };
+    r.run.approvals = vec![signed.clone()];
+    let (_, why) = with_plan(&r, &plan, name);
+    assert!(why.contains("with a key that no [[approvers]] list"), "{why}");
+    signed.listed = true;
+    r.run.approvals = vec![signed];
+    let (_, why) = with_plan(&r, &plan, name);
+    assert!(!why.contains("approv"), "{why}");
+}
