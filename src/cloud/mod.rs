@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod address;
+mod asked;
 pub mod custody;
 mod error;
 pub mod faulty;
@@ -20,6 +21,7 @@ mod reads;
 mod types;
 
 pub use address::{is_link_local, link_local};
+pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAnswer, SqlRequest};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,

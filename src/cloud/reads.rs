@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::asked::*;
 use super::types::*;
 use super::{CloudResult, Mutation, Reply};
 

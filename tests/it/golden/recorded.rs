@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redrill::bundle;
-use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
+use redrill::cloud::{
+    CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse, Mutation, Net, SqlAnswer, SqlRequest,
+};
 use redrill::engine::{Control, Operator, People};
 use redrill::journal::{Event, Mark, Request};
 use redrill::model::{Stage, StepId};
@@ -21,6 +24,22 @@ use crate::play::{Play, meddle, target};
 
 const ALARM: &str = "shop-availability";
 const WHO: &str = "engineer@desk";
+
+/// A database that lets nobody in.
+struct LockedOut(Arc<dyn Net>);
+
+#[async_trait]
+impl Net for LockedOut {
+    async fn http(&self, request: &HttpRequest) -> CloudResult<HttpResponse> {
+        self.0.http(request).await
+    }
+    async fn tcp(&self, host: &str, port: u16, link_local: bool) -> CloudResult<()> {
+        self.0.tcp(host, port, link_local).await
+    }
+    async fn sql(&self, _: &SqlRequest) -> CloudResult<SqlAnswer> {
+        Err(CloudError::new("net:sql", ErrorKind::Denied, "password authentication failed"))
+    }
+}
 
 /// Runs the drill of this verdict's folder.
 pub(super) fn run(verdict: &str) -> Run {
@@ -48,6 +67,11 @@ async fn play(verdict: &str) -> Run {
     };
     let cloud = match verdict {
         "failed" => bench.cloud(|inner| Arc::new(Faulty::new(inner, deny))),
+        "inconclusive" => {
+            let mut cloud = bench.sim.cloud();
+            cloud.reads.net = Arc::new(LockedOut(Arc::clone(&cloud.reads.net)));
+            cloud
+        }
         _ => bench.sim.cloud(),
     };
     let mut play = Play::set(&bench, cloud, |setup| {
