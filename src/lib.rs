@@ -18,7 +18,7 @@
 //! report     catalog drill evidence journal model plan view
 //! bundle     engine evidence journal model plan report view
 //! publish    bundle cloud evidence model
-//! aws        cloud model
+//! aws        cloud model net
 //! sim        cloud model
 //! net        cloud
 //! sandbox    nothing

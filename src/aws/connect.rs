@@ -32,7 +32,7 @@ use futures::FutureExt as _;
 use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
-use super::{cloudfront, cloudtrail, ec2, iam, others, rds, s3, s3_roots};
+use super::{cloudfront, cloudtrail, ec2, iam, names, others, rds, s3, s3_roots};
 use crate::cloud::{ALL_SERVICES, Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
 use crate::model::{Clock, EndpointProof, World};
 
@@ -270,7 +270,7 @@ fn isolated(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
 /// The SDK's own chain: environment, profile, metadata service. A profile that is named wins over all of it:
 /// the chain would take keys from the environment first, and so work in another account than the one named.
 async fn from_chain(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(names::client());
     if let Some(profile) = &options.profile {
         let provider = ProfileFileCredentialsProvider::builder().profile_name(profile);
         // a role of the profile is assumed in the region that is worked in

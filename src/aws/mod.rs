@@ -15,6 +15,7 @@ mod error;
 mod iam;
 mod launch;
 mod mutate;
+mod names;
 mod others;
 mod rds;
 mod rds_change;

@@ -22,7 +22,7 @@ use crate::engine::{self, Ended, EngineError, Operator, People, Setup, requests}
 use crate::evidence::{approval, merkle};
 use crate::journal::chain;
 use crate::journal::event::{Approved, Chained};
-use crate::journal::inbox::{Door, Inbox as _};
+use crate::journal::inbox::{Door, Inbox};
 use crate::journal::runs::{self, Lock, RunDir, RunsError, TargetLocks};
 use crate::journal::writer::{FileJournal, Journal, JournalError};
 use crate::journal::{Event, Line, Mode, Verdict, reader};
@@ -134,6 +134,7 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
     });
     let chained = chained.map_err(unlisted)?;
     let journal = FileJournal::create(dir.journal())
+        .and_then(FileJournal::in_a_thread)
         .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be made").because(e))?;
     let done = work_on(global, &dir, lock, work, Box::new(journal), Written::Nothing(chained)).await;
     let_go(&dir, &[&targets, &machine]);
@@ -167,6 +168,9 @@ pub async fn take_up(global: &Global, dir: &RunDir, work: Work) -> Result<u8, Cl
         TargetLocks::on_machine(&machine_locks(), &global.state, dir.id(), &[service_key(&work.plan)]).ok();
     checkpoints::fit(dir).map_err(|why| cut(global, dir).because(why))?;
     let (journal, lines) = open(dir)?;
+    let journal = journal
+        .in_a_thread()
+        .map_err(|e| CliError::new(Kind::Journal, "the journal cannot be written").because(e))?;
     let done = work_on(global, dir, lock, work, Box::new(journal), Written::Lines(lines)).await;
     let locks: Vec<&TargetLocks> =
         [Some(&targets), machine.as_ref(), service.as_ref()].into_iter().flatten().collect();
@@ -318,7 +322,8 @@ async fn last_look(
     if !dir.requests().map_err(io(DOOR))?.is_empty() {
         let (journal, lines) = open(dir)?;
         let recorder = Recorder::new(Box::new(journal), RunState::new(plan), lines, clock, secrets, None);
-        requests::settle(&recorder, dir, true)
+        let inbox: Arc<dyn Inbox> = Arc::new(dir.clone());
+        requests::settle(&recorder, &inbox, true)
             .await
             .map_err(|e| CliError::new(Kind::Journal, "a late request cannot be recorded").because(e))?;
     }

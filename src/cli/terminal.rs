@@ -23,6 +23,9 @@ const BACKGROUND: Duration = Duration::from_millis(250);
 /// Set in [`Ears`] once the run is over; below it stands the exit code.
 const OVER: u16 = 0x100;
 
+/// The exit code of a run that was left.
+const LEFT: u8 = 20;
+
 /// Why the process has to leave although something still holds it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
@@ -132,9 +135,7 @@ async fn hear(
         let name = tokio::select! {
             name = signals.next() => name,
             () = &mut grace, if leaving.is_some() => {
-                // what the engine made of it meanwhile counts, if it came to its end
-                let late = ears.over().map(Leave::AfterTheEnd).or(leaving);
-                return leave(late.unwrap_or(Leave::ThirdSignal));
+                return leave(late(leaving, ears.over()));
             }
         };
         let Some(name) = name else {
@@ -151,6 +152,15 @@ async fn hear(
             leaving = now;
             grace.set(tokio::time::sleep(GRACE));
         }
+    }
+}
+
+/// Why the process leaves once its grace is over: what the engine came to meanwhile counts, unless that is the
+/// third signal itself.
+fn late(leaving: Option<Leave>, over: Option<u8>) -> Leave {
+    match (leaving, over) {
+        (Some(Leave::ThirdSignal), Some(LEFT)) | (_, None) => leaving.unwrap_or(Leave::ThirdSignal),
+        (_, Some(code)) => Leave::AfterTheEnd(code),
     }
 }
 
@@ -205,5 +215,14 @@ mod tests {
         assert_eq!(ears.over(), Some(0));
         ears.run_is_over(21);
         assert_eq!(ears.over(), Some(21));
+    }
+
+    #[test]
+    fn what_a_run_came_to_counts_unless_it_was_left() {
+        use Leave::{AfterTheEnd, ThirdSignal};
+        assert_eq!(late(Some(ThirdSignal), None), ThirdSignal);
+        assert_eq!(late(Some(ThirdSignal), Some(20)), ThirdSignal);
+        assert_eq!(late(Some(ThirdSignal), Some(13)), AfterTheEnd(13));
+        assert_eq!(late(Some(AfterTheEnd(20)), Some(20)), AfterTheEnd(20));
     }
 }

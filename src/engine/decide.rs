@@ -104,7 +104,7 @@ fn with_deadlines(state: &RunState, mut d: Decision) -> Decision {
 }
 
 /// Whether something ends the run before its end.
-fn interrupted(state: &RunState, now: i64) -> Option<Decision> {
+pub(super) fn interrupted(state: &RunState, now: i64) -> Option<Decision> {
     if state.mode == Mode::Rollback {
         return Some(Decision::stop(StopCause::Rollback, "redrill rollback"));
     }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinSet};
 
+use super::control::{self, Control};
 use super::decide::{self, Task};
 use super::gate::StepGate;
 use super::pace::Pacer;
@@ -27,7 +28,7 @@ use crate::cloud::{Cloud, CloudError, Reads};
 use crate::drill::refs::{self, Reference};
 use crate::journal::event::{Approved, Chained};
 use crate::journal::writer::{Journal, JournalError};
-use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, Request, StopCause, Verdict};
+use crate::journal::{Event, Inbox, Line, Measured, Mode, Phase, StopCause, Verdict};
 use crate::model::{Clock, Dur, RunId, Stage, StepId, Target, World};
 use crate::plan::house::KillSwitch;
 use crate::plan::{Plan, PlannedStep};
@@ -42,16 +43,6 @@ pub enum People {
     Ask,
     /// Nobody: each is confirmed after this long. Only off AWS; the journal says so.
     Simulate(Duration),
-}
-
-/// What reaches a run from its own terminal.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields say who and what")]
-pub enum Control {
-    /// SIGINT, SIGTERM or SIGHUP.
-    Signal(String),
-    /// A key: asked now or not at all.
-    Asked { by: String, request: Request },
 }
 
 /// Who runs this, for the journal.
@@ -169,6 +160,16 @@ impl Shared {
         StepGate::new(recorder, mutate, Arc::clone(&self.pacer), step, phase, stage)
     }
 
+    /// Whether the run is to stop, on record or not.
+    pub fn is_stopping(&self) -> bool {
+        self.recorder.is_halting() || self.recorder.with(|s, _| s.stop.is_some())
+    }
+
+    /// Waits until a stop is on record.
+    pub async fn stopping(&self) {
+        self.recorder.until(|s| s.stop.is_some() || s.signals > 0).await;
+    }
+
     /// T0, once there is one.
     pub async fn t0(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         self.recorder.with(|s, _| s.t0_at)
@@ -237,7 +238,7 @@ impl Shared {
 ///
 /// # Errors
 /// See [`EngineError`]; whatever happened before is on record.
-pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<Ended, EngineError> {
+pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended, EngineError> {
     let state = RunState::new(Arc::clone(&setup.plan));
     let fresh = setup.lines.is_empty();
     let recorder = Arc::new(Recorder::new(
@@ -299,16 +300,25 @@ pub async fn run(setup: Setup, mut control: mpsc::Receiver<Control>) -> Result<E
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
     if let Some(inbox) = &setup.inbox {
-        turning.beside.push(tokio::spawn(requests::listen(Arc::clone(&shared.recorder), Arc::clone(inbox))));
+        turning.keep("the inbox", requests::listen(Arc::clone(&shared.recorder), Arc::clone(inbox)));
     }
-    turning.beside.push(tokio::spawn(kill_switch::watch(Arc::clone(&shared))));
-    let outcome = turning.turn(&mut control).await;
+    turning.keep("the kill switch", kill_switch::watch(Arc::clone(&shared)));
+    let (leave, left) = oneshot::channel();
+    turning.keep("signals", control::hear(Arc::clone(&shared.recorder), shared.run.clone(), control, leave));
+    let outcome = tokio::select! {
+        biased;
+        outcome = turning.turn() => outcome,
+        // even while what the loop waits for does not come
+        Ok(()) = left => Err(EngineError::Left),
+    };
+    // whoever is kept going ends first: what is measured must not change meanwhile
+    turning.beside.shutdown().await;
     drop(turning);
     if shared.recorder.is_broken() {
         return Err(EngineError::Journal(None));
     }
     outcome?;
-    finish(&shared, setup.inbox.as_deref()).await.map_err(|e| EngineError::Journal(Some(e)))
+    finish(&shared, setup.inbox.as_ref()).await.map_err(|e| EngineError::Journal(Some(e)))
 }
 
 /// A finished run with nothing stuck and nothing owed has nothing to resume or roll back.
@@ -356,10 +366,12 @@ fn header(shared: &Shared, plan_sha256: &str, chain: Option<Chained>) -> Event {
 }
 
 /// Measures, judges and records the end.
-async fn finish(shared: &Shared, inbox: Option<&dyn Inbox>) -> Result<Ended, JournalError> {
+async fn finish(shared: &Shared, inbox: Option<&Arc<dyn Inbox>>) -> Result<Ended, JournalError> {
     if let Some(inbox) = inbox {
-        // a last look: a mark that came in time counts
-        requests::settle(&shared.recorder, inbox, true).await?;
+        // a last look: a mark that came in time counts. One that panics must not take the verdict along
+        let (recorder, inbox) = (Arc::clone(&shared.recorder), Arc::clone(inbox));
+        let settled = tokio::spawn(async move { requests::settle(&recorder, &inbox, true).await });
+        settled.await.unwrap_or(Ok(()))?;
     }
     shared.recorder.flush().await?;
     let owed = shared.recorder.with(|s, _| decide::owed(s));
@@ -392,17 +404,10 @@ struct Loop {
     running: Vec<Task>,
     tasks: JoinSet<(Task, Result<(), JournalError>)>,
     by_id: BTreeMap<tokio::task::Id, Task>,
-    /// Probes, and whoever looks into the inbox.
-    beside: Vec<JoinHandle<()>>,
+    /// Probes, and whoever hears people and watches the kill switch; all end with the loop.
+    beside: JoinSet<()>,
+    names: BTreeMap<tokio::task::Id, String>,
     verifying: bool,
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        for task in &self.beside {
-            task.abort();
-        }
-    }
 }
 
 impl Loop {
@@ -412,15 +417,21 @@ impl Loop {
             running: Vec::new(),
             tasks: JoinSet::new(),
             by_id: BTreeMap::new(),
-            beside: Vec::new(),
+            beside: JoinSet::new(),
+            names: BTreeMap::new(),
             verifying: false,
         }
     }
 
-    async fn turn(&mut self, control: &mut mpsc::Receiver<Control>) -> Result<(), EngineError> {
+    /// Keeps this going beside the loop.
+    fn keep(&mut self, what: impl Into<String>, work: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.beside.spawn(work);
+        self.names.insert(handle.id(), what.into());
+    }
+
+    async fn turn(&mut self) -> Result<(), EngineError> {
         let recorder = Arc::clone(&self.shared.recorder);
         let mut changes = recorder.changes();
-        let mut controlled = true;
         let mut still = Standstill::default();
         match probing::standing(&self.shared).await {
             Ok(probes) => self.watch(probes),
@@ -465,10 +476,9 @@ impl Loop {
             });
             tokio::select! {
                 Some(done) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.ended(done).await?,
-                c = control.recv(), if controlled => match c {
-                    Some(c) => self.control(c).await?,
-                    None => controlled = false,
-                },
+                Some(done) = self.beside.join_next_with_id(), if !self.beside.is_empty() => {
+                    self.fell(done).await?;
+                }
                 _ = changes.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -481,7 +491,8 @@ impl Loop {
 
     fn watch(&mut self, probes: Vec<probing::Running>) {
         for probe in probes {
-            self.beside.push(tokio::spawn(probing::keep(Arc::clone(&self.shared), probe)));
+            let what = format!("probe `{}`", probe.name);
+            self.keep(what, probing::keep(Arc::clone(&self.shared), probe));
         }
     }
 
@@ -525,34 +536,12 @@ impl Loop {
         }
     }
 
-    async fn control(&self, control: Control) -> Result<(), EngineError> {
-        let recorder = &self.shared.recorder;
-        let events = match control {
-            Control::Signal(name) => {
-                let run = &self.shared.run;
-                let (count, stage, now) = recorder
-                    .with(|s, _| (s.signals + 1, s.stage(), outlook::after_signal(s, s.signals + 1, run)));
-                let mut events = vec![Event::Signal { count, now }];
-                if count == 1 && stage != Stage::Undo {
-                    events.push(Event::stop(StopCause::Signal, format!("interrupted by {name}")));
-                }
-                if count >= 3 {
-                    self.record(events).await?;
-                    return Err(EngineError::Left);
-                }
-                events
-            }
-            Control::Asked { by, request } => {
-                recorder
-                    .durable_from(move |s| {
-                        requests::answer(s, &by, &request, None, true).into_iter().collect()
-                    })
-                    .await
-                    .map_err(|e| EngineError::Journal(Some(e)))?;
-                return Ok(());
-            }
-        };
-        self.record(events).await
+    /// What was kept going beside the loop has ended: of its own accord, or because it panicked. Then nobody
+    /// watches what it watched, and the run does not go on.
+    async fn fell(&mut self, done: Result<(tokio::task::Id, ()), JoinError>) -> Result<(), EngineError> {
+        let Err(e) = done else { return Ok(()) };
+        let what = self.names.get(&e.id()).map_or("a task", String::as_str);
+        self.record(vec![Event::stop(StopCause::StepFailed, format!("BUG: {what}: {e}"))]).await
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::decide;
 use super::pace::{Lane, Pacer};
 use super::recorder::Recorder;
 use super::sabotage::{self, Sabotage};
@@ -84,9 +85,15 @@ impl StepGate {
             params: mutation.redacted(),
             attempt,
         };
-        // one look and one record under one lock: nothing is sent after a stop that is on record
+        // one look and one record under one lock: nothing is sent after a stop that is on record, or due by
+        // now, however long it waited to be written
         let held_back = self.phase == Phase::Apply && self.stage == Some(Stage::Fault);
-        let stopping = move |s: &RunState| held_back && (s.stop.is_some() || s.signals > 0);
+        let (recorder, clock) = (Arc::clone(&self.recorder), self.recorder.clock());
+        let stopping = move |s: &RunState| {
+            let now = s.timeline.ms(clock.stamp());
+            let due = || recorder.is_halting() || decide::interrupted(s, now).is_some();
+            held_back && (s.stop.is_some() || s.signals > 0 || due())
+        };
         let recorded = self
             .recorder
             .durable_from(move |s| if stopping(s) { Vec::new() } else { vec![sent] })
@@ -95,7 +102,15 @@ impl StepGate {
         if recorded.is_empty() {
             return Err(CloudError::new(op, ErrorKind::Other, "not sent: the run is stopping"));
         }
-        let result = match tokio::time::timeout(CALL_TIMEOUT, self.mutate.send(mutation)).await {
+        // what was long in being written may come too late: whoever stopped the run meanwhile is heard
+        let stopped = held_back && self.recorder.is_halting();
+        let sending = async {
+            match stopped {
+                true => Err(CloudError::new(op, ErrorKind::Other, "not sent: the run is stopping")),
+                false => self.mutate.send(mutation).await,
+            }
+        };
+        let result = match tokio::time::timeout(CALL_TIMEOUT, sending).await {
             Ok(result) => result,
             Err(_) => Err(CloudError::new(
                 op,

@@ -126,6 +126,16 @@ pub(crate) fn observation(line: &Line) -> Option<(&str, Health, u64, Stamp, Stam
     }
 }
 
+/// What is said of observations that could not be recorded, if there are any.
+pub(crate) fn lost(lines: &[Line]) -> Option<String> {
+    let counts = lines.iter().filter_map(|line| match &line.event {
+        Event::ObservationsLost { count } => Some(*count),
+        _ => None,
+    });
+    let lost: u64 = counts.sum();
+    (lost > 0).then(|| format!("{lost} lines about observations could not be recorded in time, and are lost"))
+}
+
 /// The histories of these probes.
 pub(crate) fn histories(probes: &[ProbeInfo]) -> Vec<History> {
     probes.iter().cloned().map(History::new).collect()

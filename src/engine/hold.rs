@@ -70,6 +70,10 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
     let gate = shared.gate(None, Phase::Hold, None);
     let mut by_value: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for t in &targets {
+        if shared.is_stopping() {
+            // what is tagged already is let go of at the end
+            return Ok(Ok(()));
+        }
         let value = hint(shared, t);
         let outcome = match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
@@ -84,6 +88,9 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
     }
     for (value, ids) in by_value {
         for ids in ids.chunks(IDS_PER_CALL) {
+            if shared.is_stopping() {
+                return Ok(Ok(()));
+            }
             let tags = Tags::from([(TAG_HELD.to_owned(), value.clone())]);
             if let Err(e) = gate.send(Mutation::CreateTags { ids: ids.to_vec(), tags }).await {
                 return Ok(Err(e));

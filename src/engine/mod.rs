@@ -4,9 +4,10 @@
 //! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`], [`secrets`]. They read no clock and send nothing.
 //! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
 //! is the only way to change something, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
-//! are heard. Start with [`decide`].
+//! are heard, `control` the terminal. Start with [`decide`].
 
 mod contexts;
+mod control;
 pub mod decide;
 pub mod driver;
 pub mod gate;
@@ -38,5 +39,6 @@ pub mod stop;
 mod task;
 pub mod verdict;
 
-pub use driver::{Control, Ended, EngineError, Operator, People, Setup, run};
+pub use control::Control;
+pub use driver::{Ended, EngineError, Operator, People, Setup, run};
 pub use recorder::Watcher;

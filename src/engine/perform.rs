@@ -54,7 +54,12 @@ pub(super) fn panicked(task: &Task, why: &str) -> Vec<Event> {
 pub(super) async fn perform(shared: Arc<Shared>, task: Task) -> (Task, Result<(), JournalError>) {
     let result = match &task {
         _ if sabotage::is(Sabotage::TasksDoNothing) => Ok(()),
-        Task::Preflight => preflight::check(&shared).await,
+        // it only looks, and may be let go of at any moment
+        Task::Preflight => tokio::select! {
+            biased;
+            checked = preflight::check(&shared) => checked,
+            () = shared.stopping() => Ok(()),
+        },
         Task::Arm => arm(&shared).await,
         Task::Step { step, targets } => task::step(&shared, step, targets).await,
         Task::Look { step, targets } => task::look(&shared, step, targets).await,
@@ -68,10 +73,12 @@ pub(super) async fn perform(shared: Arc<Shared>, task: Task) -> (Task, Result<()
 
 /// The last look before the first change, then the tags.
 async fn arm(shared: &Arc<Shared>) -> Result<(), JournalError> {
-    if !preflight::undrifted(shared).await? {
-        return Ok(());
-    }
-    if shared.recorder.with(|s, _| s.stop.is_some()) {
+    let undrifted = tokio::select! {
+        biased;
+        undrifted = preflight::undrifted(shared) => undrifted?,
+        () = shared.stopping() => return Ok(()),
+    };
+    if !undrifted || shared.is_stopping() {
         return Ok(());
     }
     match hold::hold(shared).await? {

@@ -25,6 +25,7 @@ impl RunState {
             | Event::Found { .. }
             | Event::CallAnswered { .. }
             | Event::ReadRetried { .. }
+            | Event::ObservationsLost { .. }
             | Event::Marked { .. }
             | Event::RequestUnused { .. }
             | Event::Steady { .. }

@@ -101,17 +101,7 @@ pub async fn keep(shared: Arc<Shared>, probe: Running) {
             _ = tick.tick() => {
                 if under_way.len() < most {
                     let (shared, probe) = (Arc::clone(&shared), probe.clone());
-                    under_way.spawn(async move {
-                        let (sent, reading, answered) = probe.look(&shared).await;
-                        Observation {
-                            probe: probe.name,
-                            health: reading.health,
-                            seen: reading.seen,
-                            sent,
-                            answered,
-                            source_at: reading.at,
-                        }
-                    });
+                    under_way.spawn(observed(shared, probe));
                 }
             }
             Some(done) = under_way.join_next() => {
@@ -124,10 +114,35 @@ pub async fn keep(shared: Arc<Shared>, probe: Running) {
                 if !late {
                     newest_sent = Some(observation.sent);
                 }
-                if shared.recorder.observe(observation).await.is_err() {
+                shared.recorder.observe(observation);
+                if shared.recorder.is_broken() {
                     return;
                 }
             }
         }
+    }
+}
+
+/// One observation. A probe that panics has seen nothing, and says so: one that fell silent would keep a stop
+/// condition from ever being breached.
+async fn observed(shared: Arc<Shared>, probe: Running) -> Observation {
+    let sent = shared.clock.stamp();
+    let (name, clock) = (probe.name.clone(), Arc::clone(&shared.clock));
+    let mut looking = JoinSet::new();
+    looking.spawn(async move { probe.look(&shared).await });
+    let (sent, reading, answered) = match looking.join_next().await {
+        Some(Ok(seen)) => seen,
+        failed => {
+            let why = failed.and_then(Result::err).map_or_else(String::new, |e| e.to_string());
+            (sent, Reading::unknown(format!("BUG: {why}")), clock.stamp())
+        }
+    };
+    Observation {
+        probe: name,
+        health: reading.health,
+        seen: reading.seen,
+        sent,
+        answered,
+        source_at: reading.at,
     }
 }

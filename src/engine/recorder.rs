@@ -8,8 +8,11 @@
 //! Whoever records waits in a task of its own, and looking waits for nobody: a look that stood in line
 //! for the pen could be handed it while nobody polls the look (another branch of a `select!` being at
 //! work), and the run would stand still for ever.
+//!
+//! Observations are taken at once and recorded by whoever has the pen next, before anything else: a slow disk
+//! delays neither a probe nor what follows from it, and the lines stand in the order in which things came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Brief, MutexGuard, PoisonError};
 
@@ -20,7 +23,10 @@ use super::rollup::{Observation, Rollup};
 use super::state::RunState;
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Line};
-use crate::model::{Clock, Stamp};
+use crate::model::Clock;
+
+/// How many lines about observations may wait for the disk.
+const UNWRITTEN: usize = 10_000;
 
 /// Is told every recorded line, in order, and must not wait for anything.
 pub struct Watcher(Box<dyn Fn(&Line) + Send + Sync>);
@@ -55,18 +61,45 @@ struct Core {
     clock: Arc<dyn Clock>,
     redaction: Redaction,
     broken: AtomicBool,
+    /// Somebody wants the run to stop; that need not be on record yet.
+    halting: AtomicBool,
     changed: watch::Sender<u64>,
     watcher: Option<Watcher>,
 }
 
 struct Pen {
     journal: Box<dyn Journal>,
-    rollup: Rollup,
 }
 
 struct Known {
     state: RunState,
     lines: Vec<Line>,
+    rollup: Rollup,
+    /// What the state knows of observations and the journal does not.
+    unwritten: VecDeque<Event>,
+    /// Lines that found no room there.
+    lost: u64,
+    /// Somebody is about to record them.
+    asked: bool,
+}
+
+impl Known {
+    fn keep(&mut self, events: Vec<Event>) {
+        for event in events {
+            if self.unwritten.len() < UNWRITTEN {
+                self.unwritten.push_back(event);
+            } else {
+                self.lost += 1;
+            }
+        }
+    }
+
+    fn take_unwritten(&mut self) -> Vec<Event> {
+        self.asked = false;
+        let lost = std::mem::take(&mut self.lost);
+        let gap = (lost > 0).then_some(Event::ObservationsLost { count: lost });
+        self.unwritten.drain(..).chain(gap).collect()
+    }
 }
 
 impl Recorder {
@@ -85,11 +118,19 @@ impl Recorder {
         let rollup = Rollup::new(&super::setup::clock_params(&state.plan).probes);
         let redaction = Redaction::new(secrets, &state.plan.secret_params);
         let core = Core {
-            pen: Mutex::new(Pen { journal, rollup }),
-            known: Brief::new(Known { state, lines }),
+            pen: Mutex::new(Pen { journal }),
+            known: Brief::new(Known {
+                state,
+                lines,
+                rollup,
+                unwritten: VecDeque::new(),
+                lost: 0,
+                asked: false,
+            }),
             clock,
             redaction,
             broken: AtomicBool::new(false),
+            halting: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             watcher,
         };
@@ -119,8 +160,7 @@ impl Recorder {
             let wanted = wanted(&core.known().state);
             let events: Vec<Event> = wanted.into_iter().map(|e| core.redaction.event(e)).collect();
             if !events.is_empty() {
-                let stamp = core.clock.stamp();
-                core.write(&mut pen, stamp, &events, true).await?;
+                core.write(&mut pen, &events, true).await?;
             }
             Ok(events)
         })
@@ -143,31 +183,32 @@ impl Recorder {
         to_its_end(async move {
             let events: Vec<Event> = events.into_iter().map(|e| core.redaction.event(e)).collect();
             let mut pen = core.pen.lock().await;
-            let stamp = core.clock.stamp();
-            core.write(&mut pen, stamp, &events, durable).await
+            core.write(&mut pen, &events, durable).await
         })
         .await
     }
 
-    /// Takes one observation: changes are recorded at once, the unchanged rolled up per minute.
-    ///
-    /// # Errors
-    /// As [`Recorder::durable`].
-    pub async fn observe(&self, o: Observation) -> Result<(), JournalError> {
-        let core = Arc::clone(&self.core);
-        to_its_end(async move {
-            let mut pen = core.pen.lock().await;
-            core.known().state.observe(&o.probe, o.health, o.sent, o.answered);
-            let events: Vec<Event> =
-                pen.rollup.push(o).into_iter().map(|e| core.redaction.event(e)).collect();
-            if events.is_empty() {
-                core.changed.send_modify(|n| *n += 1);
-                return Ok(());
-            }
-            let stamp = core.clock.stamp();
-            core.write(&mut pen, stamp, &events, false).await
-        })
-        .await
+    /// Takes one observation, without waiting: changes are recorded as soon as can be, the unchanged
+    /// rolled up per minute.
+    pub fn observe(&self, o: Observation) {
+        let ask = {
+            let mut known = self.core.known();
+            known.state.observe(&o.probe, o.health, o.sent, o.answered);
+            let events = known.rollup.push(o);
+            known.keep(events);
+            let ask = !known.unwritten.is_empty() && !known.asked;
+            known.asked |= ask;
+            ask
+        };
+        self.core.changed.send_modify(|n| *n += 1);
+        if ask {
+            let core = Arc::clone(&self.core);
+            drop(tokio::spawn(async move {
+                let mut pen = core.pen.lock().await;
+                // a journal that cannot be written stops the run: `is_broken`
+                let _broken = core.write(&mut pen, &[], false).await;
+            }));
+        }
     }
 
     /// Records what the rollup still holds.
@@ -178,15 +219,25 @@ impl Recorder {
         let core = Arc::clone(&self.core);
         to_its_end(async move {
             let mut pen = core.pen.lock().await;
-            let events: Vec<Event> =
-                pen.rollup.flush().into_iter().map(|e| core.redaction.event(e)).collect();
-            if events.is_empty() {
-                return Ok(());
+            {
+                let mut known = core.known();
+                let events = known.rollup.flush();
+                known.keep(events);
             }
-            let stamp = core.clock.stamp();
-            core.write(&mut pen, stamp, &events, true).await
+            core.write(&mut pen, &[], true).await
         })
         .await
+    }
+
+    /// Somebody wants the run to stop: nothing that goes forward begins any more, whatever the record says.
+    pub fn halt(&self) {
+        self.core.halting.store(true, Ordering::SeqCst);
+        self.core.changed.send_modify(|n| *n += 1);
+    }
+
+    /// Whether somebody does, on record or not.
+    pub fn is_halting(&self) -> bool {
+        self.core.halting.load(Ordering::SeqCst)
     }
 
     /// Looks at the state, with the time on the run's timeline (ms).
@@ -194,6 +245,11 @@ impl Recorder {
         let known = self.core.known();
         let now = known.state.timeline.ms(self.core.clock.stamp());
         look(&known.state, now)
+    }
+
+    /// The clock that lines are stamped by.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.core.clock)
     }
 
     /// Looks at the lines on record.
@@ -261,23 +317,29 @@ impl Core {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        pen: &mut Pen,
-        stamp: Stamp,
-        events: &[Event],
-        durable: bool,
-    ) -> Result<(), JournalError> {
-        if let Err(what) = self.fit(events) {
+    /// Appends what is known of observations, then these events.
+    async fn write(&self, pen: &mut Pen, events: &[Event], durable: bool) -> Result<(), JournalError> {
+        let observed = self.known().take_unwritten();
+        let mut all: Vec<Event> = observed.into_iter().map(|e| self.redaction.event(e)).collect();
+        let observed = all.len();
+        all.extend_from_slice(events);
+        if all.is_empty() {
+            return Ok(());
+        }
+        if let Err(what) = self.fit(&all) {
             self.broken.store(true, Ordering::SeqCst);
             self.changed.send_modify(|n| *n += 1);
             return Err(JournalError::Unfit { what });
         }
-        match pen.journal.append(stamp, events, durable).await {
+        match pen.journal.append(self.clock.stamp(), &all, durable).await {
             Ok(lines) => {
                 let mut known = self.known();
-                for line in lines {
-                    known.state.evolve(&line);
+                for (n, line) in lines.into_iter().enumerate() {
+                    if n < observed {
+                        known.state.recorded(&line);
+                    } else {
+                        known.state.evolve(&line);
+                    }
                     if let Some(watcher) = &self.watcher {
                         (watcher.0)(&line);
                     }

@@ -53,6 +53,7 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
     let mut out = Measured {
         rto_ms: params.rto_ms,
         resolution_ms: params.probes.iter().filter(|p| p.decides()).map(|p| p.every_ms).max().unwrap_or(0),
+        notes: history::lost(lines).into_iter().collect(),
         ..Measured::default()
     };
     let t0 = facts.t0(params);
@@ -121,7 +122,6 @@ struct T7 {
 }
 
 struct Times {
-    /// In the order of their names.
     marks: Vec<(&'static str, i64)>,
     t7: Option<T7>,
     outage: bool,

@@ -103,6 +103,7 @@ impl Redaction {
             }
             | Event::Attached { mode: _, pid: _, host: _, user: _, redrill: _, boot: _ }
             | Event::Skew { ms: _ }
+            | Event::ObservationsLost { count: _ }
             | Event::Stage { stage: _ }
             | Event::Holding { targets: _ }
             | Event::Held { targets: _ }

@@ -90,10 +90,13 @@ fn unconfirmable(state: &RunState, step: &StepId) -> Option<String> {
 ///
 /// # Errors
 /// The journal could not be written; what was not answered stays.
-pub async fn settle(recorder: &Recorder, inbox: &dyn Inbox, last: bool) -> Result<(), JournalError> {
+pub async fn settle(recorder: &Recorder, inbox: &Arc<dyn Inbox>, last: bool) -> Result<(), JournalError> {
     // what cannot be looked into now stays where it is; the next look tries again
-    for Left { asked, by, request } in inbox.requests().unwrap_or_default() {
+    for Left { asked, by, request } in beside(inbox, |inbox| inbox.requests().unwrap_or_default()).await {
         let id = asked.id.clone();
+        if matches!(request, Request::Abort { .. }) && recorder.with(|state, _| !going_back(state)) {
+            recorder.halt();
+        }
         recorder
             .durable_from(move |state| {
                 if state.answered.contains(&asked.id) {
@@ -104,15 +107,27 @@ pub async fn settle(recorder: &Recorder, inbox: &dyn Inbox, last: bool) -> Resul
             .await?;
         if recorder.with(|state, _| state.answered.contains(&id)) {
             // one that cannot be removed is known again by its id
-            let _next_time = inbox.remove(&id);
+            let _next_time = beside(inbox, move |inbox| inbox.remove(&id)).await;
         }
     }
     Ok(())
 }
 
+/// The disk may stand still, and that must hold up nobody else: one thread at a time waits for it.
+async fn beside<T: Send + 'static>(
+    inbox: &Arc<dyn Inbox>,
+    look: impl FnOnce(&dyn Inbox) -> T + Send + 'static,
+) -> T {
+    let inbox = Arc::clone(inbox);
+    match tokio::task::spawn_blocking(move || look(inbox.as_ref())).await {
+        Ok(looked) => looked,
+        Err(e) => std::panic::resume_unwind(e.into_panic()),
+    }
+}
+
 /// Looks into the inbox again and again, until the task is aborted or nothing can be recorded.
 pub async fn listen(recorder: Arc<Recorder>, inbox: Arc<dyn Inbox>) {
-    while settle(&recorder, inbox.as_ref(), false).await.is_ok() {
+    while settle(&recorder, &inbox, false).await.is_ok() {
         tokio::time::sleep(EVERY).await;
     }
 }

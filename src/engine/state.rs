@@ -376,6 +376,7 @@ impl RunState {
                 }
             }
             Event::ReadRetried { .. }
+            | Event::ObservationsLost { .. }
             | Event::StepProgress { .. }
             | Event::Marked { .. }
             | Event::RequestUnused { .. } => {}
@@ -438,6 +439,24 @@ impl RunState {
         self.steady.observe(probe, health, sent, answered);
         self.verify.observe(probe, health, sent, answered);
         self.stops.observe(probe, health, answered);
+        self.concludes(probe, health, sent, answered);
+    }
+
+    /// Takes a recorded line about an observation that was taken when it was made. What was recorded in
+    /// between (when the fault was sent) may tell more about it.
+    pub fn recorded(&mut self, line: &Line) {
+        let (probe, health, sent, answered) = match &line.event {
+            Event::Observed { probe, health, sent, answered, .. } => (probe, *health, *sent, *answered),
+            Event::Unchanged { probe, health, last_sent, last_answered, .. } => {
+                (probe, *health, *last_sent, *last_answered)
+            }
+            _ => return self.evolve(line),
+        };
+        let (sent, answered) = (self.timeline.ms(sent), self.timeline.ms(answered));
+        self.concludes(probe, health, sent, answered);
+    }
+
+    fn concludes(&mut self, probe: &str, health: Health, sent: i64, answered: i64) {
         if health == Health::Unhealthy
             && self.steady.tracks().iter().any(|t| t.info.name == probe && t.info.decides())
             && self.t0.is_some_and(|t0| sent >= t0)

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::driver::Shared;
 use super::kill_switch;
 use super::sabotage::{self, Sabotage};
-use super::state::Status;
+use super::state::{RunState, Status};
 use crate::catalog::action::Reversibility;
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
@@ -86,7 +86,7 @@ pub async fn step(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
         pending.extend(begin(shared, &step, action, &params, fresh).await?);
     }
     let limit = tokio::time::sleep(step.timeout.0);
-    let stopped = shared.recorder.until(|s| s.stop.is_some() && !super::decide::is_mending(s, &step.id));
+    let stopped = stopped(shared, &step.id);
     tokio::pin!(limit, stopped);
     let mut watch = Watch::default();
     while !pending.is_empty() {
@@ -224,23 +224,24 @@ async fn begin(
             }
         }
     }
-    let prepared = match tokio::time::timeout(step.timeout.0, action.prepare(cx, &batch, params)).await {
-        Ok(prepared) => prepared,
-        Err(_) => {
-            let why = ActionError::refused(format!("the targets could not be read within {}", step.timeout));
-            batch.iter().map(|_| Err(why.clone())).collect()
-        }
+    let prepared = tokio::select! {
+        biased;
+        prepared = tokio::time::timeout(step.timeout.0, action.prepare(cx, &batch, params)) => prepared,
+        // it only reads, and nothing is on record of it
+        () = stopped(shared, &step.id) => return Ok(Vec::new()),
     };
+    let prepared = prepared.unwrap_or_else(|_| {
+        let why = ActionError::refused(format!("the targets could not be read within {}", step.timeout));
+        batch.iter().map(|_| Err(why.clone())).collect()
+    });
     let mut items = Vec::new();
     let mut events = Vec::new();
     for ((target, id), outcome) in fresh.into_iter().zip(prepared) {
         match outcome {
             Ok(undo) => {
-                events.push(Event::StepPrepared {
-                    step: step.id.clone(),
-                    target: id.clone(),
-                    undo: undo.clone(),
-                });
+                let event =
+                    Event::StepPrepared { step: step.id.clone(), target: id.clone(), undo: undo.clone() };
+                events.push(event);
                 items.push(Item { target, id, undo });
             }
             Err(e) => events.push(failed(step, &id, &ActionError { effect: EffectCertainty::None, ..e })),
@@ -266,11 +267,25 @@ async fn begin(
         shared.recorder.durable(events).await?;
         return Ok(pending);
     }
-    shared.recorder.durable(events).await?;
+    // somebody may have stopped the run while this waited to be written
+    let (recorder, own) = (Arc::clone(&shared.recorder), step.id.clone());
+    let begun = move |s: &RunState| {
+        let stopped = s.stop.is_some() || (recorder.is_halting() && s.stage() != Stage::Undo);
+        if stopped && !super::decide::is_mending(s, &own) { Vec::new() } else { events }
+    };
+    if shared.recorder.durable_from(begun).await?.is_empty() {
+        stopped(shared, &step.id).await;
+        return Ok(Vec::new());
+    }
     if items.is_empty() {
         return Ok(items);
     }
     apply(shared, step, action, params, items).await
+}
+
+/// Waits until this step is not to go on.
+async fn stopped(shared: &Shared, step: &StepId) {
+    shared.recorder.until(|s| s.stop.is_some() && !super::decide::is_mending(s, step)).await;
 }
 
 /// Sends the batch; returns the items whose outcome has to be polled.
@@ -293,7 +308,7 @@ async fn apply(
         tokio::pin!(limit);
         let interrupted = async {
             tokio::select! {
-                () = shared.recorder.until(|s| s.stop.is_some() && !super::decide::is_mending(s, &step.id)) => {}
+                () = stopped(shared, &step.id) => {}
                 () = &mut limit => {}
             }
             // never in the middle of a call: its answer is waited for and recorded

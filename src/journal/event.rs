@@ -505,6 +505,8 @@ pub enum Event {
         last_sent: Stamp,
         last_answered: Stamp,
     },
+    /// So many lines about observations could not be recorded in time, and are lost.
+    ObservationsLost { count: u64 },
     /// The steady state was met and held: T7 is the start of this stretch.
     Steady {
         #[serde(deserialize_with = "crate::model::bounded::time")]

@@ -186,6 +186,7 @@ mod tests {
                 effect: EffectCertainty::Partial,
                 hint: None,
             },
+            Event::ObservationsLost { count: 3 },
             Event::ReadRetried {
                 operation: "ec2:DescribeInstances".into(),
                 attempt: 1,

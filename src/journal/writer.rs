@@ -5,14 +5,18 @@
 //! nothing is appended any more: a caller that cannot record must not change anything either. A file
 //! that was moved, removed or cut under the writer's hands is such a failure: what is appended to it
 //! nobody finds again.
+//!
+//! A run writes in a thread of its own ([`FileJournal::in_a_thread`]): a disk that stands still holds up that
+//! thread and whoever waits for the line, and what fills the runtime's shared threads does not hold up the disk.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 use super::reader::{self, Read, ReadError};
 use super::{Event, Line, NO_PREVIOUS, line_hash};
@@ -135,11 +139,25 @@ fn identity(of: &Metadata) -> (u64, u64) {
 
 /// A journal in a local file.
 pub struct FileJournal {
+    disk: Arc<OnDisk>,
+    /// Where appends go, if not here.
+    thread: Option<mpsc::Sender<Append>>,
+}
+
+struct OnDisk {
     path: PathBuf,
-    file: Arc<File>,
+    file: File,
     /// The file's device and number.
     identity: (u64, u64),
     tail: Mutex<Tail>,
+}
+
+/// What is to be appended, and who waits for it.
+struct Append {
+    stamp: Stamp,
+    events: Vec<Event>,
+    durable: bool,
+    done: oneshot::Sender<Result<Vec<Line>, JournalError>>,
 }
 
 impl FileJournal {
@@ -157,7 +175,31 @@ impl FileJournal {
         file.sync_all().map_err(failed)?;
         File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
         let identity = identity(&file.metadata().map_err(failed)?);
-        Ok(Self { path, file: Arc::new(file), identity, tail: Mutex::new(Tail::empty()) })
+        Ok(Self::on(OnDisk { path, file, identity, tail: Mutex::new(Tail::empty()) }))
+    }
+
+    fn on(disk: OnDisk) -> Self {
+        Self { disk: Arc::new(disk), thread: None }
+    }
+
+    /// From here on a thread of its own writes. Not on a paused runtime: its time would pass meanwhile.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn in_a_thread(mut self) -> Result<Self, JournalError> {
+        let (thread, appends) = mpsc::channel::<Append>();
+        let disk = Arc::clone(&self.disk);
+        let work = move || {
+            for Append { stamp, events, durable, done } in appends {
+                let written = disk.append(stamp, &events, durable);
+                // whoever asked may have gone; what it asked for is written all the same
+                let _gone = done.send(written);
+            }
+        };
+        let started = std::thread::Builder::new().name("journal".to_owned()).spawn(work);
+        started.map_err(|source| self.disk.failed("write")(source))?;
+        self.thread = Some(thread);
+        Ok(self)
     }
 
     /// Opens a journal to go on with it, and returns what it holds. An unfinished last line is
@@ -190,12 +232,34 @@ impl FileJournal {
         }
         let identity = identity(&file.metadata().map_err(failed("read"))?);
         let tail = Mutex::new(Tail::after(&read, bytes.len()));
-        Ok((Self { path, file: Arc::new(file), identity, tail }, read))
+        Ok((Self::on(OnDisk { path, file, identity, tail }), read))
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.disk.path
+    }
+}
+
+impl OnDisk {
+    fn failed(&self, what: &'static str) -> impl FnOnce(io::Error) -> JournalError + use<> {
+        let path = self.path.clone();
+        move |source| JournalError::Io { what, path, source }
+    }
+
+    fn append(&self, stamp: Stamp, events: &[Event], durable: bool) -> Result<Vec<Line>, JournalError> {
+        let lines = self.write(stamp, events)?;
+        if durable {
+            self.synced(self.file.sync_data())?;
+        }
+        Ok(lines)
+    }
+
+    fn synced(&self, synced: io::Result<()>) -> Result<(), JournalError> {
+        synced.map_err(|source| {
+            lock(&self.tail).failed = true;
+            self.failed("write")(source)
+        })
     }
 
     fn write(&self, stamp: Stamp, events: &[Event]) -> Result<Vec<Line>, JournalError> {
@@ -209,9 +273,9 @@ impl FileJournal {
             tail.failed = true;
             return Err(JournalError::Gone { path: self.path.clone() });
         }
-        if let Err(source) = (&*self.file).write_all(&encoded.0) {
+        if let Err(source) = (&self.file).write_all(&encoded.0) {
             tail.failed = true;
-            return Err(JournalError::Io { what: "write", path: self.path.clone(), source });
+            return Err(self.failed("write")(source));
         }
         tail.moves(&encoded);
         Ok(encoded.1)
@@ -238,16 +302,24 @@ fn keep_torn(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
 #[async_trait]
 impl Journal for FileJournal {
     async fn append(&self, stamp: Stamp, events: &[Event], durable: bool) -> Result<Vec<Line>, JournalError> {
-        let lines = self.write(stamp, events)?;
+        if let Some(thread) = &self.thread {
+            let (done, written) = oneshot::channel();
+            let append = Append { stamp, events: events.to_vec(), durable, done };
+            let asked = thread.send(append).is_ok();
+            return match written.await {
+                Ok(written) if asked => written,
+                _ => {
+                    lock(&self.disk.tail).failed = true;
+                    Err(self.disk.failed("write")(io::Error::other("the thread that writes has ended")))
+                }
+            };
+        }
+        let lines = self.disk.write(stamp, events)?;
         if durable {
-            // off the runtime's threads: a slow disk must not delay the probes, and a paused
-            // runtime must not let time pass while it waits
-            let file = Arc::clone(&self.file);
-            let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
-            if let Err(source) = synced.map_err(io::Error::other).flatten() {
-                lock(&self.tail).failed = true;
-                return Err(JournalError::Io { what: "write", path: self.path.clone(), source });
-            }
+            // a paused runtime must not let time pass while it waits
+            let disk = Arc::clone(&self.disk);
+            let synced = tokio::task::spawn_blocking(move || disk.file.sync_data()).await;
+            self.disk.synced(synced.map_err(io::Error::other).flatten())?;
         }
         Ok(lines)
     }
@@ -447,10 +519,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let mut journal = FileJournal::create(&path).unwrap();
-        let writable = Arc::clone(&journal.file);
-        journal.file = Arc::new(File::open(&path).unwrap());
+        let mut file = |other| std::mem::replace(&mut Arc::get_mut(&mut journal.disk).unwrap().file, other);
+        let writable = file(File::open(&path).unwrap());
         assert!(matches!(journal.append(stamp(), &[skew(1)], false).await, Err(JournalError::Io { .. })));
-        journal.file = writable;
+        Arc::get_mut(&mut journal.disk).unwrap().file = writable;
         assert!(matches!(journal.append(stamp(), &[skew(1)], false).await, Err(JournalError::Poisoned)));
         assert_eq!(std::fs::read(&path).unwrap(), b"");
     }
@@ -479,6 +551,41 @@ mod tests {
             let again = journal.append(stamp(), &[skew(2)], true).await;
             assert!(matches!(again, Err(JournalError::Poisoned)));
         }
+    }
+
+    #[test]
+    fn a_disk_that_stands_still_holds_up_nothing_else_and_nothing_else_the_disk() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let journal = FileJournal::create(&path).unwrap().in_a_thread().unwrap();
+        let (busy, until) = mpsc::channel::<()>();
+        runtime.block_on(async {
+            // whatever fills the runtime's own threads (names that are looked up) is not waited for
+            let _full = tokio::task::spawn_blocking(move || until.recv());
+            journal.append(stamp(), &[skew(1)], true).await.unwrap();
+            // and a write that does not come back leaves the runtime's only thread to others
+            let held = lock(&journal.disk.tail);
+            let events = [skew(2)];
+            let mut stalled = journal.append(stamp(), &events, true);
+            let wait = std::time::Duration::from_millis(20);
+            assert!(tokio::time::timeout(wait, &mut stalled).await.is_err());
+            drop(held);
+            stalled.await.unwrap();
+            // nobody waits any more, and it is written all the same
+            let held = lock(&journal.disk.tail);
+            let events = [skew(3)];
+            let gone = tokio::time::timeout(wait, journal.append(stamp(), &events, true)).await;
+            assert!(gone.is_err());
+            drop(held);
+            journal.append(stamp(), &[skew(4)], true).await.unwrap();
+        });
+        drop(busy);
+        assert_eq!(reader::read(&std::fs::read(&path).unwrap()).unwrap().lines.len(), 4);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@
 
 mod http;
 mod local;
+mod lookups;
 mod name;
 mod plain;
 mod sql;
@@ -16,6 +17,7 @@ mod sql;
 use async_trait::async_trait;
 
 pub use local::RealLocal;
+pub use lookups::addresses as look_up;
 
 use crate::cloud::{
     CloudError, CloudResult, ErrorKind, HttpRequest, HttpResponse, Net, Secret, SqlAnswer, SqlRequest,

@@ -62,8 +62,8 @@ impl Error for NoAddress {}
 
 async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, NoAddress> {
     let none = |why| NoAddress { host: host.to_owned(), why };
-    let found: Vec<SocketAddr> =
-        tokio::net::lookup_host((host, port)).await.map_err(|e| none(Some(e)))?.collect();
+    let found = super::lookups::addresses(host).await.map_err(|e| none(Some(e)))?;
+    let found: Vec<SocketAddr> = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
     if found.is_empty() { Err(none(None)) } else { Ok(found) }
 }
 

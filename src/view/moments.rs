@@ -27,6 +27,9 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             Mode::Rollback => format!("rollback by {user}@{host}"),
             Mode::Tell => format!("told by {user}@{host}, while no process was running"),
         },
+        Event::ObservationsLost { count } => {
+            format!("{count} lines about observations could not be recorded in time, and are lost")
+        }
         Event::Stage { stage } => format!("stage: {}", format!("{stage:?}").to_lowercase()),
         Event::StepStarted { step, targets } => format!("{step} started{}", many(targets)),
         Event::CallSent { operation, phase: Phase::Apply, attempt, .. } => match attempt {

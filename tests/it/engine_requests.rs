@@ -217,7 +217,8 @@ async fn what_comes_after_the_end_is_on_record_as_unused_and_changes_nothing_els
     let shared = Box::new(SharedJournal(Arc::clone(&journal)));
     let clock = Arc::clone(&bench.clock);
     let recorder = Recorder::new(shared, state, vec![], clock, bench.secrets.clone(), None);
-    requests::settle(&recorder, &desk.dir, true).await.expect("recorded");
+    let inbox: Arc<dyn Inbox> = Arc::new(desk.dir.clone());
+    requests::settle(&recorder, &inbox, true).await.expect("recorded");
     for left in &late {
         assert_eq!(why(&answers(&journal, left)[0]), "the run had ended");
     }

@@ -121,7 +121,7 @@ async fn ten_probes_each_second_for_four_hours_stay_small() {
             let seen = format!("{} in 12 ms", if health == Health::Healthy { 200 } else { 503 });
             let o =
                 Observation { probe: format!("p{n}"), health, seen, sent, answered: sent, source_at: None };
-            recorder.observe(o).await.unwrap();
+            recorder.observe(o);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -14,6 +14,7 @@ mod engine_journal;
 mod engine_needs;
 mod engine_rails;
 mod engine_requests;
+mod engine_stalls;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;

@@ -59,11 +59,20 @@ impl Play {
 
     /// With anything else that the engine is given.
     pub fn set(bench: &Bench, cloud: Cloud, change: impl FnOnce(&mut Setup)) -> Self {
+        Self::made(bench, cloud, |setup, _| change(setup))
+    }
+
+    /// The same, given the journal that the test reads at the end.
+    pub fn set_on(bench: &Bench, change: impl FnOnce(&mut Setup, Arc<MemoryJournal>)) -> Self {
+        Self::made(bench, bench.sim.cloud(), change)
+    }
+
+    fn made(bench: &Bench, cloud: Cloud, change: impl FnOnce(&mut Setup, Arc<MemoryJournal>)) -> Self {
         let journal = Arc::new(MemoryJournal::new());
         let mut setup = bench.setup(Mode::Run, Arc::clone(&journal), vec![], cloud);
         let (watcher, lines) = mpsc::unbounded_channel();
         setup.watcher = Some(watcher.into());
-        change(&mut setup);
+        change(&mut setup, Arc::clone(&journal));
         let (control, receiver) = mpsc::channel(8);
         let handle = tokio::spawn(engine::run(setup, receiver));
         Self { control, journal, lines, handle }

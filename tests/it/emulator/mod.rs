@@ -19,6 +19,7 @@ mod reconcile;
 mod shipped;
 mod shows_every_behaviour;
 mod signals;
+mod stalls;
 mod standing_alone;
 mod wire;
 mod world;
