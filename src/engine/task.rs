@@ -277,10 +277,7 @@ async fn begin(
         stopped(shared, &step.id).await;
         return Ok(Vec::new());
     }
-    if items.is_empty() {
-        return Ok(items);
-    }
-    apply(shared, step, action, params, items).await
+    if items.is_empty() { Ok(items) } else { apply(shared, step, action, params, items).await }
 }
 
 /// Waits until this step is not to go on.
