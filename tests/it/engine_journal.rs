@@ -166,6 +166,23 @@ fn said(journal: &str) -> String {
     out
 }
 
+/// Every text that stands in a journal as a value.
+fn values(journal: &str) -> Vec<String> {
+    fn of(value: Value, into: &mut Vec<String>) {
+        match value {
+            Value::String(text) => into.push(text),
+            Value::Array(items) => items.into_iter().for_each(|v| of(v, into)),
+            Value::Object(map) => map.into_iter().for_each(|(_, v)| of(v, into)),
+            _ => {}
+        }
+    }
+    let mut out = Vec::new();
+    for line in journal.lines() {
+        of(serde_json::from_str(line).expect("JSON"), &mut out);
+    }
+    out
+}
+
 /// What is no text of anybody's.
 const CHANCE: [&str; 8] =
     ["prev", "at", "plan_sha256", "request_id", "since", "marked_at", "source_at", "user_data_sha256"];
@@ -219,7 +236,9 @@ fn no_secret_changes_what_a_run_does() {
                 refused.set(refused.get() + 1);
             }
             Ok(()) => {
-                prop_assert!(!said(&came.journal).contains(&secret), "{} is on disk", secret);
+                // names of fields inside of what AWS is asked say nothing about anybody
+                let on_disk = values(&said(&came.journal)).iter().any(|v| v.contains(&secret));
+                prop_assert!(!on_disk, "{} is on disk", secret);
                 passed.set(passed.get() + 1);
             }
         }
