@@ -27,9 +27,12 @@ pub enum Control {
     Asked { by: String, request: Request },
 }
 
+/// What to record, from the state as it is when it is written.
+type Wanted = Box<dyn FnOnce(&RunState) -> Vec<Event> + Send>;
+
 /// Something to record, and whom to tell that it is.
 struct Order {
-    wanted: Box<dyn FnOnce(&RunState) -> Vec<Event> + Send>,
+    wanted: Wanted,
     done: Option<oneshot::Sender<()>>,
 }
 
@@ -44,7 +47,7 @@ pub(super) async fn hear(
     let hearing = async {
         let mut count = recorder.with(|s, _| s.signals);
         while let Some(control) = control.recv().await {
-            let wanted: Box<dyn FnOnce(&RunState) -> Vec<Event> + Send> = match control {
+            let wanted: Wanted = match control {
                 Control::Signal(name) => {
                     recorder.halt();
                     count = count.saturating_add(1);

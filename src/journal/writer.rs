@@ -554,6 +554,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::await_holding_lock, reason = "that is how the disk is made to stand still")]
     fn a_disk_that_stands_still_holds_up_nothing_else_and_nothing_else_the_disk() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -3,6 +3,8 @@
 //! Left to others: what a format makes of the characters that are shown. Invariant: nothing that passes
 //! steers a terminal, changes the direction of reading, or is there without being seen.
 
+use std::fmt::Write as _;
+
 /// What becomes of a character on one line of text: itself, a blank for what separates, or nothing.
 pub fn shown(c: char) -> Option<char> {
     match c {
@@ -37,9 +39,10 @@ pub fn written_out(text: &str) -> String {
                 while rest.next_if_eq(&' ').is_some() {
                     n += 1;
                 }
-                match n {
-                    ..=BLANKS => out.extend(std::iter::repeat_n(' ', n)),
-                    _ => out.push_str(&format!(" [{n} blanks] ")),
+                if n <= BLANKS {
+                    out.extend(std::iter::repeat_n(' ', n));
+                } else {
+                    let _ = write!(out, " [{n} blanks] ");
                 }
             }
             '\n' => out.push_str("\\n"),

@@ -352,7 +352,7 @@ async fn record(
     let instance_type =
         params.instance_type.clone().unwrap_or_else(|| original.instance.instance_type.clone());
     Ok(Undo {
-        token: naming::launch_token(cx.run, cx.step, &id),
+        token: naming::launch_token(cx.run, cx.step, id),
         original,
         marks,
         tags,

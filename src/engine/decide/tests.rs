@@ -47,7 +47,7 @@ async fn in_stage(stage: Stage, since: i64) -> RunState {
     state
 }
 
-fn cell<'a>(state: &'a mut RunState, nth: usize) -> &'a mut CellState {
+fn cell(state: &mut RunState, nth: usize) -> &mut CellState {
     state.cells.values_mut().nth(nth).unwrap()
 }
 

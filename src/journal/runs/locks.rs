@@ -169,7 +169,7 @@ fn take(path: &Path, what: String, holder: &Holder) -> Result<(Lock, Option<Hold
             }
             // it was removed between the opening and the locking: that lock is nobody's
             Ok(()) if tries < 10 * TRIES => {}
-            Err(TryLockError::WouldBlock) if tries < TRIES => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) if tries < TRIES => pause(),
             Ok(()) | Err(TryLockError::WouldBlock) => {
                 let holder = Box::new(note(&file).unwrap_or_default());
                 return Err(RunsError::Locked { what, holder });
@@ -317,6 +317,15 @@ fn tidy(folder: &Path) {
             let _gone = fs::remove_file(&path);
         }
     }
+}
+
+/// Whoever only looked lets go at once.
+fn pause() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "locks are taken before anything runs that this could hold up"
+    )]
+    std::thread::sleep(PAUSE);
 }
 
 #[cfg(test)]

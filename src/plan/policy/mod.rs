@@ -332,7 +332,7 @@ impl Grants<'_, '_> {
 
     /// The ids of this drill's runs, as the tag has them.
     fn of_a_run(&self) -> Values {
-        Values::one(&format!("????????T??????Z-{}-??????", whom::literal(&self.source.drill.name)))
+        Values::one(format!("????????T??????Z-{}-??????", whom::literal(&self.source.drill.name)))
     }
 
     /// What is around the targets: by name, where a plan knows it and no parameter may say otherwise.
