@@ -14,7 +14,7 @@ async fn a_second_run_on_the_same_targets_is_refused() {
     first.stage("verify").await;
     w.forget_calls().await;
     let second = w.go(["run", "drill.yaml", "--yes", "--output", "json"]).await;
-    second.refused(3, "another redrill is at work");
+    second.refused(3, "is under way");
     assert!(w.changes().await.is_empty(), "{second}");
     // nor can the run be taken up meanwhile
     for verb in ["rollback", "resume"] {

@@ -13,7 +13,7 @@ use redrill::model::Clock as _;
 use redrill::model::time::SystemClock;
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Action, tcflow};
+use rustix::termios::{Action, LocalModes, OptionalActions, tcflow, tcgetattr, tcsetattr};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
@@ -30,7 +30,8 @@ struct Terminal {
 
 impl Terminal {
     fn open() -> Self {
-        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let person =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&person).expect("granted");
         unlockpt(&person).expect("unlocked");
         let name = ptsname(&person, Vec::new()).expect("a name").into_string().expect("text");
@@ -133,9 +134,9 @@ async fn a_terminal_that_was_stopped_holds_up_neither_the_run_nor_a_signal_nor_t
     if !has_setsid() {
         return;
     }
-    let before = w.state().await;
     for at in ["baseline", "impact", "verify", "hold"] {
         w.reseed().await;
+        let before = w.state().await;
         w.gate.set(at == "hold" || at == "impact");
         let mut drill = network(&w).gated(&w);
         if at == "impact" {
@@ -206,14 +207,18 @@ async fn job_control_does_not_stop_a_run() {
     w.gate.set(true);
     assert_eq!(end(&mut run).await.code(), Some(0), "{}", terminal.shown());
 
-    // in the background from the start, with something typed that it could read, and `stty tostop`
+    // in the background from the start, with something typed that it could read
     let _gone = std::fs::remove_dir_all(w.home.path().join(".redrill"));
     w.gate.set(false);
     let terminal = Terminal::open();
     terminal.read_on();
-    let job = format!("set -m; stty tostop; {} run drill.yaml --yes & wait $!", super::world::REDRILL);
+    let job = format!("set -m; {} run drill.yaml --yes & wait $!", super::world::REDRILL);
     let mut shell = terminal.start(&w, &["bash", "-c", &job]);
     stage(&w, "verify").await;
+    // as `stty tostop` does; before a run begins, it stops what shows the plan like any other program
+    let mut modes = tcgetattr(terminal.end()).expect("its modes");
+    modes.local_modes |= LocalModes::TOSTOP;
+    tcsetattr(terminal.end(), OptionalActions::Now, &modes).expect("set");
     terminal.types("anything\n");
     w.gate.set(true);
     assert_eq!(end(&mut shell).await.code(), Some(0), "{}", terminal.shown());
