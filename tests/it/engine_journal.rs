@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local};
 use redrill::drill::{self, LoadOptions};
 use redrill::engine::recorder::Recorder;
@@ -115,7 +115,8 @@ async fn run_with(secret: &str, killed_at: Option<u64>) -> (Bench, Came) {
         state.t0,
         state.verified,
         state.held,
-        state.stop,
+        // its cause; the sentence is for people, and what it holds is taken out like anywhere else
+        state.stop.as_ref().map(|(cause, _)| cause),
         state.holding,
         state.finished,
         state.next_call
@@ -206,6 +207,8 @@ fn no_secret_changes_what_a_run_does() {
         texts(&serde_json::from_str(line).expect("JSON"), &mut words);
     }
     texts(&serde_json::to_value(&*bench.plan).expect("JSON"), &mut words);
+    // times of the made-up clock stand in many fields by chance
+    words.retain(|w| !w.contains("2026-09-21T"));
     words.retain(|w| !w.contains("secret ") && !w.contains(NEUTRAL) && w.len() >= 3 && w.len() < 200);
     let words: Vec<String> = words.into_iter().collect();
     assert!(words.len() > 200, "{}", words.len());
@@ -221,7 +224,8 @@ fn no_secret_changes_what_a_run_does() {
             _ => format!("{word}-{NEUTRAL}"),
         }
     });
-    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    let config = Config { cases: 48, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let (refused, passed) = (Cell::new(0), Cell::new(0));
     let result = runner.run(&(secret, any::<bool>()), |(secret, kill)| {
         prop_assume!(!secret.is_empty() && !secret.contains("${"));
