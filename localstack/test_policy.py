@@ -6,6 +6,10 @@ import unittest
 from test_support import HERE, ClientError, Emulator
 
 
+# a run of the drill whose policy is in force, as its tag has it
+RUN = "20260921T141320Z-route-table-detach-mdaaaa"
+
+
 class Policy(unittest.TestCase):
     """The shipped drills' own policies, and what they must not allow."""
 
@@ -40,8 +44,10 @@ class Policy(unittest.TestCase):
         self.denied(ec2.create_tags, Resources=[public["SubnetId"]], Tags=held)
         self.denied(ec2.create_tags, Resources=[private["SubnetId"]], Tags=[{"Key": "env", "Value": "x"}])
         self.denied(ec2.create_route_table, VpcId=private["VpcId"])
-        made = [{"ResourceType": "route-table", "Tags": [{"Key": "redrill:run", "Value": "r"}]}]
-        table = ec2.create_route_table(VpcId=private["VpcId"], TagSpecifications=made)["RouteTable"]["RouteTableId"]
+        def made(run):
+            return [{"ResourceType": "route-table", "Tags": [{"Key": "redrill:run", "Value": run}]}]
+        self.denied(ec2.create_route_table, VpcId=private["VpcId"], TagSpecifications=made("r"))
+        table = ec2.create_route_table(VpcId=private["VpcId"], TagSpecifications=made(RUN))["RouteTable"]["RouteTableId"]
         on = {a.get("SubnetId"): a for t in ec2.describe_route_tables()["RouteTables"] for a in t["Associations"]}
         self.denied(ec2.replace_route_table_association,
                     AssociationId=on[public["SubnetId"]]["RouteTableAssociationId"], RouteTableId=table)
@@ -60,7 +66,7 @@ class Policy(unittest.TestCase):
             "PolicySourceArn": "arn:aws:iam::123456789012:user/moto", "ResourceArns": [table],
             "ActionNames": ["ec2:CreateRouteTable", "ec2:RunInstances"],
             "ContextEntries": [{"ContextKeyName": "aws:RequestTag/redrill:run", "ContextKeyType": "string",
-                                "ContextKeyValues": ["r"]}],
+                                "ContextKeyValues": [RUN]}],
         }
         self.denied(iam.simulate_principal_policy, **asked)
         self.assertEqual(self.emulator.page("/_redrill/policy", "POST", page)[0], 200)
