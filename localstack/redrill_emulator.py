@@ -25,7 +25,7 @@ for _name in [n for n in os.environ if n.startswith("AWS_")]:
 os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "emulator"
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-from emulator.faults import Rules, Unseen  # noqa: E402
+from emulator.faults import Rules, Stale, Unseen  # noqa: E402
 from emulator.pace import PACES, Pace  # noqa: E402
 from emulator.policy import Policy  # noqa: E402
 from emulator.wire import Log, Wire  # noqa: E402
@@ -41,7 +41,7 @@ class Emulator:
         self.plain = options.plain
         self.pace = Pace("none" if options.plain else options.pace, options.delays)
         self.estate = json.loads(Path(options.seed or HERE / "estate.json").read_text(encoding="utf-8"))
-        self.rules, self.unseen, self.log = Rules(), Unseen(), Log(options.log)
+        self.rules, self.unseen, self.stale, self.log = Rules(), Unseen(), Stale(), Log(options.log)
         self.policy = Policy(self.estate)
         self.endpoint = self.health = None
         self.token = secrets.token_urlsafe(32)  # who started us reads it, or the record, and nobody else
@@ -74,6 +74,7 @@ class Emulator:
             self.log.clear()
             self.rules.clear()
             self.unseen.clear()
+            self.stale.clear()
             self.policy.put(None)
             self.seeded = True
             return found

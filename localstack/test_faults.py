@@ -93,6 +93,24 @@ class Faults(Case):
         self.assertEqual(shown.get("Tags", []), [])
         self.assertEqual(self.listed(Filters=mine), [i])
 
+    def test_one_look_finds_nothing(self):
+        before, i = self.listed(), self.ids["shop-web-1"]
+        self.rules({"action": "DescribeInstances", "fault": "absent", "times": 2})
+        self.refused("InvalidInstanceID.NotFound", self.ec2.describe_instances, InstanceIds=[i])
+        self.assertEqual(self.listed(), [])
+        self.assertEqual(self.listed(), before)
+        self.rules({"action": "DescribeDBInstances", "fault": "absent"})
+        self.refused("DBInstanceNotFound", self.rds.describe_db_instances, DBInstanceIdentifier="shop-orders")
+        self.rds.describe_db_instances(DBInstanceIdentifier="shop-orders")
+
+    def test_one_look_is_behind(self):
+        mine = [{"Name": "tag:stale", "Values": ["yes"]}]
+        self.assertEqual(self.listed(Filters=mine), [])
+        self.ec2.create_tags(Resources=[self.ids["shop-web-1"]], Tags=[{"Key": "stale", "Value": "yes"}])
+        self.rules({"action": "DescribeInstances", "fault": "stale"})
+        self.assertEqual(self.listed(Filters=mine), [])
+        self.assertEqual(self.listed(Filters=mine), [self.ids["shop-web-1"]])
+
     def test_somebody_protects_an_instance_in_the_last_moment(self):
         first, second = self.ids["shop-web-1"], self.ids["shop-web-3"]
         self.rules({"action": "TerminateInstances", "fault": "protected"})

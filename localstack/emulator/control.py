@@ -33,6 +33,7 @@ def answer(emulator, method, path, query, body):
         elif method == "DELETE":
             emulator.rules.clear()
             emulator.unseen.clear()
+            emulator.stale.clear()
         return 200, emulator.rules.rules
     if path == "/_redrill/calls":
         if method == "DELETE":

@@ -14,7 +14,8 @@ from xml.sax.saxutils import escape
 
 from . import protocol, snapshot
 
-FAULTS = (*protocol.CODES, "reset", "lose_answer", "latency", "slow_answer", "skewed", "partial", "protected", "unseen", "untagged")
+FAULTS = (*protocol.CODES, "reset", "lose_answer", "latency", "slow_answer", "skewed", "partial", "protected", "unseen", "untagged", "absent",
+          "stale")
 FIELDS = {"service", "action", "access_key", "fault", "times", "skip", "seconds", "lasts", "reads", "lost"}
 
 
@@ -196,6 +197,62 @@ def hide(entry, backend):
         owner = next((r.id for r in backend.reservations.values() if any(i.id == one for i in r.instances)), None)
         return taken(backend.reservations, owner)
     return taken(backend.databases, one)
+
+
+# what one look may miss: an operation, and where moto keeps what it lists
+MISSED = {
+    "DescribeInstances": "reservations", "DescribeInstanceAttribute": "reservations",
+    "DescribeRouteTables": "route_tables", "DescribeTags": "tags", "DescribeDBInstances": "databases",
+}
+
+
+@contextmanager
+def absent(call, estate):
+    """The world without anything that this one call would find: an empty page, or a "not found" for what it names.
+    EC2 and RDS answer from any of many copies; S3 does not, since 2020."""
+    where = getattr(snapshot.backend(call.service, estate), MISSED[call.action]) if call.action in MISSED else {}
+    whole = dict(where)
+    where.clear()
+    try:
+        yield
+    finally:
+        where.update(whole)
+
+
+class Stale:
+    """What EC2 and RDS answered to the same question before, for a look that reaches a copy that is behind."""
+
+    KEPT, OLD = 300, 10.0  # answers; seconds: no copy is further behind
+
+    def __init__(self):
+        self.lock, self.answers = threading.Lock(), {}
+
+    @staticmethod
+    def key(call, body):
+        """The question, or None: only what lists and describes can be behind."""
+        return (call.service, call.action, body) if call.service in ("ec2", "rds") and not call.mutating else None
+
+    def before(self, call, body):
+        """The answer of the time before, if there is one."""
+        with self.lock:
+            at, answer = self.answers.get(self.key(call, body), (0.0, None))
+        return answer if answer and time.monotonic() - at < self.OLD else None
+
+    def keep(self, call, body, answer):
+        """For the next time."""
+        key = self.key(call, body)
+        if key is None or answer[0] >= 400:
+            return
+        with self.lock:
+            self.answers.pop(key, None)
+            self.answers[key] = time.monotonic(), answer
+            while len(self.answers) > self.KEPT:
+                del self.answers[next(iter(self.answers))]
+
+    def clear(self):
+        """Everything is up to date."""
+        with self.lock:
+            self.answers.clear()
 
 
 def taken(where, key):

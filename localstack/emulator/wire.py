@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 import uuid
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from http import HTTPStatus
 
@@ -182,8 +183,12 @@ class Wire:
                 entry["error"] = refused[0]
             elif fault == "partial":
                 status, headers, answer = faults.partial(self, environ, body, call, request_id)
+            elif fault == "stale" and (before := self.emulator.stale.before(call, body)):
+                status, headers, answer = before
             else:
-                status, headers, answer = self.real(environ, body, call, request_id)
+                status, headers, answer = self.real(environ, body, call, request_id, absent=fault == "absent")
+                if fault != "absent":
+                    self.emulator.stale.keep(call, body, (status, headers, answer))
                 if status >= 400:
                     code = ERROR_CODE.search(answer)
                     entry["error"] = code.group(1).decode() if code else call.__dict__.get("error")
@@ -203,8 +208,8 @@ class Wire:
             answer = REQUEST_ID.sub(rb"<\1>" + request_id.encode() + b"</", answer)
         return status, headers, answer
 
-    def real(self, environ, body, call, request_id):
-        """Lets moto answer, one call at a time."""
+    def real(self, environ, body, call, request_id, absent=False):
+        """Lets moto answer, one call at a time; `absent`: from a world without what it asks for."""
         with self.emulator.lock:
             why = self.emulator.policy.denies(call, environ, body)
         if why:
@@ -218,7 +223,8 @@ class Wire:
         try:
             with self.emulator.lock:
                 self.emulator.settle()
-                with self.emulator.unseen.during(call, self.emulator.estate):
+                missed = faults.absent(call, self.emulator.estate) if absent else nullcontext()
+                with self.emulator.unseen.during(call, self.emulator.estate), missed:
                     status, headers, answer = run(self.moto, environ)
         except NotImplementedError as error:
             return protocol.error(call, "NotImplemented", str(error), 501, request_id)
