@@ -34,7 +34,7 @@ const EXIT_CODES: [(u8, &str); 14] = [
     (5, "AWS unreachable, no credentials or no permission, before anything was changed"),
     (10, "objective-missed: recovered, later than the RTO or with more loss than the RPO"),
     (11, "not-recovered: not recovered by `give_up`"),
-    (12, "no-impact: no probe saw the fault"),
+    (12, "no-impact: no probe saw the fault, or no step did what anybody can observe"),
     (13, "stopped: a stop condition, a signal or `redrill abort`; rolled back"),
     (14, "failed: a step failed; rolled back"),
     (15, "inconclusive: a probe that decides could not be read"),

@@ -188,11 +188,15 @@ impl Shared {
     pub fn reveal(&self, record: Option<Value>) -> Result<Value, ActionError> {
         let mut record = record.unwrap_or(Value::Null);
         redaction::reveal(&mut record, &self.secrets, &self.plan.secret_params).map_err(|why| {
-            let hint =
-                format!("give what is missing: redrill rollback {}{}", self.run, self.plan.set_again());
+            let hint = format!("give what is missing: {}", self.finish());
             ActionError::hopeless(format!("its record cannot be acted on: {why}")).hint(hint)
         })?;
         Ok(record)
+    }
+
+    /// The command that finishes this run, with the secrets that have to be given again.
+    pub fn finish(&self) -> String {
+        format!("redrill rollback {}{}", self.run, self.plan.set_again())
     }
 
     /// How long to wait between polls: an emulator answers at once and costs nothing.

@@ -158,9 +158,9 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             target: None,
             error: format!("the tag {TAG_HELD} could not be removed: {}", failures.join("; ")),
             hint: if login {
-                login_first(&shared.run)
+                login_first(shared)
             } else {
-                format!("remove it by hand, or try again with: redrill rollback {}", shared.run)
+                format!("remove it by hand, or try again with: {}", shared.finish())
             },
         });
     }

@@ -23,7 +23,7 @@ pub fn stuck(shared: &Shared, owed: &Owed) -> Event {
         step: None,
         target: None,
         error: format!("{}{on} is not mended: step `{mend}` {how}", broke(fault)),
-        hint: format!("{first}finish with: redrill rollback {}{}", shared.run, shared.plan.set_again()),
+        hint: format!("{first}finish with: {}", shared.finish()),
     }
 }
 

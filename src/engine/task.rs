@@ -19,7 +19,7 @@ use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
-use crate::model::{EffectCertainty, RunId, Stage, StepId, Target};
+use crate::model::{EffectCertainty, Stage, StepId, Target};
 use crate::plan::PlannedStep;
 
 /// A recovery whose apply left unknown whether it happened is applied again at most this often.
@@ -562,7 +562,7 @@ pub async fn undo(
 /// A person is needed for this cell.
 #[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
 fn stuck(shared: &Shared, step: &StepId, target: &Option<String>, e: &ActionError) -> Event {
-    let finish = || format!("mend it by hand, then finish with: redrill rollback {}", shared.run);
+    let finish = || format!("mend it by hand, then finish with: {}", shared.finish());
     Event::Stuck {
         step: Some(step.clone()),
         target: target.clone(),
@@ -586,17 +586,17 @@ async fn may_pass(shared: &Shared, kind: Option<ErrorKind>) -> bool {
 fn plainly(mut e: ActionError, shared: &Shared) -> ActionError {
     if e.kind.is_some_and(ErrorKind::wants_login) {
         e.message = format!("the AWS credentials are expired or not valid; log in again: {}", e.message);
-        e.hint = Some(login_first(&shared.run));
+        e.hint = Some(login_first(shared));
     }
     if e.kind == Some(ErrorKind::ClockSkew) {
-        e.hint = Some(format!("set this machine's clock, then finish with: redrill rollback {}", shared.run));
+        e.hint = Some(format!("set this machine's clock, then finish with: {}", shared.finish()));
     }
     e
 }
 
 /// What to type where the credentials have run out.
-pub(super) fn login_first(run: &RunId) -> String {
-    format!("log in again, or set fresh credentials, then finish with: redrill rollback {run}")
+pub(super) fn login_first(shared: &Shared) -> String {
+    format!("log in again, or set fresh credentials, then finish with: {}", shared.finish())
 }
 
 /// Whether a recovery that was not accepted, as far as is known, did make nothing.
