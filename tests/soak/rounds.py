@@ -15,6 +15,7 @@ from pathlib import Path
 
 from drills import REPOSITORY_DRILLS, Drill
 from estate import differences, with_replacements
+from slow import Slow, Terminal, hold_little, stopped
 from trouble import Trouble, forget_switch
 
 # of the exit codes that are promised; 1 and 2 are never right here
@@ -37,6 +38,11 @@ class Attempt:
         self.lines, self.text, self.err = [], [], ""
         self.changed = threading.Condition()
         self.limited = self.closed = self.over = False
+        # something of what it said was perhaps never shown
+        self.unseen = False
+        self.reading = threading.Event()
+        self.reading.set()
+        self.terminal = Terminal() if round_.rng.random() < 0.3 or any(t.kind == "terminal stopped" for t in troubles) else None
         self.sent_signals = []
         self.others = []
         self.counts = collections.Counter()
@@ -46,8 +52,12 @@ class Attempt:
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [self.round.binary, *self.args], cwd=self.home, env=self.round.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        readers = [threading.Thread(target=f, daemon=True) for f in (self.read_out, self.read_err)]
+            stdout=subprocess.PIPE, stderr=self.terminal.end if self.terminal else subprocess.PIPE, text=True,
+            process_group=0)
+        if any(t.kind == "output unread" for t in self.troubles):
+            hold_little(self.process.stdout)
+        readers = [threading.Thread(target=f, daemon=True)
+                   for f in ([self.read_out] if self.terminal else [self.read_out, self.read_err])]
         for reader in readers:
             reader.start()
         try:
@@ -64,8 +74,11 @@ class Attempt:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
+        self.reading.set()
         for reader in readers:
             reader.join(timeout=10)
+        if self.terminal:
+            self.err = self.terminal.text()
         self.code = code
         self.round.keep_output(self)
         return self
@@ -83,6 +96,7 @@ class Attempt:
     def read_out(self):
         """Lines as they come."""
         for line in iter(self.process.stdout.readline, ""):
+            self.reading.wait()
             with self.changed:
                 self.text.append(line)
                 try:
@@ -106,6 +120,34 @@ class Attempt:
     def close_stdout(self):
         """After the line that is being waited for now."""
         self.closed = True
+
+    def stop_reading(self, seconds):
+        """Reads nothing for so long, or until it has ended."""
+        self.unseen = True
+        self.reading.clear()
+        if seconds is not None:
+            self.rest(seconds)
+            self.reading.set()
+
+    def stop_terminal(self, seconds):
+        """Shows nothing for so long, or until it has ended."""
+        self.unseen = True
+        self.terminal.flow(False)
+        if seconds is not None:
+            self.rest(seconds)
+            self.terminal.flow(True)
+
+    def at_work_though_stopped(self):
+        """While something is broken, job control does not stop a run."""
+        if not stopped(self.process.pid):
+            return
+        before = -1
+        while before != len(self.lines):
+            # what it wrote before it stopped
+            before = len(self.lines)
+            time.sleep(0.2)
+        if self.counts["step-started"] and not self.counts["finished"] and stopped(self.process.pid):
+            raise Wrong("Ctrl-Z stopped it with a step under way")
 
     def reached(self, moment):
         """Waits for the moment; False where the process ended before it."""
@@ -164,10 +206,13 @@ class Attempt:
 class Round:
     """A seed's drill and disturbances, in a folder of its own."""
 
-    def __init__(self, seed, world, binary, folder, supported):
+    def __init__(self, seed, world, binary, folder, supported, slow):
         self.seed, self.world, self.binary, self.home = seed, world, str(binary), Path(folder)
         self.rng = random.Random(f"soak {seed}")
-        self.drill = Drill(self.rng, world.health)
+        # by name, so that there is something to look up
+        named = bool(slow) and self.rng.random() < 0.4
+        self.drill = Drill(self.rng, world.health.replace("127.0.0.1", "localhost") if named else world.health)
+        self.slow = Slow(self.home, slow)
         self.bundled = self.rng.random() < 0.25
         self.supported = set(supported)
         if not getattr(self.drill, "stops", self.drill.shipped in ("critical-service-loss",)):
@@ -177,7 +222,7 @@ class Round:
         self.environment = {
             "PATH": os.environ.get("PATH", ""), "HOME": str(self.home), "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "*",
-            "REDRILL_ENDPOINT_URL": world.proxy.endpoint, "REDRILL_REGION": "us-east-1",
+            "REDRILL_ENDPOINT_URL": world.proxy.endpoint, "REDRILL_REGION": "us-east-1", **self.slow.environment,
         }
 
     def note(self, text):
@@ -270,7 +315,7 @@ class Round:
             raise Wrong(f"exit {code} is not among those promised\n{attempt.err}")
         if code == 21 and not attempt.limited:
             raise Wrong(f"exit 21, and the disk was not full\n{attempt.err}")
-        if not attempt.closed and attempt.result is None and code not in (3, 5, 20, 21):
+        if not (attempt.closed or attempt.unseen) and attempt.result is None and code not in (3, 5, 20, 21):
             raise Wrong(f"exit {code} without a line of the result\n{attempt.err}")
         if attempt.result and attempt.result["exit_code"] != code:
             raise Wrong(f"exit {code}, but the result says {attempt.result['exit_code']}")
@@ -299,7 +344,7 @@ class Round:
     def next_command(self, attempt, run):
         """What its output says, or what the handbook says."""
         told = re.search(r"redrill (rollback|resume) \S+[^\n`]*", attempt.err)
-        if attempt.code in (20, 21) and not attempt.closed and not told and run["verdict"] is None:
+        if attempt.code in (20, 21) and not (attempt.closed or attempt.unseen) and not told and run["verdict"] is None:
             raise Wrong(f"exit {attempt.code}, and no command that finishes it is printed\n{attempt.err}")
         if told and self.rng.random() < 0.7:
             return [*shlex.split(told.group(0))[1:], "--output", "json"]

@@ -7,16 +7,24 @@ import signal
 import time
 from pathlib import Path
 
+from slow import CLOCK, DISK, RESOLVER
+
 # name → weight; the weights are how often each is drawn
 KINDS = {
     "kill-9": 20, "SIGTERM": 7, "SIGINT": 5, "SIGINT twice": 5, "SIGINT thrice": 7, "SIGHUP": 4, "suspended": 8,
     "disk full": 11, "stdout closed": 4, "emulator paused": 6, "refused": 6, "reset": 6, "delayed": 4,
     "answers dropped": 9, "wire fault": 10, "expired keys": 3, "abort": 7, "second process": 9, "kill switch": 7,
-    "alarm": 5,
+    "alarm": 5, "clock set": 7, "slow disk": 6, "dark resolver": 8, "terminal stopped": 6, "output unread": 5, "Ctrl-Z": 6,
+    "flickering reads": 12,
 }
+# those that need a C compiler
+PRELOADED = {"clock set", "slow disk", "dark resolver"}
 WINDOW = {"refused": "refuse", "reset": "reset", "delayed": "delay", "answers dropped": "drop"}
 SIGNALS = {"SIGTERM": [signal.SIGTERM], "SIGHUP": [signal.SIGHUP], "SIGINT": [signal.SIGINT],
            "SIGINT twice": [signal.SIGINT] * 2, "SIGINT thrice": [signal.SIGINT] * 3}
+# what EC2 and RDS are asked, and may answer from a copy that lacks it or is behind
+READS = ("DescribeInstances", "DescribeInstances", "DescribeRouteTables", "DescribeDBInstances", "DescribeInstanceAttribute",
+         "DescribeTags", "DescribeSubnets")
 # those that come early are drawn more often than the end of a run, where little is left to disturb
 EVENTS = ("stage", "holding", "held", "step-prepared", "step-started", "call-sent", "call-answered", "step-applied",
           "step-ready", "undo-started", "undo-done", "released", "steady-after", "stage", "call-sent", "call-answered",
@@ -46,6 +54,12 @@ class Trouble:
                 "AssociateRouteTable", "RebootDBInstance", "PutBucketTagging"])
         if self.kind == "expired keys":
             self.rule = {"fault": "expired", "times": rng.randint(1, 6), "skip": rng.randint(0, 12)}
+        self.flicker = [
+            {"action": rng.choice(READS), "fault": rng.choice(["absent", "absent", "stale"]), "times": rng.randint(1, 3),
+             "skip": rng.choice([0, 0, 1, 2, 5])} for _ in range(rng.randint(1, 3))]
+        self.step = rng.choice([-1, 1]) * rng.choice([1_500, 40_000, 400_000, 5_400_000])
+        self.flush = rng.choice([100, 400, 1500, 4000])
+        self.for_good = rng.random() < 0.3
         long = command == "run"
         # the moment: a line, an event, or time since the start
         how = rng.random()
@@ -59,8 +73,12 @@ class Trouble:
         self.after = rng.choice([0, 0, rng.randint(0, 60)]) / 1000
 
     def __str__(self):
-        detail = {"wire fault": self.rule, "expired keys": self.rule, "second process": self.verb}.get(self.kind, "")
-        if self.kind in WINDOW or self.kind in ("suspended", "emulator paused"):
+        detail = {"wire fault": self.rule, "expired keys": self.rule, "second process": self.verb,
+                  "flickering reads": self.flicker, "clock set": f"by {self.step} ms",
+                  "slow disk": f"{self.flush} ms a flush, {self.seconds} s"}.get(self.kind, "")
+        if self.kind in ("terminal stopped", "output unread"):
+            detail = "to the end" if self.for_good else f"{self.seconds} s"
+        if self.kind in WINDOW or self.kind in ("suspended", "emulator paused", "dark resolver", "Ctrl-Z"):
             detail = f"{self.seconds} s"
         if self.kind == "disk full":
             detail = f"{self.room} bytes left"
@@ -71,7 +89,9 @@ class Trouble:
         getattr(self, {
             "kill-9": "kill", "suspended": "suspend", "disk full": "disk", "stdout closed": "stdout",
             "emulator paused": "pause", "wire fault": "wire", "expired keys": "wire", "abort": "abort",
-            "second process": "second", "kill switch": "switch", "alarm": "alarm",
+            "second process": "second", "kill switch": "switch", "alarm": "alarm", "clock set": "clock",
+            "slow disk": "flushes", "dark resolver": "resolver", "terminal stopped": "terminal", "output unread": "unread",
+            "Ctrl-Z": "job_control", "flickering reads": "flickers",
         }.get(self.kind, "window" if self.kind in WINDOW else "signals"))(attempt)
 
     def kill(self, attempt):
@@ -115,6 +135,39 @@ class Trouble:
     def wire(self, attempt):
         """Single calls fail."""
         attempt.world.control("POST", "faults", [self.rule])
+
+    def flickers(self, attempt):
+        """Single looks find nothing, or what was before."""
+        attempt.world.control("POST", "faults", self.flicker)
+
+    def clock(self, attempt):
+        """Somebody sets the machine's clock."""
+        attempt.round.slow.add(CLOCK, self.step)
+
+    def flushes(self, attempt):
+        """The disk is slow for a while."""
+        with attempt.round.slow.doing(DISK, self.flush):
+            attempt.rest(self.seconds * 2)
+
+    def resolver(self, attempt):
+        """No name is found for a while."""
+        with attempt.round.slow.doing(RESOLVER, 1):
+            attempt.rest(self.seconds * 2)
+
+    def terminal(self, attempt):
+        """Ctrl-S, and perhaps Ctrl-Q."""
+        attempt.stop_terminal(None if self.for_good else self.seconds)
+
+    def unread(self, attempt):
+        """Whoever reads the output does something else."""
+        attempt.stop_reading(None if self.for_good else self.seconds)
+
+    def job_control(self, attempt):
+        """Ctrl-Z, and after a while `fg`."""
+        attempt.signal(signal.SIGTSTP)
+        attempt.rest(self.seconds)
+        attempt.at_work_though_stopped()
+        attempt.signal(signal.SIGCONT)
 
     def abort(self, attempt):
         """A person stops it."""
