@@ -37,6 +37,8 @@ pub mod state;
 pub mod steady_state;
 pub mod stop;
 mod task;
+#[cfg(test)]
+mod testing;
 pub mod verdict;
 
 pub use control::Control;

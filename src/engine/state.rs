@@ -15,7 +15,6 @@ use super::setup;
 use super::steady_state::{SteadyState, Timeline};
 use super::stop::StopWatch;
 use crate::catalog::action::{After, Outputs, Reversibility};
-use crate::drill::Impact;
 use crate::journal::{Event, Line, Mode, Phase, StopCause, Verdict};
 use crate::model::{EffectCertainty, Health, Stage, Stamp, StepId};
 use crate::plan::{Plan, PlannedStep};
@@ -238,22 +237,12 @@ impl RunState {
         self.stage.map_or(Stage::Preflight, |(s, _)| s)
     }
 
-    /// When the current stage began (ms).
-    pub fn stage_since(&self) -> i64 {
-        self.stage.map_or(0, |(_, ms)| ms)
-    }
-
     /// The cells of one step.
     pub fn cells_of<'a>(
         &'a self,
         step: &'a StepId,
     ) -> impl Iterator<Item = (&'a Option<String>, &'a CellState)> {
         self.cells.iter().filter(move |((s, _), _)| s == step).map(|((_, t), c)| (t, c))
-    }
-
-    /// Whether anything may have been changed in the account.
-    pub fn touched(&self) -> bool {
-        !self.holding.is_empty() || self.cells.values().any(CellState::may_have_effect)
     }
 
     /// Whether any fault may have had an effect.
@@ -393,8 +382,8 @@ impl RunState {
             Event::Observed { probe, health, sent, answered, .. } => {
                 self.observe(probe, *health, *sent, *answered);
             }
-            Event::Unchanged { probe, health, last_sent, last_answered, .. } => {
-                self.observe(probe, *health, *last_sent, *last_answered);
+            Event::Unchanged { probe, health, count, last_sent, last_answered } => {
+                self.observed(probe, *health, *count, *last_sent, *last_answered);
             }
             Event::StopRequested { cause, detail, .. } => {
                 // a stronger cause replaces a weaker one, never the other way round
@@ -429,6 +418,11 @@ impl RunState {
 
     /// Takes one observation, journalled or not.
     pub fn observe(&mut self, probe: &str, health: Health, sent: Stamp, answered: Stamp) {
+        self.observed(probe, health, 1, sent, answered);
+    }
+
+    /// Takes `count` observations of the same health, the newest of them at these times.
+    fn observed(&mut self, probe: &str, health: Health, count: u64, sent: Stamp, answered: Stamp) {
         let (sent, answered) = (self.timeline.ms(sent), self.timeline.ms(answered));
         let known = self.steady.tracks().iter().chain(self.verify.tracks()).find(|t| t.info.name == probe);
         self.turned |= self.t0.is_some_and(|t0| sent >= t0)
@@ -436,8 +430,8 @@ impl RunState {
                 (known.and_then(|t| t.health), health),
                 (Some(Health::Healthy), Health::Unhealthy) | (Some(Health::Unhealthy), Health::Healthy)
             );
-        self.steady.observe(probe, health, sent, answered);
-        self.verify.observe(probe, health, sent, answered);
+        self.steady.unchanged(probe, health, count, sent, answered);
+        self.verify.unchanged(probe, health, count, sent, answered);
         self.stops.observe(probe, health, answered);
         self.concludes(probe, health, sent, answered);
     }
@@ -524,11 +518,6 @@ impl RunState {
         self.steady.tracks().iter().filter(|t| t.info.decides())
     }
 
-    /// Whether clients are expected to notice the fault.
-    pub fn expects_impact(&self) -> bool {
-        self.plan.drill.impact == Impact::Expected && self.plan.steps.iter().any(|s| s.stage == Stage::Fault)
-    }
-
     /// A fault that no AWS call makes (a person, a local program) begins when its step does.
     fn begin_without_call(&mut self, step: &StepId, now: i64, stamp: Stamp) {
         let Some(step) = self.plan.step(step).filter(|s| s.stage == Stage::Fault) else { return };
@@ -563,8 +552,6 @@ impl RunState {
             // this process cleans up, and only then looks whether the steady state holds again
             self.cleaned = None;
             self.release_failed = false;
-        }
-        if mode != Mode::Run {
             self.mend_again();
         }
     }
@@ -638,3 +625,6 @@ pub enum Fate {
     /// Leave it be.
     Nothing,
 }
+
+#[cfg(test)]
+mod tests;

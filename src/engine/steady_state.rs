@@ -176,26 +176,11 @@ pub struct ProbeTrack {
     pub last_sent_ms: Option<i64>,
     /// Answer of the newest observation.
     pub last_answered_ms: Option<i64>,
-    /// Sending and answer of the newest unhealthy observation.
-    pub last_unhealthy_ms: Option<(i64, i64)>,
-    /// Answer of the first healthy observation after it.
-    pub healthy_again_ms: Option<i64>,
-    /// Observations so far: healthy, unhealthy, unknown.
-    pub counts: [u64; 3],
 }
 
 impl ProbeTrack {
     fn new(info: ProbeInfo) -> Self {
-        Self {
-            info,
-            health: None,
-            since_ms: None,
-            last_sent_ms: None,
-            last_answered_ms: None,
-            last_unhealthy_ms: None,
-            healthy_again_ms: None,
-            counts: [0; 3],
-        }
+        Self { info, health: None, since_ms: None, last_sent_ms: None, last_answered_ms: None }
     }
 
     fn take(&mut self, health: Health, count: u64, sent_ms: i64, answered_ms: i64) {
@@ -207,24 +192,6 @@ impl ProbeTrack {
         if self.health != Some(health) || gap {
             self.since_ms = Some(answered_ms);
         }
-        match health {
-            Health::Healthy => {
-                if self.last_unhealthy_ms.is_some() && self.healthy_again_ms.is_none() {
-                    self.healthy_again_ms = Some(answered_ms);
-                }
-            }
-            Health::Unhealthy => {
-                self.last_unhealthy_ms = Some((sent_ms, answered_ms));
-                self.healthy_again_ms = None;
-            }
-            Health::Unknown => {}
-        }
-        let slot = match health {
-            Health::Healthy => 0,
-            Health::Unhealthy => 1,
-            Health::Unknown => 2,
-        };
-        self.counts[slot] += count;
         self.health = Some(health);
         self.last_sent_ms = Some(sent_ms);
         self.last_answered_ms = Some(answered_ms);
@@ -271,20 +238,6 @@ impl SteadyState {
         }
     }
 
-    /// Takes the observation out of a journal line, if it is one.
-    pub fn line(&mut self, timeline: &Timeline, line: &Line) {
-        match &line.event {
-            Event::Observed { probe, health, sent, answered, .. } => {
-                self.observe(probe, *health, timeline.ms(*sent), timeline.ms(*answered));
-            }
-            Event::Unchanged { probe, health, count, last_sent, last_answered } => {
-                let (sent, answered) = (timeline.ms(*last_sent), timeline.ms(*last_answered));
-                self.unchanged(probe, *health, *count, sent, answered);
-            }
-            _ => {}
-        }
-    }
-
     /// Every probe.
     pub fn tracks(&self) -> &[ProbeTrack] {
         &self.tracks
@@ -326,7 +279,7 @@ impl SteadyState {
 
     /// When [`Self::held`] will be true if everything stays healthy; `None` where that is not the
     /// case now or no probe decides.
-    pub fn held_at(&self, from_ms: i64) -> Option<i64> {
+    fn held_at(&self, from_ms: i64) -> Option<i64> {
         let start = self.healthy_since()?.max(from_ms);
         self.deciding().map(|t| start.saturating_add(t.info.hold_ms)).max()
     }
@@ -372,10 +325,6 @@ mod tests {
         assert_eq!(s.healthy_since(), None);
         s.observe("b", Health::Unknown, 500, 600);
         assert_eq!(s.healthy_at(600), Health::Unknown);
-        assert_eq!(s.tracks()[1].counts, [1, 1, 1]);
-        s.observe("b", Health::Healthy, 700, 800);
-        assert_eq!(s.tracks()[1].last_unhealthy_ms, Some((300, 400)));
-        assert_eq!(s.tracks()[1].healthy_again_ms, Some(800));
     }
 
     #[test]

@@ -113,11 +113,7 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
     let unfinished: Vec<String> = state
         .cells
         .iter()
-        .filter(|((step, _), c)| {
-            c.status != Status::Ready
-                && !matches!(c.status, Status::Skipped)
-                && state.plan.step(step).is_some()
-        })
+        .filter(|(_, c)| !matches!(c.status, Status::Ready | Status::Skipped))
         .map(|((step, target), _)| {
             format!("{step}{}", target.as_ref().map(|t| format!(" on {t}")).unwrap_or_default())
         })
@@ -180,7 +176,7 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
             let counts_capacity = drill.steady_state.iter().any(|p| p.role == Role::Capacity);
             if measured.capacity_lost {
                 add(Verdict::NotRecovered, "capacity was not back at the end of the recovery".to_owned());
-            } else if has_fault && counts_capacity && measured.capacity_ms.is_none() {
+            } else if counts_capacity && measured.capacity_ms.is_none() {
                 // what never dropped cannot come back: nobody knows whether the fault did anything
                 add(Verdict::NoImpact, "no probe saw the fault: capacity did not drop either".to_owned());
             }
@@ -223,3 +219,6 @@ fn passed_text(measured: &Measured) -> String {
         None => "no client outage; everything is clean".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,12 @@
 //! Each decision at its edge: what still waits, and the moment from which it does not.
 
-use std::sync::Arc;
-
-use chrono::DateTime;
-
 use super::*;
-use crate::drill::{self, LoadOptions};
-use crate::engine::state::RunState;
-use crate::model::time::VirtualClock;
-use crate::model::{EffectCertainty, World};
-use crate::plan::{self, BuildOptions, Plan};
-use crate::sandbox::ESTATE_JSON;
-use crate::sim::Sim;
+use crate::engine::testing::plan_of;
+use crate::model::EffectCertainty;
+
+mod clean_up;
+mod mending;
+mod stages;
 
 const DRILL: &str = "version: 1
 name: edge
@@ -24,17 +19,6 @@ impact_timeout: 1m
 targets: { web: { resource: ec2.instance, tags: { service: shop, role: web }, select: { count: 2 } } }
 steady_state: [{ name: page, probe: http, with: { url: \"http://127.0.0.1:8080/health\" }, every: 1s, hold: 10s }]
 fault: [{ action: ec2.stop-instances, target: web, id: stop }]";
-
-async fn plan_of(text: &str) -> Arc<Plan> {
-    let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-    let clock = Arc::new(VirtualClock::starting_at(start));
-    let cloud = Sim::from_estate(ESTATE_JSON, clock.clone()).unwrap().cloud();
-    let loaded = drill::load("drill.yaml", text, &LoadOptions::default()).unwrap_or_else(|p| panic!("{p}"));
-    let options = BuildOptions { seed: Some(7), ..BuildOptions::new(World::Sim, "us-east-1") };
-    let plan = plan::build(&loaded, &cloud.reads, clock.as_ref(), &options).await.unwrap();
-    assert_eq!(plan.refusals().count(), 0, "{:?}", plan.findings);
-    Arc::new(plan)
-}
 
 /// A run in this stage since `since`, in its first process.
 async fn in_stage(stage: Stage, since: i64) -> RunState {

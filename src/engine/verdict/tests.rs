@@ -1,0 +1,313 @@
+//! Each way in which a run is not a pass, and the edge at which it becomes one.
+
+use super::*;
+use crate::engine::testing::{LOSS, plan_of};
+use crate::model::EffectCertainty;
+
+/// A run of this drill that came to its end: everything is done and put back, and the clients are well.
+async fn ended(drill: &str) -> RunState {
+    let mut state = RunState::new(plan_of(drill).await);
+    for cell in state.cells.values_mut() {
+        (cell.status, cell.settled) = (Status::Ready, true);
+    }
+    state.sent = true;
+    state.steady_after = Some(true);
+    state
+}
+
+/// An outage, and a recovery after a minute.
+fn measured() -> Measured {
+    Measured {
+        outage: true,
+        rta_ms: Some(60_000),
+        judged_ms: Some(60_000),
+        rto_ms: 900_000,
+        ..Measured::default()
+    }
+}
+
+fn stopped(mut state: RunState, cause: StopCause, detail: &str) -> RunState {
+    state.stop = Some((cause, detail.to_owned()));
+    state
+}
+
+/// Everything that was done on this step.
+fn set(state: &mut RunState, step: &str, status: Status) {
+    let mut found = 0;
+    for ((id, _), cell) in &mut state.cells {
+        if id.as_str() == step {
+            cell.status = status;
+            found += 1;
+        }
+    }
+    assert!(found > 0, "no step {step}");
+}
+
+#[track_caller]
+fn holds(state: &RunState, measured: &Measured, verdict: Verdict, reasons: &[&str]) {
+    let judged = judge(state, measured);
+    assert_eq!(
+        (judged.verdict, judged.reasons),
+        (verdict, reasons.iter().map(|r| (*r).to_owned()).collect())
+    );
+    assert_eq!(judged.exit_code, verdict.exit_code());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_passes_within_its_rto_and_not_a_millisecond_later() {
+    let state = ended(LOSS).await;
+    let passed = "recovered in 1 min, within the RTO of 15 min; everything is clean";
+    holds(&state, &measured(), Verdict::Passed, &[passed]);
+    let at = |ms| Measured { judged_ms: Some(ms), ..measured() };
+    assert_eq!(judge(&state, &at(900_000)).verdict, Verdict::Passed);
+    let missed = "recovered in 15 min, later than the RTO of 15 min";
+    holds(&state, &at(900_001), Verdict::ObjectiveMissed, &[missed]);
+    let declared = Measured { judged_ms: Some(40_000), from_declaration_ms: Some(40_000), ..measured() };
+    let passed = "recovered in 40 s since the declaration (1 min since the fault), within the RTO of 15 min; \
+                  everything is clean";
+    holds(&state, &declared, Verdict::Passed, &[passed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_cause_of_a_stop_has_its_verdict_and_what_is_stuck_wins() {
+    use StopCause as S;
+    let unreadable = format!("{UNREADABLE}: `page`");
+    for (cause, detail, verdict, exit_code) in [
+        (S::StopCondition, "why", Verdict::Stopped, 13),
+        (S::Signal, "why", Verdict::Stopped, 13),
+        (S::Rollback, "why", Verdict::Stopped, 13),
+        (S::StepFailed, "why", Verdict::Failed, 14),
+        (S::GaveUp, "why", Verdict::NotRecovered, 11),
+        (S::GaveUp, &unreadable, Verdict::Inconclusive, 15),
+        (S::NoImpact, "why", Verdict::NoImpact, 12),
+        (S::NotSteady, "why", Verdict::NotSteady, 4),
+        (S::Refused, "why", Verdict::Refused, 3),
+        (S::Aws, "why", Verdict::Refused, 5),
+    ] {
+        let mut state = stopped(ended(LOSS).await, cause, detail);
+        let judged = judge(&state, &measured());
+        let told = if verdict == Verdict::Stopped { "stopped and rolled back: why" } else { detail };
+        assert_eq!((judged.verdict, judged.exit_code), (verdict, exit_code), "{cause:?}");
+        assert_eq!(judged.reasons, [told], "{cause:?}");
+        // what refused a run before it began is not drowned by what it then left out
+        state.skipped.push("replace: stopped".to_owned());
+        let judged = judge(&state, &measured());
+        let inconclusive = matches!(cause, S::NoImpact) || detail == unreadable;
+        let wanted = if inconclusive { Verdict::Inconclusive } else { verdict };
+        assert_eq!(judged.verdict, wanted, "{cause:?}");
+        assert_eq!(judged.reasons.len(), 2);
+        state.stuck.push("the table is not back".to_owned());
+        let judged = judge(&state, &measured());
+        assert_eq!((judged.verdict, judged.exit_code), (Verdict::Stuck, 20), "{cause:?}");
+        assert_eq!(judged.reasons[0], "the table is not back", "the most important first");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_and_not_mended_is_told_as_what_stopped_the_run() {
+    for (cause, verdict, first) in [
+        (StopCause::Signal, Verdict::Stopped, "stopped: why"),
+        (StopCause::StepFailed, Verdict::Failed, "why"),
+        (StopCause::GaveUp, Verdict::NotRecovered, "why"),
+        (StopCause::NoImpact, Verdict::NoImpact, "why"),
+    ] {
+        let mut state = stopped(ended(LOSS).await, cause, "why");
+        set(&mut state, "replace", Status::Skipped);
+        let lost = "what step `terminate` broke is not mended";
+        holds(&state, &measured(), verdict, &[first, lost]);
+        // who is told so as stuck is not told twice
+        state.stuck.push(format!("{lost}: look"));
+        holds(
+            &state,
+            &measured(),
+            Verdict::Stuck,
+            &["what step `terminate` broke is not mended: look", first],
+        );
+        state.stuck = vec!["something else".to_owned()];
+        holds(&state, &measured(), Verdict::Stuck, &["something else", first, lost]);
+    }
+    // of what is refused later the loss is the worst
+    let mut state = stopped(ended(LOSS).await, StopCause::Refused, "why");
+    set(&mut state, "replace", Status::Skipped);
+    assert_eq!(judge(&state, &measured()).reasons.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_done_is_no_pass() {
+    for (status, done) in [
+        (Status::Idle, false),
+        (Status::Prepared, false),
+        (Status::Started, false),
+        (Status::Applied, false),
+        (Status::Failed(EffectCertainty::None), false),
+        (Status::Ready, true),
+        (Status::Skipped, true),
+    ] {
+        let mut state = ended(LOSS).await;
+        set(&mut state, "restore", status);
+        let verdict = if done { Verdict::Passed } else { Verdict::Inconclusive };
+        let judged = judge(&state, &measured());
+        assert_eq!(judged.verdict, verdict, "{status:?}");
+        let target = &state.plan.targets["orders"].drawn[0].id;
+        assert_eq!(judged.reasons.contains(&format!("not done: restore on {target}")), !done, "{status:?}");
+    }
+    let mut state = ended(LOSS).await;
+    state.skipped.push("restore: no".to_owned());
+    holds(&state, &measured(), Verdict::Inconclusive, &["skipped: restore: no"]);
+}
+
+/// Programs alone: no call shows that something was changed.
+const PROGRAMS: &str = "version: 1
+name: programs
+title: Programs
+service: shop
+objectives: { rto: 15m }
+limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 1 }
+targets: {}
+steady_state: [{ name: page, probe: http, with: { url: \"http://127.0.0.1:8080/health\", status: 200 } }]
+recovery: [{ action: command, id: program, with: { argv: [/bin/true] } }]
+verify: [{ name: rows, probe: http, with: { url: \"http://127.0.0.1:8080/rows\", status: 200 } }]";
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_sent_nothing_did_nothing() {
+    let mut state = ended(LOSS).await;
+    state.sent = false;
+    let nothing = "nothing was broken and nothing recovered: no step had anything to do";
+    holds(&state, &measured(), Verdict::NoImpact, &[nothing]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_programs_somebody_must_have_seen_that_they_did_something() {
+    let unseen = "nothing was seen to change: no probe answered differently, and no verify probe that can fail \
+                  looked at what a program recovered";
+    let quiet = || Measured { outage: false, ..measured() };
+    let verdict = |state: &RunState, measured: &Measured| judge(state, measured).verdict;
+    let no_verify = PROGRAMS.split("\nverify").next().unwrap();
+    let mut state = ended(no_verify).await;
+    state.sent = false;
+    holds(&state, &quiet(), Verdict::NoImpact, &[unseen]);
+    assert_eq!(verdict(&state, &measured()), Verdict::Passed, "an outage");
+    assert_eq!(verdict(&state, &Measured { capacity_ms: Some(1), ..quiet() }), Verdict::Passed);
+    assert_eq!(verdict(&state, &Measured { capacity_lost: true, ..quiet() }), Verdict::Passed);
+    state.turned = true;
+    assert_eq!(verdict(&state, &quiet()), Verdict::Passed, "a probe answered differently");
+    (state.turned, state.sent) = (false, true);
+    assert_eq!(verdict(&state, &quiet()), Verdict::Passed, "a call was sent");
+    // a verify probe looked at what a recovery did, and could have said no
+    for (drill, wanted) in [
+        (PROGRAMS.to_owned(), Verdict::Passed),
+        (PROGRAMS.replace("rows\", status: 200", "rows\", status: \"*\""), Verdict::NoImpact),
+        (
+            PROGRAMS
+                .replace("recovery:", "fault:")
+                .replace("verify:", "recovery: [{ action: wait, id: pause, with: { for: 1s } }]\nverify:"),
+            Verdict::NoImpact,
+        ),
+        (
+            PROGRAMS.replace(
+                "action: command, id: program, with: { argv: [/bin/true] }",
+                "manual: Do it, id: person",
+            ),
+            Verdict::Passed,
+        ),
+        (
+            no_verify.replace(
+                "action: command, id: program, with: { argv: [/bin/true] }",
+                "manual: Do it, id: person",
+            ),
+            Verdict::Passed,
+        ),
+    ] {
+        let mut state = ended(&drill).await;
+        state.sent = false;
+        assert_eq!(verdict(&state, &quiet()), wanted, "{drill}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_no_client_probe_saw_is_no_impact() {
+    let quiet = Measured { outage: false, ..measured() };
+    holds(&ended(LOSS).await, &quiet, Verdict::NoImpact, &["no probe saw the fault"]);
+    for (drill, why) in [
+        (LOSS.replace("\nsettle", "\nimpact: none-expected\nsettle"), "none is expected"),
+        (
+            LOSS.replace("hold: 10s }", "hold: 10s, role: capacity }")
+                .replace("hold: 6s }", "hold: 6s, role: capacity }"),
+            "no client watched",
+        ),
+        (
+            LOSS.replace("fault: [{ action: ec2.terminate-instances, target: web, id: terminate }]\n", "")
+                .replace("  - { action: ec2.launch-replacement, target: web, id: replace }\n", ""),
+            "there is no fault",
+        ),
+    ] {
+        assert_eq!(judge(&ended(&drill).await, &quiet).verdict, Verdict::Passed, "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_interrupts_the_last_look_gets_no_pass() {
+    for (signals, looked, verdict) in [
+        (2, None, Verdict::Inconclusive),
+        (3, None, Verdict::Inconclusive),
+        (1, None, Verdict::Passed),
+        (2, Some(true), Verdict::Passed),
+    ] {
+        let mut state = ended(LOSS).await;
+        (state.signals, state.steady_after) = (signals, looked);
+        assert_eq!(judge(&state, &measured()).verdict, verdict, "{signals} {looked:?}");
+        // without a client there is nothing to look at
+        let no_client = LOSS.replace("hold: 10s }", "hold: 10s, role: capacity }");
+        let mut state = ended(&no_client.replace("hold: 6s }", "hold: 6s, role: capacity }")).await;
+        (state.signals, state.steady_after) = (signals, looked);
+        assert_eq!(judge(&state, &measured()).verdict, Verdict::Passed, "{signals} {looked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_time_that_is_not_known_is_no_pass() {
+    let unknown = Measured { rta_ms: None, judged_ms: None, ..measured() };
+    let text = "the recovery time could not be measured";
+    holds(&ended(LOSS).await, &unknown, Verdict::Inconclusive, &[text]);
+    let undeclared = Measured { judged_ms: None, ..measured() };
+    holds(&ended(LOSS).await, &undeclared, Verdict::Inconclusive, &[text]);
+    let declaration = LOSS.replace("rto: 15m,", "rto: 15m, rto_clock: declaration,");
+    let why = "the RTO runs from the declaration, and nobody declared before the recovery (redrill mark RUN declare)";
+    holds(&ended(&declaration).await, &undeclared, Verdict::Inconclusive, &[why]);
+    holds(&ended(&declaration).await, &unknown, Verdict::Inconclusive, &[text]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_outage_is_expected_capacity_and_readable_clients_decide() {
+    let survives = LOSS.replace("\nsettle", "\nimpact: none-expected\nsettle");
+    let base =
+        Measured { outage: false, rta_ms: None, judged_ms: None, rto_ms: 900_000, ..Measured::default() };
+    let back = |ms| Measured { capacity_ms: Some(ms), ..base.clone() };
+    let state = ended(&survives).await;
+    holds(&state, &back(900_000), Verdict::Passed, &["no client outage; everything is clean"]);
+    let late = "capacity was back after 15 min, later than the RTO of 15 min";
+    holds(&state, &back(900_001), Verdict::ObjectiveMissed, &[late]);
+    let lost = Measured { capacity_lost: true, ..base.clone() };
+    holds(&state, &lost, Verdict::NotRecovered, &["capacity was not back at the end of the recovery"]);
+    let unseen = "no probe saw the fault: capacity did not drop either";
+    holds(&state, &base, Verdict::NoImpact, &[unseen]);
+    // an outage all the same is measured like any other
+    let outage = Measured { outage: true, ..back(1) };
+    holds(&state, &outage, Verdict::Inconclusive, &["the recovery time could not be measured"]);
+    let mut blind = ended(&survives).await;
+    blind.blind = true;
+    let why = "a probe that decides could not be read after the fault, so nobody knows what clients felt";
+    holds(&blind, &back(1), Verdict::Inconclusive, &[why]);
+    let no_client = survives.replace("hold: 10s }", "hold: 10s, role: capacity }");
+    let no_client = ended(&no_client.replace("hold: 6s }", "hold: 6s, role: capacity }")).await;
+    holds(&no_client, &back(1), Verdict::Inconclusive, &["no client probe was watching"]);
+    // without a capacity probe a drop is not waited for
+    let clients: String =
+        survives.lines().filter(|l| !l.contains("role: capacity")).map(|l| format!("{l}\n")).collect();
+    assert_eq!(judge(&ended(&clients).await, &base).verdict, Verdict::Passed);
+    // what is measured is not judged by the drill's expectation
+    assert_eq!(
+        judge(&ended(LOSS).await, &Measured { outage: false, ..back(1) }).verdict,
+        Verdict::Inconclusive
+    );
+}
