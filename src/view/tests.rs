@@ -9,6 +9,8 @@ use super::*;
 use crate::journal::{Mode, Phase, PhaseTime, StopCause};
 use crate::model::{CallError, EffectCertainty, EndpointProof, Health, RunId, Stamp};
 
+mod story;
+
 fn stamp(ms: i64) -> Stamp {
     let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap() + TimeDelta::milliseconds(ms);
     Stamp { at, mono_ms: ms as u64 }
