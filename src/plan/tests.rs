@@ -15,6 +15,7 @@ use crate::sim::Sim;
 mod affected;
 mod hours;
 mod house;
+mod lint;
 mod population;
 
 const ESTATE: &str = include_str!("../../localstack/estate.json");
@@ -554,7 +555,7 @@ async fn drift_names_the_target_and_what_changed() {
 async fn what_is_probably_not_meant_is_a_warning() {
     let warnings = async |edits: &[(&str, &str)]| {
         let plan = planned(&edited(edits)).await;
-        let lint = lint::lint(&plan, &drill::Known::shipped());
+        let lint = crate::plan::lint::lint(&plan, &drill::Known::shipped());
         lint.into_iter().map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
     };
     assert_eq!(warnings(&[]).await, [] as [&str; 0]);

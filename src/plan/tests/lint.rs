@@ -1,0 +1,136 @@
+//! What is allowed and probably not meant: each finding with what cures it, and the nearest drill without it.
+
+use super::*;
+use crate::catalog::action::Severity;
+
+const WHOLE: &str = r#"version: 1
+name: whole
+title: Whole
+service: shop
+objectives: { rto: 15m, give_up: 30m }
+limits: { accounts: ["123456789012"], regions: [us-east-1], max_targets: 9 }
+allow_irreversible: true
+targets:
+  web: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } }
+  orders: { resource: rds.instance, tags: { role: orders }, select: { count: 1 } }
+steady_state: [{ name: page, probe: http, with: { url: "http://127.0.0.1:8080/health", status: 200 }, every: 1s, hold: 10s }]
+fault: [{ action: ec2.terminate-instances, target: web, id: terminate }]
+recovery:
+  - { action: ec2.launch-replacement, target: web, id: replace }
+  - { action: rds.restore-to-point-in-time, target: orders, id: restore, with: { to: "-15m" } }
+verify: [{ name: rows, probe: rds.instance, with: { identifier: "${steps.restore.identifier}", status: available } }]
+"#;
+
+const FAULT: &str = "fault: [{ action: ec2.terminate-instances, target: web, id: terminate }]\n";
+const REPLACE: &str = "  - { action: ec2.launch-replacement, target: web, id: replace }\n";
+const VERIFY: &str = r#"verify: [{ name: rows, probe: rds.instance, with: { identifier: "${steps.restore.identifier}", status: available } }]
+"#;
+
+/// What is found of this drill, as `subject: text -> hint`.
+async fn found(edits: &[(&str, &str)]) -> Vec<String> {
+    let mut text = WHOLE.to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from:?} is not in the drill");
+        text = text.replacen(from, to, 1);
+    }
+    let plan = planned(&text).await;
+    let told = crate::plan::lint::lint(&plan, &drill::Known::shipped()).into_iter().map(|f| {
+        let severity = if f.severity == Severity::Warning { "" } else { "info: " };
+        format!(
+            "{severity}{}: {}{}",
+            f.subject,
+            f.text,
+            f.hint.map(|h| format!(" -> {h}")).unwrap_or_default()
+        )
+    });
+    told.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_drill_is_not_warned_of() {
+    assert_eq!(found(&[]).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_restored_beside_the_original_is_looked_at() {
+    let unseen = "restore: no verify probe looks at what this step restores -> \
+                  refer to it under `verify`, for example with ${steps.restore.…}";
+    assert_eq!(found(&[(VERIFY, "")]).await, [unseen]);
+    assert_eq!(found(&[("${steps.restore.identifier}", "shop-orders")]).await, [unseen]);
+    assert_eq!(
+        found(&[("${steps.restore.identifier}", "${run.id}")]).await,
+        [unseen],
+        "a reference to something else"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_any_answer_satisfies_shows_nothing() {
+    let warning =
+        "page: any answer satisfies this probe, so it shows nothing -> say which answer is the healthy one";
+    assert_eq!(found(&[("status: 200", "status: \"*\"")]).await, [warning]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_no_client_probe_can_see_is_told_before() {
+    let warning = "steady_state: no client probe can see the fault: the verdict will be no-impact -> \
+                   add a probe to `steady_state`, or say `impact: none-expected`";
+    let blind = ("hold: 10s }", "hold: 10s, role: capacity }");
+    assert_eq!(found(&[blind]).await, [warning]);
+    assert_eq!(
+        found(&[blind, ("allow_irreversible", "impact: none-expected\nallow_irreversible")]).await,
+        [""; 0]
+    );
+    let no_fault = [blind, (FAULT, ""), (REPLACE, ""), ("allow_irreversible: true\n", "")];
+    let unused = "web: no step uses this selector, and its targets count";
+    assert_eq!(found(&no_fault).await, [unused]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_keeps_time_with_the_objectives() {
+    let slow = "page: it looks every 16m, and the RTO is 15m -> look more often: `every`";
+    assert_eq!(found(&[("every: 1s", "every: 16m")]).await, [slow]);
+    assert_eq!(found(&[("every: 1s", "every: 15m")]).await, [""; 0]);
+    let long = "page: it must hold for 31m, and the run gives up after 30m";
+    assert_eq!(found(&[("hold: 10s", "hold: 31m")]).await, [long]);
+    assert_eq!(found(&[("hold: 10s", "hold: 30m")]).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_pointed_at_is_not_removed() {
+    let add = |step: &str| format!("with: {{ to: \"-15m\" }} }}\n  - {{ {step}, id: later }}\n");
+    let at = "with: { to: \"-15m\" } }\n";
+    let warning = "restore: `later` uses it, and it is removed at the end of the run -> \
+                   if something is cut over to it for good, say `after: keep`";
+    let person = "manual: \"Point the shop at ${steps.restore.endpoint}\"";
+    let program = "action: command, with: { argv: [/bin/echo, \"${steps.restore.endpoint}\"] }";
+    for uses in [person, program] {
+        assert_eq!(found(&[(at, &add(uses))]).await, [warning], "{uses}");
+        let kept = add(uses).replacen("} }", "}, after: keep }", 1);
+        assert_eq!(found(&[(at, &kept)]).await, [""; 0], "{uses}");
+    }
+    for other in ["manual: Have a look", "action: command, with: { argv: [/bin/true] }"] {
+        assert_eq!(found(&[(at, &add(other))]).await, [""; 0], "{other}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_broken_for_good_is_mended() {
+    let warning = "terminate: nothing under `recovery` mends what this breaks for good -> \
+                   for example ec2.launch-replacement";
+    assert_eq!(found(&[(REPLACE, "")]).await, [warning]);
+    let stop = [("ec2.terminate-instances", "ec2.stop-instances"), (REPLACE, "")];
+    let needless = "info: allow_irreversible: every step can be put back; `allow_irreversible` is not needed";
+    assert_eq!(found(&stop).await, [needless]);
+    let without = [stop[0], stop[1], ("allow_irreversible: true\n", "")];
+    assert_eq!(found(&without).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_without_a_step_is_told() {
+    let spare = (
+        "  orders:",
+        "  spare: { resource: vpc.subnet, tags: { tier: private }, select: { count: 1 } }\n  orders:",
+    );
+    assert_eq!(found(&[spare]).await, ["spare: no step uses this selector, and its targets count"]);
+}
