@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod address;
+pub mod agreed;
 mod asked;
 pub mod custody;
 mod error;
 pub mod faulty;
+pub mod misread;
 mod mutation;
 mod reads;
 mod types;

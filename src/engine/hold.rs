@@ -11,7 +11,7 @@ use super::gate::StepGate;
 use super::state::RunState;
 use super::task::login_first;
 use crate::catalog::Gate as _;
-use crate::cloud::{CloudError, ErrorKind, Mutation};
+use crate::cloud::{CloudError, ErrorKind, Mutation, agreed};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
 use crate::model::target::TAG_HELD;
@@ -186,7 +186,8 @@ fn holder(target: Option<&Target>) -> Option<&str> {
     target?.tags.get(TAG_HELD)?.split(' ').next()
 }
 
-/// A target that carries this run's tag, where there is one and it can be read.
+/// A target that carries this run's tag, where there is one and it can be read. That there is none is what all looks
+/// of the settling time have to say.
 pub async fn carries_own_tag(shared: &Shared) -> Option<String> {
     tagged(shared).await.ok().flatten()
 }
@@ -200,9 +201,13 @@ pub async fn held_here(shared: &Shared) -> Result<bool, CloudError> {
 }
 
 async fn tagged(shared: &Shared) -> Result<Option<String>, CloudError> {
-    let now = plan::read_again(&shared.plan, &shared.cloud.reads, &targets(shared)).await?;
-    let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str());
-    Ok(now.into_iter().flatten().find(own).map(|t| t.id))
+    let all = targets(shared);
+    agreed::present(shared.plan.drill.settle.0, async || {
+        let now = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await?;
+        let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str());
+        Ok(now.into_iter().flatten().find(own).map(|t| t.id))
+    })
+    .await
 }
 
 async fn send(gate: &StepGate, mutation: Mutation) -> Result<(), CloudError> {
@@ -227,6 +232,20 @@ where
     work().await
 }
 
+/// The tags of a bucket, which are written back as a whole: a tag that is known to be there, this run's own among
+/// them where it is `held`, is missing only where all looks agree. `None`: there is no such bucket any more.
+async fn bucket_tags(shared: &Shared, t: &Target, held: bool) -> Result<Option<Tags>, CloudError> {
+    let known = |now: &Option<Tags>| {
+        let mut keys = t.tags.keys().map(String::as_str).chain(held.then_some(TAG_HELD));
+        now.as_ref().is_some_and(|now| keys.all(|key| now.contains_key(key)))
+    };
+    let look = async || match shared.cloud.reads.s3.bucket_tags(&t.id).await {
+        Err(e) if held && e.is_not_found() => Ok(None),
+        answer => answer.map(Some),
+    };
+    agreed::agreed(shared.plan.drill.settle.0, known, look).await
+}
+
 /// Sets (`Some`) or removes the tag on a resource whose service tags one at a time.
 async fn tag_one(
     shared: &Shared,
@@ -248,7 +267,7 @@ async fn tag_one(
         },
         ResourceKind::S3Bucket => {
             // PutBucketTagging replaces the whole set: read it, change one tag, write it back
-            let mut all = shared.cloud.reads.s3.bucket_tags(&t.id).await?;
+            let Some(mut all) = bucket_tags(shared, t, value.is_none()).await? else { return Ok(()) };
             let before = all.clone();
             match &value {
                 Some(v) => {

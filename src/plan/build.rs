@@ -12,10 +12,10 @@ use sha2::{Digest as _, Sha256};
 use super::limits::Rule;
 use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
-use crate::cloud::{CloudError, Identity, Reads};
+use crate::cloud::{CloudError, Identity, Reads, agreed};
 use crate::drill::selector;
 use crate::drill::{Drill, Known, Loaded, Step};
-use crate::inventory;
+use crate::inventory::{self, Inhabitants, Reread};
 use crate::model::exercise::Exercise;
 use crate::model::{Clock, Dur, EndpointProof, ResourceKind, RunId, Stage, StepId, Target, World};
 
@@ -142,7 +142,7 @@ pub async fn build(
     };
     let subnets = plan.subnets_hit();
     if !subnets.is_empty() {
-        let found = inventory::inhabitants(reads, &options.region, &subnets).await?;
+        let found = agreed::twice(|| inventory::inhabitants(reads, &options.region, &subnets)).await?;
         findings.extend(rules.into_iter().flat_map(|r| limits::affected(r, &found)));
         plan.affected = Some(affected(&subnets, &found));
     }
@@ -180,7 +180,8 @@ pub async fn read_again(
 }
 
 /// Reads every target of a plan again, what its faults reach and how much exists, and says what changed;
-/// see [`drift::compare`].
+/// see [`drift::compare`]. That something planned is gone is said only where all looks of the settling time agree:
+/// an answer that leaves instances out would understate how many are affected.
 ///
 /// # Errors
 /// Where AWS cannot be read.
@@ -191,8 +192,17 @@ pub async fn check_drift(
     run: Option<&RunId>,
 ) -> Result<Vec<Finding>, CloudError> {
     let identity = reads.sts.identity().await?;
-    let now = inventory::reread_all(reads, &plan.region, &drift::targets(plan)).await?;
-    let affected = inventory::inhabitants(reads, &plan.region, &plan.subnets_hit()).await?;
+    let (settle, targets, subnets) = (plan.drill.settle.0, drift::targets(plan), plan.subnets_hit());
+    let all_there = |now: &Reread| now.targets.iter().all(Option::is_some);
+    let now =
+        agreed::agreed(settle, all_there, || inventory::reread_all(reads, &plan.region, &targets)).await?;
+    let none_missing = |now: &Inhabitants| {
+        let planned = plan.affected.iter().flat_map(|a| a.instances.values().flatten());
+        planned.into_iter().all(|id| now.instances.iter().any(|t| t.id == *id))
+    };
+    let affected =
+        agreed::agreed(settle, none_missing, || inventory::inhabitants(reads, &plan.region, &subnets))
+            .await?;
     let mut out = drift::compare(plan, &now.targets, &identity.account, world, run);
     out.extend(drift::numbers(plan, &now.population));
     out.extend(drift::affected(plan, &affected));

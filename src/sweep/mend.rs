@@ -1,10 +1,12 @@
 //! Mends one leftover: looks again, then sends the calls, each written down first. I/O.
+//!
+//! Invariant: that something is gone, the leftover itself or what it stands beside, is never concluded from one look.
 
 use async_trait::async_trait;
 
 use super::decide::{Need, is_gone, is_its_work};
-use super::{Leftover, births};
-use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Mutation, Reply, all_pages};
+use super::{Births, Leftover, SETTLE, births};
+use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Instance, Mutation, Reply, agreed, all_pages};
 use crate::inventory;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{ResourceKind, Tags, Target};
@@ -64,7 +66,7 @@ pub async fn mend(
         return Ok(Outcome::Left);
     }
     let region = &cloud.region;
-    let now = inventory::reread(&cloud.reads, region, &leftover.target).await?;
+    let now = agreed::present(SETTLE, || inventory::reread(&cloud.reads, region, &leftover.target)).await?;
     let same = |now: &Target| {
         [TAG_RUN, TAG_HELD, TAG_KEPT, TAG_REPLACES]
             .iter()
@@ -72,8 +74,14 @@ pub async fn mend(
             && now.attrs.get("route_table") == leftover.target.attrs.get("route_table")
     };
     let Some(now) = now.filter(same) else { return Ok(Outcome::Changed) };
+    let beside = matches!(leftover.need, Need::Keep { instead_of: Some(_) });
+    if beside && original_stands(cloud, &now).await? {
+        return Ok(Outcome::Changed); // it stands in for nothing
+    }
     if leftover.need == Need::Remove {
-        let births = births(&cloud.reads, std::slice::from_ref(&now)).await?;
+        let known = |all: &Births| all.contains_key(&(now.kind, now.id.clone()));
+        let look = || births(&cloud.reads, std::slice::from_ref(&now));
+        let births = agreed::agreed(SETTLE, known, look).await?;
         if is_its_work(&now, &births).is_err() || !original_stands(cloud, &now).await? {
             return Ok(Outcome::Changed);
         }
@@ -94,7 +102,7 @@ pub async fn mend(
         Need::Person { .. } => return Ok(Outcome::Left),
         Need::Reroute { from, to } => {
             let association = match from {
-                Some(from) => association(cloud, from, &id).await?,
+                Some(from) => agreed::present(SETTLE, || association(cloud, from, &id)).await?,
                 None => None,
             };
             send(match (from, association, to.clone()) {
@@ -138,7 +146,7 @@ async fn original_stands(cloud: &Cloud, made: &Target) -> CloudResult<bool> {
     // a table stands in for nothing
     let Some(original) = made.tags.get(TAG_REPLACES) else { return Ok(true) };
     let original = Target { id: original.clone(), ..made.clone() };
-    let now = inventory::reread(&cloud.reads, &cloud.region, &original).await?;
+    let now = agreed::present(SETTLE, || inventory::reread(&cloud.reads, &cloud.region, &original)).await?;
     Ok(original.id != made.id && now.is_some_and(|now| !is_gone(&now)))
 }
 
@@ -152,7 +160,9 @@ async fn keep(cloud: &Cloud, run: &str, t: &Target) -> CloudResult<(Mutation, Mu
     }
     let filter = Filter { ids: vec![t.id.clone()], ..Filter::default() };
     let mut ids = vec![t.id.clone()];
-    for instance in all_pages(|page| cloud.reads.ec2.instances(&filter, page)).await? {
+    let any = |all: &Vec<Instance>| !all.is_empty();
+    let look = || all_pages(|page| cloud.reads.ec2.instances(&filter, page));
+    for instance in agreed::agreed(SETTLE, any, look).await? {
         ids.extend(instance.block_devices.into_iter().map(|b| b.volume));
     }
     Ok((Mutation::CreateTags { ids: ids.clone(), tags }, Mutation::DeleteTags { ids, keys }))
@@ -176,7 +186,8 @@ async fn release(cloud: &Cloud, t: &Target) -> CloudResult<Mutation> {
         ResourceKind::CloudfrontDistribution => Mutation::UntagDistribution { arn, keys },
         ResourceKind::S3Bucket => {
             // PutBucketTagging replaces the whole set: read it, take one tag out, write it back
-            let mut tags = cloud.reads.s3.bucket_tags(&t.id).await?;
+            let known = |now: &Tags| t.tags.keys().all(|key| now.contains_key(key));
+            let mut tags = agreed::agreed(SETTLE, known, || cloud.reads.s3.bucket_tags(&t.id)).await?;
             tags.remove(TAG_HELD);
             Mutation::TagBucket { bucket: t.id.clone(), tags }
         }

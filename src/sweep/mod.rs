@@ -10,6 +10,7 @@ mod decide;
 mod mend;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
@@ -18,12 +19,15 @@ pub use decide::{Birth, Births, Need, decide};
 use decide::{is_gone, is_replaced};
 pub use mend::{Ledger, Outcome, final_snapshot, mend};
 
-use crate::cloud::{CloudResult, Filter, Reads, all_pages};
+use crate::cloud::{CloudResult, Filter, Reads, agreed, all_pages};
 use crate::drill::{Select, TargetSpec};
 use crate::inventory;
 use crate::model::pattern::OneOrMany;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN};
 use crate::model::{ResourceKind, Target};
+
+/// How long something is looked for before it counts as gone.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Something that a run left behind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +60,8 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
     let mut found = Found::default();
     for kind in ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()) {
         for spec in wanted(kind) {
-            let resolved = inventory::resolve(reads, region, &spec).await?;
+            // what one answer leaves out would be called put back, or gone
+            let resolved = agreed::twice(|| inventory::resolve(reads, region, &spec)).await?;
             found.unreadable.extend(resolved.unreadable.into_iter().map(|u| u.name));
             targets.extend(resolved.matched.into_iter().map(|t| ((kind, t.id.clone()), t)));
         }

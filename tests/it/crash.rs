@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redrill::catalog::actions::ACTIONS;
+use redrill::cloud::Cloud;
 use redrill::cloud::faulty::{Fault, Faulty};
+use redrill::cloud::misread::Reader;
 use redrill::engine::sabotage::{self, Sabotage};
 use redrill::engine::{self, Control, Ended, EngineError};
 use redrill::journal::writer::MemoryJournal;
@@ -24,7 +26,7 @@ use crate::world;
 
 /// A minimal drill around one action.
 pub struct Fixture {
-    action: &'static str,
+    pub action: &'static str,
     /// Targets, fault and recovery.
     drill: &'static str,
     /// What may be accepted at most once, however often the run is cut off: the operation, and a
@@ -39,7 +41,7 @@ const CDN: &str = "targets: { it: { resource: cloudfront.distribution, tags: { r
 const BUCKET: &str = "targets: { it: { resource: s3.bucket, tags: { role: assets } } }\n";
 const NOTHING: &str = "targets: {}\n";
 
-const FIXTURES: &[(&str, Fixture)] = &[
+pub const FIXTURES: &[(&str, Fixture)] = &[
     (
         WEB,
         Fixture {
@@ -188,7 +190,7 @@ impact_timeout: 10s
 
 /// Where the first process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Crash {
+pub enum Crash {
     Never,
     /// The journal holds so many lines; what was to follow the last never happened.
     AfterLine(u64),
@@ -199,31 +201,52 @@ enum Crash {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    crash: Crash,
+pub struct Case {
+    pub crash: Crash,
     /// The n-th change of the first process fails so.
-    fault: Option<(usize, Fault)>,
-    then: Mode,
+    pub fault: Option<(usize, Fault)>,
+    pub then: Mode,
 }
 
 /// The same drill again and again, each time on a fresh shop.
-struct Stand {
+pub struct Stand {
     bench: Bench,
     fixture: &'static Fixture,
+    pace: Pace,
+    page: usize,
 }
 
 impl Stand {
-    async fn new(targets: &str, fixture: &'static Fixture) -> Self {
+    pub async fn new(targets: &str, fixture: &'static Fixture) -> Self {
         let bench = Bench::with(&text(targets, fixture), |sim| sim.set_pace(Pace::instant())).await;
         let refusals: Vec<_> = bench.plan.refusals().collect();
         assert!(refusals.is_empty(), "{}: {refusals:?}", fixture.action);
-        Self { bench, fixture }
+        Self { bench, fixture, pace: Pace::instant(), page: 50 }
+    }
+
+    /// The same at another pace, and with so many items a page.
+    pub fn at(self, pace: Pace, page: usize) -> Self {
+        Self { pace, page, ..self }
     }
 
     /// One case; what is wrong with its end, and the journal of the whole.
-    async fn try_out(&self, case: Case) -> (Vec<String>, Arc<MemoryJournal>) {
+    pub async fn try_out(&self, case: Case) -> (Vec<String>, Arc<MemoryJournal>) {
+        self.look_through(case, None).await
+    }
+
+    /// The same; the process that is looked at (the first, or where that dies the next) reads through `reader`.
+    pub async fn look_through(
+        &self,
+        case: Case,
+        reader: Option<&Arc<Reader>>,
+    ) -> (Vec<String>, Arc<MemoryJournal>) {
+        let through = |cloud: Cloud, here: bool| match reader {
+            Some(reader) if here => reader.over(cloud),
+            _ => cloud,
+        };
         let bench = self.bench.again();
-        bench.sim.set_pace(Pace::instant());
+        bench.sim.set_pace(self.pace.clone());
+        bench.sim.set_page_size(self.page);
         let before = bench.sim.snapshot();
         let journal = Arc::new(match case.crash {
             Crash::Never => MemoryJournal::new(),
@@ -233,6 +256,7 @@ impl Stand {
         let cloud = bench.cloud(|inner| {
             Arc::new(Faulty::new(inner, move |n, _| case.fault.filter(|(k, _)| *k == n).map(|(_, f)| f)))
         });
+        let cloud = through(cloud, case.crash == Crash::Never);
         let first = process(&bench, Mode::Run, &journal, vec![], cloud).await;
         let sent = bench.sim.changes().len();
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -256,8 +280,18 @@ impl Stand {
                     return (wrong, journal);
                 }
                 journal = Arc::new(next);
-                match process(&bench, case.then, &journal, read.lines, bench.sim.cloud()).await {
+                let cloud = through(bench.sim.cloud(), true);
+                match process(&bench, case.then, &journal, read.lines, cloud).await {
                     Ok(ended) => ended,
+                    // a look that says too little may keep a run from being taken up, but not the next time
+                    Err(_) if reader.is_some() => {
+                        let (next, read) = MemoryJournal::resume(&journal.bytes()).expect("whole");
+                        journal = Arc::new(next);
+                        match process(&bench, case.then, &journal, read.lines, bench.sim.cloud()).await {
+                            Ok(ended) => ended,
+                            Err(e) => return (vec![format!("{:?} did not end: {e:?}", case.then)], journal),
+                        }
+                    }
                     Err(e) => {
                         wrong.push(format!("{:?} did not end: {e:?}", case.then));
                         return (wrong, journal);
@@ -269,7 +303,7 @@ impl Stand {
         let mut ended = ended;
         if ended.exit_code == 20 {
             // only a refusal may need a person, and then `rollback` finishes the job
-            if !matches!(case.fault, Some((_, Fault::Deny))) {
+            if !matches!(case.fault, Some((_, Fault::Deny))) && reader.is_none() {
                 wrong.push(format!("stuck: {:?}", ended.reasons));
             }
             let (next, read) = MemoryJournal::resume(&journal.bytes()).expect("whole");
@@ -327,7 +361,7 @@ async fn process(
     mode: Mode,
     journal: &Arc<MemoryJournal>,
     lines: Vec<redrill::journal::Line>,
-    cloud: redrill::cloud::Cloud,
+    cloud: Cloud,
 ) -> Result<Ended, EngineError> {
     let (_keep, control) = mpsc::channel::<Control>(1);
     engine::run(bench.setup(mode, Arc::clone(journal), lines, cloud), control).await

@@ -1,5 +1,6 @@
 //! The one integration binary: each further one would link everything again.
 
+mod absence;
 mod architecture;
 mod bench;
 mod catalog;

@@ -36,7 +36,13 @@ pub(super) async fn send(
             outcomes.extend(part.into_iter().map(|id| (id, Err(error.clone().into()))));
             continue;
         }
-        let seen = match look::instances(cx.read, &part).await {
+        // An error that says "nothing happened" for all of them is held against looks that agree; what is sent again
+        // below is not: it may be sent any number of times.
+        let last = error.effect == EffectCertainty::None && same_for_all(&error);
+        let shown = |seen: &BTreeMap<String, Instance>| {
+            !last || part.iter().all(|id| seen.get(id).is_some_and(bulk.shows))
+        };
+        let seen = match look::agreed(cx.read, shown, || look::instances(cx.read, &part)).await {
             Ok(seen) => seen,
             Err(e) => {
                 let blind = ActionError::from(error.clone())

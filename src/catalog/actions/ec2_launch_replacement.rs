@@ -266,12 +266,9 @@ impl Action for LaunchReplacement {
         undo: &Undo,
         _params: &Params,
     ) -> Result<Progress, ActionError> {
-        let mut patience = Patience::settle(cx);
+        let mut patience = look::settle(cx);
         loop {
-            let Some(instance) = standing(cx, undo).await? else {
-                if patience.wait().await {
-                    continue;
-                }
+            let Some(instance) = look::present(cx, || standing(cx, undo)).await? else {
                 return Ok(Progress::Absent);
             };
             match instance.state.as_str() {
@@ -401,7 +398,8 @@ fn not_running(id: &str, state: &str) -> ActionError {
 
 /// Whether the original still exists (then it keeps its addresses).
 pub(super) async fn is_alive(cx: ReadCx<'_>, original: &Original) -> CloudResult<bool> {
-    Ok(look::instance(cx, &original.instance.id).await?.is_some_and(|i| !look::is_ending(&i.state)))
+    let now = look::present(cx, || look::instance(cx, &original.instance.id)).await?;
+    Ok(now.is_some_and(|i| !look::is_ending(&i.state)))
 }
 
 async fn replace(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
@@ -463,15 +461,10 @@ async fn launch(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError> {
             Err(e) => e,
         };
         if e.effect != EffectCertainty::None {
-            let mut patience = Patience::settle(cx.read);
-            loop {
-                if let Some(instance) = standing(cx.read, undo).await.map_err(unknown)? {
-                    return Ok(instance.id);
-                }
-                if !patience.wait().await {
-                    return Err(e.into());
-                }
-            }
+            return match look::present(cx.read, || standing(cx.read, undo)).await.map_err(unknown)? {
+                Some(instance) => Ok(instance.id),
+                None => Err(e.into()),
+            };
         }
         let again = if e.kind == ErrorKind::Capacity {
             capacity.wait().await
@@ -494,7 +487,7 @@ fn unknown(e: ActionError) -> ActionError {
 async fn until_released(cx: ReadCx<'_>, id: &str) -> Result<(), ActionError> {
     let mut patience = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     loop {
-        match look::instance(cx, id).await? {
+        match look::present(cx, || look::instance(cx, id)).await? {
             None => return Ok(()),
             Some(i) if i.state == "terminated" => return Ok(()),
             Some(_) if patience.wait().await => {}
@@ -506,10 +499,9 @@ async fn until_released(cx: ReadCx<'_>, id: &str) -> Result<(), ActionError> {
 }
 
 async fn until_running(cx: ReadCx<'_>, id: &str) -> Result<Instance, ActionError> {
-    let mut settle = Patience::settle(cx);
     let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     loop {
-        match look::instance(cx, id).await? {
+        match look::present(cx, || look::instance(cx, id)).await? {
             Some(i) if i.state == "running" => return Ok(i),
             Some(i) if i.state == "pending" => {
                 if !moving.wait().await {
@@ -517,43 +509,54 @@ async fn until_running(cx: ReadCx<'_>, id: &str) -> Result<Instance, ActionError
                 }
             }
             Some(i) => return Err(not_running(id, &i.state)),
-            None if settle.wait().await => {}
             None => return Err(ActionError::refused(format!("the replacement {id} is not listed"))),
         }
     }
 }
 
-/// Terminates what carries the step's tags, and waits until it is gone.
+/// Terminates what carries the step's tags, and waits until it is gone: until it is seen to have ended, or its
+/// termination was accepted and all looks agree that it is not listed any more.
 async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
-    let mut settle = Patience::settle(cx.read);
     let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
-    let mut ours = Vec::new();
+    // what stood here, and whether it is known to end
+    let mut ours: BTreeMap<String, bool> = BTreeMap::new();
     loop {
-        let all = found(cx.read, &undo.marks).await?;
-        let standing: Vec<String> =
-            all.iter().filter(|i| !look::is_ending(&i.state)).map(|i| i.id.clone()).collect();
-        if !standing.is_empty() {
-            match cx.gate.send(Mutation::TerminateInstances { ids: standing.clone() }).await {
-                Ok(_) => {}
-                Err(e) if e.effect != EffectCertainty::None => {} // what shows decides
+        // a launch that was sent just before a crash may not show yet, and what stood here must not merely be left out
+        let complete =
+            |all: &Vec<Instance>| !all.is_empty() && ours.keys().all(|id| all.iter().any(|i| i.id == *id));
+        let all = look::agreed(cx.read, complete, || found(cx.read, &undo.marks)).await?;
+        let mut to_end = Vec::new();
+        for i in &all {
+            if !look::is_ending(&i.state) {
+                ours.entry(i.id.clone()).or_insert(false);
+                to_end.push(i.id.clone());
+            } else if let Some(ends) = ours.get_mut(&i.id) {
+                *ends = true;
+            }
+        }
+        let hidden =
+            ours.iter().filter(|(id, ends)| !**ends && !to_end.contains(id)).map(|(id, _)| id.clone());
+        to_end.extend(hidden.collect::<Vec<_>>());
+        if to_end.is_empty() && all.iter().all(|i| i.state == "terminated") {
+            let ids: Vec<&str> = ours.keys().map(String::as_str).collect();
+            return Ok(if ids.is_empty() {
+                Undone::Already(format!("no replacement of {} stands", undo.original.instance.id))
+            } else {
+                Undone::PutBack(format!("{} is terminated", ids.join(", ")))
+            });
+        }
+        for id in to_end {
+            match cx.gate.send(Mutation::TerminateInstances { ids: vec![id.clone()] }).await {
+                Ok(_) => _ = ours.insert(id, true),
+                // the one who would end it says so, too
+                Err(e) if e.is_not_found() && all.iter().all(|i| i.id != id) => _ = ours.insert(id, true),
+                Err(e) if e.is_not_found() || e.effect != EffectCertainty::None => {} // what shows decides
                 Err(e) => return Err(e.into()),
             }
-            ours.extend(standing);
-        } else if all.iter().all(|i| i.state == "terminated") {
-            ours.sort();
-            ours.dedup();
-            if !ours.is_empty() {
-                return Ok(Undone::PutBack(format!("{} is terminated", ours.join(", "))));
-            }
-            // A launch that was sent just before a crash may not show yet.
-            if !all.is_empty() || !settle.wait().await {
-                let what = format!("no replacement of {} stands", undo.original.instance.id);
-                return Ok(Undone::Already(what));
-            }
-            continue;
         }
         if !moving.wait().await {
-            return Err(ActionError::refused(format!("{} is not terminated yet", ours.join(", ")))
+            let ids: Vec<&str> = ours.keys().map(String::as_str).collect();
+            return Err(ActionError::refused(format!("{} is not terminated yet", ids.join(", ")))
                 .effect(EffectCertainty::Unknown));
         }
     }
@@ -565,17 +568,11 @@ async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> 
 /// leave it to `sweep`.
 async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let kept = Tags::from_iter(kept_tags(cx.read, undo).remove_entry(target::TAG_KEPT));
-    let mut settle = Patience::settle(cx.read);
-    let instance = loop {
-        if let Some(instance) = standing(cx.read, undo).await? {
-            break instance;
-        }
-        if !settle.wait().await {
-            return Ok(Undone::NothingMade(format!(
-                "no replacement of {} was launched",
-                undo.original.instance.id
-            )));
-        }
+    let Some(instance) = look::present(cx.read, || standing(cx.read, undo)).await? else {
+        return Ok(Undone::NothingMade(format!(
+            "no replacement of {} was launched",
+            undo.original.instance.id
+        )));
     };
     let proof = format!("{} is kept", instance.id);
     if !undo.marks.iter().all(|(key, value)| instance.tags.get(key) == Some(value)) {

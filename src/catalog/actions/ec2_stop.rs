@@ -176,9 +176,9 @@ impl Action for StopInstances {
         undo: &Undo,
         _params: &Params,
     ) -> Result<Progress, ActionError> {
-        let mut patience = Patience::settle(cx);
+        let mut patience = look::settle(cx);
         loop {
-            match look::instance(cx, &undo.id).await? {
+            match look::present(cx, || look::instance(cx, &undo.id)).await? {
                 None => return Err(gone(&undo.id)),
                 Some(i) if look::is_ending(&i.state) => return Err(gone(&undo.id)),
                 Some(i) if i.state == "stopped" => {
@@ -221,30 +221,28 @@ fn gone(id: &str) -> ActionError {
         .hint("launch a replacement, and find out who terminated it")
 }
 
-/// Starts one instance and waits until it runs. `running` at first sight is looked at again for the
-/// settling time: a stop that is still on its way would not show yet.
+/// Starts one instance and waits until it runs. `running` is believed at once only where a start of this undo was
+/// accepted; else it is looked at for all of the settling time, since a stop may be on its way that does not show
+/// yet, or not any more.
 async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
     let second = Duration::from_secs(1);
-    let mut settle = Patience::settle(cx.read);
+    let mut settle = look::settle(cx.read);
     let mut moving = Patience::of(MOVING, second, 5 * second);
     let mut capacity = Patience::of(cx.read.give_up.0, 5 * second, 60 * second);
-    let mut sent = false;
+    let (mut accepted, mut moved) = (false, false);
     loop {
-        let state = match look::instance(cx.read, id).await? {
+        let state = match look::present(cx.read, || look::instance(cx.read, id)).await? {
             None => return Err(gone(id)),
             Some(i) if look::is_ending(&i.state) => return Err(gone(id)),
             Some(i) => i.state,
         };
         match state.as_str() {
-            "running" if sent => return Ok(Undone::PutBack(format!("{id} is running again"))),
-            "running" => {
-                if !settle.wait().await {
-                    return Ok(Undone::Already(format!("{id} is running")));
-                }
-                continue;
-            }
+            "running" if accepted => return Ok(Undone::PutBack(format!("{id} is running again"))),
+            "running" if settle.wait().await => continue,
+            "running" if moved => return Ok(Undone::PutBack(format!("{id} is running again"))),
+            "running" => return Ok(Undone::Already(format!("{id} is running"))),
             "stopped" => match cx.gate.send(Mutation::StartInstances { ids: vec![id.to_owned()] }).await {
-                Ok(_) => sent = true,
+                Ok(_) => accepted = true,
                 Err(e) if e.kind == ErrorKind::Capacity => {
                     if !capacity.wait().await {
                         return Err(ActionError::from(e).hint(format!(
@@ -255,12 +253,13 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
                 }
                 // The state moved between the look and the call: look again.
                 Err(e) if e.kind == ErrorKind::State => {}
-                Err(e) if e.effect != EffectCertainty::None => sent = true,
+                Err(e) if e.effect != EffectCertainty::None => moved = true,
                 Err(e) => return Err(e.into()),
             },
             // Undo saw it on its way back up or down, so there is something to put back.
-            _ => sent = true,
+            _ => moved = true,
         }
+        settle = look::settle(cx.read);
         if !moving.wait().await {
             return Err(ActionError::refused(format!(
                 "{id} is still {state} after {} minutes",

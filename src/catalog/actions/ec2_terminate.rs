@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::batch::{self, Bulk};
-use super::look::{self, Patience};
+use super::look;
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -198,9 +198,9 @@ impl Action for TerminateInstances {
         undo: &Undo,
         _params: &Params,
     ) -> Result<Progress, ActionError> {
-        let mut patience = Patience::settle(cx);
+        let mut patience = look::settle(cx);
         loop {
-            match look::instance(cx, &undo.id).await? {
+            match look::present(cx, || look::instance(cx, &undo.id)).await? {
                 None => return Ok(ready(undo, "no longer listed")),
                 Some(i) if i.state == "terminated" => return Ok(ready(undo, "terminated")),
                 Some(i) if i.state == "shutting-down" => return Ok(Progress::Pending(i.state)),

@@ -1,15 +1,16 @@
 //! Looking at instances: reads that tolerate what has vanished, and how long to go on looking.
 //!
-//! EC2 is eventually consistent: a change that was accepted may not show for a moment. So "nothing
-//! happened" is never concluded from one look; [`Patience`] bounds how long to look again. Reads only.
+//! EC2 is eventually consistent: a change that was accepted may not show for a moment, and what is there may be
+//! missing from an answer. So "it is gone" and "nothing happened" are never concluded from one look: [`present`] and
+//! [`agreed`] look again, and [`Patience`] bounds for how long. Reads only.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::StreamExt as _;
 
 use crate::catalog::action::{ActionError, ReadCx};
-use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, all_pages};
+pub(super) use crate::cloud::agreed::{Patience, twice};
+use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, agreed, all_pages};
 use crate::model::Target;
 
 /// Ids in one DescribeInstances call.
@@ -19,36 +20,29 @@ const ABREAST: usize = 8;
 /// Set by EC2 Auto Scaling on the members of a group.
 pub(super) const TAG_GROUP: &str = "aws:autoscaling:groupName";
 
-/// Waits that grow up to a limit, until their sum is used up. It adds up its own waits rather than
-/// reading a clock, so that it ends even where time stands still.
-pub(super) struct Patience {
-    left: Duration,
-    next: Duration,
-    longest: Duration,
+/// [`agreed::agreed`] over the settling time of the run.
+pub(super) async fn agreed<T, E, F>(
+    cx: ReadCx<'_>,
+    is_sure: impl Fn(&T) -> bool,
+    look: impl FnMut() -> F,
+) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    agreed::agreed(cx.settle.0, is_sure, look).await
 }
 
-impl Patience {
-    /// For eventual consistency: as long as the run looks again after a change.
-    pub(super) fn settle(cx: ReadCx<'_>) -> Self {
-        Self::of(cx.settle.0, Duration::from_millis(250), Duration::from_secs(2))
-    }
+/// [`agreed::present`] over the settling time of the run.
+pub(super) async fn present<T, E, F>(cx: ReadCx<'_>, look: impl FnMut() -> F) -> Result<Option<T>, E>
+where
+    F: Future<Output = Result<Option<T>, E>>,
+{
+    agreed::present(cx.settle.0, look).await
+}
 
-    /// `total` in all, the first wait `first`, none longer than `longest`.
-    pub(super) fn of(total: Duration, first: Duration, longest: Duration) -> Self {
-        Self { left: total, next: first, longest }
-    }
-
-    /// Waits once; `false`, at once, when nothing is left.
-    pub(super) async fn wait(&mut self) -> bool {
-        if self.left.is_zero() {
-            return false;
-        }
-        let now = self.next.min(self.left);
-        tokio::time::sleep(now).await;
-        self.left -= now;
-        self.next = (self.next * 2).min(self.longest);
-        true
-    }
+/// As long as the run looks again after a change.
+pub(super) fn settle(cx: ReadCx<'_>) -> Patience {
+    Patience::settle(cx.settle.0)
 }
 
 /// Divides ids of which at least one spoils a call, into strictly smaller parts: those that the
@@ -175,14 +169,5 @@ mod tests {
             work.extend(parts);
         }
         assert_eq!(singles, 9);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn patience_ends_when_its_sum_is_used_up() {
-        let start = crate::model::time::VirtualClock::starting_at(chrono::DateTime::UNIX_EPOCH);
-        let mut patience =
-            Patience::of(Duration::from_secs(10), Duration::from_millis(250), Duration::from_secs(2));
-        while patience.wait().await {}
-        assert_eq!(crate::model::Clock::stamp(&start).mono_ms, 10_000);
     }
 }

@@ -55,9 +55,15 @@ pub struct Registered {
     pub port: Option<i32>,
 }
 
-/// Reads everything about the instance, all pages of target groups included.
+/// Reads everything about the instance, all pages of target groups included: until two readings in a row are the same,
+/// since a registration or an address that one answer left out would be missing on the replacement.
 pub(super) async fn capture(cx: ReadCx<'_>, id: &str) -> Result<Original, ActionError> {
-    let instance = look::instance(cx, id).await?.filter(|i| !look::is_ending(&i.state)).ok_or_else(|| {
+    look::twice(|| read(cx, id)).await
+}
+
+async fn read(cx: ReadCx<'_>, id: &str) -> Result<Original, ActionError> {
+    let now = look::present(cx, || look::instance(cx, id)).await?;
+    let instance = now.filter(|i| !look::is_ending(&i.state)).ok_or_else(|| {
         ActionError::refused(format!(
             "{id} is terminated or does not exist: what it was cannot be read any more"
         ))

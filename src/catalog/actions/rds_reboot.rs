@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::rds_restore::{find, over};
+use super::rds_restore::{over, standing};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -93,7 +93,7 @@ fn outputs(db: &DbInstance) -> Outputs {
 }
 
 async fn the_database(cx: ReadCx<'_>, id: &str) -> Result<DbInstance, ActionError> {
-    find(cx, id).await?.ok_or_else(|| ActionError::refused(format!("there is no database {id}")))
+    standing(cx, id).await?.ok_or_else(|| ActionError::refused(format!("there is no database {id}")))
 }
 
 fn refusals(db: &DbInstance, params: &Params) -> Vec<(String, &'static str)> {
@@ -141,7 +141,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
     let since = cx.read.clock.now();
     let mut notes = Vec::new();
     loop {
-        match find(cx.read, &undo.identifier).await {
+        match standing(cx.read, &undo.identifier).await {
             Ok(Some(db)) if db.status == "available" => {}
             Ok(_) => break,
             Err(e) => {
@@ -175,7 +175,7 @@ impl Action for RdsReboot {
     ) -> CloudResult<Vec<Finding>> {
         let mut out = Vec::new();
         for target in targets {
-            match find(cx, &target.id).await? {
+            match standing(cx, &target.id).await? {
                 None => out.push(Finding::new(Severity::Refusal, &target.id, "the database does not exist")),
                 Some(db) => out.extend(
                     refusals(&db, params)

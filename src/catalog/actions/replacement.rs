@@ -5,7 +5,7 @@
 
 use super::ec2_launch_replacement::{Undo, is_alive};
 use super::ec2_terminate::elastic_ips;
-use super::look::Patience;
+use super::look;
 use crate::catalog::action::{ActionError, Outputs, ReadCx, WriteCx};
 use crate::cloud::{EffectCertainty, Instance, Mutation};
 
@@ -78,7 +78,7 @@ pub(super) async fn put_in_place(
     undo: &Undo,
     instance: &Instance,
 ) -> Result<(), ActionError> {
-    let mut patience = Patience::settle(cx.read);
+    let mut patience = look::settle(cx.read);
     loop {
         let mut unsure = None;
         for m in missing(cx.read, undo, instance).await? {

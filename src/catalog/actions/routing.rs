@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::look::Patience;
+use super::look;
 use crate::catalog::action::ReadCx;
-use crate::cloud::{CloudResult, Filter, Route, RouteTable, all_pages};
+use crate::cloud::{CloudError, CloudResult, EffectCertainty, Filter, Route, RouteTable, all_pages};
 use crate::model::{Tags, target};
 
 /// Where a subnet's route table comes from.
@@ -40,6 +40,19 @@ pub(super) async fn tables(cx: ReadCx<'_>) -> CloudResult<Vec<RouteTable>> {
     all_pages(|page| cx.reads.ec2.route_tables(&filter, page)).await
 }
 
+/// The same, for a subnet: that it has no association of its own is what an answer with something left out says, too,
+/// so it is believed only where all looks of the settling time agree.
+pub(super) async fn tables_around(cx: ReadCx<'_>, subnet: &str) -> CloudResult<Vec<RouteTable>> {
+    let has_own = |all: &Vec<RouteTable>| place(all, subnet) != Place::Implicit;
+    look::agreed(cx, has_own, || tables(cx)).await
+}
+
+/// Whether a table exists; not only where all looks of the settling time agree that it does not.
+pub(super) async fn exists(cx: ReadCx<'_>, table: &str) -> CloudResult<bool> {
+    let there = |all: &Vec<RouteTable>| all.iter().any(|t| t.id == table);
+    Ok(there(&look::agreed(cx, there, || tables(cx)).await?))
+}
+
 /// Where the subnet is.
 pub(super) fn place<'a>(tables: &'a [RouteTable], subnet: &str) -> Place<'a> {
     for table in tables {
@@ -70,17 +83,18 @@ pub(super) fn carries(table: &RouteTable, tags: &Tags) -> bool {
     })
 }
 
-/// Looks until the subnet is on that table (`None`: on none of its own) or the settling time is over.
+/// Looks, after a change that was accepted, until the subnet is on that table (`None`: on none of its own) or the
+/// settling time is over.
 pub(super) async fn arrived(cx: ReadCx<'_>, subnet: &str, table: Option<&str>) -> CloudResult<bool> {
-    let mut patience = Patience::settle(cx);
-    loop {
-        if place(&tables(cx).await?, subnet).table() == table {
-            return Ok(true);
-        }
-        if !patience.wait().await {
-            return Ok(false);
-        }
-    }
+    let there = |all: &Vec<RouteTable>| place(all, subnet).table() == table;
+    Ok(there(&look::agreed(cx, there, || tables(cx)).await?))
+}
+
+/// Whether a change was refused because the subnet, or its association, is not where a look said it is: it was
+/// moved in between, or the look left something out.
+pub(super) fn is_elsewhere(e: &CloudError) -> bool {
+    let taken = e.code.as_deref() == Some("Resource.AlreadyAssociated");
+    e.effect == EffectCertainty::None && (e.is_not_found() || taken)
 }
 
 /// What routes do, without the `local` ones, which every table of a VPC has.

@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::look;
 use super::rds_restore::over;
-use super::s3_objects::{Recorded, State, Which, current, delete, keys, stacks, states};
+use super::s3_objects::{Recorded, State, Which, current, delete, keys, recorded, stacks, states};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -219,7 +220,8 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
     let mut replicas = Vec::new();
     for replica in &params.replicas {
         let there =
-            stacks(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix)).await?;
+            recorded(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix))
+                .await?;
         let recorded = there
             .into_iter()
             .filter(|(key, _)| names.contains(key))
@@ -364,7 +366,13 @@ impl Action for S3Delete {
         undo: &Undo,
         _: &Params,
     ) -> Result<Progress, ActionError> {
-        let states = states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await?;
+        // that some are deleted and some are not is what an answer with something left out says, too
+        let alike = |all: &Vec<(&Recorded, State)>| {
+            let marked = all.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
+            marked == all.len() || all.iter().all(|(_, s)| *s == State::AsBefore)
+        };
+        let see = || states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects);
+        let states = look::agreed(cx, alike, see).await?;
         let marked = states.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
         if marked == states.len() {
             return Ok(Progress::Ready(Applied { outputs: outputs(undo), notes: Vec::new() }));

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::look;
 use crate::catalog::action::{ActionError, ReadCx, WriteCx};
 use crate::cloud::{
     CloudResult, EffectCertainty, Mutation, ObjectError, ObjectRef, ObjectVersion, Outcome, all_pages,
@@ -73,6 +74,11 @@ pub(super) async fn stacks(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> Cl
     Ok(out)
 }
 
+/// The same for what goes on record: what an answer left out would count as new for good.
+pub(super) async fn recorded(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> CloudResult<Stacks> {
+    look::twice(|| stacks(cx, bucket, which)).await
+}
+
 /// The objects that exist now, with their history. A key that was named and does not exist is an error.
 pub(super) async fn current(
     cx: ReadCx<'_>,
@@ -80,7 +86,7 @@ pub(super) async fn current(
     which: Which<'_>,
 ) -> Result<Vec<Recorded>, ActionError> {
     let mut out = Vec::new();
-    for (key, stack) in stacks(cx, bucket, which).await? {
+    for (key, stack) in recorded(cx, bucket, which).await? {
         match stack.iter().find(|v| v.latest && !v.marker) {
             Some(current) => out.push(Recorded {
                 current: current.version.clone(),
@@ -192,9 +198,20 @@ pub(super) fn keys(recorded: &[Recorded]) -> Vec<String> {
     recorded.iter().map(|r| r.key.clone()).collect()
 }
 
-/// The recorded objects with what lies on them now. With a prefix they are found by listing it once,
-/// else key by key.
+/// The recorded objects with what lies on them now. With a prefix they are found by listing it once, else key by key.
+/// What nobody can tell the meaning of, a version that is gone above all, is believed only where all looks of the
+/// settling time agree.
 pub(super) async fn states<'r>(
+    cx: ReadCx<'_>,
+    bucket: &str,
+    prefix: Option<&str>,
+    recorded: &'r [Recorded],
+) -> CloudResult<Vec<(&'r Recorded, State)>> {
+    let clear = |all: &Vec<(&Recorded, State)>| all.iter().all(|(_, s)| !matches!(s, State::Unclear(_)));
+    look::agreed(cx, clear, || seen(cx, bucket, prefix, recorded)).await
+}
+
+async fn seen<'r>(
     cx: ReadCx<'_>,
     bucket: &str,
     prefix: Option<&str>,

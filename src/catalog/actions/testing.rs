@@ -12,6 +12,7 @@ use crate::catalog::action::{
     WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
+use crate::cloud::misread::{Misread, Reader};
 use crate::cloud::{Cloud, CloudResult, Mutate, Mutation, Reply};
 use crate::model::time::VirtualClock;
 use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
@@ -100,6 +101,14 @@ impl Bench {
             let hit = m.operation() == operation && !done.swap(true, std::sync::atomic::Ordering::SeqCst);
             hit.then_some(fault)
         });
+    }
+
+    /// From now on reads miss what is there as `decide` says; nothing else is misread.
+    pub(super) fn misread(
+        &mut self,
+        decide: impl Fn(usize, &str) -> Option<Misread> + Send + Sync + 'static,
+    ) {
+        self.cloud.reads = Reader::new(decide).over(self.sim.cloud()).reads;
     }
 
     /// Changes pass again.

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::look::{self, Patience};
+use super::look;
 use super::routing::{self, Place};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
@@ -197,7 +197,7 @@ impl Action for AttachRouteTable {
         undo: &Undo,
         _params: &Params,
     ) -> Result<Progress, ActionError> {
-        let mut patience = Patience::settle(cx);
+        let mut patience = look::settle(cx);
         loop {
             let tables = routing::tables(cx).await?;
             let place = routing::place(&tables, &undo.subnet);
@@ -239,7 +239,6 @@ async fn record(
     params: &Params,
 ) -> Result<Undo, ActionError> {
     let target = look::required(target)?;
-    let place = routing::place(tables, &target.id);
     let captured = if captured.is_null() {
         // No preflight has run: then the place of now is the one of before, or it is an error.
         AttachRouteTable.capture(cx, target, params).await?
@@ -248,11 +247,17 @@ async fn record(
     };
     let captured: Captured = serde_json::from_value(captured)
         .map_err(|e| ActionError::refused(format!("what preflight recorded cannot be read: {e}")))?;
-    let wanted = match (&params.table, &captured.table) {
-        (Some(name), _) => resolve(tables, vpc_of(&place, target), name)?,
-        (None, Some(table)) => resolve(tables, None, table)?,
-        (None, None) => {
-            return Err(ActionError::refused(format!("{} had no route table of its own", target.id)));
+    let find = |tables: &[RouteTable]| match (&params.table, &captured.table) {
+        (Some(name), _) => resolve(tables, vpc_of(&routing::place(tables, &target.id), target), name),
+        (None, Some(table)) => resolve(tables, None, table),
+        (None, None) => Err(ActionError::refused(format!("{} had no route table of its own", target.id))),
+    };
+    let wanted = match find(tables) {
+        Ok(table) => table,
+        // A table that one answer leaves out must not fail a recovery.
+        Err(_) => {
+            let found = |tables: &Vec<RouteTable>| find(tables).is_ok();
+            find(&look::agreed(cx, found, || routing::tables(cx)).await?)?
         }
     };
     Ok(Undo { subnet: target.id.clone(), original: captured.table, wanted, run: cx.run.to_string() })
@@ -305,7 +310,7 @@ fn somebody_else(undo: &Undo, place: &Place<'_>) -> ActionError {
 
 /// Puts the subnet on the wanted table, from wherever this run left it. Repeatable.
 async fn attach(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
-    let mut patience = Patience::settle(cx.read);
+    let mut patience = look::settle(cx.read);
     loop {
         let tables = routing::tables(cx.read).await?;
         let place = routing::place(&tables, &undo.subnet);
@@ -324,7 +329,8 @@ async fn attach(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
         };
         match cx.gate.send(change).await {
             Ok(_) => return Ok(Applied::default()),
-            Err(e) if e.is_not_found() && e.effect == EffectCertainty::None && patience.wait().await => {}
+            // The subnet, or an association, is not where the look said.
+            Err(e) if routing::is_elsewhere(&e) && patience.wait().await => {}
             Err(e) => return Err(e.into()),
         }
     }
@@ -333,7 +339,9 @@ async fn attach(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
 /// Takes the subnet off the other table that was named, back to where it was before the fault.
 async fn detach(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let subnet = &undo.subnet;
-    let mut patience = Patience::settle(cx.read);
+    let now = undo.original.as_deref().unwrap_or("the main table");
+    let mut patience = look::settle(cx.read);
+    let mut lost = false;
     loop {
         let tables = routing::tables(cx.read).await?;
         let place = routing::place(&tables, subnet);
@@ -344,7 +352,11 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
                 if patience.wait().await {
                     continue;
                 }
-                return Ok(Undone::Already(format!("{subnet} is not on {}", undo.wanted)));
+                return Ok(if lost && other.table() == undo.original.as_deref() {
+                    Undone::PutBack(format!("{subnet} is on {now} again"))
+                } else {
+                    Undone::Already(format!("{subnet} is not on {}", undo.wanted))
+                });
             }
             other => return Err(somebody_else(undo, other)),
         };
@@ -352,22 +364,22 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
             Some(table) => Mutation::ReplaceRouteTableAssociation { association, table: table.clone() },
             None => Mutation::DisassociateRouteTable { association },
         };
-        let lost = match cx.gate.send(change).await {
-            Ok(_) => None,
-            Err(e) if e.effect == EffectCertainty::None && e.is_not_found() && patience.wait().await => {
+        match cx.gate.send(change).await {
+            Ok(_) => {}
+            Err(e) if routing::is_elsewhere(&e) && patience.wait().await => continue,
+            // Whether it was moved is for looks to say that agree.
+            Err(e) if e.effect != EffectCertainty::None && !lost => {
+                lost = true;
+                patience = look::settle(cx.read);
                 continue;
             }
-            Err(e) if e.effect == EffectCertainty::None => return Err(e.into()),
-            Err(e) => Some(ActionError::from(e)),
-        };
+            Err(e) => return Err(e.into()),
+        }
         if routing::arrived(cx.read, subnet, undo.original.as_deref()).await? {
-            let now = undo.original.as_deref().unwrap_or("the main table");
             return Ok(Undone::PutBack(format!("{subnet} is on {now} again")));
         }
-        return Err(lost.unwrap_or_else(|| {
-            ActionError::refused(format!("{subnet} still shows on {}", undo.wanted))
-                .effect(EffectCertainty::Unknown)
-        }));
+        return Err(ActionError::refused(format!("{subnet} still shows on {}", undo.wanted))
+            .effect(EffectCertainty::Unknown));
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::look::{self, Patience};
+use super::look;
 use super::routing::{self, Place};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
@@ -214,9 +214,9 @@ impl Action for DetachRouteTable {
         undo: &Undo,
         params: &Params,
     ) -> Result<Progress, ActionError> {
-        let mut patience = Patience::settle(cx);
+        let mut patience = look::settle(cx);
         loop {
-            let tables = routing::tables(cx).await?;
+            let tables = routing::tables_around(cx, &undo.subnet).await?;
             let note = match (params.to, routing::place(&tables, &undo.subnet)) {
                 (_, Place::On { table, .. }) if table.id == undo.table => {
                     if patience.wait().await {
@@ -382,7 +382,7 @@ async fn empty_table(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError
         Err(e) if e.effect == EffectCertainty::None => return Err(e.into()),
         Err(e) => Err(ActionError::from(e)),
     };
-    let mut patience = Patience::settle(cx.read);
+    let mut patience = look::settle(cx.read);
     loop {
         let tables = routing::tables(cx.read).await.map_err(|e| {
             ActionError::from(e).effect(EffectCertainty::Unknown) // the table may be there
@@ -398,9 +398,9 @@ async fn empty_table(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError
 
 /// Moves the subnet from its original table onto `to`, or onto the main table. Repeatable.
 async fn detach(cx: WriteCx<'_>, undo: &Undo, to: Option<&str>) -> Result<Applied, ActionError> {
-    let mut patience = Patience::settle(cx.read);
+    let mut patience = look::settle(cx.read);
     loop {
-        let tables = routing::tables(cx.read).await?;
+        let tables = routing::tables_around(cx.read, &undo.subnet).await?;
         let place = routing::place(&tables, &undo.subnet);
         if place.table() == to {
             return Ok(Applied::default());
@@ -424,17 +424,23 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo, to: Option<&str>) -> Result<Applie
 
 async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let (subnet, table) = (&undo.subnet, &undo.table);
-    let mut patience = Patience::settle(cx.read);
+    let mut patience = look::settle(cx.read);
+    let mut lost = false;
     loop {
         let tables = routing::tables(cx.read).await?;
         let place = routing::place(&tables, subnet);
         let change = match &place {
-            // Looked at again: a change that was sent just before a crash may not show yet.
+            // Looked at again: a change that was sent just before a crash may not show yet, and neither may the
+            // fault where the answer to its undo was lost.
             Place::On { table: now, .. } if now.id == *table => {
                 if patience.wait().await {
                     continue;
                 }
-                return Ok(Undone::Already(format!("{subnet} is on {table}")));
+                return Ok(if lost {
+                    Undone::PutBack(format!("{subnet} is on {table} again"))
+                } else {
+                    Undone::Already(format!("{subnet} is on {table}"))
+                });
             }
             Place::On { table: now, association } if routing::carries(now, &undo.tags) => {
                 Mutation::ReplaceRouteTableAssociation {
@@ -445,36 +451,39 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
             Place::Implicit => Mutation::AssociateRouteTable { subnet: subnet.clone(), table: table.clone() },
             other @ Place::On { .. } => return Err(somebody_else(undo, other)),
         };
-        if !tables.iter().any(|t| t.id == *table) {
+        if !tables.iter().any(|t| t.id == *table) && !routing::exists(cx.read, table).await? {
             return Err(ActionError::hopeless(format!(
                 "{table}, the table of {subnet}, does not exist any more"
             ))
             .hint(format!("make a table with the routes that {subnet} needs and associate it")));
         }
-        let lost = match cx.gate.send(change).await {
-            Ok(_) => None,
+        match cx.gate.send(change).await {
+            Ok(_) => {}
             // The association was replaced between the look and the call: look again.
-            Err(e) if e.effect == EffectCertainty::None && e.is_not_found() && patience.wait().await => {
+            Err(e) if routing::is_elsewhere(&e) && patience.wait().await => continue,
+            // Whether it was moved is for looks to say that agree.
+            Err(e) if e.effect != EffectCertainty::None && !lost => {
+                lost = true;
+                patience = look::settle(cx.read);
                 continue;
             }
-            Err(e) if e.effect == EffectCertainty::None => return Err(e.into()),
-            Err(e) => Some(ActionError::from(e)), // what shows decides
-        };
+            Err(e) => return Err(e.into()),
+        }
         if routing::arrived(cx.read, subnet, Some(table)).await? {
             return Ok(Undone::PutBack(format!("{subnet} is on {table} again")));
         }
-        return Err(lost.unwrap_or_else(|| {
-            ActionError::refused(format!("{subnet} does not show on {table} yet"))
-                .effect(EffectCertainty::Unknown)
-        }));
+        return Err(ActionError::refused(format!("{subnet} does not show on {table} yet"))
+            .effect(EffectCertainty::Unknown));
     }
 }
 
 /// Deletes the run's table once no subnet uses it; what other subnets of the batch still use is left to the last one.
+/// That there is none is believed where all looks agree, or where its deletion was accepted.
 async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
-    let mut patience = Patience::settle(cx.read);
+    let mut patience = look::settle(cx.read);
     loop {
-        let tables = routing::tables(cx.read).await?;
+        let made = |all: &Vec<RouteTable>| routing::made_by(all, &undo.vpc, &undo.tags).is_some();
+        let tables = look::agreed(cx.read, made, || routing::tables(cx.read)).await?;
         let Some(table) = routing::made_by(&tables, &undo.vpc, &undo.tags) else {
             return Ok(());
         };
@@ -488,7 +497,8 @@ async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
         }
         match cx.gate.send(Mutation::DeleteRouteTable { table: table.id.clone() }).await {
             Ok(_) => return Ok(()),
-            Err(e) if e.is_not_found() => return Ok(()),
+            // Somebody else was quicker, or the answer to an earlier deletion was lost: the next looks tell.
+            Err(e) if e.is_not_found() && patience.wait().await => {}
             // Another subnet of the batch, whose association does not show any more or not yet.
             Err(e) if is_in_use(&e) && patience.wait().await => {}
             Err(e) => return Err(e.into()),

@@ -6,6 +6,7 @@ use super::*;
 use crate::catalog::DynAction;
 use crate::catalog::actions::testing::{Bench, instance};
 use crate::cloud::faulty::Fault;
+use crate::cloud::misread::Misread;
 use crate::sim::InstanceSeed;
 
 const ACTION: LaunchReplacement = LaunchReplacement;
@@ -209,6 +210,57 @@ async fn undo_removes_only_the_replacement_and_may_come_at_any_time() {
     assert_ne!(with_bystander, before, "the bystander {bystander} is still there");
     // the replacement is gone: applying again must not pretend otherwise
     assert!(s.apply(&p).await.expect_err("ended").hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_listing_after_a_lost_answer_is_no_termination() {
+    for fault in [Fault::LoseRequest, Fault::LoseAnswer] {
+        for at in 0..6 {
+            let mut s = scene("empty");
+            let p = s.lost(&Value::Null).await;
+            s.apply(&p).await.expect("launched");
+            s.bench.fail_once("ec2:TerminateInstances", fault);
+            s.bench.misread(move |n, _| (n == at).then_some(Misread::Empty));
+            let done = s.bench.undo(&ACTION, &p).await;
+            assert!(matches!(done, Ok(Undone::PutBack(_))), "{fault:?} {at}: {done:?}");
+            let left = s.replacements().await;
+            let ended = left.iter().all(|i| i.state == "terminated");
+            assert!(ended && left.len() == 1, "{fault:?} {at}: {left:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stood_and_is_not_listed_any_more_is_terminated_where_that_was_accepted() {
+    for lost in [true, false] {
+        let mut s = scene("hidden");
+        let p = s.lost(&Value::Null).await;
+        s.apply(&p).await.expect("launched");
+        if lost {
+            s.bench.fail_once("ec2:TerminateInstances", Fault::LoseRequest);
+        }
+        // it is listed once, and never again
+        s.bench.misread(|n, _| (n > 0).then_some(Misread::Empty));
+        let done = s.bench.undo(&ACTION, &p).await;
+        assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}");
+        assert_eq!(s.bench.sent("ec2:TerminateInstances"), 1, "one more than was lost");
+        s.bench.misread(|_, _| None);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(s.replacements().await[0].state, "terminated");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_one_answer_leaves_out_is_captured_all_the_same() {
+    for at in 0..14 {
+        let mut s = scene("capture");
+        let target = instance(&s.old);
+        let whole =
+            DynAction::capture(&ACTION, s.bench.read(), &target, &Value::Null).await.expect("captures");
+        s.bench.misread(move |n, _| (n == at).then_some(Misread::Empty));
+        let read = DynAction::capture(&ACTION, s.bench.read(), &target, &Value::Null).await;
+        assert!(read.as_ref().is_ok_and(|now| *now == whole), "{at}: {read:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::params::identifier;
-use super::{CopyTags, CopyWord, Params, RestorePoint, find, rfc3339};
+use super::{CopyTags, CopyWord, Params, RestorePoint, find, rfc3339, standing};
 use crate::catalog::action::{Finding, ReadCx, Severity};
 use crate::cloud::{CloudResult, DbInstance, Filter, all_pages};
 use crate::model::Target;
@@ -44,7 +44,7 @@ pub(super) async fn inspect(
     }
     let mut sources = Vec::new();
     for target in targets {
-        match find(cx, &target.id).await? {
+        match standing(cx, &target.id).await? {
             Some(db) => {
                 one(cx, &db, params, &mut out).await?;
                 sources.push(db);

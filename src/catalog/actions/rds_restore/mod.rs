@@ -20,6 +20,8 @@ use crate::cloud::{
 use crate::model::target::{TAG_KEPT, TAG_RUN, TAG_STEP};
 use crate::model::{Dur, ResourceKind, Tags, Target};
 
+use super::look;
+
 mod inspect;
 mod params;
 mod point;
@@ -79,8 +81,8 @@ static SPEC: ActionSpec = ActionSpec {
         ],
     },
     undo_story: "Waits until the new database can be deleted, deletes it without a final snapshot and with its \
-                 automated backups, and waits until it is gone. Only a database that carries this run's tag is \
-                 ever deleted.",
+                 automated backups, and looks until every look of the settling time says that it is gone. Only a \
+                 database that carries this run's tag is ever deleted.",
     docs: "Creates a new database from the automated backups of the source; the source is not touched. Left to \
 itself AWS gives the new database the default security group, subnet group and parameter group and a single \
 zone (\"RestoreDBInstanceToPointInTime\", API reference), so every setting of the source is sent explicitly, \
@@ -140,13 +142,18 @@ fn is_usable(status: &str) -> bool {
     matches!(status, "available" | "storage-optimization")
 }
 
-/// The database of that identifier, if there is one.
-pub(super) async fn find(cx: ReadCx<'_>, identifier: &str) -> CloudResult<Option<DbInstance>> {
+/// The database of that identifier, if there is one: what one look says. That there is none is for [`standing`] to say.
+async fn find(cx: ReadCx<'_>, identifier: &str) -> CloudResult<Option<DbInstance>> {
     match cx.reads.rds.instances(Some(identifier), None).await {
         Ok(page) => Ok(page.items.into_iter().find(|d| d.identifier.eq_ignore_ascii_case(identifier))),
         Err(e) if e.is_not_found() => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The database of that identifier; `None` only where all looks of the settling time agree that there is none.
+pub(super) async fn standing(cx: ReadCx<'_>, identifier: &str) -> CloudResult<Option<DbInstance>> {
+    look::present(cx, || find(cx, identifier)).await
 }
 
 /// Waits 1, 2, 4, 8 and then always 15 seconds.
@@ -191,7 +198,9 @@ async fn prepare_one(
     params: &Params,
 ) -> Result<Undo, ActionError> {
     let target = target.ok_or_else(|| ActionError::refused("a restore needs a target"))?;
-    let now = find(cx, &target.id).await?;
+    let latest = matches!(params.to, RestorePoint::Latest);
+    // else it is not asked for: the fault may have destroyed it, and proving that takes its time
+    let now = if latest || captured.is_null() { standing(cx, &target.id).await? } else { None };
     let original = match captured {
         Value::Null => now.clone(),
         captured => serde_json::from_value(captured.clone())
@@ -243,7 +252,7 @@ async fn own_copy(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<DbInstance>, Act
 async fn wait_until_restorable(cx: ReadCx<'_>, undo: &Undo) -> Result<(), ActionError> {
     let mut turn = 0;
     loop {
-        let source = find(cx, &undo.source)
+        let source = standing(cx, &undo.source)
             .await?
             .ok_or_else(|| ActionError::refused(format!("the source {} does not exist", undo.source)))?;
         match source.latest_restorable {
@@ -262,8 +271,9 @@ async fn follow_up(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
     let original = &undo.original;
     let mut turn = 0;
     loop {
-        let db =
-            find(cx.read, &undo.identifier).await?.ok_or_else(|| ActionError::refused("the copy is gone"))?;
+        let db = standing(cx.read, &undo.identifier)
+            .await?
+            .ok_or_else(|| ActionError::refused("the copy is gone"))?;
         if is_failed(&db.status) {
             return Err(ActionError::refused(format!("the copy is {}", db.status)));
         }
@@ -311,8 +321,8 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
             Ok(_) => {}
             Err(e) if e.kind == ErrorKind::AlreadyExists => {
                 // it was us, in an attempt whose answer was lost, or it was somebody else
-                if own_copy(cx.read, undo).await?.is_none() {
-                    return Err(e.into());
+                if look::present(cx.read, || own_copy(cx.read, undo)).await?.is_none() {
+                    return Err(ActionError::from(e).effect(EffectCertainty::Unknown));
                 }
             }
             Err(e) => return Err(restore_error(e)),
@@ -362,7 +372,7 @@ impl Action for RdsRestore {
     }
 
     async fn capture(&self, cx: ReadCx<'_>, target: &Target, _: &Params) -> Result<Value, ActionError> {
-        let db = find(cx, &target.id)
+        let db = standing(cx, &target.id)
             .await?
             .ok_or_else(|| ActionError::refused(format!("there is no database {}", target.id)))?;
         serde_json::to_value(db).map_err(|e| ActionError::refused(format!("captured settings: {e}")))
@@ -418,18 +428,27 @@ impl Action for RdsRestore {
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let id = &undo.identifier;
-        let since = cx.read.clock.now();
-        let (mut turn, mut seen, mut sent) = (0, false, None);
+        let (mut turn, mut seen, mut going, mut sent) = (0, false, false, None);
         loop {
-            match find(cx.read, id).await? {
-                None if seen => {
-                    return Ok(Undone::PutBack(format!("{id} deleted, DescribeDBInstances says not found")));
-                }
-                // a restore whose answer was lost may show up late
-                None if over(cx.read, since, cx.read.settle) => {
+            match standing(cx.read, id).await? {
+                // a restore whose answer was lost would have shown up by now
+                None if !seen => {
                     return Ok(Undone::Already(format!("no {id}: DescribeDBInstances says not found")));
                 }
-                None => {}
+                None if going => {
+                    return Ok(Undone::PutBack(format!("{id} deleted, DescribeDBInstances says not found")));
+                }
+                // it was there, and nobody is known to have deleted it: the one who would delete it must say so, too
+                None => match cx.gate.send(deletion(id)).await {
+                    Ok(_) => going = true,
+                    Err(e) if e.is_not_found() => {
+                        return Ok(Undone::PutBack(format!(
+                            "{id} is gone: DeleteDBInstance says not found, too"
+                        )));
+                    }
+                    Err(e) if e.kind == ErrorKind::State => {} // it is there after all
+                    Err(e) => return Err(e.into()),
+                },
                 Some(db) => {
                     if !of_this_run(cx.read, &db) {
                         return Err(ActionError::hopeless(format!(
@@ -438,14 +457,16 @@ impl Action for RdsRestore {
                         .hint(format!("look at {id} and delete it by hand if it is not needed")));
                     }
                     seen = true;
-                    if db.status != "deleting" && !is_busy(&db.status) {
+                    if db.status == "deleting" {
+                        going = true;
+                    } else if !is_busy(&db.status) {
                         // what was asked for may not show at once: the same is not asked twice in a minute
                         let asked = (db.deletion_protection, cx.read.clock.now());
                         let again = sent.is_none_or(|(protected, at)| {
                             protected != db.deletion_protection || over(cx.read, at, Dur::mins(1))
                         });
                         if again {
-                            remove(cx, &db).await?;
+                            going |= remove(cx, &db).await?;
                             sent = Some(asked);
                         }
                     }
@@ -458,7 +479,7 @@ impl Action for RdsRestore {
 
     async fn keep(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let id = &undo.identifier;
-        let db = find(cx.read, id)
+        let db = standing(cx.read, id)
             .await?
             .ok_or_else(|| ActionError::hopeless(format!("{id} should be kept, but does not exist")))?;
         let run = cx.read.run.to_string();
@@ -480,19 +501,23 @@ impl Action for RdsRestore {
     }
 }
 
-/// One step towards the deletion of a database that can be changed: first its protection, then itself.
-async fn remove(cx: WriteCx<'_>, db: &DbInstance) -> Result<(), ActionError> {
-    let identifier = db.identifier.clone();
+fn deletion(identifier: &str) -> Mutation {
+    Mutation::DeleteDb { identifier: identifier.to_owned(), final_snapshot: None }
+}
+
+/// One step towards the deletion of a database that can be changed: first its protection, then itself. Whether its
+/// deletion was accepted.
+async fn remove(cx: WriteCx<'_>, db: &DbInstance) -> Result<bool, ActionError> {
     let mutation = if db.deletion_protection {
         let change = ModifyDb { deletion_protection: Some(false), ..ModifyDb::default() };
-        Mutation::ModifyDb { identifier, change }
+        Mutation::ModifyDb { identifier: db.identifier.clone(), change }
     } else {
-        Mutation::DeleteDb { identifier, final_snapshot: None }
+        deletion(&db.identifier)
     };
     match cx.gate.send(mutation).await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(!db.deletion_protection),
         // its state has changed in between, or it is gone: the next look tells
-        Err(e) if matches!(e.kind, ErrorKind::State | ErrorKind::NotFound) => Ok(()),
+        Err(e) if matches!(e.kind, ErrorKind::State | ErrorKind::NotFound) => Ok(false),
         Err(e) => Err(e.into()),
     }
 }

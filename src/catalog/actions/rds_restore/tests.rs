@@ -1,5 +1,7 @@
 //! Tests of the restore: what is copied, what is refused, and what undo removes.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::params::{identifier, is_identifier};
@@ -7,6 +9,7 @@ use super::*;
 use crate::catalog::Severity;
 use crate::catalog::actions::trial::{Trial, params, puts_everything_back, target};
 use crate::cloud::faulty::Fault;
+use crate::cloud::misread::{Misread, Reader};
 use crate::model::Clock as _;
 use crate::model::target::TAG_REPLACES;
 
@@ -143,6 +146,66 @@ async fn undo_waits_for_creating_and_takes_protection_off() {
         ["rds:RestoreDBInstanceToPointInTime", "rds:ModifyDBInstance", "rds:DeleteDBInstance"],
         "nothing is sent that AWS would refuse"
     );
+}
+
+/// How often the deletion was accepted.
+fn deletions(t: &Trial) -> usize {
+    let deletes = |c: &&crate::sim::Call| c.operation == "rds:DeleteDBInstance" && c.refused.is_none();
+    t.sim.changes().iter().filter(deletes).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_not_found_in_the_middle_of_an_undo_is_no_deletion() {
+    for at in [0, 1, 2, 5] {
+        let mut t = Trial::new();
+        let before = t.sim.snapshot();
+        let p = params(&RdsRestore, json!({ "to": "-15m" }));
+        let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+        t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+        t.cloud = Reader::new(move |n, _| (n == at).then_some(Misread::NotFound)).over(t.cloud);
+        let done = RdsRestore.undo(t.write(), None, &undo).await.unwrap();
+        assert!(matches!(done, Undone::PutBack(_)), "{at}: {done:?}");
+        assert_eq!(deletions(&t), 1, "{at}");
+        assert_eq!(t.sim.snapshot(), before, "{at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_and_never_asked_to_go_is_not_called_deleted() {
+    let mut t = Trial::new();
+    let before = t.sim.snapshot();
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    // from its second second on, the copy is not found for three times the settling time
+    let (clock, began) = (Arc::clone(&t.clock), t.clock.now());
+    let hidden = move |_: usize, _: &str| {
+        let passed = (clock.now() - began).num_milliseconds();
+        (500..30_000).contains(&passed).then_some(Misread::NotFound)
+    };
+    t.cloud = Reader::new(hidden).over(t.cloud);
+    let done = RdsRestore.undo(t.write(), None, &undo).await.unwrap();
+    assert!(matches!(done, Undone::PutBack(_)), "{done:?}");
+    assert_eq!(deletions(&t), 1);
+    assert_eq!(t.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_deleted_meanwhile_is_gone_when_both_calls_say_so() {
+    let t = Trial::new();
+    t.sim.tune(|pace| pace.db_delete = Dur::secs(0));
+    let before = t.sim.snapshot();
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    let somebody = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        t.sim.edit_db(&undo.identifier, |db| "available".clone_into(&mut db.status));
+        t.cloud.mutate.send(&deletion(&undo.identifier)).await.unwrap();
+    };
+    let (done, ()) = tokio::join!(RdsRestore.undo(t.write(), None, &undo), somebody);
+    assert!(matches!(&done, Ok(Undone::PutBack(how)) if how.contains("not found, too")), "{done:?}");
+    assert_eq!(t.sim.snapshot(), before);
 }
 
 #[tokio::test(start_paused = true)]
