@@ -200,9 +200,9 @@ pub async fn check_drift(
         let planned = plan.affected.iter().flat_map(|a| a.instances.values().flatten());
         planned.into_iter().all(|id| now.instances.iter().any(|t| t.id == *id))
     };
-    let affected =
-        agreed::agreed(settle, none_missing, || inventory::inhabitants(reads, &plan.region, &subnets))
-            .await?;
+    // who came since is not among the planned, so each look is two that say the same
+    let look = || agreed::twice(|| inventory::inhabitants(reads, &plan.region, &subnets));
+    let affected = agreed::agreed(settle, none_missing, look).await?;
     let mut out = drift::compare(plan, &now.targets, &identity.account, world, run);
     out.extend(drift::numbers(plan, &now.population));
     out.extend(drift::affected(plan, &affected));

@@ -1,9 +1,10 @@
 //! Sweeping without a journal: a run is killed, its journal is gone, and tags are all there is.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redrill::cloud::misread::{Misread, Reader};
 use redrill::cloud::{CloudError, CloudResult, ErrorKind, Mutation, Reply};
 use redrill::journal::Event;
 use redrill::model::Stage;
@@ -126,6 +127,62 @@ async fn what_a_killed_run_left_is_put_back_and_removed() {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             assert_eq!(before, bench.sim.snapshot(), "{at}");
         }
+    }
+}
+
+/// What a run killed in this stage left behind, an hour later.
+async fn left_behind(text: &str, stage: Stage) -> (Bench, serde_json::Value) {
+    let bench = Bench::new(&drill("/health", text)).await;
+    bench.sim.set_page_size(2);
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(stage).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let _journal_is_lost = play.killed().await;
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    (bench, before)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_look_that_says_too_little_sweeps_nothing_wrong() {
+    for (text, stage) in [(RESTORE, Stage::Recovery), (CUT, Stage::Recovery), (BESIDE, Stage::Verify)] {
+        let sweep_once = async |bench: &Bench, reader: &Arc<Reader>| {
+            let cloud = reader.over(bench.sim.cloud());
+            let found = sweep::find(&cloud.reads, "us-east-1", true).await.unwrap_or_default();
+            for l in found.leftovers {
+                let _tried = sweep::mend(&cloud, &Notes::default(), &l, true).await;
+            }
+        };
+        let calm = Reader::new(|_, _| None);
+        sweep_once(&left_behind(text, stage).await.0, &calm).await;
+        let chances = calm.chances();
+        assert!(chances.len() > 20, "{}", chances.len());
+        // every single one of those that mend, and a sample of the listings
+        let listing = chances.len() / 2;
+        let some = chances.iter().enumerate().filter(|(i, _)| *i >= listing || i % 3 == 0);
+        for (_, &(at, how)) in some {
+            let (bench, before) = left_behind(text, stage).await;
+            sweep_once(&bench, &Reader::new(move |n, _| (n == at).then_some(how))).await;
+            assert_eq!(swept(&bench).await, [], "read {at} {how:?}: {text}");
+            tokio::time::sleep(Duration::from_secs(7200)).await;
+            assert_eq!(before, bench.sim.snapshot(), "read {at} {how:?}: {text}");
+        }
+    }
+}
+
+/// A database that stands beside its original is not kept because one listing leaves the original out.
+#[tokio::test(start_paused = true)]
+async fn what_one_listing_leaves_out_is_not_called_gone() {
+    let (bench, _) = left_behind(RESTORE, Stage::Recovery).await;
+    let mut shown = found(&bench).await.leftovers;
+    let copy = shown.iter_mut().find(|l| l.need == Need::Remove).expect("the copy");
+    copy.need = Need::Keep { instead_of: Some(target(&bench)) };
+    for at in 0..4 {
+        let sent = bench.sim.changes().len();
+        let reader = Reader::new(move |n, _| (n == at).then_some(Misread::Empty));
+        let cloud = reader.over(bench.sim.cloud());
+        let outcome = sweep::mend(&cloud, &Notes::default(), copy, false).await;
+        assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Changed), sent), "{at}");
     }
 }
 

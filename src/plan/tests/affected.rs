@@ -1,6 +1,7 @@
 //! What faults reach without naming it: counted, limited, and looked at again.
 
 use super::*;
+use crate::cloud::misread::{Misread, Reader};
 use crate::sim::InstanceSeed;
 
 /// Both private subnets, with the shop's three web servers in them; one more instance is elsewhere.
@@ -121,5 +122,31 @@ async fn instances_that_come_or_change_after_planning_are_seen() {
         // what is gone is no longer affected
         cloud.mutate.send(&Mutation::TerminateInstances { ids: vec![id] }).await.unwrap();
         assert_eq!(drift().await, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_does_not_understate_how_many_are_affected() {
+    let (sim, clock) = shop();
+    sim.set_page_size(1);
+    let cloud = sim.cloud();
+    let plan = build(&load(&with("max_affected: 3")), &cloud.reads, &*clock, &options()).await.unwrap();
+    sim.add_instance(&InstanceSeed {
+        name: "new".to_owned(),
+        subnet: plan.targets["private"].drawn[0].id.clone(),
+        ..InstanceSeed::default()
+    });
+    let four = async |reader: &std::sync::Arc<Reader>| {
+        let drift = check_drift(&plan, &reader.over(sim.cloud()).reads, World::Sim, None).await.unwrap();
+        drift.iter().any(|f| f.severity == Severity::Refusal && f.text.starts_with("4 of the "))
+    };
+    let calm = Reader::new(|_, _| None);
+    assert!(four(&calm).await);
+    let empty = calm.chances().into_iter().filter(|(_, how)| *how == Misread::Empty);
+    let empty: Vec<usize> = empty.map(|(n, _)| n).collect();
+    assert!(empty.len() > 10, "{empty:?}");
+    for at in empty {
+        let reader = Reader::new(move |n, _| (n == at).then_some(Misread::Empty));
+        assert!(four(&reader).await, "{at}");
     }
 }

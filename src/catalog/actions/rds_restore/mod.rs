@@ -81,8 +81,8 @@ static SPEC: ActionSpec = ActionSpec {
         ],
     },
     undo_story: "Waits until the new database can be deleted, deletes it without a final snapshot and with its \
-                 automated backups, and looks until every look of the settling time says that it is gone. Only a \
-                 database that carries this run's tag is ever deleted.",
+                 automated backups, and waits until it is gone. Only a database that carries this run's tag is \
+                 ever deleted.",
     docs: "Creates a new database from the automated backups of the source; the source is not touched. Left to \
 itself AWS gives the new database the default security group, subnet group and parameter group and a single \
 zone (\"RestoreDBInstanceToPointInTime\", API reference), so every setting of the source is sent explicitly, \
@@ -97,6 +97,9 @@ counts towards the recovery time. The time that was sent is the output `restored
 
 `available` is not the end: storage blocks load lazily, and the first reads are slow. A verify step should read \
 from the RESTORED database, through `${steps.ID.endpoint}`.
+
+Undo takes the copy for gone once its deletion was accepted, or seen, and every look of the settling time says \
+\"not found\": one such answer proves nothing, and a copy that is still `creating` costs money.
 
 Refused: members of Aurora and Multi-AZ clusters (restore the cluster, then add instances), read replicas and \
 databases without automated backups (they have no LatestRestorableTime), and times outside the backups. Quotas, \
