@@ -11,7 +11,6 @@ mod http;
 mod local;
 mod lookups;
 mod name;
-mod plain;
 mod sql;
 
 use async_trait::async_trait;

@@ -23,6 +23,7 @@ mod engine_wire;
 mod fuzz;
 mod generated;
 mod golden;
+mod hostile_database;
 mod play;
 mod postgres;
 mod readme;

@@ -17,8 +17,6 @@ use redrill::model::{Dur, Health, RunId, StepId};
 use redrill::net::RealNet;
 use redrill::sim::Sim;
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 const ADMIN: &str = "admin-pw-1f9";
 const SHOP: &str = "shop-pw-7c2";
@@ -108,6 +106,22 @@ fn start(bin: &Path) -> Server {
         .output()
         .expect("initdb starts");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // who logs in in another way than all the others
+    let rules = data.join("pg_hba.conf");
+    let others = std::fs::read_to_string(&rules).expect("the rules");
+    let own = "hostssl all certified 127.0.0.1/32 cert\n\
+               host all by_md5 127.0.0.1/32 md5\n\
+               host all by_clear_text 127.0.0.1/32 password\n";
+    std::fs::write(&rules, format!("{own}{others}")).expect("written");
+    // before anybody listens, and so without a client
+    let mut alone = command("postgres");
+    alone.args(["--single", "-D"]).arg(&data).arg("postgres");
+    let mut alone =
+        alone.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    alone.stdin.take().expect("its input").write_all(tables().as_bytes()).expect("the tables are told");
+    let made = alone.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success() && !said.contains("ERROR"), "{said}");
     // free now; nobody else takes ports here in the moment until the server does
     let port =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
@@ -127,6 +141,8 @@ fn start(bin: &Path) -> Server {
             "-c",
             "ssl_key_file=../server.key",
             "-c",
+            "ssl_ca_file=../ca.crt",
+            "-c",
             "max_connections=20",
         ])
         .arg("-c")
@@ -141,13 +157,13 @@ fn start(bin: &Path) -> Server {
 }
 
 /// The probe with everything that it reads from.
-struct Bench {
+pub(crate) struct Bench {
     reads: Reads,
     port: u16,
 }
 
 impl Bench {
-    fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let sim = Sim::new(Arc::new(SystemClock));
         sim.put_secret("shop/db", &json!({"username": "shop", "password": SHOP}).to_string());
         sim.put_secret("shop/stale", &json!({"username": "shop", "password": "an-old-one"}).to_string());
@@ -159,7 +175,7 @@ impl Bench {
     }
 
     /// One look with these parameters, beside host, port and database.
-    async fn look(&self, with: Value) -> Reading {
+    pub(crate) async fn look(&self, with: Value) -> Reading {
         let mut params =
             json!({"host": "127.0.0.1", "port": self.port, "database": "postgres", "query": "select 1"});
         params.as_object_mut().expect("a mapping").extend(with.as_object().expect("a mapping").clone());
@@ -192,45 +208,45 @@ impl Bench {
     }
 }
 
-/// Waits for the server and makes what the tests look at.
-async fn prepare(bench: &Bench) {
-    let script = format!(
-        "create role shop login password '{SHOP}';
-         create role by_env login password '{BY_ENV}';
-         create role crowded login connection limit 0 password '{SHOP}';
-         create table orders (id int primary key, note text);
-         insert into orders values (1, null), (2, 'täg'), (3, 'three');
-         grant select on orders to shop;
-         create table hidden (id int);
-         create sequence counted;
-         grant all on counted to shop;
-         grant insert, delete on orders to shop;
-         create function wipe() returns int language sql as 'delete from orders returning 1';
-         create procedure wipe_too() language sql as 'delete from orders'"
-    );
-    let options = PgConnectOptions::new_without_pgpass()
-        .host("127.0.0.1")
-        .port(bench.port)
-        .database("postgres")
-        .username("admin")
-        .password(ADMIN)
-        .ssl_mode(PgSslMode::Disable);
-    let mut why = None;
+/// What the tests look at; a statement a line.
+fn tables() -> String {
+    let lines = [
+        &format!("create role shop login password '{SHOP}'"),
+        &format!("create role by_env login password '{BY_ENV}'"),
+        &format!("create role crowded login connection limit 0 password '{SHOP}'"),
+        &format!("create role by_clear_text login password '{SHOP}'"),
+        "create role certified login",
+        "set password_encryption = 'md5'",
+        &format!("create role by_md5 login password '{SHOP}'"),
+        "create table orders (id int primary key, note text)",
+        "insert into orders values (1, null), (2, 'täg'), (3, 'three')",
+        "grant select on orders to shop",
+        "create table hidden (id int)",
+        "create sequence counted",
+        "grant all on counted to shop",
+        "grant insert, delete on orders to shop",
+        "create function wipe() returns int language sql as 'delete from orders returning 1'",
+        "create procedure wipe_too() language sql as 'delete from orders'",
+    ];
+    lines.iter().map(|line| format!("{line};\n")).collect()
+}
+
+/// Waits for the server.
+async fn up(bench: &Bench) {
+    let mut last = None;
     for _ in 0..200 {
-        match options.connect().await {
-            Ok(mut admin) => {
-                admin.execute(sqlx::raw_sql(AssertSqlSafe(script))).await.expect("the tables are made");
-                return;
-            }
-            Err(e) => why = Some(e),
+        let reading = bench.shop("select 1", json!({"tls": "disable"})).await;
+        if reading.health == Health::Healthy {
+            return;
         }
+        last = Some(reading);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the server does not come up: {why:?}");
+    panic!("the server does not come up: {last:?}");
 }
 
 #[track_caller]
-fn sees(reading: &Reading, health: Health, seen: &str) {
+pub(crate) fn sees(reading: &Reading, health: Health, seen: &str) {
     assert_eq!(reading.health, health, "{reading:?}");
     assert!(reading.seen.contains(seen), "`{seen}` is not in {reading:?}");
 }
@@ -358,35 +374,48 @@ fn authorities(folder: &Path) {
     }
     let names = "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n";
     std::fs::write(folder.join("names"), names).expect("written");
-    openssl(&[
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "server.key",
-        "-out",
-        "server.csr",
-        "-subj",
-        "/CN=localhost",
-    ]);
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        "server.csr",
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "names",
-        "-out",
-        "server.crt",
-    ]);
+    for (name, subject) in [("server", "/CN=localhost"), ("client", "/CN=certified")] {
+        let (key, request, certificate) =
+            (format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"));
+        openssl(&[
+            "req", "-newkey", "rsa:2048", "-nodes", "-keyout", &key, "-out", &request, "-subj", subject,
+        ]);
+        openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            &certificate,
+        ]);
+    }
+}
+
+/// The other ways to log in.
+async fn the_server_says_how_to_log_in(bench: &Bench, folder: &Path) {
+    use Health::{Healthy, Unknown};
+    for user in ["by_md5", "by_clear_text"] {
+        for tls in ["disable", "require"] {
+            let with = json!({"user": user, "tls": tls, "expect": 1});
+            sees(&bench.shop("select 1", with).await, Healthy, "1");
+        }
+        let with = json!({"user": user, "secret": "shop/stale"});
+        sees(&bench.shop("select 1", with).await, Unknown, "authentication failed");
+    }
+    let socket = json!({"host": folder.display().to_string(), "expect": "t"});
+    sees(&bench.shop("select inet_server_addr() is null", socket).await, Healthy, "t");
+    let client = |tls: &str| json!({"user": "certified", "tls": tls, "host": "127.0.0.1"});
+    sees(&bench.look(client("require")).await, Healthy, "1");
+    sees(&bench.look(client("disable")).await, Unknown, "certified");
 }
 
 async fn what_cannot_be_asked_is_unknown(bench: &Bench) {
@@ -441,18 +470,26 @@ async fn the_sql_probe_on_a_real_server() {
         let mut again = Command::new(std::env::current_exe().expect("this test"));
         again.args(["--exact", "postgres::the_sql_probe_on_a_real_server"]);
         again.env("SHOP_PASSWORD", BY_ENV).env("OTHER_PASSWORD", SHOP);
+        let client = tempfile::tempdir().expect("a folder");
+        again.env("PGSSLCERT", client.path().join("client.crt"));
+        again.env("PGSSLKEY", client.path().join("client.key"));
         let ran = again.output().expect("it starts");
         let text = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
     let mut server = start(&bin);
+    let client = std::env::var_os("PGSSLCERT").map(PathBuf::from).expect("where the client's certificate is");
+    for name in ["client.crt", "client.key"] {
+        std::fs::copy(server.folder.path().join(name), client.with_file_name(name)).expect("copied");
+    }
     let bench = Bench::new(server.port);
-    prepare(&bench).await;
+    up(&bench).await;
     answers(&bench).await;
     nothing_is_changed(&bench).await;
     an_error_quotes_nothing(&bench).await;
     certificates(&bench, server.folder.path()).await;
+    the_server_says_how_to_log_in(&bench, server.folder.path()).await;
     what_cannot_be_asked_is_unknown(&bench).await;
     the_password_comes_from_where_it_is_said(&bench).await;
     server.stop();

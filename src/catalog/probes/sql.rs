@@ -110,7 +110,8 @@ PostgreSQL prints it, so `true` is `t`.
 A connection that is refused, breaks, or is not answered in time, and a server that is starting, shutting down or \
 out of connections are unhealthy. Everything else that goes wrong is unknown: a wrong password, a missing table, \
 an error in the query. Where a missing table is what the drill looks for, ask so that the query succeeds: \
-`select to_regclass('orders') is not null`.
+`select to_regclass('orders') is not null`. At most 1 MiB of a row and 64 MiB of the whole answer are read; \
+what is longer is unknown, so count in the query and not in the answer.
 
 On another machine the server must show a certificate of a known authority for `host`; `ca_file` names the \
 authority (for RDS, the bundle that AWS publishes). `tls` says otherwise. Without TLS the password is never given \

@@ -6,21 +6,21 @@
 //! the transaction (`pg_terminate_backend`, `dblink`): a user who may not do that is the protection.
 //!
 //! Invariants: no password appears in an error, nor in clear text on a connection to another machine that
-//! goes without TLS ([`plain`]); host, user, password, database and TLS mode come from the request, never from
-//! `PG*` variables. A client certificate can only come from those.
+//! goes without TLS; host, user, password, database and TLS mode come from the request, never from `PG*`
+//! variables. A client certificate can only come from those. However long the server says that its answer is,
+//! only so much of it is ever held ([`wire`]).
+
+mod tls;
+mod wire;
 
 use std::net::SocketAddr;
-use std::str::FromStr as _;
 
-use futures::TryStreamExt as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
-    Statement as _, ValueRef as _,
-};
+use tokio::net::{TcpStream, UnixStream};
 
-use super::{chain, name, plain};
+use super::{chain, name};
 use crate::cloud::{CloudError, CloudResult, ErrorKind, Secret, SqlAnswer, SqlRequest};
+use tls::Mode;
+use wire::{Failure, Login, Stream, Wire};
 
 const OPERATION: &str = "net:sql";
 
@@ -39,80 +39,81 @@ pub(super) async fn query(request: &SqlRequest) -> CloudResult<SqlAnswer> {
 
 /// `near`: the server is on this machine.
 async fn ask(request: &SqlRequest, addresses: &[SocketAddr], near: bool) -> CloudResult<SqlAnswer> {
-    let failed = |error: sqlx::Error| failed(&error, request.password.as_ref());
-    let mut options = options(request, near)?;
-    let mode = options.get_ssl_mode();
-    let mut _door = None;
-    if !near && matches!(mode, PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer) {
-        let may_encrypt = matches!(mode, PgSslMode::Prefer);
-        let opened = plain::door(addresses, may_encrypt).await.map_err(|e| failed(sqlx::Error::Io(e)))?;
-        // no certificate is held against a name in these modes
-        options = options.host("127.0.0.1").port(opened.port);
-        _door = Some(opened);
-    }
-    let mut connection = options.connect().await.map_err(failed)?;
-    let answer = read(&mut connection, &request.query).await.map_err(|e| match e {
+    let failed = |error: Failure| failed(&error, request.password.as_ref());
+    let mode = mode(request, near)?;
+    let mut wire = open(request, addresses, near, mode).await.map_err(failed)?;
+    let answer = read(&mut wire, &request.query).await.map_err(|e| match e {
         Failed::Asking(e) => failed(e),
         Failed::Reading(e) if request.quote_errors => failed(e),
         Failed::Reading(e) => without_data(failed(e)),
     });
     // the answer is known; a connection that does not close cleanly changes nothing about it
-    let _ = connection.close().await;
+    wire.close().await;
     answer
 }
 
 /// `near`: the server is on this machine.
-fn options(request: &SqlRequest, near: bool) -> CloudResult<PgConnectOptions> {
-    let tls = match request.tls.as_str() {
-        "" if near => PgSslMode::Prefer,
-        "" => PgSslMode::VerifyFull,
-        mode => PgSslMode::from_str(mode).map_err(|_| {
-            CloudError::new(OPERATION, ErrorKind::Invalid, format!("`{mode}` is no TLS mode"))
-        })?,
-    };
-    let mut options = PgConnectOptions::new_without_pgpass()
-        .host(&request.host)
-        .port(request.port)
-        .database(&request.database)
-        .username(&request.user)
-        // set even where there is none: a password in the environment is somebody else's
-        .password(request.password.as_ref().map(Secret::expose).unwrap_or_default())
-        .ssl_mode(tls)
-        .application_name("redrill")
-        .disable_statement_logging();
-    if let Some(file) = &request.ca_file {
-        if !std::path::Path::new(file).is_file() {
-            let message = format!("there is no file `{file}` with CA certificates");
-            return Err(CloudError::new(OPERATION, ErrorKind::Invalid, message));
-        }
-        options = options.ssl_root_cert(file);
+fn mode(request: &SqlRequest, near: bool) -> CloudResult<Mode> {
+    let invalid = |message: String| CloudError::new(OPERATION, ErrorKind::Invalid, message);
+    if let Some(file) = request.ca_file.as_ref().filter(|file| !std::path::Path::new(file).is_file()) {
+        return Err(invalid(format!("there is no file `{file}` with CA certificates")));
     }
-    Ok(options)
+    match request.tls.as_str() {
+        "" if near => Ok(Mode::Prefer),
+        "" => Ok(Mode::VerifyFull),
+        mode => Mode::named(mode).ok_or_else(|| invalid(format!("`{mode}` is no TLS mode"))),
+    }
+}
+
+/// Connects and logs in.
+async fn open(
+    request: &SqlRequest,
+    addresses: &[SocketAddr],
+    near: bool,
+    mode: Mode,
+) -> Result<Wire<Box<dyn Stream>>, Failure> {
+    let (host, ca_file) = (request.host.as_str(), request.ca_file.as_deref());
+    let (stream, encrypted) = if host.starts_with('/') {
+        let path = format!("{host}/.s.PGSQL.{}", request.port);
+        tls::encrypt(UnixStream::connect(path).await?, mode, host, ca_file).await?
+    } else {
+        let socket = TcpStream::connect(addresses).await?;
+        socket.set_nodelay(true)?;
+        tls::encrypt(socket, mode, host, ca_file).await?
+    };
+    let login = Login {
+        user: &request.user,
+        database: &request.database,
+        password: request.password.as_ref().map(Secret::expose).unwrap_or_default(),
+        clear_text: near || encrypted,
+    };
+    Wire::open(stream, &login).await
 }
 
 /// Where it failed.
 enum Failed {
     /// Before anything was read: what the server says is about the question.
-    Asking(sqlx::Error),
+    Asking(Failure),
     /// While it was read: what the server says may hold what stands in the database.
-    Reading(sqlx::Error),
+    Reading(Failure),
 }
 
 /// One statement that only reads. The extended protocol, in which the cursor is declared, takes one statement
 /// alone; the simple one, in which it is read, sends every value as text, so any type can be read. The first
 /// `select` fixes the transaction's mode: after a query it cannot be set any more.
-async fn read(connection: &mut PgConnection, query: &str) -> Result<SqlAnswer, Failed> {
-    let begin = "begin transaction read only; select 1";
-    connection.execute(sqlx::raw_sql(begin)).await.map_err(Failed::Asking)?;
+async fn read(wire: &mut Wire<Box<dyn Stream>>, query: &str) -> Result<SqlAnswer, Failed> {
+    wire.tell("begin transaction read only; select 1").await.map_err(Failed::Asking)?;
+    wire.ready().await.map_err(Failed::Asking)?;
     let declare = format!("declare redrill no scroll cursor without hold for {query}");
-    let statement =
-        connection.prepare(AssertSqlSafe(declare).into_sql_str()).await.map_err(Failed::Asking)?;
-    connection.execute(statement.query()).await.map_err(Failed::Reading)?;
-    let mut rows = connection.fetch(sqlx::raw_sql("fetch all from redrill"));
+    wire.prepare(&declare).await.map_err(Failed::Asking)?;
+    wire.ready().await.map_err(Failed::Asking)?;
+    wire.run_prepared().await.map_err(Failed::Reading)?;
+    wire.ready().await.map_err(Failed::Reading)?;
+    wire.tell("fetch all from redrill").await.map_err(Failed::Reading)?;
     let mut answer = SqlAnswer::default();
-    while let Some(row) = rows.try_next().await.map_err(Failed::Reading)? {
+    while let Some(row) = wire.row().await.map_err(Failed::Reading)? {
         if answer.rows == 0 {
-            answer.first = first(&row).map_err(Failed::Reading)?;
+            answer.first = wire::first(&row).map_err(Failed::Reading)?;
         }
         answer.rows += 1;
     }
@@ -120,42 +121,24 @@ async fn read(connection: &mut PgConnection, query: &str) -> Result<SqlAnswer, F
     Ok(answer)
 }
 
-fn first(row: &PgRow) -> Result<Option<String>, sqlx::Error> {
-    if row.is_empty() {
-        return Ok(None);
-    }
-    let value = row.try_get_raw(0)?;
-    if value.is_null() {
-        return Ok(None);
-    }
-    value.as_str().map(|text| Some(text.to_owned())).map_err(sqlx::Error::Decode)
-}
-
-fn failed(error: &sqlx::Error, password: Option<&Secret>) -> CloudError {
-    let mut message = match error {
-        // the driver adds a line of the server's own source code
-        sqlx::Error::Database(database) => database.message().to_owned(),
-        _ => chain(error),
-    };
+fn failed(error: &Failure, password: Option<&Secret>) -> CloudError {
+    let mut message = chain(error);
     if let Some(password) = password.map(Secret::expose).filter(|text| !text.is_empty()) {
         message = message.replace(password, "[secret]");
     }
-    let code = match error {
-        sqlx::Error::Database(database) => database.code().map(|code| code.into_owned()),
-        _ => None,
+    let kind = match error {
+        Failure::Server { code, .. } => kind_of_state(code),
+        Failure::ClearText => ErrorKind::Denied,
+        Failure::Io(_) if name::handshake(error) => ErrorKind::Invalid,
+        Failure::Io(io) if is_connect(io.kind()) => ErrorKind::Unreachable,
+        Failure::Io(_) => ErrorKind::Timeout,
+        Failure::Invalid(_) => ErrorKind::Invalid,
+        Failure::TooLong(..) | Failure::TooMuch(_) | Failure::Protocol(_) => ErrorKind::Other,
     };
-    let kind = match (error, code.as_deref()) {
-        (_, Some(code)) => kind_of_state(code),
-        (sqlx::Error::Io(_), _) if name::handshake(error) => ErrorKind::Invalid,
-        (sqlx::Error::Io(io), _) if is_connect(io.kind()) => ErrorKind::Unreachable,
-        (sqlx::Error::Io(_), _) => ErrorKind::Timeout,
-        (sqlx::Error::Tls(_) | sqlx::Error::Configuration(_), _) => ErrorKind::Invalid,
-        _ => ErrorKind::Other,
-    };
-    let error = CloudError::new(OPERATION, kind, message);
-    match code {
-        Some(code) => error.code(code),
-        None => error,
+    let failed = CloudError::new(OPERATION, kind, message);
+    match error {
+        Failure::Server { code, .. } if !code.is_empty() => failed.code(code),
+        _ => failed,
     }
 }
 
@@ -255,7 +238,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_server_may_quote_the_password_but_the_error_does_not() {
-        let error = sqlx::Error::Protocol("password hunter2 is too short".to_owned());
+        let message = "password hunter2 is too short".to_owned();
+        let error = Failure::Server { code: "28P01".to_owned(), message };
         let error = failed(&error, Some(&Secret::new("hunter2")));
         assert!(!error.message.contains("hunter2") && error.message.contains("[secret]"));
     }
@@ -271,21 +255,21 @@ mod tests {
     #[test]
     fn an_unknown_tls_mode_or_a_missing_file_is_refused() {
         let wrong = SqlRequest { tls: "maybe".to_owned(), ..request(1) };
-        assert_eq!(options(&wrong, true).unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(mode(&wrong, true).unwrap_err().kind, ErrorKind::Invalid);
         let missing = SqlRequest { ca_file: Some("/nonexistent/ca.pem".to_owned()), ..request(1) };
-        assert_eq!(options(&missing, true).unwrap_err().kind, ErrorKind::Invalid);
+        assert_eq!(mode(&missing, true).unwrap_err().kind, ErrorKind::Invalid);
     }
 
     #[test]
     fn another_machine_has_to_prove_itself_unless_the_drill_says_otherwise() {
         let mode = |tls: &str, near| {
             let request = SqlRequest { tls: tls.to_owned(), ..request(1) };
-            options(&request, near).unwrap().get_ssl_mode()
+            super::mode(&request, near).unwrap()
         };
-        assert!(matches!(mode("", true), PgSslMode::Prefer));
-        assert!(matches!(mode("", false), PgSslMode::VerifyFull));
-        assert!(matches!(mode("prefer", false), PgSslMode::Prefer));
-        assert!(matches!(mode("disable", false), PgSslMode::Disable));
+        assert_eq!(mode("", true), Mode::Prefer);
+        assert_eq!(mode("", false), Mode::VerifyFull);
+        assert_eq!(mode("prefer", false), Mode::Prefer);
+        assert_eq!(mode("disable", false), Mode::Disable);
     }
 
     /// A server that has no TLS and asks for the password in clear text; what it is given.
