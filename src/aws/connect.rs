@@ -33,7 +33,7 @@ use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
 use super::{cloudfront, cloudtrail, ec2, iam, names, others, rds, s3, s3_roots};
-use crate::cloud::{ALL_SERVICES, Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret};
+use crate::cloud::{ALL_SERVICES, Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret, is_aws};
 use crate::model::{Clock, EndpointProof, World};
 
 const CONNECT: &str = "aws:connect";
@@ -437,54 +437,6 @@ fn endpoints(config: &SdkConfig) -> Vec<String> {
         }));
     }
     found
-}
-
-/// Whether a label of a host name looks like a region: `eu-west-1`.
-fn is_region(label: &str) -> bool {
-    let mut parts = label.rsplit('-');
-    let number = parts.next().is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()));
-    let words: Vec<&str> = parts.collect();
-    number && words.len() >= 2 && words.iter().all(|w| w.chars().all(|c| c.is_ascii_lowercase()))
-}
-
-/// Endpoint prefixes of the services that redrill asks (AWS General Reference, service endpoints).
-const PREFIXES: [&str; 13] = [
-    "autoscaling",
-    "cloudfront",
-    "cloudtrail",
-    "ec2",
-    "elasticloadbalancing",
-    "iam",
-    "kms",
-    "monitoring",
-    "rds",
-    "s3",
-    "secretsmanager",
-    "ssm",
-    "sts",
-];
-
-/// Whether a URL is an endpoint of one of AWS's services: HTTPS on its own port, and a name of the form
-/// that AWS documents. A host that a customer has there (an instance, a load balancer, a website in a
-/// bucket) is none, whoever answers on it. `api.aws` is the domain of dual-stack endpoints, `vpce` of
-/// PrivateLink.
-pub(super) fn is_aws(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else { return false };
-    if url.scheme() != "https" || url.port_or_known_default() != Some(443) {
-        return false;
-    }
-    let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-    let domains = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
-    let Some(name) = domains.iter().find_map(|domain| host.strip_suffix(domain)) else { return false };
-    let mut labels: Vec<&str> = name.split('.').collect();
-    if labels.last() == Some(&"vpce") {
-        labels.pop();
-    }
-    if labels.last().is_some_and(|label| is_region(label)) {
-        labels.pop();
-        labels.pop_if(|label| *label == "dualstack");
-    }
-    labels.last().is_some_and(|label| PREFIXES.contains(&label.strip_suffix("-fips").unwrap_or(label)))
 }
 
 fn endpoint_url(text: &str) -> Result<reqwest::Url, CloudError> {

@@ -19,7 +19,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::config_bag::ConfigBag;
 
-use super::connect::is_aws;
+use crate::cloud::is_aws;
 
 /// moto's name of a root, and AWS's.
 const ROOTS: [(&str, &str); 3] = [

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CliError, Global};
-use crate::cloud::{ALL_SERVICES, Cloud};
+use crate::cloud::{ALL_SERVICES, Cloud, is_aws};
 use crate::journal::runs::RunDir;
 use crate::model::{RunId, World};
 use crate::plan::Plan;
@@ -85,7 +85,7 @@ pub fn same(plan: &Plan, cloud: &Cloud) -> Result<(), CliError> {
             CliError::refused(format!("{there}this is {} in {}", cloud.world, cloud.region)).hint(how)
         );
     }
-    let of_all = |url: Option<&String>| url.map(|url| plain(url).to_owned()).filter(|url| !of_aws(url));
+    let of_all = |url: Option<&String>| url.map(|url| plain(url).to_owned()).filter(|url| !is_aws(url));
     let planned = (of_all(plan.endpoint.as_ref()), &plan.endpoints);
     let (one, each) = endpoints(None, &cloud.endpoints);
     // a plan of an older redrill that got its endpoint from the SDK's own variables does not know it
@@ -123,7 +123,7 @@ fn name(plan: &Plan) -> String {
 
 /// What names another place than the plan's, and what to type instead.
 fn contradiction(plan: &Plan, given: &Given) -> Option<(String, String)> {
-    let own = plan.endpoint.as_deref().filter(|url| !of_aws(url)).map(plain);
+    let own = plan.endpoint.as_deref().filter(|url| !is_aws(url)).map(plain);
     let without = |by: &str| match by.strip_prefix("--") {
         Some(_) => format!("nothing was sent or recorded; repeat the command without {by}"),
         None => format!("nothing was sent or recorded; repeat the command without that variable: unset {by}"),
@@ -139,13 +139,13 @@ fn contradiction(plan: &Plan, given: &Given) -> Option<(String, String)> {
         if own == Some(plain(url)) {
             return None; // the SDK takes it for all services, whatever its own variables say
         }
-        if !of_aws(url) {
+        if !is_aws(url) {
             let how = own.map_or_else(|| without(by), |own| with(&format!("--endpoint-url {own}")));
             return Some((names(by, url), how));
         }
     }
     let unknown = own.is_none() && plan.endpoints.is_empty() && plan.world == World::Emulator;
-    for (by, url) in given.variables.iter().filter(|(_, url)| !unknown && !of_aws(url)) {
+    for (by, url) in given.variables.iter().filter(|(_, url)| !unknown && !is_aws(url)) {
         let service = by.strip_prefix("AWS_ENDPOINT_URL").and_then(|rest| rest.strip_prefix('_'));
         let of_service = service.and_then(|s| plan.endpoints.iter().find(|(name, _)| variable(name) == s));
         let fits = match (own, of_service) {
@@ -169,13 +169,6 @@ fn variable(service: &str) -> String {
 
 fn plain(url: &str) -> &str {
     url.trim_end_matches('/')
-}
-
-/// Whether a URL is of AWS's own domains; that it is one of its endpoints is asked once the SDK is there.
-fn of_aws(url: &str) -> bool {
-    let host = reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "https");
-    let host = host.and_then(|url| url.host_str().map(str::to_ascii_lowercase)).unwrap_or_default();
-    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
 }
 
 #[cfg(test)]

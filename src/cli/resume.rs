@@ -77,7 +77,7 @@ fn take_up(
             cloud.reads.sts.identity().await.map_err(|e| place::gone(e.into(), &plan, &dir))?;
         }
         let kill_switch = global.settings.kill_switch.clone();
-        let people = people(simulate, cloud.world)?;
+        let people = people(simulate, &cloud)?;
         session::take_up(
             &global,
             &dir,

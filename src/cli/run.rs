@@ -11,6 +11,7 @@ use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, Output, approve, keys, out, place, plan, runtime, world};
+use crate::cloud::{Cloud, is_near};
 use crate::engine::{People, secrets};
 use crate::journal::Mode;
 use crate::model::time::SystemClock;
@@ -45,13 +46,18 @@ pub struct RunArgs {
     exercise: ExerciseArgs,
 }
 
-/// Who confirms manual steps in this world.
-pub fn people(simulate: bool, world: World) -> Result<People, CliError> {
-    match (simulate, world) {
-        (true, World::Aws) => Err(CliError::usage("--simulate-people works only off AWS")
+/// Who confirms manual steps in this world. A gateway in front of AWS passes for an emulator, so that an emulator
+/// counts as one here only where it is near.
+pub fn people(simulate: bool, cloud: &Cloud) -> Result<People, CliError> {
+    match (simulate, cloud.world, cloud.endpoints.values().find(|url| !is_near(url))) {
+        (true, World::Aws, _) => Err(CliError::usage("--simulate-people works only off AWS")
             .hint("on AWS a person confirms: press Enter, or redrill confirm RUN STEP --note …")),
-        (true, _) => Ok(People::Simulate(SIMULATED_PERSON)),
-        (false, _) => Ok(People::Ask),
+        (true, _, Some(far)) => Err(CliError::usage(format!(
+            "--simulate-people works only with an emulator on this machine or its network, and {far} may hand on to AWS"
+        ))
+        .hint("a person confirms: press Enter, or redrill confirm RUN STEP --note …")),
+        (true, ..) => Ok(People::Simulate(SIMULATED_PERSON)),
+        (false, ..) => Ok(People::Ask),
     }
 }
 
@@ -135,7 +141,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
         if !args.yes && !out::ask(&question(&plan)) {
             return Err(CliError::refused("not confirmed; nothing was changed"));
         }
-        let people = people(args.simulate_people, cloud.world)?;
+        let people = people(args.simulate_people, &cloud)?;
         session::start(
             global,
             run,
@@ -191,11 +197,26 @@ fn question(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::ALL_SERVICES;
+    use crate::model::time::VirtualClock;
+    use crate::sandbox::ESTATE_JSON;
+    use crate::sim::Sim;
 
-    #[test]
-    fn nobody_is_simulated_on_aws() {
-        assert!(people(true, World::Aws).is_err_and(|e| e.exit_code() == 2));
-        assert!(matches!(people(true, World::Emulator), Ok(People::Simulate(_))));
-        assert!(matches!(people(false, World::Aws), Ok(People::Ask)));
+    #[tokio::test]
+    async fn nobody_is_simulated_on_aws_nor_where_it_may_be_aws() {
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(chrono::DateTime::UNIX_EPOCH));
+        let mut cloud = Sim::from_estate(ESTATE_JSON, clock).unwrap().cloud();
+        let mut at = |world, url: Option<&str>| {
+            cloud.world = world;
+            cloud.endpoints = url.map(|url| (ALL_SERVICES.to_owned(), url.to_owned())).into_iter().collect();
+            people(true, &cloud)
+        };
+        assert!(at(World::Aws, None).is_err_and(|e| e.exit_code() == 2));
+        assert!(matches!(at(World::Emulator, Some("http://127.0.0.1:5000")), Ok(People::Simulate(_))));
+        let far = at(World::Emulator, Some("https://aws-gateway.example.com"));
+        assert!(far.is_err_and(|e| e.exit_code() == 2 && e.text().contains("aws-gateway.example.com")));
+        assert!(matches!(at(World::Sim, None), Ok(People::Simulate(_))));
+        cloud.world = World::Aws;
+        assert!(matches!(people(false, &cloud), Ok(People::Ask)));
     }
 }

@@ -537,6 +537,8 @@ pub struct TrailObject {
     pub bytes: Vec<u8>,
     /// The metadata `signature`: a digest file's, in hexadecimal.
     pub signature: Option<String>,
+    /// The metadata `backfill-generation-timestamp`: when a digest of records that came late was made.
+    pub backfilled_at: Option<DateTime<Utc>>,
 }
 
 /// A key that CloudTrail signs digests under.
