@@ -77,6 +77,8 @@ impl Trail for TrailReads {
         }
         // how CloudTrail leaves a digest's signature
         let signature = out.metadata().and_then(|m| m.get("signature")).cloned();
+        let backfilled_at = out.metadata().and_then(|m| m.get("backfill-generation-timestamp"));
+        let backfilled_at = backfilled_at.and_then(|text| text.parse().ok());
         let mut body = out.body;
         let mut bytes = Vec::new();
         while let Some(part) = body
@@ -89,7 +91,7 @@ impl Trail for TrailReads {
                 return Err(too_large());
             }
         }
-        Ok(TrailObject { bytes, signature })
+        Ok(TrailObject { bytes, signature, backfilled_at })
     }
 
     async fn public_keys(

@@ -98,6 +98,12 @@ fn judge(told: &Reconciliation, again: &Reconciliation, trust: &Trust, found: &m
          without a gap over its time",
         c.matched
     ));
+    let until = proof.regions.iter().filter_map(|r| r.until).min();
+    found.unproven.push(format!(
+        "that CloudTrail delivered nothing of the run later than that: its digests for late records (backfill) are on no \
+         chain, so that one which was left out does not show. Those at hand are counted; the others reach until {}",
+        until.map(|t| t.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default()
+    ));
     if trust.cloudtrail_keys.is_none() {
         let keys: Vec<&str> = proof.keys.iter().map(|k| k.fingerprint.as_str()).collect();
         found.unproven.push(format!(
@@ -109,13 +115,14 @@ fn judge(told: &Reconciliation, again: &Reconciliation, trust: &Trust, found: &m
     }
     if !proof.complete {
         let missing: usize = proof.regions.iter().map(|r| r.missing).sum();
+        let unchecked: usize = proof.regions.iter().map(|r| r.unchecked).sum();
         let which = match proof.included {
             Included::Run => "redrill reconcile --include all takes them in",
             Included::All => "they were to be in it",
         };
         found.unproven.push(format!(
             "that the run's session changed nothing else: {missing} log files of the run's time are not in the \
-             bundle ({which})"
+             bundle ({which}), and {unchecked} digests that name more could not be checked"
         ));
     }
 }

@@ -272,12 +272,9 @@ async fn fetch(
     }
     let trail = connect(global).await?.reads.trail;
     let mut found = Vec::new();
-    for prefix in session.prefixes(prefix) {
-        // the digests lie in a folder beside the records'
-        let digests = prefix.replacen("/CloudTrail/", "/CloudTrail-Digest/", 1);
-        for prefix in std::iter::once(&prefix).chain((digests != prefix).then_some(&digests)) {
-            found.extend(all_pages(|token| trail.files(bucket, prefix, token)).await?);
-        }
+    let (records, digests) = session.prefixes(prefix);
+    for prefix in records.iter().chain(&digests) {
+        found.extend(all_pages(|token| trail.files(bucket, prefix, token)).await?);
     }
     found.retain(|f| f.key.ends_with(".json.gz") || f.key.ends_with(".json"));
     found.sort_by(|a, b| a.key.cmp(&b.key));
@@ -293,12 +290,13 @@ async fn fetch(
                 if let Some(signature) = &object.signature {
                     gathering.signature(&file.key, signature);
                 }
+                object.backfilled_at.into_iter().for_each(|at| gathering.generated(at));
             }
             Err(e) => gathering.unreadable(&file.key, &e.to_string()),
         }
     }
     if let Some(window) = gathering.times().filter(|_| args.cloudtrail_keys.is_none()) {
-        for region in session.regions() {
+        for region in gathering.digest_regions() {
             let keys = all_pages(|token| trail.public_keys(&region, window, token)).await.map_err(|e| {
                 CliError::from(e).hint("or give CloudTrail's public keys yourself: --cloudtrail-keys FILE")
             })?;

@@ -221,6 +221,11 @@ fn unclear(proof: Option<&super::Proof>, source: &Source, absence_counts: bool) 
     if let Some(gap) = gap {
         return gap;
     }
+    match p.regions.iter().map(|r| r.unchecked).sum::<usize>() {
+        0 => {}
+        1 => return "1 digest that names log files of the run's time could not be checked".to_owned(),
+        n => return format!("{n} digests that name log files of the run's time could not be checked"),
+    }
     let missing: usize = p.regions.iter().map(|r| r.missing).sum();
     match (missing, p.unvouched) {
         (0, 0) if !absence_counts => {

@@ -91,8 +91,16 @@ pub struct RegionProof {
     pub log_files: usize,
     /// How many of these were not at hand.
     pub missing: usize,
+    /// Digests that name files of the run's time and whose signature could not be checked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchecked: usize,
     /// Why it is not covered.
     pub gap: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's `skip_serializing_if` hands over a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl RegionProof {
@@ -108,8 +116,14 @@ impl RegionProof {
             0 => String::new(),
             n => format!(", {n} of them not there"),
         };
+        let unchecked = match self.unchecked {
+            0 => String::new(),
+            n => format!(
+                "; {n} more digests name files of that time, and their signatures could not be checked"
+            ),
+        };
         format!(
-            "covered from {} until {} by {} digests of trail {}; they name {} log files of the run's time{missing}",
+            "covered from {} until {} by {} digests of trail {}; they name {} log files of the run's time{missing}{unchecked}",
             utc(self.from),
             utc(self.until),
             self.digests,
@@ -267,7 +281,7 @@ impl Proven {
         let window = (session.from, session.ended + DELIVERY);
         let mut gap = format!("no digest of {region} counts");
         for (trail, digests) in trails {
-            let (regular, backfill): (Vec<_>, Vec<_>) = digests.into_iter().partition(|(_, d)| !d.backfill);
+            let regular = digests.iter().filter(|(_, d)| !d.backfill).copied().collect();
             let mut chain = match walk(regular, window) {
                 Ok(chain) => chain,
                 Err(why) => {
@@ -276,9 +290,16 @@ impl Proven {
                 }
             };
             let reach = (chain.first().map(|(_, d)| d.start), chain.last().map(|(_, d)| d.end));
-            // what CloudTrail delivered late
+            // what CloudTrail delivered late is named by later digests, or by digests of its own
             let times = (session.from, session.to);
-            chain.extend(backfill.into_iter().filter(|(_, d)| d.logs.iter().any(|l| l.may_hold(times))));
+            let names_some = |d: &Digest| d.logs.iter().any(|l| l.may_hold(times));
+            let taken: BTreeSet<usize> = chain.iter().map(|(n, _)| *n).collect();
+            chain.extend(digests.into_iter().filter(|(n, d)| !taken.contains(n) && names_some(d)));
+            let unchecked = gathered.digests.iter().enumerate().filter(|(n, (_, d))| {
+                let same = d.account == session.account && d.region == region && d.trail == trail;
+                same && !signed.contains_key(n) && names_some(d)
+            });
+            let unchecked = unchecked.count();
             let logs: BTreeMap<&str, Option<&usize>> = chain
                 .iter()
                 .flat_map(|(_, d)| &d.logs)
@@ -295,6 +316,7 @@ impl Proven {
                 digests: chain.len(),
                 log_files: logs.len(),
                 missing: logs.values().filter(|file| file.is_none()).count(),
+                unchecked,
                 gap: None,
                 region,
             });
@@ -314,6 +336,7 @@ impl Proven {
             digests: 0,
             log_files: 0,
             missing: 0,
+            unchecked: 0,
             gap: Some(gap),
         });
     }
@@ -378,7 +401,7 @@ impl Proven {
 
     /// For the comparison. `unvouched` is the number of matched calls whose record nothing vouches for.
     pub(super) fn summary(self, unvouched: usize, matched: usize, included: Included) -> Proof {
-        let complete = self.covers() && self.regions.iter().all(|r| r.missing == 0);
+        let complete = self.covers() && self.regions.iter().all(|r| r.missing == 0 && r.unchecked == 0);
         let keys: BTreeSet<KeyUsed> = self
             .keys
             .keys
@@ -450,7 +473,7 @@ fn walk(
 fn regions(session: &Session, calls: &[Call]) -> Vec<String> {
     let sent = calls.iter().filter(|c| c.request_id.is_some() && !c.never_sent());
     let global = |c: &Call| GLOBAL.iter().any(|service| c.operation.starts_with(service));
-    let elsewhere = session.regions().pop().unwrap_or_default();
+    let elsewhere = super::session::global(&session.region).to_owned();
     let all: BTreeSet<String> =
         sent.map(|c| if global(c) { elsewhere.clone() } else { session.region.clone() }).collect();
     all.into_iter().collect()

@@ -153,6 +153,8 @@ pub struct Gathering {
     pub(super) digests: Vec<(usize, Digest)>,
     /// Signatures beside them, each with the name of its file.
     pub(super) signatures: Vec<(String, Vec<u8>)>,
+    /// When backfill digests were made.
+    generated: Vec<DateTime<Utc>>,
     /// The keys that digests are checked with.
     pub(super) keys: PublicKeys,
     /// Whether keys that lie beside the files are left alone.
@@ -197,6 +199,7 @@ impl Gathering {
             logged_buckets: BTreeSet::new(),
             digests: Vec::new(),
             signatures: Vec::new(),
+            generated: Vec::new(),
             keys: PublicKeys::default(),
             only_given: false,
             contents: BTreeMap::new(),
@@ -223,11 +226,24 @@ impl Gathering {
         }
     }
 
-    /// The times that the digests at hand cover, with an hour before and after.
+    /// Takes in when a backfill digest was made, which is long after the time that it covers: its key is of then.
+    pub fn generated(&mut self, at: DateTime<Utc>) {
+        self.generated.push(at);
+    }
+
+    /// The times in which the digests at hand were signed, with an hour before and after.
     pub fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        let from = self.digests.iter().map(|(_, d)| d.start).min()?;
-        let until = self.digests.iter().map(|(_, d)| d.end).max()?;
-        Some((from - TimeDelta::hours(1), until + TimeDelta::hours(1)))
+        let own = self.digests.iter().map(|(_, d)| d).filter(|d| d.account == self.session.account);
+        let ends = own.flat_map(|d| [d.start, d.end]).chain(self.generated.iter().copied());
+        let (from, until) = (ends.clone().min()?, ends.max()?);
+        let hour = TimeDelta::hours(1);
+        Some((from.checked_sub_signed(hour)?, until.checked_add_signed(hour)?))
+    }
+
+    /// The regions of the digests at hand: each region has keys of its own.
+    pub fn digest_regions(&self) -> BTreeSet<String> {
+        let own = self.digests.iter().map(|(_, d)| d).filter(|d| d.account == self.session.account);
+        own.map(|d| d.region.clone()).collect()
     }
 
     /// Takes a file in, whatever it holds; what is wrong with it is in the file's entry.

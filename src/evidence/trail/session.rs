@@ -79,36 +79,57 @@ impl Session {
         format!("redrill-{}", self.run)
     }
 
-    /// The regions that the run's calls are recorded in: its own, and where global services are.
+    /// The regions that the run's calls are recorded in: its own, and where its partition's global services are.
     pub fn regions(&self) -> Vec<String> {
         let mut regions = vec![self.region.clone()];
-        if self.region != "us-east-1" {
-            regions.push("us-east-1".to_owned());
-        }
+        regions.extend(Some(global(&self.region)).filter(|region| *region != self.region).map(str::to_owned));
         regions
     }
 
     /// The prefixes under which a trail's bucket has files of this run. `prefix` is where the trail
     /// begins, or its folder `CloudTrail/` (organisations have one more folder above it), or anything
-    /// deeper, which is taken as it is.
-    pub fn prefixes(&self, prefix: &str) -> Vec<String> {
+    /// deeper, which is taken as it is. Records first, then digests, which lie in a folder beside them.
+    pub fn prefixes(&self, prefix: &str) -> (Vec<String>, Vec<String>) {
         let prefix = prefix.trim_matches('/');
-        let base = if prefix.ends_with("CloudTrail") {
-            format!("{prefix}/")
-        } else if prefix.contains("/CloudTrail/") {
-            return vec![prefix.to_owned()];
-        } else {
-            let above = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-            format!("{above}AWSLogs/{}/CloudTrail/", self.account)
+        let (mut bases, mut deeper) = (Vec::new(), Vec::new());
+        let above = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        // a bucket's own prefix may have any name, that of CloudTrail's folder too
+        let own = format!("/{prefix}/").rfind("/AWSLogs/");
+        if own.is_none() {
+            bases.push(format!("{above}AWSLogs/{}/", self.account));
+        }
+        let rest = &prefix[own.unwrap_or(0)..];
+        if let Some(folder) = rest.strip_suffix("CloudTrail") {
+            bases.push(format!("{}{folder}", &prefix[..own.unwrap_or(0)]));
+        } else if rest.contains("/CloudTrail/") {
+            deeper.push(prefix.to_owned());
+        } else if own.is_some() {
+            // the trail's folder, with or without the organisation and the account
+            bases.push(if prefix.ends_with(&self.account) {
+                above
+            } else {
+                format!("{above}{}/", self.account)
+            });
+        }
+        let all = |folder: &str, late: TimeDelta| -> Vec<String> {
+            let last = self.ended.max(self.to).checked_add_signed(late).unwrap_or(self.to).date_naive();
+            let days = || self.from.date_naive().iter_days().take_while(|d| *d <= last).take(MOST_DAYS);
+            let of = |base: &str, region: &str| {
+                days()
+                    .map(|d| format!("{base}{folder}/{region}/{}/", d.format("%Y/%m/%d")))
+                    .collect::<Vec<_>>()
+            };
+            let regions = self.regions();
+            bases.iter().flat_map(|base| regions.iter().flat_map(|region| of(base, region))).collect()
         };
-        // files are filed by their delivery, which may be on the next day
-        let last = self.to.checked_add_signed(TimeDelta::minutes(30)).unwrap_or(self.to).date_naive();
-        let days: Vec<_> = self.from.date_naive().iter_days().take_while(|d| *d <= last).collect();
-        let of = |region: String| {
-            let base = &base;
-            days.iter().map(move |d| format!("{base}{region}/{}/", d.format("%Y/%m/%d"))).collect::<Vec<_>>()
-        };
-        self.regions().into_iter().flat_map(of).collect()
+        let (mut logs, mut digests) = (all("CloudTrail", LATE_LOGS), all("CloudTrail-Digest", LATE_DIGESTS));
+        for one in deeper {
+            if let Some((before, after)) = one.rsplit_once("/CloudTrail/") {
+                digests.push(format!("{before}/CloudTrail-Digest/{after}"));
+            }
+            logs.push(one);
+        }
+        (logs, digests)
     }
 
     /// The name that LookupEvents knows the caller by: the session's or the user's.
@@ -134,6 +155,29 @@ impl Session {
     fn is_callers(&self, record: &TrailRecord) -> bool {
         self.covers(record.at) && record.principal.as_deref() == Some(self.caller.as_str())
     }
+}
+
+/// Files are filed by the day on which they were delivered.
+const LATE_LOGS: TimeDelta = TimeDelta::minutes(30);
+/// A digest is filed by the day on which its hour ends, and what was delivered late has digests of its own
+/// (backfill), which come later.
+const LATE_DIGESTS: TimeDelta = TimeDelta::days(2);
+/// No run takes longer; a journal may say anything.
+const MOST_DAYS: usize = 400;
+
+/// The region in which the global services of a region's partition are recorded (botocore's `partitions.json`,
+/// `implicitGlobalRegion`).
+pub(super) fn global(region: &str) -> &'static str {
+    let of = [
+        ("cn-", "cn-northwest-1"),
+        ("us-gov-", "us-gov-west-1"),
+        ("eusc-", "eusc-de-east-1"),
+        ("us-isob-", "us-isob-east-1"),
+        ("us-isof-", "us-isof-south-1"),
+        ("us-iso-", "us-iso-east-1"),
+        ("eu-isoe-", "eu-isoe-west-1"),
+    ];
+    of.iter().find(|(partition, _)| region.starts_with(partition)).map_or("us-east-1", |(_, region)| region)
 }
 
 /// The run that a user agent names. AWS writes it as `app/redrill-<run>`, one word among others.

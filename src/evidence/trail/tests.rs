@@ -404,15 +404,67 @@ fn looked_up_events_are_the_same_records() {
 fn a_trails_bucket_is_read_only_where_the_run_can_be() {
     let lines = run().finish(100);
     let session = Session::of(&lines).expect("a header");
-    let days = |base: &str| ["eu-west-1", "us-east-1"].map(|r| format!("{base}{r}/2026/09/21/"));
-    assert_eq!(session.prefixes(""), days("AWSLogs/123456789012/CloudTrail/"));
-    assert_eq!(session.prefixes("/logs/"), days("logs/AWSLogs/123456789012/CloudTrail/"));
-    let org = "AWSLogs/o-example/123456789012/CloudTrail";
-    assert_eq!(session.prefixes(org), days(&format!("{org}/")));
-    let deeper = format!("{org}/eu-west-1/2026/09");
-    assert_eq!(session.prefixes(&deeper), std::slice::from_ref(&deeper));
-    // delivered after midnight
-    let late = run().finish(35_000);
-    let prefixes = Session::of(&late).expect("a header").prefixes("");
-    assert_eq!((prefixes.len(), prefixes[1].ends_with("2026/09/22/")), (4, true), "{prefixes:?}");
+    let days = |base: &str, folder: &str, days: &[&str]| {
+        let of = |region: &str| {
+            days.iter().map(|d| format!("{base}{folder}/{region}/2026/09/{d}/")).collect::<Vec<_>>()
+        };
+        ["eu-west-1", "us-east-1"].iter().flat_map(|r| of(r)).collect::<Vec<_>>()
+    };
+    // digests of what came late are filed later
+    let both = |base: &str| {
+        (days(base, "CloudTrail", &["21"]), days(base, "CloudTrail-Digest", &["21", "22", "23"]))
+    };
+    assert_eq!(session.prefixes(""), both("AWSLogs/123456789012/"));
+    assert_eq!(session.prefixes("/logs/"), both("logs/AWSLogs/123456789012/"));
+    for given in
+        ["AWSLogs/o-example", "AWSLogs/o-example/123456789012", "AWSLogs/o-example/123456789012/CloudTrail/"]
+    {
+        assert_eq!(session.prefixes(given), both("AWSLogs/o-example/123456789012/"), "{given}");
+    }
+    // a bucket's own prefix may be called like CloudTrail's folder
+    let own = "CloudTrail/AWSLogs/123456789012/";
+    assert_eq!(session.prefixes("CloudTrail/AWSLogs"), both(own));
+    assert_eq!(session.prefixes(own), both(own));
+    let (records, digests) = session.prefixes("CloudTrail");
+    assert!(
+        records.contains(&both(own).0[0]) && digests.contains(&both(own).1[0]),
+        "{records:?} {digests:?}"
+    );
+    let deeper =
+        |folder: &str| vec![format!("CloudTrail/AWSLogs/o-example/123456789012/{folder}/eu-west-1/2026/09")];
+    assert_eq!(
+        session.prefixes(&deeper("CloudTrail")[0]),
+        (deeper("CloudTrail"), deeper("CloudTrail-Digest"))
+    );
+    // records are delivered after midnight; the digest of the last hour of a day is filed on the next
+    for (finish, records) in [(35_000, vec!["21", "22"]), (33_000, vec!["21"])] {
+        let late = run().finish(finish);
+        let (logs, digests) = Session::of(&late).expect("a header").prefixes("");
+        assert_eq!(logs, days("AWSLogs/123456789012/", "CloudTrail", &records), "{finish}");
+        assert!(digests.contains(&"AWSLogs/123456789012/CloudTrail-Digest/eu-west-1/2026/09/22/".to_owned()));
+    }
+    // a journal may say anything
+    let endless = run().finish(250_000_000_000);
+    assert!(Session::of(&endless).expect("a header").prefixes("").0.len() <= 800);
+}
+
+#[test]
+fn global_services_are_recorded_where_their_partition_has_them() {
+    for (own, global) in [
+        ("eu-west-1", Some("us-east-1")),
+        ("us-east-1", None),
+        ("cn-north-1", Some("cn-northwest-1")),
+        ("us-gov-east-1", Some("us-gov-west-1")),
+        ("us-gov-west-1", None),
+        ("eusc-de-east-1", None),
+        ("us-iso-west-1", Some("us-iso-east-1")),
+        ("us-isob-east-1", None),
+    ] {
+        let mut lines = run().finish(100);
+        if let Event::Header { region, .. } = &mut lines[0].event {
+            own.clone_into(region);
+        }
+        let expected: Vec<&str> = std::iter::once(own).chain(global).collect();
+        assert_eq!(Session::of(&lines).expect("a header").regions(), expected);
+    }
 }

@@ -326,6 +326,49 @@ fn a_file_that_was_delivered_late_is_in_a_digest_of_its_own() {
 }
 
 #[test]
+fn what_was_delivered_late_and_is_not_at_hand_leaves_it_incomplete() {
+    let signer = Signer::new(ACCOUNT, "eu-west-1");
+    let log: (&str, &[u8]) = ("eu.json.gz", REGIONAL.as_bytes());
+    let other = REGIONAL.replace("req-restore", "req-another");
+    let late: (&str, &[u8]) = ("late.json.gz", other.as_bytes());
+    let whole = is(&Folder::whole(), Standing::Proven, "").proof.expect("one");
+    assert!(whole.complete);
+    // named by a digest of a later hour
+    let mut folder = Folder::whole().without("Digest_eu-west-1");
+    folder.digests(&signer.chain(hour(0), &[&[], &[log], &[], &[late]]));
+    let proof =
+        is(&folder, Standing::Unclear, "1 log file that the digests name is not there").proof.expect("one");
+    assert_eq!((proof.complete, proof.regions[0].missing), (false, 1));
+    // by a digest of its own whose signature is not there: only that it names something is known
+    let mut folder = Folder::whole();
+    let backfill = signer.named((hour(1), hour(2)), None, &[late], "_backfill");
+    folder.put(&backfill.name, gz(&backfill.plain));
+    let proof = is(&folder, Standing::Unclear, "1 digest that names log files").proof.expect("one");
+    assert_eq!((proof.complete, proof.regions[0].missing, proof.regions[0].unchecked), (false, 0, 1));
+    assert!(proof.regions[0].in_words().contains("1 more digests name files of that time"));
+    // what is of another time says nothing about the run
+    let mut folder = Folder::whole();
+    let other = REGIONAL.replace("2026-09-21T14", "2026-09-21T03");
+    let early: (&str, &[u8]) = ("early.json.gz", other.as_bytes());
+    let backfill = signer.named((hour(1), hour(2)), None, &[early], "_backfill");
+    folder.put(&backfill.name, gz(&backfill.plain));
+    assert!(is(&folder, Standing::Proven, "").proof.expect("one").complete);
+}
+
+#[test]
+fn the_keys_are_asked_for_where_and_when_the_digests_were_signed() {
+    let lines = run().finish(100);
+    let mut gathering = Folder::whole().gathered(&lines);
+    assert_eq!(gathering.times(), Some((hour(-1), hour(5))));
+    assert_eq!(gathering.digest_regions(), ["eu-west-1", "us-east-1"].map(str::to_owned).into());
+    // a digest of what came late is signed when it is made
+    gathering.generated(hour(40));
+    assert_eq!(gathering.times(), Some((hour(-1), hour(41))));
+    let one = Folder::whole().without("us-east-1").gathered(&lines);
+    assert_eq!(one.digest_regions(), ["eu-west-1".to_owned()].into());
+}
+
+#[test]
 fn a_replayed_record_contradicts() {
     let (mut lines, folder) = (run().finish(100), Folder::whole());
     let class = |lines: &[Line]| {
