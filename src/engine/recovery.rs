@@ -408,7 +408,7 @@ impl Facts {
         let verify = || self.histories.iter().filter(|h| h.info.stage_of_use == ProbeUsage::Verify);
         let mut moments: Vec<i64> = verify()
             .flat_map(|h| h.of(Health::Healthy).map(|s| s.start))
-            .filter(|at| *at > base)
+            .map(|at| at.max(base))
             .chain([base])
             .collect();
         moments.sort_unstable();
@@ -461,7 +461,7 @@ impl Facts {
         let mut moments: Vec<i64> = self
             .deciding()
             .flat_map(|h| h.of(Health::Healthy).map(|s| s.start))
-            .filter(|at| *at > from)
+            .map(|at| at.max(from))
             .chain([from])
             .collect();
         moments.sort_unstable();

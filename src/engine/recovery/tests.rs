@@ -8,6 +8,7 @@ use crate::journal::Mode;
 use crate::model::{CallError, Stamp};
 
 mod clocks;
+mod edges;
 
 const BASE_MS: i64 = 1_700_000_000_000;
 

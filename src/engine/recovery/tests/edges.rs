@@ -1,0 +1,285 @@
+//! Each figure at its edge: what just counts, and what does not any more.
+
+use super::*;
+
+fn waiting(step: &str) -> Event {
+    Event::Waiting { step: StepId::new(step), text: String::new() }
+}
+
+fn confirmed(step: &str) -> Event {
+    let (by, note) = (String::new(), String::new());
+    Event::Confirmed { step: StepId::new(step), by, note, simulated: false, request: None }
+}
+
+fn refused(call: u64) -> Event {
+    let (kind, message, effect) = (String::new(), String::new(), EffectCertainty::None);
+    let error = Some(CallError { kind, code: None, message, effect });
+    Event::CallAnswered { call, request_id: None, outcome: None, error }
+}
+
+fn measured(run: &Run) -> Measured {
+    measure(&run.lines, &params())
+}
+
+#[test]
+fn the_objective_and_what_was_lost_stand_beside_the_figures() {
+    let mut run = Run::new();
+    run.at(1, Event::ObservationsLost { count: 2 }).at(2, Event::ObservationsLost { count: 1 });
+    outage(&mut run);
+    let m = measured(&run);
+    assert_eq!(m.rto_ms, 60_000);
+    let lost = "3 lines about observations could not be recorded in time, and are lost";
+    assert_eq!(m.notes.iter().filter(|n| n.contains("lost")).collect::<Vec<_>>(), [lost]);
+    let mut run = Run::new();
+    run.at(1, Event::ObservationsLost { count: 0 });
+    assert!(
+        !measured(outage(&mut run))
+            .notes
+            .iter()
+            .any(|n| n.contains("lost") || n.contains("no client outage"))
+    );
+}
+
+#[test]
+fn a_fault_that_takes_a_second_to_have_an_effect_is_told() {
+    for (answered, told) in [(10_999, false), (11_000, true)] {
+        let mut run = Run::new();
+        run.seconds("web", Health::Healthy, 0, 10).call(1, "break", 10_000, answered).seconds(
+            "web",
+            Health::Healthy,
+            11,
+            12,
+        );
+        let found = measured(&run).notes.iter().any(|n| n.starts_with("the fault took effect within"));
+        assert_eq!(found, told, "{answered}");
+    }
+}
+
+#[test]
+fn the_first_process_is_no_gap() {
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 1, 3);
+    assert_eq!(measured(&run).gaps, [], "before T0 either");
+    run.attached(3_200, Mode::Resume);
+    assert_eq!(measured(&run).gaps.len(), 1);
+}
+
+#[test]
+fn once_the_steady_state_was_met_clients_count_no_more_and_capacity_does_until_the_clean_up() {
+    let mut p = params();
+    p.probes.push(probe("group", Role::Capacity, ProbeUsage::SteadyState));
+    let mut run = Run::new();
+    run.at(500, Event::Steady { since: stamp(0).at });
+    outage(&mut run).see("group", Health::Unhealthy, 40_500);
+    assert_eq!(mark(&measure(&run.lines, &p), "t7"), Some(30_100), "a baseline that held decides nothing");
+    run.at(41_000, Event::Steady { since: stamp(30_100).at });
+    run.seconds("web", Health::Unhealthy, 41, 43).see("group", Health::Healthy, 42_000);
+    let m = measure(&run.lines, &p);
+    assert_eq!((m.flaps, m.capacity_ms, m.capacity_lost), (0, Some(42_100 - 10_500), false));
+    // in the clean-up nothing counts, whatever is said of it
+    run.lines.pop();
+    run.stage(43_000, Stage::Undo).at(43_100, Event::Steady { since: stamp(43_000).at });
+    run.see("group", Health::Healthy, 44_000);
+    let m = measure(&run.lines, &p);
+    assert_eq!((m.capacity_ms, m.capacity_lost), (None, true));
+}
+
+#[test]
+fn a_target_that_was_only_prepared_or_failed_is_to_be_restored_too() {
+    let (step, target) = (StepId::new("mend"), Some("b".to_owned()));
+    let failed = Event::StepFailed {
+        step: step.clone(),
+        target: target.clone(),
+        error: String::new(),
+        effect: EffectCertainty::None,
+        hint: None,
+    };
+    for event in [Event::StepPrepared { step, target, undo: serde_json::Value::Null }, failed] {
+        let mut run = Run::new();
+        run.call(1, "break", 0, 1).at(2, event).ready(1_000, "mend", Some("a"), &[]);
+        assert_eq!(mark(&measured(&run), "t5"), None);
+        run.ready(2_000, "mend", Some("b"), &[]);
+        assert_eq!(mark(&measured(&run), "t5"), Some(2_000));
+    }
+}
+
+#[test]
+fn what_a_person_breaks_begins_when_they_are_asked_and_is_done_when_they_say_so() {
+    let mut run = Run::new();
+    run.at(1_000, waiting("mend"));
+    assert_eq!(mark(&measured(&run), "t0"), None, "a recovery that waits breaks nothing");
+    run.at(2_000, waiting("break")).at(5_000, confirmed("break"));
+    let m = measured(&run);
+    assert_eq!(mark(&m, "t0"), Some(2_000));
+    assert!(m.notes.iter().any(|n| n.contains("no call was sent for it")));
+    assert!(m.notes.iter().any(|n| n.starts_with("the fault took effect within 3 s")), "{:?}", m.notes);
+    // and what they recover is restored when they say so
+    run.at(9_000, confirmed("mend"));
+    let m = measured(&run);
+    assert_eq!((mark(&m, "t4"), mark(&m, "t5")), (Some(9_000), Some(9_000)));
+    // where AWS refused all that was sent, nothing was injected
+    let mut run = Run::new();
+    let targets = vec![None];
+    run.at(1, Event::StepStarted { step: StepId::new("break"), targets })
+        .sent(1, "break", 1_000)
+        .at(1_500, refused(1));
+    assert_eq!(mark(&measured(&run), "t0"), None);
+}
+
+#[test]
+fn only_a_call_for_the_fault_is_t0_and_only_its_own_answer_refuses_it() {
+    let mut run = Run::new();
+    run.sent(1, "mend", 1_000);
+    assert_eq!(mark(&measured(&run), "t0"), None);
+    run.sent(2, "break", 2_000).sent(3, "break", 3_000).at(3_500, refused(3));
+    assert_eq!(mark(&measured(&run), "t0"), Some(2_000), "the other one was refused");
+    // what is answered once is answered
+    let mut run = Run::new();
+    run.call(1, "break", 1_000, 1_100).at(1_200, refused(1));
+    assert_eq!(mark(&measured(&run), "t0"), Some(1_000));
+}
+
+#[test]
+fn the_end_of_the_clean_up_is_marked_where_it_is_clean() {
+    let (step, target, proof) = (StepId::new("mend"), None::<String>, String::new());
+    let ends = [
+        Event::UndoDone {
+            step: step.clone(),
+            target: target.clone(),
+            how: String::new(),
+            proof: proof.clone(),
+        },
+        Event::Kept { step: step.clone(), target: target.clone(), proof },
+        Event::Released { targets: vec![] },
+        Event::Cleaned {},
+    ];
+    let (error, hint) = (String::new(), String::new());
+    let unclean = [
+        Event::Stuck { step: Some(step.clone()), target: target.clone(), error, hint },
+        Event::LeftInPlace { step, target, why: String::new() },
+        Event::SteadyAfter { healthy: false },
+    ];
+    for end in &ends {
+        let mut run = Run::new();
+        outage(&mut run);
+        assert_eq!(mark(&measured(&run), "t8"), None);
+        run.at(50_000, end.clone());
+        assert_eq!(mark(&measured(&run), "t8"), Some(50_000), "{end:?}");
+        run.at(51_000, Event::SteadyAfter { healthy: true });
+        assert_eq!(mark(&measured(&run), "t8"), Some(50_000), "{end:?}");
+        for event in &unclean {
+            run.at(52_000, event.clone());
+            assert_eq!(mark(&measured(&run), "t8"), None, "{event:?}");
+            run.lines.pop();
+        }
+    }
+}
+
+#[test]
+fn a_mark_may_be_a_second_ahead_of_the_line_that_takes_it() {
+    let mut run = Run::new();
+    outage(&mut run).mark(41_000, Mark::Ack, 42_000).mark(41_000, Mark::Declare, 42_001);
+    let m = measured(&run);
+    assert_eq!((mark(&m, "t2"), mark(&m, "t3")), (Some(41_000), None));
+}
+
+#[test]
+fn without_a_probe_that_decides_nothing_is_said_of_clients() {
+    let mut p = ClockParams { impact_none_expected: true, ..params() };
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 0, 10).call(1, "break", 10_000, 10_200).seconds(
+        "web",
+        Health::Healthy,
+        10,
+        30,
+    );
+    let told =
+        |p: &ClockParams| measure(&run.lines, p).notes.iter().any(|n| n.starts_with("no client outage"));
+    assert!(told(&p));
+    p.probes[0].role = Role::Capacity;
+    assert!(!told(&p));
+}
+
+#[test]
+fn there_is_no_recovery_before_the_verify_probes_have_passed() {
+    let mut p = params();
+    p.probes.push(probe("rows", Role::Client, ProbeUsage::Verify));
+    let mut run = Run::new();
+    outage(&mut run).see("rows", Health::Unhealthy, 41_000);
+    let m = measure(&run.lines, &p);
+    assert_eq!((mark(&m, "t6"), mark(&m, "t7"), m.outage), (None, None, true));
+    run.see("rows", Health::Healthy, 42_000).seconds("web", Health::Healthy, 42, 53);
+    let m = measure(&run.lines, &p);
+    assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (Some(42_100), Some(42_100)));
+}
+
+#[test]
+fn an_outage_after_the_recovery_does_not_move_its_lower_bound() {
+    let mut run = Run::new();
+    outage(&mut run);
+    let before = measured(&run);
+    run.seconds("web", Health::Healthy, 41, 45).seconds("web", Health::Unhealthy, 45, 47);
+    let m = measured(&run);
+    assert_eq!((m.rta_ms, m.rta_low_ms), (before.rta_ms, Some(18_100)));
+}
+
+#[test]
+fn a_flap_lies_between_the_outage_and_the_recovery_and_is_shorter_than_the_hold() {
+    let flaps = |before: i64, healthy: i64, then: Health| {
+        let mut run = Run::new();
+        run.seconds("web", Health::Healthy, 10 - before, 10).call(1, "break", 10_000, 10_200);
+        run.seconds("web", Health::Unhealthy, 11, 20).ready(12_000, "mend", None, &[]);
+        run.seconds("web", Health::Healthy, 20, 20 + healthy).seconds(
+            "web",
+            then,
+            20 + healthy,
+            22 + healthy,
+        );
+        run.seconds("web", Health::Healthy, 22 + healthy, 40 + healthy);
+        measured(&run).flaps
+    };
+    assert_eq!(flaps(8, 5, Health::Unhealthy), 1, "the baseline's end is none");
+    assert_eq!(flaps(8, 9, Health::Unhealthy), 1);
+    assert_eq!(flaps(8, 10, Health::Unhealthy), 0, "it held for as long as it has to");
+    assert_eq!(flaps(8, 5, Health::Unknown), 0, "what could not be read was not seen to be unhealthy");
+    // after the recovery nothing is a flap of it
+    let mut run = Run::new();
+    outage(&mut run).seconds("web", Health::Healthy, 41, 45).seconds("web", Health::Unhealthy, 45, 47);
+    run.seconds("web", Health::Healthy, 47, 50).seconds("web", Health::Unhealthy, 50, 51);
+    assert_eq!((measured(&run).flaps, mark(&measured(&run), "t7")), (0, Some(30_100)));
+}
+
+#[test]
+fn a_gap_says_whether_a_process_was_running() {
+    let mut p = params();
+    p.probes.push(probe("api", Role::Client, ProbeUsage::SteadyState));
+    let gaps = |run: &Run| -> Vec<(i64, i64, String)> {
+        let ms = |at: DateTime<Utc>| at.timestamp_millis() - BASE_MS;
+        measure(&run.lines, &p).gaps.into_iter().map(|g| (ms(g.from), ms(g.to), g.why)).collect()
+    };
+    let late = "probe late".to_owned();
+    let nobody = "no process was running".to_owned();
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 0, 10).call(1, "break", 10_000, 10_200).see(
+        "web",
+        Health::Healthy,
+        20_000,
+    );
+    assert_eq!(gaps(&run), [(9_000, 20_100, late.clone())]);
+    // a process that ends long after it, and one long before
+    run.seconds("web", Health::Healthy, 21, 30).attached(31_000, Mode::Resume).see(
+        "web",
+        Health::Healthy,
+        31_500,
+    );
+    assert_eq!(gaps(&run), [(9_000, 20_100, late.clone()), (29_100, 31_000, nobody.clone())]);
+    run.see("web", Health::Healthy, 45_000);
+    let third = (31_500, 45_100, late);
+    assert_eq!(gaps(&run)[2], third);
+    // a late probe beside the change of processes makes one gap with it, and with what overlaps that
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 0, 10).call(1, "break", 10_000, 10_200);
+    run.see("api", Health::Healthy, 18_000).attached(19_000, Mode::Resume);
+    run.see("web", Health::Healthy, 20_000).see("api", Health::Healthy, 30_000);
+    assert_eq!(gaps(&run), [(9_000, 30_100, nobody)]);
+}
