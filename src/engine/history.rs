@@ -105,7 +105,7 @@ impl History {
     /// observation that says otherwise, or of the first of all.
     pub(crate) fn healthy_not_before(&self, at: i64) -> i64 {
         let Some(now) = self.newest_at(at) else { return at };
-        let other = self.stretches.iter().rfind(|s| s.start < now.start && s.health != now.health);
+        let other = self.stretches.iter().rfind(|s| s.start <= at && s.health != now.health);
         other.map_or(now.first_sent, |s| s.last_sent)
     }
 
@@ -139,4 +139,57 @@ pub(crate) fn lost(lines: &[Line]) -> Option<String> {
 /// The histories of these probes.
 pub(crate) fn histories(probes: &[ProbeInfo]) -> Vec<History> {
     probes.iter().cloned().map(History::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::Role;
+    use crate::engine::steady_state::ProbeUsage;
+    use Health::{Healthy, Unhealthy};
+
+    /// Looks each second and answers within one: four seconds are its rhythm.
+    fn history() -> History {
+        History::new(ProbeInfo {
+            name: "page".into(),
+            role: Role::Client,
+            every_ms: 1_000,
+            timeout_ms: 1_000,
+            hold_ms: 0,
+            stage_of_use: ProbeUsage::SteadyState,
+        })
+    }
+
+    #[test]
+    fn an_answer_later_than_the_rhythm_explains_is_a_silence() {
+        for (answered, silences) in [(4_100, 0), (4_101, 1)] {
+            let mut h = history();
+            h.take(Healthy, 1, 0, 100);
+            h.take(Healthy, 1, 4_000, answered);
+            assert_eq!((h.silences.len(), h.stretches.len()), (silences, silences + 1), "{answered}");
+            assert_eq!(h.healthy_through(100, answered), silences == 0);
+        }
+        let mut h = history();
+        h.take(Healthy, 1, 0, 100);
+        h.take(Healthy, 60, 60_000, 60_100);
+        assert_eq!((h.silences.len(), h.stretches.len()), (0, 1), "sixty answers in one line are no gap");
+    }
+
+    #[test]
+    fn health_may_have_begun_right_after_the_last_answer_that_says_otherwise() {
+        let mut h = history();
+        assert_eq!(h.healthy_not_before(50), 50, "nothing is known");
+        h.take(Healthy, 1, 0, 100);
+        h.take(Healthy, 1, 9_000, 9_100);
+        assert_eq!(h.healthy_not_before(9_500), 9_000, "what was seen before the gap is another stretch");
+        h.take(Unhealthy, 1, 10_000, 10_100);
+        h.take(Unhealthy, 1, 11_000, 11_100);
+        h.take(Healthy, 1, 12_000, 12_100);
+        assert_eq!(h.healthy_not_before(12_100), 11_000);
+        assert_eq!(h.healthy_not_before(9_500), 9_000, "what comes later says nothing of it");
+        // two answers in the same millisecond
+        h.take(Unhealthy, 1, 13_000, 13_100);
+        h.take(Healthy, 1, 13_050, 13_100);
+        assert_eq!(h.healthy_not_before(13_100), 13_000);
+    }
 }

@@ -135,6 +135,27 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_hears_its_own_probe_and_is_watched_in_its_stages() {
+        let mut w = watch(None, Unreadable::Breach);
+        w.watched[0].stages = vec![Stage::Baseline, Stage::Hold];
+        w.observe("budget", Health::Unhealthy, 5_000);
+        assert_eq!(w.due(), None, "a probe of the steady state may have the same name");
+        w.observe("stop: budget", Health::Unhealthy, 5_000);
+        for (stage, watched) in [(Stage::Baseline, true), (Stage::Fault, false), (Stage::Hold, true)] {
+            assert_eq!(w.breached(stage, 5_000).is_some(), watched, "{stage:?}");
+        }
+        // unhealthy beats unreadable, as long as it lasts long enough
+        let mut w = watch(Some(Dur::mins(2)), Unreadable::Breach);
+        w.observe("stop: budget", Health::Unknown, 1_000);
+        w.observe("stop: budget", Health::Unhealthy, 50_000);
+        assert_eq!(w.breached(Stage::Hold, 169_999), None);
+        assert_eq!(w.breached(Stage::Hold, 170_000).as_deref(), Some("stop condition `budget` is breached"));
+        w.observe("stop: budget", Health::Unknown, 60_000);
+        let says = w.breached(Stage::Hold, 170_000);
+        assert_eq!(says.as_deref(), Some("stop condition `budget` is breached"));
+    }
+
+    #[test]
     fn what_cannot_be_read_counts_as_breached_after_its_time_and_three_reads() {
         let k = key("budget");
         let says = "stop condition `budget` cannot be read, and counts as breached";

@@ -283,3 +283,125 @@ fn a_gap_says_whether_a_process_was_running() {
     run.see("web", Health::Healthy, 20_000).see("api", Health::Healthy, 30_000);
     assert_eq!(gaps(&run), [(9_000, 30_100, nobody)]);
 }
+
+/// What is said of this run that begins so.
+fn said(run: &Run, p: &ClockParams, start: &str) -> Vec<String> {
+    measure(&run.lines, p).notes.into_iter().filter(|n| n.starts_with(start)).collect()
+}
+
+#[test]
+fn a_mark_outside_of_the_recovery_cuts_no_phase_and_that_is_told() {
+    // T0 10.5 s, the restore requested 15.75 s, recovered 30.1 s
+    for (ms, told) in [
+        (10_499, Some("T2 (acknowledged): before T0, so it cuts no phase")),
+        (10_500, None),
+        (15_750, None),
+        (15_751, Some("T2 (acknowledged): only after the restore was requested")),
+        (30_100, Some("T2 (acknowledged): only after the restore was requested")),
+        (30_101, Some("T2 (acknowledged): only after the recovery, so it cuts no phase")),
+    ] {
+        let mut run = Run::new();
+        outage(&mut run).mark(50_000, Mark::Ack, ms);
+        assert_eq!(said(&run, &params(), "T2"), told.into_iter().collect::<Vec<_>>(), "{ms}");
+    }
+    // while nothing was requested, nothing is too late for it
+    let mut run = Run::new();
+    run.call(1, "break", 1_000, 1_100).mark(9_000, Mark::Ack, 8_000);
+    assert_eq!(said(&run, &params(), "T2"), [""; 0]);
+}
+
+#[test]
+fn a_mark_that_is_noted_late_says_so() {
+    for (noted, late) in [(70_999, false), (71_000, true)] {
+        let mut run = Run::new();
+        outage(&mut run).mark(noted, Mark::Ack, 11_000);
+        let told = said(&run, &params(), "T2 (acknowledged): noted 1 min after the time it gives").len();
+        assert_eq!(told == 1, late, "{noted}");
+    }
+    let late = "T3 (declared): noted after the recovery, so it does not count for the RTO";
+    for (mark, noted, time, told) in [
+        (Mark::Declare, 30_101, 30_100, true),
+        (Mark::Declare, 30_100, 30_000, false),
+        (Mark::Declare, 31_000, 30_101, false),
+        (Mark::Ack, 31_000, 30_000, false),
+    ] {
+        let mut run = Run::new();
+        outage(&mut run).mark(noted, mark, time);
+        assert_eq!(said(&run, &params(), late).len() == 1, told, "{mark:?} noted at {noted} for {time}");
+    }
+}
+
+#[test]
+fn detection_is_late_after_its_objective() {
+    for (ms, late) in [(12_500, false), (12_501, true)] {
+        let mut run = Run::new();
+        outage(&mut run).mark(50_000, Mark::Detected, ms);
+        let p = ClockParams { detect_ms: Some(2_000), ..params() };
+        assert_eq!(said(&run, &p, "detected after 2").len() == 1, late, "{ms}");
+        assert_eq!(said(&run, &params(), "detected after"), [""; 0], "no objective");
+    }
+}
+
+#[test]
+fn an_rto_from_a_declaration_misses_it() {
+    let nobody = "the RTO counts from the declaration, and nobody declared";
+    for (rto_clock, declared, told) in [
+        (RtoClock::Declaration, false, true),
+        (RtoClock::Declaration, true, false),
+        (RtoClock::Impact, false, false),
+        (RtoClock::Impact, true, false),
+    ] {
+        let mut run = Run::new();
+        outage(&mut run);
+        if declared {
+            run.mark(42_000, Mark::Declare, 41_000);
+        }
+        let p = ClockParams { rto_clock, ..params() };
+        assert_eq!(said(&run, &p, nobody).len() == 1, told, "{rto_clock:?}, declared: {declared}");
+    }
+}
+
+#[test]
+fn a_skew_of_a_second_moves_alarms_and_is_told_where_there_are_any() {
+    let mut p = params();
+    p.probes.push(probe("alarm", Role::Monitoring, ProbeUsage::SteadyState));
+    for (ms, alarm, told) in [
+        (1_000, true, Some("the local clock is 1 s ahead of AWS's; alarm times are put right by that")),
+        (-1_000, true, Some("the local clock is 1 s behind AWS's; alarm times are put right by that")),
+        (999, true, None),
+        (-999, true, None),
+        (5_000, false, None),
+    ] {
+        let mut run = Run::new();
+        run.at(1, Event::Skew { ms });
+        outage(&mut run);
+        if alarm {
+            run.see_from("alarm", Health::Unhealthy, 20_000, 20_100, Some(14_500));
+        }
+        assert_eq!(said(&run, &p, "the local clock"), told.into_iter().collect::<Vec<_>>(), "{ms} {alarm}");
+    }
+}
+
+#[test]
+fn giving_up_is_told_from_its_time_on() {
+    for (until, told) in [(121_000 - 1, false), (121_000, true)] {
+        let mut run = Run::new();
+        run.call(1, "break", 1_000, 1_100)
+            .seconds("web", Health::Unhealthy, 2, 100)
+            .at(until, Event::Cleaned {});
+        assert_eq!(said(&run, &params(), "no recovery was seen within 2 min").len() == 1, told, "{until}");
+    }
+    let mut run = Run::new();
+    outage(&mut run).at(500_000, Event::Cleaned {});
+    assert_eq!(said(&run, &params(), "no recovery"), [""; 0], "recovered");
+}
+
+#[test]
+fn what_stops_the_run_is_no_capacity() {
+    let mut p = params();
+    p.probes.push(probe("stop: budget", Role::Capacity, ProbeUsage::Stop));
+    let mut run = Run::new();
+    outage(&mut run).see("stop: budget", Health::Unhealthy, 20_000);
+    let m = measure(&run.lines, &p);
+    assert_eq!((m.capacity_lost, m.capacity_ms), (false, None));
+}
