@@ -13,6 +13,7 @@ use crate::report::plan_text::plan_text;
 use crate::sim::Sim;
 
 mod affected;
+mod drift;
 mod hours;
 mod house;
 mod lint;
@@ -545,7 +546,7 @@ async fn drift_names_the_target_and_what_changed() {
     assert!(
         drift(Some(&own)).await.iter().any(|f| f == "i-00000000000000003 (shop-web-3): it no longer exists")
     );
-    let elsewhere = drift::compare(&plan, &[], "999999999999", World::Aws, None);
+    let elsewhere = crate::plan::drift::compare(&plan, &[], "999999999999", World::Aws, None);
     assert_eq!(elsewhere[0].text, "planned for account 123456789012, this is 999999999999");
     assert_eq!(elsewhere[1].text, "planned for `sim`, this is `aws`");
     assert!(clock.now() > plan.created_at);

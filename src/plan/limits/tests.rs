@@ -115,3 +115,20 @@ fn what_a_fault_reaches_is_allowed_up_to_the_limit() {
     };
     assert_eq!([found(Some(2)), found(Some(3)), found(None)], [1, 0, 0]);
 }
+
+#[test]
+fn a_target_is_called_by_its_id_and_by_its_name_where_that_is_another() {
+    for (name, wanted) in [(None, "t-1"), (Some("t-1"), "t-1"), (Some("web"), "t-1 (web)")] {
+        let named = Target { name: name.map(str::to_owned), ..target(EC2, 1, &[]) };
+        assert_eq!(label(&named), wanted);
+    }
+}
+
+#[test]
+fn the_rules_are_the_drills_and_the_houses() {
+    let limits = |n| Limits { max_targets: Some(n), ..Limits::default() };
+    let (drill, house) = (limits(1), House { limits: limits(2), ..House::default() });
+    let rules = Rule::all(&drill, &house).map(|r| (r.limits().max_targets, r.key("max_targets")));
+    let wanted = [(Some(1), "limits.max_targets"), (Some(2), "redrill.toml: limits.max_targets")];
+    assert_eq!(rules, wanted.map(|(n, key)| (n, key.to_owned())));
+}

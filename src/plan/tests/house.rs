@@ -174,3 +174,64 @@ fn a_rule_that_says_nothing_is_reported() {
         assert!(problems.len() == 1 && problems[0].starts_with(want), "{toml}: {problems:?}");
     }
 }
+
+#[test]
+fn of_two_numbers_of_approvals_the_greater_is_needed() {
+    for (own, house, needed) in
+        [(None, None, 0), (Some(2), None, 2), (None, Some(1), 1), (Some(1), Some(3), 3)]
+    {
+        let limits = |approvals| crate::drill::Limits { approvals, ..Default::default() };
+        let house = House { limits: limits(house), ..House::default() };
+        assert_eq!(house.approvals(&limits(own)), needed);
+    }
+}
+
+#[test]
+fn an_approver_has_a_fingerprint_and_a_gate_fits_its_probe() {
+    let problems = |toml: &str| {
+        let house: House = toml::from_str(toml).unwrap();
+        house.problems(&crate::drill::Known::shipped())
+    };
+    let approver = |key: &str| problems(&format!("[[approvers]]\nname = \"ann\"\nkey = \"{key}\""));
+    assert_eq!(approver("SHA256:abc"), [""; 0]);
+    let told = "approvers: `abc` is no fingerprint; `redrill init --key FILE` prints it: SHA256:…";
+    assert_eq!(approver("abc"), [told]);
+    let gate = |with: &str| problems(&format!("[[limits.gates]]\nprobe = \"http\"\nwith = {{ {with} }}"));
+    assert_eq!(gate("url = \"http://127.0.0.1/\", status = 200"), [""; 0]);
+    assert_eq!(gate("address = 1").len(), 1);
+}
+
+#[test]
+fn rules_that_say_nothing_are_left_out_of_a_plan() {
+    let house = House::default();
+    assert!(house.is_empty() && house.kill_switch.is_empty());
+    let value = serde_json::to_value(&house).unwrap();
+    assert_eq!(value.as_object().unwrap().keys().collect::<Vec<_>>(), ["limits"]);
+    for toml in ["[kill_switch]\nfile = \"/stop\"", "[limits]\nmax_targets = 1"] {
+        let house: House = toml::from_str(toml).unwrap();
+        assert!(!house.is_empty());
+        assert_eq!(house.kill_switch.is_empty(), !toml.contains("file"));
+    }
+}
+
+#[test]
+fn a_kill_switch_takes_the_permissions_that_it_needs() {
+    let object = |s3: &str| {
+        let switch = crate::plan::house::KillSwitch { s3: Some(s3.to_owned()), ..Default::default() };
+        switch.object().map(|(bucket, key)| format!("{bucket} {key}"))
+    };
+    assert_eq!(object("s3://stop/all/runs").as_deref(), Some("stop all/runs"));
+    for none in ["s3://stop/", "s3:///runs", "s3://stop", "stop/runs"] {
+        assert_eq!(object(none), None, "{none}");
+    }
+    let (some, none) = (Some(String::new()), None::<String>);
+    for (s3, ssm, wanted) in [
+        (&none, &none, &[][..]),
+        (&some, &none, &["s3:ListBucketVersions"]),
+        (&none, &some, &["ssm:GetParameter"]),
+        (&some, &some, &["s3:ListBucketVersions", "ssm:GetParameter"]),
+    ] {
+        let switch = crate::plan::house::KillSwitch { file: None, s3: s3.clone(), ssm: ssm.clone() };
+        assert_eq!(switch.permissions(), wanted);
+    }
+}
