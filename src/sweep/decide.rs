@@ -119,8 +119,36 @@ impl Need {
 pub(super) fn is_gone(t: &Target) -> bool {
     match t.kind {
         ResourceKind::Ec2Instance => matches!(state(t), "terminated" | "shutting-down"),
-        ResourceKind::RdsInstance => t.attrs.get("status").is_some_and(|s| s == "deleting"),
+        ResourceKind::RdsInstance => {
+            t.attrs.get("status").is_some_and(|s| s == "deleting" || s == "delete-precheck")
+        }
         _ => false,
+    }
+}
+
+/// Whether it can be what serves. A database that RDS has given up on (`failed`, `inaccessible-encryption-credentials`,
+/// `incompatible-…`, `restore-error`) or that somebody stopped after a cut-over exists, and what was restored from it is
+/// what serves (Amazon RDS User Guide, "Viewing Amazon RDS DB instance status"). A state not known here does not serve.
+pub(super) fn serves(t: &Target) -> bool {
+    match t.kind {
+        ResourceKind::Ec2Instance => matches!(state(t), "pending" | "running"),
+        ResourceKind::RdsInstance => {
+            let status = t.attrs.get("status").map_or("", String::as_str);
+            let changing = [
+                "modifying",
+                "maintenance",
+                "upgrading",
+                "rebooting",
+                "renaming",
+                "resetting-master-credentials",
+            ];
+            let storage = ["storage-optimization", "storage-config-upgrade", "storage-initialization"];
+            matches!(status, "available" | "backing-up")
+                || changing.contains(&status)
+                || storage.contains(&status)
+                || status.starts_with("configuring-")
+        }
+        _ => true,
     }
 }
 
@@ -203,8 +231,19 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
         _ if t.tags.contains_key(TAG_KEPT) => person("somebody else set the tag redrill:kept", ""),
         ResourceKind::Ec2Instance | ResourceKind::RdsInstance => match t.tags.get(TAG_REPLACES) {
             None => person("what it was made from is not known: remove it by hand if nothing uses it", ""),
-            Some(original) if stands(t.kind, original, t, all) => removed(),
-            Some(original) => Need::Keep { instead_of: Some(original.clone()) },
+            Some(original) => match standing(t.kind, original, t, all) {
+                // what a run holds is put back first, and looked at again before the removal
+                Some(o) if serves(o) || o.tags.contains_key(TAG_HELD) => removed(),
+                Some(o) => person(
+                    &format!(
+                        "{original}, which it was made from, is `{}`, so it may be what serves: remove it by hand once \
+                         nothing uses it",
+                        o.attrs.get("status").map_or_else(|| state(o), String::as_str)
+                    ),
+                    "",
+                ),
+                None => Need::Keep { instead_of: Some(original.clone()) },
+            },
         },
         ResourceKind::VpcRouteTable => match t.attrs.get("main").map(String::as_str) {
             Some("true") => person("it has become the main table of its VPC", ""),
@@ -214,9 +253,9 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
     }
 }
 
-/// Whether the original still exists. What was renamed to the original's name is not the original.
-fn stands(kind: ResourceKind, original: &str, copy: &Target, all: &[Target]) -> bool {
-    all.iter().any(|t| t.kind == kind && t.id == original && t.id != copy.id && !is_gone(t))
+/// The original, if it still exists. What was renamed to the original's name is not the original.
+fn standing<'a>(kind: ResourceKind, original: &str, copy: &Target, all: &'a [Target]) -> Option<&'a Target> {
+    all.iter().find(|t| t.kind == kind && t.id == original && t.id != copy.id && !is_gone(t))
 }
 
 /// Whether something that a run made stands in for `t`.
@@ -277,7 +316,9 @@ mod tests {
             arn: None,
             name: None,
             tags: tags.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
-            attrs: BTreeMap::new(),
+            attrs: [("state", "running"), ("status", "available")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
         }
     }
 
@@ -337,6 +378,60 @@ mod tests {
         for name in ["shop-orders", "original-redrill-0123abcd", "original-redrill-"] {
             let said = why(need(&made(ResourceKind::RdsInstance, name), Birth::default()));
             assert!(said.contains(&format!("would have called it {}", copy())), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_may_serve_in_the_place_of_an_original_that_does_not_is_a_persons() {
+        let need = |kind, id: &str, key: &str, value: &str, birth: &Birth| {
+            let t = made(kind, id);
+            let mut original = Target { id: "original".to_owned(), tags: BTreeMap::new(), ..t.clone() };
+            original.attrs.insert(key.to_owned(), value.to_owned());
+            decide(&t, &[t.clone(), original], &[((t.kind, t.id.clone()), birth.clone())].into())
+        };
+        let launched = Birth { at: Some(began()), token: token(), empty: false };
+        let (rds, ec2) = (ResourceKind::RdsInstance, ResourceKind::Ec2Instance);
+        for status in
+            ["available", "backing-up", "modifying", "configuring-log-exports", "storage-optimization"]
+        {
+            assert_eq!(need(rds, &copy(), "status", status, &Birth::default()), Need::Remove, "{status}");
+        }
+        for status in [
+            "failed",
+            "inaccessible-encryption-credentials",
+            "inaccessible-encryption-credentials-recoverable",
+            "incompatible-network",
+            "incompatible-restore",
+            "restore-error",
+            "stopped",
+            "stopping",
+            "insufficient-capacity",
+            "something-new",
+            "",
+        ] {
+            let said = why(need(rds, &copy(), "status", status, &Birth::default()));
+            assert!(said.contains(&format!("original, which it was made from, is `{status}`")), "{said}");
+        }
+        for status in ["deleting", "delete-precheck"] {
+            let kept = Need::Keep { instead_of: Some("original".to_owned()) };
+            assert_eq!(need(rds, &copy(), "status", status, &Birth::default()), kept, "{status}");
+        }
+        for state in ["running", "pending"] {
+            assert_eq!(need(ec2, "i-1", "state", state, &launched), Need::Remove, "{state}");
+        }
+        for state in ["stopped", "stopping"] {
+            why(need(ec2, "i-1", "state", state, &launched));
+        }
+        // stopped by a run, which is undone first
+        let t = made(ec2, "i-1");
+        let mut original = Target { id: "original".to_owned(), ..t.clone() };
+        original.tags = [(TAG_HELD.to_owned(), format!("{RUN} undo: ec2.stop-instances was running"))].into();
+        original.attrs.insert("state".to_owned(), "stopped".to_owned());
+        let births = [((t.kind, t.id.clone()), launched.clone())].into();
+        assert_eq!(decide(&t, &[t.clone(), original], &births), Need::Remove);
+        for state in ["terminated", "shutting-down"] {
+            let kept = Need::Keep { instead_of: Some("original".to_owned()) };
+            assert_eq!(need(ec2, "i-1", "state", state, &launched), kept, "{state}");
         }
     }
 

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 
-use super::decide::{Need, is_gone, is_its_work};
+use super::decide::{Need, is_gone, is_its_work, serves};
 use super::{Births, Leftover, SETTLE, births};
 use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Instance, Mutation, Reply, agreed, all_pages};
 use crate::inventory;
@@ -75,14 +75,17 @@ pub async fn mend(
     };
     let Some(now) = now.filter(same) else { return Ok(Outcome::Changed) };
     let beside = matches!(leftover.need, Need::Keep { instead_of: Some(_) });
-    if beside && original_stands(cloud, &now).await? {
+    if beside && original(cloud, &now).await?.is_some() {
         return Ok(Outcome::Changed); // it stands in for nothing
     }
     if leftover.need == Need::Remove {
         let known = |all: &Births| all.contains_key(&(now.kind, now.id.clone()));
         let look = || births(&cloud.reads, std::slice::from_ref(&now));
         let births = agreed::agreed(SETTLE, known, look).await?;
-        if is_its_work(&now, &births).is_err() || !original_stands(cloud, &now).await? {
+        // a table stands in for nothing
+        let stands =
+            !now.tags.contains_key(TAG_REPLACES) || original(cloud, &now).await?.is_some_and(|o| serves(&o));
+        if is_its_work(&now, &births).is_err() || !stands {
             return Ok(Outcome::Changed);
         }
     }
@@ -141,13 +144,12 @@ pub async fn mend(
     Ok(Outcome::Mended)
 }
 
-/// Whether what a run made stands beside its original, now: the world may have changed since the listing.
-async fn original_stands(cloud: &Cloud, made: &Target) -> CloudResult<bool> {
-    // a table stands in for nothing
-    let Some(original) = made.tags.get(TAG_REPLACES) else { return Ok(true) };
+/// The original of what a run made, as it stands beside it now: the world may have changed since the listing.
+async fn original(cloud: &Cloud, made: &Target) -> CloudResult<Option<Target>> {
+    let Some(original) = made.tags.get(TAG_REPLACES).filter(|id| **id != made.id) else { return Ok(None) };
     let original = Target { id: original.clone(), ..made.clone() };
     let now = agreed::present(SETTLE, || inventory::reread(&cloud.reads, &cloud.region, &original)).await?;
-    Ok(original.id != made.id && now.is_some_and(|now| !is_gone(&now)))
+    Ok(now.filter(|now| !is_gone(now)))
 }
 
 /// The calls that mark it as kept, with its volumes, as the end of a run does.

@@ -441,13 +441,14 @@ async fn a_subnet_that_a_recovery_moved_is_a_persons_who_is_told_where_it_stood(
 
 #[test]
 fn what_the_tags_do_not_say_is_a_persons() {
+    let owned = |all: &[(&str, &str)]| all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let thing = |kind, id: &str, tags: &[(&str, &str)]| Target {
         kind,
         id: id.to_owned(),
         arn: None,
         name: None,
-        tags: tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
-        attrs: std::collections::BTreeMap::new(),
+        tags: owned(tags),
+        attrs: owned(&[("status", "available")]),
     };
     let births = |all: &[Target]| -> Births {
         all.iter().map(|t| ((t.kind, t.id.clone()), Birth { empty: true, ..Birth::default() })).collect()
