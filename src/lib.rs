@@ -20,7 +20,7 @@
 //! publish    bundle cloud evidence model
 //! aws        cloud model net
 //! sim        cloud model
-//! net        cloud
+//! net        cloud model
 //! sandbox    nothing
 //! sweep      cloud drill inventory model
 //! cli        everything
@@ -33,7 +33,7 @@
 //! `report` knows `catalog`, `drill` and `plan` because a plan is shown before there is a run.
 //!
 //! `drill`, `plan::{again, limits, lint, drift, file}`, `view` and `engine::{state, decide, recovery,
-//! steady_state, stop, verdict, rollup, setup}` are synchronous and do no I/O. Only `aws` names an
+//! steady_state, stop, unended, verdict, rollup, setup}` are synchronous and do no I/O. Only `aws` names an
 //! SDK type; only `cli` writes to the terminal (`report` makes the text); only `model::time` reads a
 //! clock. The same test keeps all of this true.
 

@@ -12,7 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cloud::{CloudError, CloudResult, EffectCertainty, ErrorKind, Local, Mutation, Reads, Reply};
+use crate::cloud::{
+    CloudError, CloudResult, CommandOutput, CommandRequest, EffectCertainty, ErrorKind, Mutation, Reads,
+    Reply,
+};
 use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, naming, target};
 
 /// What can be put back.
@@ -210,6 +213,13 @@ pub trait Gate: Send + Sync {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply>;
 }
 
+/// Runs local programs: journals what each is known by before it does anything, and its end.
+#[async_trait]
+pub trait Programs: Send + Sync {
+    /// Runs one to its end or its time limit.
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput>;
+}
+
 /// The context of `apply`, `undo` and `keep`.
 #[derive(Clone, Copy)]
 pub struct WriteCx<'a> {
@@ -217,8 +227,8 @@ pub struct WriteCx<'a> {
     pub read: ReadCx<'a>,
     /// The way to change something.
     pub gate: &'a dyn Gate,
-    /// Local programs.
-    pub local: &'a dyn Local,
+    /// The way to run a program.
+    pub programs: &'a dyn Programs,
 }
 
 /// A target with its undo record.

@@ -12,7 +12,7 @@ pub mod probes;
 
 pub use action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, DynAction, Finding, Gate, OutputSpec, Outputs,
-    Permissions, Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
+    Permissions, Prepared, Programs, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 pub use probe::{DynProbe, Health, Need, Probe, ProbeSpec, Reading};
 

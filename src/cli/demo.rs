@@ -79,6 +79,7 @@ async fn drill_on(global: &Global, endpoint: &str, health: &str) -> Result<u8, C
             mode: Mode::Run,
             kill_switch: KillSwitch::default(),
             people,
+            programs_ended: false,
             approvals: vec![],
         },
     )

@@ -199,6 +199,9 @@ enum Command {
 
 /// Reads the command line, runs the command, prints what went wrong.
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::net::guard() {
+        return code;
+    }
     let mut cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(mut e) => {

@@ -109,6 +109,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         secrets,
         kill_switch: KillSwitch::default(),
         people: People::Simulate(PERSON),
+        programs_ended: false,
         operator: session::operator(),
         inbox: None,
         watcher: Some(watcher.into()),

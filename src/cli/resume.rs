@@ -20,7 +20,18 @@ pub struct ResumeArgs {
     #[arg(long)]
     simulate_people: bool,
     #[command(flatten)]
+    programs: Programs,
+    #[command(flatten)]
     args: DrillArgs,
+}
+
+/// What a person knows of programs that this machine does not show.
+#[derive(Debug, Args)]
+struct Programs {
+    /// You have seen to it that no program which the run started still runs: for a run that was started on another
+    /// machine. A program that is seen to run is ended all the same.
+    #[arg(long)]
+    programs_ended: bool,
 }
 
 /// Put back everything that a run changed.
@@ -29,15 +40,17 @@ pub struct RollbackArgs {
     /// Id, unique prefix, path, or `last`.
     run: String,
     #[command(flatten)]
+    programs: Programs,
+    #[command(flatten)]
     args: DrillArgs,
 }
 
 pub fn resume(global: &Global, args: &ResumeArgs) -> Result<u8, CliError> {
-    take_up(global, &args.run, Mode::Resume, args.simulate_people, &args.args)
+    take_up(global, &args.run, Mode::Resume, args.simulate_people, &args.programs, &args.args)
 }
 
 pub fn rollback(global: &Global, args: &RollbackArgs) -> Result<u8, CliError> {
-    take_up(global, &args.run, Mode::Rollback, false, &args.args)
+    take_up(global, &args.run, Mode::Rollback, false, &args.programs, &args.args)
 }
 
 fn take_up(
@@ -45,6 +58,7 @@ fn take_up(
     what: &str,
     mode: Mode,
     simulate: bool,
+    programs: &Programs,
     args: &DrillArgs,
 ) -> Result<u8, CliError> {
     let dir = store::find(&global.state, what).map_err(|e| runs::lost(global, what, e))?;
@@ -81,7 +95,17 @@ fn take_up(
         session::take_up(
             &global,
             &dir,
-            Work { plan, secrets, cloud, clock, mode, kill_switch, people, approvals: vec![] },
+            Work {
+                plan,
+                secrets,
+                cloud,
+                clock,
+                mode,
+                kill_switch,
+                people,
+                programs_ended: programs.programs_ended,
+                approvals: vec![],
+            },
         )
         .await
     })

@@ -153,6 +153,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
                 mode: Mode::Run,
                 kill_switch: KillSwitch::default(),
                 people,
+                programs_ended: false,
                 approvals,
             },
         )

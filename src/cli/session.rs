@@ -48,6 +48,8 @@ pub struct Work {
     pub kill_switch: KillSwitch,
     /// Who confirms manual steps.
     pub people: People,
+    /// A person says that programs which cannot be looked for from here have ended.
+    pub programs_ended: bool,
     /// The approvals that a new run starts with, with their files.
     pub approvals: Vec<(Approved, Vec<u8>)>,
 }
@@ -266,6 +268,7 @@ async fn work_on(
         secrets: work.secrets,
         kill_switch: work.kill_switch,
         people: work.people,
+        programs_ended: work.programs_ended,
         operator: operator(),
         inbox: Some(Arc::new(dir.clone())),
         watcher: Some(watcher),

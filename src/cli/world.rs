@@ -21,7 +21,7 @@ pub async fn connect(global: &Global, clock: Arc<dyn Clock>, run: Option<&RunId>
         app_name: run.map(|r| format!("redrill-{r}")),
         isolated: false,
     };
-    Ok(connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal)).await?)
+    Ok(connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal::default())).await?)
 }
 
 /// Connects to a loopback endpoint with throw-away credentials, whatever the environment says.
@@ -42,7 +42,7 @@ pub async fn connect_isolated(
         app_name: run.map(|r| format!("redrill-{r}")),
         isolated: true,
     };
-    Ok(connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal)).await?)
+    Ok(connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal::default())).await?)
 }
 
 /// Connects as [`connect`] does, for handing evidence over.

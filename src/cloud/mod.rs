@@ -31,7 +31,8 @@ pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
 pub use reads::{
-    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Sts, Trail,
+    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Starting,
+    Sts, Trail, Unended,
 };
 pub use types::*;
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::asked::*;
 use super::types::*;
 use super::{CloudResult, Mutation, Reply};
+use crate::model::{ProgramEnd, ProgramId};
 
 /// STS.
 #[async_trait]
@@ -186,11 +187,43 @@ pub trait Net: Send + Sync {
     }
 }
 
+/// Whoever has a local program started: is told what it will be known by.
+#[async_trait]
+pub trait Starting: Send + Sync {
+    /// What is put into its environment, so that it and whatever it starts are known again.
+    fn mark(&self) -> &str;
+
+    /// It is known by this, and does nothing before this has returned.
+    ///
+    /// # Errors
+    /// It is not to be started.
+    async fn known(&self, program: &ProgramId) -> CloudResult<()>;
+}
+
+/// Why a program that may still run was not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unended {
+    /// From here it cannot be seen whether it runs.
+    Unseen(String),
+    /// It is there, and could not be ended: these processes, in words, and by their ids.
+    Lives(String, Vec<u32>),
+}
+
 /// Runs local programs.
 #[async_trait]
 pub trait Local: Send + Sync {
-    /// Runs one program to its end or its time limit; `Err` where it could not be started.
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput>;
+    /// Runs one program to its end or its time limit; `Err` where it could not be started, or nobody knows how it
+    /// ended. A machine that is made up starts nothing and tells `starting` nothing.
+    async fn run(&self, request: &CommandRequest, starting: &dyn Starting) -> CloudResult<CommandOutput>;
+
+    /// Ends a program that an earlier [`Local::run`] may have left: asks it to, then kills it. Touches nothing that
+    /// is not surely of it. On a machine that is made up there is none.
+    ///
+    /// # Errors
+    /// It may be there all the same.
+    async fn end(&self, _program: &ProgramId) -> Result<ProgramEnd, Unended> {
+        Ok(ProgramEnd::Gone)
+    }
 
     /// Why a program could not be started, as far as that shows before it is; nothing is wrong where the machine is
     /// made up.

@@ -2,6 +2,7 @@
 
 use super::driver::Shared;
 use super::gate::StepGate;
+use super::programs::StepPrograms;
 use crate::catalog::action::After;
 use crate::catalog::{self, ReadCx, WriteCx};
 use crate::model::StepId;
@@ -29,11 +30,8 @@ impl Shared {
         step: &'a StepId,
         t0: Option<chrono::DateTime<chrono::Utc>>,
         gate: &'a StepGate,
+        programs: &'a StepPrograms,
     ) -> WriteCx<'a> {
-        WriteCx {
-            read: self.read_cx(step, t0),
-            gate: gate as &dyn catalog::Gate,
-            local: self.cloud.local.as_ref(),
-        }
+        WriteCx { read: self.read_cx(step, t0), gate: gate as &dyn catalog::Gate, programs }
     }
 }

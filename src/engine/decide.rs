@@ -5,6 +5,7 @@
 
 use super::sabotage::{self, Sabotage};
 use super::state::{Cell, CellState, Fate, RunState, Status};
+use super::unended;
 use crate::catalog;
 use crate::catalog::action::Reversibility;
 use crate::drill::{Impact, Role};
@@ -27,6 +28,8 @@ pub enum Task {
     Look { step: StepId, targets: Vec<Option<String>> },
     /// Announce a manual step and wait for a person (or simulate one).
     Manual { step: StepId },
+    /// End a local program that nobody waits for any more.
+    EndProgram { step: StepId, mark: String },
     /// Put one cell back.
     Undo { step: StepId, target: Option<String> },
     /// Retag one cell as kept.
@@ -79,6 +82,10 @@ const AFTER_MS: i64 = 15 * 60_000;
 pub fn decide(state: &RunState, now: i64, running: &[Task]) -> Decision {
     if state.finished.is_some() {
         return Decision { over: true, ..Decision::default() };
+    }
+    let orphans = unended::orphans(state, running);
+    if !orphans.is_empty() {
+        return Decision::run(orphans);
     }
     let d = if state.stage() == Stage::Undo {
         cleaning_up(state, now, running)

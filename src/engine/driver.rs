@@ -85,6 +85,8 @@ pub struct Setup {
     pub kill_switch: KillSwitch,
     /// Who confirms manual steps.
     pub people: People,
+    /// A person says that programs which cannot be looked for from here have ended.
+    pub programs_ended: bool,
     /// Who runs this.
     pub operator: Operator,
     /// Where people elsewhere leave requests, if they can.
@@ -149,6 +151,7 @@ pub struct Shared {
     /// What stops the run: the plan's switch, and that of the rules at hand where it is another.
     pub switches: Vec<KillSwitch>,
     pub(super) people: People,
+    pub(super) programs_ended: bool,
     secrets: BTreeMap<String, String>,
     pacer: Arc<Pacer>,
 }
@@ -278,6 +281,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         clock: setup.clock,
         recorder,
         people: setup.people,
+        programs_ended: setup.programs_ended,
         secrets: setup.secrets,
     });
     let mut skew = None;

@@ -1,9 +1,9 @@
 //! The engine: carries a plan out, records it, and measures the recovery.
 //!
 //! Pure: [`state`] (a fold of the journal), [`decide`] (what comes next), [`steady_state`],
-//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`], [`secrets`]. They read no clock and send nothing.
+//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`], [`secrets`], [`unended`]. They read no clock and send nothing.
 //! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
-//! is the only way to change something, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
+//! is the only way to change something, `programs` to run a local program, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
 //! are heard, `control` the terminal. Start with [`decide`].
 
 mod contexts;
@@ -22,6 +22,7 @@ mod perform;
 mod place;
 mod preflight;
 mod probing;
+mod programs;
 mod reading;
 pub mod recorder;
 pub mod recovery;
@@ -39,6 +40,7 @@ pub mod stop;
 mod task;
 #[cfg(test)]
 mod testing;
+pub mod unended;
 pub mod verdict;
 
 pub use control::Control;

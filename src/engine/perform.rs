@@ -10,7 +10,7 @@ use super::decide::Task;
 use super::driver::{People, Shared};
 use super::sabotage::{self, Sabotage};
 use super::state::{CellState, RunState};
-use super::{hold, preflight, task};
+use super::{hold, preflight, programs, task};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, StopCause};
 use crate::model::time::in_words;
@@ -35,6 +35,12 @@ pub(super) fn panicked(task: &Task, why: &str) -> Vec<Event> {
             target: target.clone(),
             error: bug,
             hint: "report this, and put it back by hand".to_owned(),
+        }],
+        Task::EndProgram { step, .. } => vec![Event::Stuck {
+            step: Some(step.clone()),
+            target: None,
+            error: bug,
+            hint: "report this, and end its program by hand".to_owned(),
         }],
         Task::Release => vec![
             Event::Stuck {
@@ -64,7 +70,11 @@ pub(super) async fn perform(shared: Arc<Shared>, task: Task) -> (Task, Result<()
         Task::Step { step, targets } => task::step(&shared, step, targets).await,
         Task::Look { step, targets } => task::look(&shared, step, targets).await,
         Task::Manual { step } => manual(&shared, step).await,
-        Task::Undo { step, target } => task::undo(&shared, step, target.as_deref(), false).await,
+        Task::EndProgram { step, mark } => programs::end(&shared, step, mark).await,
+        Task::Undo { step, target } => match programs::say_lack(&shared, step).await {
+            Ok(()) => task::undo(&shared, step, target.as_deref(), false).await,
+            broken => broken,
+        },
         Task::Keep { step, target } => task::undo(&shared, step, target.as_deref(), true).await,
         Task::Release => hold::release(&shared).await,
     };

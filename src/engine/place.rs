@@ -57,7 +57,10 @@ impl RunState {
             | Event::Stuck { step: Some(step), target, .. }
             | Event::LeftInPlace { step, target, .. } => self.has_cell(step, target.as_ref()),
             Event::Waiting { step, .. } | Event::Confirmed { step, .. } => self.has_cell(step, None),
-            Event::CallSent { step: Some(step), .. } | Event::StepSkipped { step, .. } => self.has_step(step),
+            Event::CallSent { step: Some(step), .. }
+            | Event::ProgramStarted { step, .. }
+            | Event::ProgramEnded { step, .. }
+            | Event::StepSkipped { step, .. } => self.has_step(step),
             Event::Observed { probe, .. } | Event::Unchanged { probe, .. } => self.has_probe(probe),
         }
     }

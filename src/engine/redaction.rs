@@ -17,6 +17,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::journal::Event;
+use crate::model::ProgramId;
 
 /// The shortest beginning of a secret that is taken for a secret cut off.
 const SHORTEST_CUT: usize = 4;
@@ -109,6 +110,13 @@ impl Redaction {
             | Event::Held { targets: _ }
             | Event::Released { targets: _ }
             | Event::StepStarted { step: _, targets: _ }
+            // numbers of the system's, the machine's name, and a mark that is made by chance
+            | Event::ProgramStarted {
+                step: _,
+                phase: _,
+                program: ProgramId { pid: _, start: _, boot: _, host: _, mark: _ },
+            }
+            | Event::ProgramEnded { step: _, mark: _, how: _ }
             | Event::Unchanged { probe: _, health: _, count: _, last_sent: _, last_answered: _ }
             | Event::Steady { since: _ }
             | Event::PreflightPassed {}

@@ -14,6 +14,7 @@ use super::sabotage::{self, Sabotage};
 use super::setup;
 use super::steady_state::{SteadyState, Timeline};
 use super::stop::StopWatch;
+use super::unended::Programs;
 use crate::catalog::action::{After, Outputs, Reversibility};
 use crate::journal::{Event, Line, Mode, Phase, StopCause, Verdict};
 use crate::model::{EffectCertainty, Health, Stage, Stamp, StepId};
@@ -160,6 +161,8 @@ pub struct RunState {
     pub open_calls: BTreeMap<u64, Phase>,
     /// Whether a step has sent a call that changes something.
     pub sent: bool,
+    /// Local programs that may still run.
+    pub programs: Programs,
 }
 
 impl RunState {
@@ -220,6 +223,7 @@ impl RunState {
             next_order: 0,
             open_calls: BTreeMap::new(),
             sent: false,
+            programs: Programs::default(),
         }
     }
 
@@ -288,11 +292,10 @@ impl RunState {
         }
         self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
-            Event::Header { .. }
-            | Event::Endpoint { .. }
-            | Event::Approved { .. }
-            | Event::Skew { .. }
-            | Event::Found { .. } => {}
+            Event::Header { format, .. } => self.programs.header(*format),
+            Event::ProgramStarted { step, program, .. } => self.programs.started(step, program),
+            Event::ProgramEnded { mark, .. } => self.programs.ended(mark),
+            Event::Endpoint { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
             Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
             Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}

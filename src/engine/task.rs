@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::driver::Shared;
 use super::kill_switch;
+use super::programs::StepPrograms;
 use super::sabotage::{self, Sabotage};
 use super::state::{RunState, Status};
 use crate::catalog::action::Reversibility;
@@ -294,8 +295,8 @@ async fn apply(
     items: Vec<Item>,
 ) -> Result<Vec<Item>, JournalError> {
     let gate = shared.gate(Some(step.id.clone()), Phase::Apply, Some(step.stage));
-    let t0 = shared.t0().await;
-    let cx = shared.write_cx(&step.id, t0, &gate);
+    let programs = StepPrograms::new(shared, &step.id, Phase::Apply, Some(step.stage));
+    let cx = shared.write_cx(&step.id, shared.t0().await, &gate, &programs);
     let batch: Vec<Prepared<Value>> =
         items.iter().map(|i| Prepared { target: i.target.clone(), undo: i.undo.clone() }).collect();
     let outcomes = {
@@ -508,8 +509,8 @@ pub async fn undo(
         attempt += 1;
         let Some(action) = action else { break };
         let gate = shared.gate(Some(id.clone()), phase, Some(step.stage));
-        let t0 = shared.t0().await;
-        let cx = shared.write_cx(id, t0, &gate);
+        let programs = StepPrograms::new(shared, id, phase, Some(step.stage));
+        let cx = shared.write_cx(id, shared.t0().await, &gate, &programs);
         let work = async {
             if keep {
                 action.keep(cx, resource.as_ref(), &record).await

@@ -410,6 +410,10 @@ pub enum Event {
         params: Value,
         attempt: u32,
     },
+    /// A local program is about to be started; it has done nothing yet.
+    ProgramStarted { step: StepId, phase: Phase, program: crate::model::ProgramId },
+    /// The program with this mark, and everything that it started, has ended.
+    ProgramEnded { step: StepId, mark: String, how: crate::model::ProgramEnd },
     /// It was answered, or not.
     CallAnswered {
         #[serde(deserialize_with = "crate::model::bounded::count")]

@@ -1,32 +1,49 @@
 //! Local programs: argv without a shell, a small environment, an end for certain. I/O.
 //!
-//! Not for: deciding what an exit code means. Invariant: a program that outlives its limit, or whose
-//! caller goes away, is killed together with everything in its process group.
+//! Not for: deciding what an exit code means. Invariant: nothing of a program outlives its limit, its caller or
+//! redrill, also where redrill is killed: see [`super::guard`]. What it left in the background when it ended by itself
+//! is its effect, and stays.
 
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-use crate::cloud::{CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Local};
+use super::guard::{self, Guard};
+use super::processes;
+use crate::cloud::{
+    CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Local, Starting, Unended,
+};
+use crate::model::{ProgramEnd, ProgramId};
 
-const OPERATION: &str = "local:run";
+pub(super) const OPERATION: &str = "local:run";
 /// How much of each output is kept.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 /// How long a finished program's children may keep its output open.
 const GRACE: Duration = Duration::from_millis(500);
-/// What of redrill's own environment a program sees.
-const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// Runs programs on this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RealLocal;
+#[derive(Clone, Debug)]
+pub struct RealLocal {
+    guard: PathBuf,
+}
+
+impl Default for RealLocal {
+    /// This very program is also the guard of what it starts.
+    fn default() -> Self {
+        Self { guard: guard::itself() }
+    }
+}
+
+impl RealLocal {
+    /// Where this program is not redrill: where redrill is, to guard what is started.
+    pub fn guarded_by(redrill: impl Into<PathBuf>) -> Self {
+        Self { guard: redrill.into() }
+    }
+}
 
 #[async_trait]
 impl Local for RealLocal {
@@ -53,54 +70,36 @@ impl Local for RealLocal {
         lacks(request)
     }
 
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
-        let Some((program, arguments)) = request.argv.split_first() else {
+    async fn run(&self, request: &CommandRequest, starting: &dyn Starting) -> CloudResult<CommandOutput> {
+        if request.argv.is_empty() {
             return Err(CloudError::new(OPERATION, ErrorKind::Invalid, "no program is named"));
-        };
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
-            .envs(&request.env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        if let Some(folder) = &request.cwd {
-            command.current_dir(folder);
         }
-        let mut child = command.spawn().map_err(|error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-                std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-                _ => ErrorKind::Other,
-            };
-            CloudError::new(OPERATION, kind, format!("`{program}` cannot be started: {error}"))
-        })?;
-        let mut group = Group::of(&child);
-        let stdout = Output::collect(child.stdout.take());
-        let stderr = Output::collect(child.stderr.take());
-        let (code, timed_out) = match tokio::time::timeout(request.timeout, child.wait()).await {
-            Ok(Ok(status)) => (status.code(), false),
-            Ok(Err(error)) => {
-                return Err(CloudError::new(OPERATION, ErrorKind::Other, format!("`{program}`: {error}")));
+        let mut guard = Guard::start(&self.guard, starting.mark()).await?;
+        starting.known(&guard.id).await?;
+        let (stdout, stderr) = guard.outputs();
+        let (stdout, stderr) = (Output::collect(stdout), Output::collect(stderr));
+        let (code, timed_out) = match tokio::time::timeout(request.timeout, guard.go(request)).await {
+            Ok(Ok(code)) => (code, false),
+            Ok(Err(failed)) => {
+                guard.kill().await;
+                guard.over().await;
+                return Err(failed);
             }
             Err(_elapsed) => {
-                group.kill();
-                let _ = child.wait().await;
+                guard.kill().await;
                 (None, true)
             }
         };
         let finished = tokio::time::timeout(GRACE, async { tokio::join!(stdout.end(), stderr.end()) }).await;
-        if finished.is_ok() {
-            // nobody holds the output any more: the group's number may be another's by now
-            group.forget();
-        } else {
-            group.kill();
+        if finished.is_err() {
+            guard.kill().await;
         }
+        guard.over().await;
         Ok(CommandOutput { code, timed_out, stdout: stdout.text(), stderr: stderr.text() })
+    }
+
+    async fn end(&self, program: &ProgramId) -> Result<ProgramEnd, Unended> {
+        processes::end(program).await
     }
 
     /// The address that the system would send from. Connecting a datagram socket sends nothing: it only
@@ -144,32 +143,6 @@ fn lacks(request: &CommandRequest) -> Option<String> {
     };
     let found = std::env::split_paths(&path?).any(|dir| executable(&folder.join(dir).join(name)));
     (!found).then(|| format!("there is no program `{name}` in any folder of PATH"))
-}
-
-/// The program's process group: killed when dropped, unless told otherwise.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &tokio::process::Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
-    }
-
-    fn kill(&mut self) {
-        if let Some(group) = self.0.take() {
-            // it may be gone already, which is what is wanted
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-
-    fn forget(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// One output, read to its end so that the program never blocks, and kept up to the limit.
@@ -219,74 +192,22 @@ impl Drop for Output {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
-    fn sh(script: &str, timeout: Duration) -> CommandRequest {
-        CommandRequest {
-            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()],
-            env: BTreeMap::from([("GIVEN".to_owned(), "yes".to_owned())]),
-            cwd: None,
-            timeout,
-        }
-    }
-
     const LONG: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn code_outputs_and_environment_are_what_they_should_be() {
-        let out = RealLocal.run(&sh("echo $GIVEN; env | cut -d= -f1 >&2; exit 3", LONG)).await.unwrap();
-        assert_eq!((out.code, out.timed_out, out.stdout.as_str()), (Some(3), false, "yes\n"));
-        assert!(!out.stderr.contains("CARGO"), "{}", out.stderr);
-        assert!(out.stderr.contains("PATH"));
-    }
-
-    #[tokio::test]
-    async fn output_is_cut_and_the_program_does_not_block() {
-        let out = RealLocal.run(&sh("head -c 1000000 /dev/zero", LONG)).await.unwrap();
-        assert_eq!((out.code, out.stdout.len()), (Some(0), OUTPUT_LIMIT));
-    }
-
-    #[tokio::test]
-    async fn a_program_that_hangs_ends_with_its_children() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pid");
-        let script = format!("sleep 60 & echo $! > {}; wait", file.display());
-        let out = RealLocal.run(&sh(&script, Duration::from_millis(500))).await.unwrap();
-        assert_eq!((out.code, out.timed_out), (None, true));
-        assert!(gone(&file).await, "the child lives on");
-    }
-
-    #[tokio::test]
-    async fn a_caller_that_goes_away_takes_the_program_along() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("pid");
-        let script = format!("sleep 60 & echo $! > {}; wait", file.display());
-        let request = sh(&script, LONG);
-        let dropped = tokio::time::timeout(Duration::from_millis(500), RealLocal.run(&request)).await;
-        assert!(dropped.is_err());
-        assert!(gone(&file).await, "the child lives on");
-    }
-
-    #[tokio::test]
-    async fn a_child_in_the_background_does_not_keep_the_caller_waiting() {
-        let out = RealLocal.run(&sh("sleep 60 & echo done", LONG)).await.unwrap();
-        assert_eq!((out.code, out.stdout.as_str()), (Some(0), "done\n"));
-    }
 
     #[tokio::test]
     async fn a_file_in_a_folder_that_is_not_there_cannot_be_looked_for() {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name).display().to_string();
-        assert_eq!(RealLocal.exists(&place("stop")).await, Ok(false));
+        assert_eq!(RealLocal::default().exists(&place("stop")).await, Ok(false));
         std::fs::write(folder.path().join("stop"), "").unwrap();
-        assert_eq!(RealLocal.exists(&place("stop")).await, Ok(true));
+        assert_eq!(RealLocal::default().exists(&place("stop")).await, Ok(true));
         for gone in ["share/stop", "share/redrill/stop", "stop/stop"] {
-            let error = RealLocal.exists(&place(gone)).await.unwrap_err();
+            let error = RealLocal::default().exists(&place(gone)).await.unwrap_err();
             assert_eq!(error.operation, "local:exists", "{error}");
         }
-        assert_eq!(RealLocal.exists("no-such-file-here").await, Ok(false));
+        assert_eq!(RealLocal::default().exists("no-such-file-here").await, Ok(false));
     }
 
     #[test]
@@ -321,26 +242,5 @@ mod tests {
         ] {
             assert_eq!(lacks(name, cwd, path).as_deref(), want, "{name} in {cwd:?} with {path:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_started_is_an_error() {
-        let request =
-            |argv: Vec<String>| CommandRequest { argv, env: BTreeMap::new(), cwd: None, timeout: LONG };
-        let missing = RealLocal.run(&request(vec!["/nonexistent/program".to_owned()])).await.unwrap_err();
-        assert_eq!(missing.kind, ErrorKind::NotFound);
-        assert_eq!(RealLocal.run(&request(Vec::new())).await.unwrap_err().kind, ErrorKind::Invalid);
-    }
-
-    /// Whether the process whose id is in `file` is gone, or dead and not yet reaped, before long.
-    async fn gone(file: &std::path::Path) -> bool {
-        let pid = std::fs::read_to_string(file).unwrap();
-        for _ in 0..100 {
-            match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
-                Ok(stat) if !stat.contains(") Z ") => tokio::time::sleep(Duration::from_millis(20)).await,
-                _ => return true,
-            }
-        }
-        false
     }
 }

@@ -7,14 +7,17 @@
 //! `Invalid`: the service was not asked.
 //! `Unreachable` is a service that was, and refused.
 
+mod guard;
 mod http;
 mod local;
 mod lookups;
 mod name;
+mod processes;
 mod sql;
 
 use async_trait::async_trait;
 
+pub use guard::called as guard;
 pub use local::RealLocal;
 pub use lookups::addresses as look_up;
 

@@ -12,7 +12,7 @@ use super::health::{Check, Verdict, judge};
 use super::world::World;
 use crate::cloud::{
     CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, HttpRequest, HttpResponse, Local, Net,
-    SqlAnswer, SqlRequest,
+    SqlAnswer, SqlRequest, Starting,
 };
 
 /// What the network answers.
@@ -156,7 +156,7 @@ impl Local for Sim {
         self.read("local:exists", |w| Ok(w.files.contains(path))).await
     }
 
-    async fn run(&self, _request: &CommandRequest) -> CloudResult<CommandOutput> {
+    async fn run(&self, _request: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {
         Ok(CommandOutput {
             code: Some(0),
             timed_out: false,

@@ -3,7 +3,7 @@
 use super::RunView;
 use crate::journal::{Event, Mark, Mode, Phase};
 use crate::model::time::in_words;
-use crate::model::{Health, Stage};
+use crate::model::{Health, ProgramEnd, Stage};
 
 fn on(target: Option<&String>) -> String {
     target.map(|t| format!(" on {t}")).unwrap_or_default()
@@ -45,6 +45,18 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             let why = error.code.as_deref().unwrap_or(&error.kind);
             format!("{operation} failed: {why}; sent again (attempt {})", attempt + 1)
         }
+        Event::ProgramStarted { step, phase, program } => {
+            let what = if *phase == Phase::Undo { "program that undoes it" } else { "program" };
+            format!("{step}: its {what} starts (process {} on {})", program.pid, program.host)
+        }
+        Event::ProgramEnded { step, how, .. } => match how {
+            ProgramEnd::Seen => return None,
+            ProgramEnd::Gone => format!("{step}: its program is not running any more"),
+            ProgramEnd::Ended => format!("{step}: its program was still running, and was ended"),
+            ProgramEnd::Said => {
+                format!("{step}: its program cannot be looked for from here; a person says that it has ended")
+            }
+        },
         Event::StepApplied { step, target, .. } => format!("{step} accepted{}", on(target.as_ref())),
         Event::StepReady { step, target, .. } => format!("{step} ready{}", on(target.as_ref())),
         Event::StepFailed { step, target, error, .. } => {

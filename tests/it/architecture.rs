@@ -20,6 +20,7 @@ const PURE: &[&str] = &[
     "engine/redaction",
     "engine/secrets",
     "engine/standstill",
+    "engine/unended",
     "engine/decide",
     "engine/recovery",
     "engine/steady_state",

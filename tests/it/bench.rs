@@ -127,6 +127,7 @@ impl Bench {
             secrets: self.secrets.clone(),
             kill_switch: redrill::plan::house::KillSwitch::default(),
             people: People::Simulate(Duration::from_secs(60)),
+            programs_ended: false,
             operator: Operator { pid: 1, host: "test".into(), user: "test".into() },
             inbox: None,
             watcher: None,

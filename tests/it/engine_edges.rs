@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redrill::cloud::{
     Cloud, CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Filter, HttpRequest,
-    HttpResponse, Local, Mutation, Net, SqlAnswer, SqlRequest,
+    HttpResponse, Local, Mutation, Net, SqlAnswer, SqlRequest, Starting,
 };
 use redrill::engine::{self, Control, Ended, EngineError, People};
 use redrill::journal::writer::MemoryJournal;
@@ -318,8 +318,8 @@ struct Here(Arc<dyn Local>, IpAddr);
 
 #[async_trait]
 impl Local for Here {
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
-        self.0.run(request).await
+    async fn run(&self, request: &CommandRequest, starting: &dyn Starting) -> CloudResult<CommandOutput> {
+        self.0.run(request, starting).await
     }
     fn addresses(&self) -> Vec<IpAddr> {
         vec![self.1]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local};
+use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local, Starting};
 use redrill::drill::{self, LoadOptions};
 use redrill::engine::recorder::Recorder;
 use redrill::engine::sabotage::{self, Sabotage};
@@ -55,7 +55,7 @@ struct Echo(Mutex<Vec<String>>);
 
 #[async_trait]
 impl Local for Echo {
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+    async fn run(&self, request: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {
         let said = format!("{:?} {:?}", request.argv, request.env);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(said.clone());
         Ok(CommandOutput { code: Some(0), timed_out: false, stdout: said, stderr: String::new() })

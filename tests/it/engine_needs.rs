@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redrill::cloud::{
     CloudResult, CommandOutput, CommandRequest, HttpRequest, HttpResponse, Local, Net, Secret, SqlAnswer,
-    SqlRequest,
+    SqlRequest, Starting,
 };
 use redrill::journal::Event;
 use redrill::net::RealLocal;
@@ -45,14 +45,14 @@ struct Looking;
 
 #[async_trait]
 impl Local for Looking {
-    async fn run(&self, _: &CommandRequest) -> CloudResult<CommandOutput> {
+    async fn run(&self, _: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {
         Ok(CommandOutput { code: Some(0), ..CommandOutput::default() })
     }
     async fn exists(&self, path: &str) -> CloudResult<bool> {
-        RealLocal.exists(path).await
+        RealLocal::default().exists(path).await
     }
     fn lacks(&self, request: &CommandRequest) -> Option<String> {
-        RealLocal.lacks(request)
+        RealLocal::default().lacks(request)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redrill::cloud::{
     Bucket, BucketInfo, CloudResult, CommandOutput, CommandRequest, Local, ObjectMeta, ObjectVersion, Page,
-    S3,
+    S3, Starting,
 };
 use redrill::engine::recorder::Recorder;
 use redrill::engine::rollup::Observation;
@@ -303,8 +303,8 @@ impl Local for Panics {
         assert!(looks < self.after, "looking panics");
         self.inner.exists(path).await
     }
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
-        self.inner.run(request).await
+    async fn run(&self, request: &CommandRequest, starting: &dyn Starting) -> CloudResult<CommandOutput> {
+        self.inner.run(request, starting).await
     }
     fn addresses(&self) -> Vec<std::net::IpAddr> {
         self.inner.addresses()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redrill::cloud::{
     CloudResult, CommandOutput, CommandRequest, HttpRequest, HttpResponse, Local, Net, SqlAnswer, SqlRequest,
+    Starting,
 };
 use redrill::drill::{self, LoadOptions};
 use redrill::engine::recorder::Recorder;
@@ -230,7 +231,7 @@ struct Echo(Mutex<Vec<String>>);
 
 #[async_trait]
 impl Local for Echo {
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+    async fn run(&self, request: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {
         let token = request.env.get("TOKEN").cloned().unwrap_or_default();
         self.0.lock().expect("not poisoned").push(token.clone());
         Ok(CommandOutput { code: Some(0), stdout: format!("token={token}"), ..CommandOutput::default() })

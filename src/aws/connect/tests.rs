@@ -18,7 +18,7 @@ fn isolated_at(endpoint: &str) -> ConnectOptions {
 
 async fn cloud(port: u16) -> Cloud {
     let options = isolated_at(&format!("http://127.0.0.1:{port}"));
-    connect(options, Arc::new(SystemClock), Arc::new(RealNet::new().unwrap()), Arc::new(RealLocal))
+    connect(options, Arc::new(SystemClock), Arc::new(RealNet::new().unwrap()), Arc::new(RealLocal::default()))
         .await
         .unwrap()
 }
@@ -199,10 +199,14 @@ async fn identity_knows_the_servers_time_and_the_user_agent_the_run() {
     let run = "20261120T100000Z-drill-abcdef";
     let options =
         ConnectOptions { app_name: Some(run.to_owned()), ..isolated_at(&format!("http://127.0.0.1:{port}")) };
-    let cloud =
-        connect(options, Arc::new(SystemClock), Arc::new(RealNet::new().unwrap()), Arc::new(RealLocal))
-            .await
-            .unwrap();
+    let cloud = connect(
+        options,
+        Arc::new(SystemClock),
+        Arc::new(RealNet::new().unwrap()),
+        Arc::new(RealLocal::default()),
+    )
+    .await
+    .unwrap();
     let identity = cloud.reads.sts.identity().await.unwrap();
     assert_eq!(identity.account, "123456789012");
     assert_eq!(identity.server_date.unwrap().to_rfc3339(), "2026-11-20T10:00:00+00:00");

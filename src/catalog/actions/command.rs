@@ -109,6 +109,14 @@ With `undo` the step is reversible. That program has to be written with care: it
 whether the first one finished, was cut off, or never started, and may run more than once. Without `undo` the \
 step counts as momentary: what it does must pass by itself.
 
+A program does not outlive redrill. It runs in a session of its own, without a terminal, under a guard that ends it \
+when redrill is gone, also after `kill -9`. What it is known by is in the journal before it does anything: the guard's \
+process id and start time, and a mark that stands in the environment of the program and of whatever it starts \
+(`REDRILL_PROGRAM`). `rollback` and `resume` first look for a program whose end is not on record and end it (SIGTERM, \
+5 s later SIGKILL), then undo. Where it cannot be ended, or was started on another machine, nothing is undone and the \
+run is stuck, with what to do. What a program left in the background when it ended by itself is its effect: `undo` \
+has to end it.
+
 A run that was cut off while the program ran cannot tell whether it did its work. Such a step is never started \
 again; it counts as failed with an unknown effect, and is undone.",
 };
@@ -145,8 +153,8 @@ async fn run(cx: WriteCx<'_>, program: &Program) -> Result<CommandOutput, Action
         cwd: program.cwd.clone(),
         timeout: program.timeout.0,
     };
-    // an error here means that it could not be started
-    let output = cx.local.run(&request).await?;
+    // an error here means that it could not be started, or says that something may have happened
+    let output = cx.programs.run(&request).await?;
     let failed = |why: String| {
         let stderr = cut(&output.stderr).trim();
         let told = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
@@ -281,7 +289,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::actions::trial::{Trial, params};
-    use crate::cloud::{CloudError, ErrorKind, Local};
+    use crate::cloud::{CloudError, ErrorKind, Local, Starting};
 
     /// Answers by the program's name and remembers what was started.
     #[derive(Default)]
@@ -289,7 +297,7 @@ mod tests {
 
     #[async_trait]
     impl Local for Programs {
-        async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+        async fn run(&self, request: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {
             self.0.lock().unwrap().push(request.argv.clone());
             let output = CommandOutput { code: Some(0), ..CommandOutput::default() };
             match request.argv[0].as_str() {

@@ -8,12 +8,12 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    ActionError, After, Applied, DynAction, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone,
-    WriteCx,
+    ActionError, After, Applied, DynAction, Finding, Gate, Prepared, Programs, Progress, ReadCx, Severity,
+    Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::misread::{Misread, Reader};
-use crate::cloud::{Cloud, CloudResult, Mutate, Mutation, Reply};
+use crate::cloud::{Cloud, CloudResult, CommandOutput, CommandRequest, Mutate, Mutation, Reply};
 use crate::model::time::VirtualClock;
 use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::{InstanceSeed, Sim, SubnetSeed};
@@ -24,6 +24,16 @@ struct Forward(Arc<dyn Mutate>);
 impl Gate for Forward {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         self.0.send(&mutation).await
+    }
+}
+
+/// None of these actions runs a program.
+struct NoPrograms;
+
+#[async_trait]
+impl Programs for NoPrograms {
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+        panic!("{:?} is run", request.argv)
     }
 }
 
@@ -140,7 +150,7 @@ impl Bench {
     }
 
     pub(super) fn write(&self) -> WriteCx<'_> {
-        WriteCx { read: self.read(), gate: &self.gate, local: &*self.cloud.local }
+        WriteCx { read: self.read(), gate: &self.gate, programs: &NoPrograms }
     }
 
     /// Sends a change as somebody else would.

@@ -9,12 +9,15 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    Action, ActionError, After, Applied, Finding, Gate, Prepared, Progress, ReadCx, Severity, Undone, WriteCx,
+    Action, ActionError, After, Applied, Finding, Gate, Prepared, Programs, Progress, ReadCx, Severity,
+    Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
-use crate::cloud::{Cloud, CloudResult, EffectCertainty, Mutate, Mutation, Reply};
+use crate::cloud::{
+    Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Mutate, Mutation, Reply, Starting,
+};
 use crate::model::time::VirtualClock;
-use crate::model::{Clock as _, Dur, ResourceKind, RunId, StepId, Tags, Target};
+use crate::model::{Clock as _, Dur, ProgramId, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::Sim;
 
 pub(in crate::catalog) const BUCKET: &str = "shop-assets-123456789012";
@@ -26,6 +29,27 @@ struct Forward(Arc<dyn Mutate>);
 impl Gate for Forward {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         self.0.send(&mutation).await
+    }
+}
+
+/// Nothing is written down.
+struct Unmarked;
+
+#[async_trait]
+impl Starting for Unmarked {
+    fn mark(&self) -> &str {
+        "trial/step/0"
+    }
+
+    async fn known(&self, _: &ProgramId) -> CloudResult<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Programs for Trial {
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+        self.cloud.local.run(request, &Unmarked).await
     }
 }
 
@@ -93,7 +117,7 @@ impl Trial {
     }
 
     pub(in crate::catalog) fn write(&self) -> WriteCx<'_> {
-        WriteCx { read: self.read(), gate: &self.gate, local: &*self.cloud.local }
+        WriteCx { read: self.read(), gate: &self.gate, programs: self }
     }
 
     pub(in crate::catalog) async fn refusals<A: Action>(

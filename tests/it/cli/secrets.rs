@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local};
+use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local, Starting};
 use redrill::drill::{self, LoadOptions};
 use redrill::journal::runs::RunDir;
 use redrill::journal::{Event, reader};
@@ -46,7 +46,7 @@ struct Talkative;
 
 #[async_trait]
 impl Local for Talkative {
-    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+    async fn run(&self, request: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {
         let mut said = Vec::new();
         for text in request.argv.iter().skip(1).chain(request.env.values()) {
             said.extend([text.clone(), serde_json::json!({ "said": text }).to_string()]);
@@ -379,10 +379,13 @@ fn a_program_sees_nothing_of_redrills_own_environment() {
         cwd: None,
         timeout: Duration::from_secs(30),
     };
-    let said = runtime.block_on(redrill::net::RealLocal.run(&request)).expect("it runs").stdout;
+    let local = crate::programs::local();
+    let told = crate::programs::Told::new("run/step/0");
+    let said = runtime.block_on(local.run(&request, &*told)).expect("it runs").stdout;
     clean("a program's environment", said.as_bytes());
     assert!(said.contains("GIVEN=by the drill") && said.contains("PATH="), "{said}");
-    assert!(!said.contains("AWS_") && !said.contains("REDRILL"), "{said}");
+    assert!(said.contains("\nREDRILL_PROGRAM=run/step/0\n"), "{said}");
+    assert!(!said.contains("AWS_") && !said.replace("REDRILL_PROGRAM=", "").contains("REDRILL"), "{said}");
 }
 
 #[test]

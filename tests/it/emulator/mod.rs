@@ -13,6 +13,7 @@ mod fleet;
 mod iam;
 mod inbox;
 mod plain;
+mod programs;
 mod publish;
 mod rails;
 mod reconcile;

@@ -22,7 +22,8 @@ async fn test_world(w: &World) -> TestWorld {
         ..ConnectOptions::default()
     };
     let net = Arc::new(RealNet::new().expect("a client"));
-    let cloud = connect(options, Arc::clone(&clock), net, Arc::new(RealLocal)).await.expect("connected");
+    let cloud =
+        connect(options, Arc::clone(&clock), net, Arc::new(RealLocal::default())).await.expect("connected");
     TestWorld { cloud, clock, every: Duration::from_millis(200), patience: Duration::from_secs(60) }
 }
 

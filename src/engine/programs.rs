@@ -1,0 +1,150 @@
+//! Local programs of a run: what each is known by is on the disk before it does anything, and one that nobody waits
+//! for is ended. I/O.
+//!
+//! Left to others: which are to be ended ([`super::unended`]), how that is done ([`crate::cloud::Local`]).
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+
+use super::driver::Shared;
+use super::recorder::Recorder;
+use super::state::RunState;
+use super::{decide, unended};
+use crate::catalog::Programs;
+use crate::cloud::{
+    CloudError, CloudResult, CommandOutput, CommandRequest, ErrorKind, Local, Starting, Unended,
+};
+use crate::journal::writer::JournalError;
+use crate::journal::{Event, Phase};
+use crate::model::{ProgramEnd, ProgramId, RunId, Stage, StepId};
+
+const OPERATION: &str = "local:run";
+
+/// Runs the programs of one step in one phase.
+pub struct StepPrograms {
+    recorder: Arc<Recorder>,
+    local: Arc<dyn Local>,
+    run: RunId,
+    step: StepId,
+    phase: Phase,
+    stage: Option<Stage>,
+}
+
+impl StepPrograms {
+    /// For `step`; `stage` is the step's stage in the plan.
+    pub fn new(shared: &Shared, step: &StepId, phase: Phase, stage: Option<Stage>) -> Self {
+        Self {
+            recorder: Arc::clone(&shared.recorder),
+            local: Arc::clone(&shared.cloud.local),
+            run: shared.run.clone(),
+            step: step.clone(),
+            phase,
+            stage,
+        }
+    }
+}
+
+#[async_trait]
+impl Programs for StepPrograms {
+    async fn run(&self, request: &CommandRequest) -> CloudResult<CommandOutput> {
+        let nonce = std::hash::RandomState::new().build_hasher().finish();
+        let mark = format!("{}/{}/{nonce:016x}", self.run, self.step);
+        let start = Start { of: self, mark, recorded: AtomicBool::new(false) };
+        let ran = self.local.run(request, &start).await;
+        if start.recorded.load(Ordering::SeqCst) {
+            let (step, mark) = (self.step.clone(), start.mark);
+            let ended = Event::ProgramEnded { step, mark, how: ProgramEnd::Seen };
+            // if this cannot be recorded the recorder is broken and the driver stops; the answer still counts
+            let _broken = self.recorder.note(vec![ended]).await;
+        }
+        ran
+    }
+}
+
+/// One program about to start.
+struct Start<'a> {
+    of: &'a StepPrograms,
+    mark: String,
+    recorded: AtomicBool,
+}
+
+#[async_trait]
+impl Starting for Start<'_> {
+    fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    async fn known(&self, program: &ProgramId) -> CloudResult<()> {
+        let StepPrograms { recorder, step, phase, stage, .. } = self.of;
+        let started = Event::ProgramStarted { step: step.clone(), phase: *phase, program: program.clone() };
+        // as a call that changes something: nothing that breaks begins after a stop that is on record, or due by now
+        let held_back = *phase == Phase::Apply && *stage == Some(Stage::Fault);
+        let own = Arc::clone(recorder);
+        let stopping = move |s: &RunState| {
+            let now = s.timeline.ms(own.clock().stamp());
+            let due = || own.is_halting() || decide::interrupted(s, now).is_some();
+            held_back && (s.stop.is_some() || s.signals > 0 || due())
+        };
+        let recorded = recorder
+            .durable_from(move |s| if stopping(s) { Vec::new() } else { vec![started] })
+            .await
+            .map_err(|e| CloudError::new(OPERATION, ErrorKind::Journal, format!("not started: {e}")))?;
+        self.recorded.store(!recorded.is_empty(), Ordering::SeqCst);
+        // what was long in being written may come too late
+        match recorded.is_empty() || (held_back && recorder.is_halting()) {
+            true => Err(CloudError::new(OPERATION, ErrorKind::Other, "not started: the run is stopping")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Ends a program that nobody waits for any more.
+///
+/// # Errors
+/// The journal could not be written.
+pub(super) async fn end(shared: &Shared, step: &StepId, mark: &str) -> Result<(), JournalError> {
+    let Some(program) = shared.recorder.with(|s, _| s.programs.get(mark).cloned()) else { return Ok(()) };
+    let ended = |how| Event::ProgramEnded { step: step.clone(), mark: mark.to_owned(), how };
+    let event = match shared.cloud.local.end(&program).await {
+        Ok(how) => ended(how),
+        Err(Unended::Unseen(_)) if shared.programs_ended => ended(ProgramEnd::Said),
+        Err(why) => stuck(shared, step, &program, &why),
+    };
+    shared.recorder.durable(vec![event]).await
+}
+
+/// It may go on, so what it broke is not put back: it could be broken again afterwards.
+fn stuck(shared: &Shared, step: &StepId, program: &ProgramId, why: &Unended) -> Event {
+    let rollback = format!("redrill rollback {}{}", shared.run, shared.plan.set_again());
+    let (error, hint) = match why {
+        Unended::Lives(named, ids) => {
+            let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+            let error = format!("a program of step `{step}` still runs and could not be ended: {named}");
+            let hint = format!("end it with: sudo kill -9 {}, then finish with: {rollback}", ids.join(" "));
+            (error, hint)
+        }
+        Unended::Unseen(why) => {
+            let error = format!("whether a program of step `{step}` still runs cannot be seen: {why}");
+            let hint = format!(
+                "make sure on {} that no process of session {} runs any more, nor any with {} in its environment; \
+                 then finish with: {rollback} --programs-ended",
+                program.host, program.pid, program.mark
+            );
+            (error, hint)
+        }
+    };
+    Event::Stuck { step: Some(step.clone()), target: None, error, hint }
+}
+
+/// Says what is not known of a step that is about to be put back.
+///
+/// # Errors
+/// The journal could not be written.
+pub(super) async fn say_lack(shared: &Shared, step: &StepId) -> Result<(), JournalError> {
+    let lack = shared.recorder.with(|s, _| unended::lack(s, step));
+    let event = lack.map(|note| Event::StepProgress { step: step.clone(), target: None, note });
+    shared.recorder.note(event.into_iter().collect()).await
+}
