@@ -9,6 +9,7 @@ use super::unended;
 use crate::catalog;
 use crate::catalog::action::Reversibility;
 use crate::drill::{Impact, Role};
+use crate::journal::event::UNREADABLE;
 use crate::journal::{Event, Mode, StopCause};
 use crate::model::time::in_words;
 use crate::model::{Dur, Health, Stage, StepId};
@@ -124,7 +125,7 @@ pub(super) fn interrupted(state: &RunState, now: i64) -> Option<Decision> {
         && stage < Stage::Undo
         && now - t0 >= give_up.ms()
     {
-        return Some(Decision::stop(StopCause::GaveUp, gave_up_text(state, now, give_up)));
+        return Some(gave_up(state, now, give_up));
     }
     for step in &state.plan.steps {
         let failed = state.cells_of(&step.id).any(|(_, c)| matches!(c.status, Status::Failed(_)));
@@ -138,13 +139,14 @@ pub(super) fn interrupted(state: &RunState, now: i64) -> Option<Decision> {
     None
 }
 
-/// Marks a give-up that was caused by probes which could not be read.
-pub const UNREADABLE: &str = "a probe that decides could not be read";
-
-fn gave_up_text(state: &RunState, now: i64, give_up: Dur) -> String {
+fn gave_up(state: &RunState, now: i64, give_up: Dur) -> Decision {
+    let time = in_words(give_up.ms());
     match state.unreadable(now) {
-        Some(probe) => format!("{UNREADABLE}: `{probe}`, until give_up after {}", in_words(give_up.ms())),
-        None => format!("not recovered by give_up, {} after T0", in_words(give_up.ms())),
+        Some(probe) => {
+            let text = format!("{UNREADABLE}: `{probe}`, until give_up after {time}");
+            Decision::stop(StopCause::Unreadable, text)
+        }
+        None => Decision::stop(StopCause::GaveUp, format!("not recovered by give_up, {time} after T0")),
     }
 }
 

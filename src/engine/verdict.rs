@@ -4,10 +4,11 @@
 //! of its own. Where several hold, the first of stuck, stopped, failed, not-recovered,
 //! objective-missed, inconclusive, no-impact wins.
 
-use super::decide::{UNREADABLE, unmended};
+use super::decide::unmended;
 use super::state::{RunState, Status};
 use crate::catalog::{self, actions::wait};
 use crate::drill::{Impact, ProbeUse, Role, RtoClock};
+use crate::journal::event::UNREADABLE;
 use crate::journal::{Measured, StopCause, Verdict};
 use crate::model::time::in_words;
 use crate::model::{Stage, StepId};
@@ -43,6 +44,8 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
                 add(Verdict::Stopped, format!("{how}: {detail}"));
             }
             StopCause::StepFailed => add(Verdict::Failed, detail.clone()),
+            StopCause::Unreadable => add(Verdict::Inconclusive, detail.clone()),
+            // as version 0.1.0 wrote it
             StopCause::GaveUp if detail.starts_with(UNREADABLE) => add(Verdict::Inconclusive, detail.clone()),
             StopCause::GaveUp => add(Verdict::NotRecovered, detail.clone()),
             StopCause::NoImpact => add(Verdict::NoImpact, detail.clone()),
@@ -100,7 +103,7 @@ pub(super) fn broke(fault: &StepId) -> String {
 fn unmended_as(cause: StopCause) -> &'static Verdict {
     match cause {
         StopCause::StepFailed => &Verdict::Failed,
-        StopCause::GaveUp => &Verdict::NotRecovered,
+        StopCause::GaveUp | StopCause::Unreadable => &Verdict::NotRecovered,
         StopCause::NoImpact => &Verdict::NoImpact,
         _ => &Verdict::Stopped,
     }

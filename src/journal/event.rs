@@ -125,6 +125,10 @@ pub enum Phase {
     Release,
 }
 
+/// How the sentence of a give-up begins that was caused by probes which could not be read: version 0.1.0 knew no
+/// other way to say so.
+pub const UNREADABLE: &str = "a probe that decides could not be read";
+
 /// Why a run was stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -133,6 +137,9 @@ pub enum StopCause {
     NoImpact,
     /// Not recovered by `give_up`.
     GaveUp,
+    /// The same, and a probe that decides could not be read. Before format 2 only the sentence told, see
+    /// [`UNREADABLE`].
+    Unreadable,
     /// A step failed.
     StepFailed,
     /// A stop condition was breached.

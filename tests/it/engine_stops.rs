@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
+use redrill::engine::state::RunState;
+use redrill::engine::verdict::judge;
 use redrill::engine::{Control, EngineError, People};
 use redrill::journal::writer::{Journal as _, MemoryJournal};
-use redrill::journal::{Event, Mode, Request, Verdict};
+use redrill::journal::{Event, Measured, Mode, Request, StopCause, Verdict};
 use redrill::model::Stage;
 use redrill::sim::InstanceSeed;
 use redrill::view::RunView;
@@ -494,17 +496,38 @@ recovery: [{ action: cloudfront.invalidate, target: it, with: { paths: [/a] } }]
         "steady_state:\n",
         "steady_state:\n  - { name: alarm, probe: cloudwatch.alarm, with: { name: shop-availability }, every: 1s, role: client }\n",
     );
-    let bench = Bench::new(&text).await;
-    let before = bench.sim.snapshot();
-    let mut play = Play::start(&bench);
-    play.stage(Stage::Recovery).await;
-    bench.sim.set_alarm("shop-availability", "INSUFFICIENT_DATA");
-    // unreadable to the end it would be stuck: nobody could say that the service is well again
-    play.stage(Stage::Undo).await;
-    bench.sim.set_alarm("shop-availability", "OK");
-    let (ended, _) = play.ends_with(15).await;
-    assert!(ended.reasons[0].contains("`alarm`"), "{:?}", ended.reasons);
-    assert_eq!(before, bench.sim.snapshot());
+    // a secret that is part of the sentence is taken out of it, and changes nothing else
+    for secret in [None, Some("probe that decides")] {
+        let mut bench = Bench::new(&text).await;
+        bench.secrets.extend(secret.map(|s| ("word".to_owned(), s.to_owned())));
+        let before = bench.sim.snapshot();
+        let mut play = Play::start(&bench);
+        play.stage(Stage::Recovery).await;
+        bench.sim.set_alarm("shop-availability", "INSUFFICIENT_DATA");
+        // unreadable to the end it would be stuck: nobody could say that the service is well again
+        play.stage(Stage::Undo).await;
+        bench.sim.set_alarm("shop-availability", "OK");
+        let (ended, journal) = play.ends_with(15).await;
+        assert!(ended.reasons[0].contains("`alarm`"), "{:?}", ended.reasons);
+        assert_eq!(ended.reasons[0].contains("[secret word]"), secret.is_some(), "{:?}", ended.reasons);
+        assert!(dump(&journal).contains("\"cause\":\"unreadable\""), "{}", dump(&journal));
+        assert_eq!(before, bench.sim.snapshot());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_give_up_of_the_first_version_is_read_from_its_sentence() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    for (cause, detail, verdict) in [
+        (StopCause::Unreadable, "[secret word] could not be read", Verdict::Inconclusive),
+        (StopCause::GaveUp, "a probe that decides could not be read: `page`", Verdict::Inconclusive),
+        (StopCause::GaveUp, "not recovered by give_up, 20 min after T0", Verdict::NotRecovered),
+    ] {
+        let mut state = RunState::new(Arc::clone(&bench.plan));
+        state.stop = Some((cause, detail.to_owned()));
+        let judged = judge(&state, &Measured::default());
+        assert_eq!((judged.verdict, judged.reasons), (verdict, vec![detail.to_owned()]));
+    }
 }
 
 #[tokio::test(start_paused = true)]

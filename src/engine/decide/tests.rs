@@ -70,8 +70,11 @@ async fn a_run_gives_up_at_its_time_and_not_before() {
             assert_eq!(stops(&state, due - 1), None, "{stage:?}");
             assert!(decide(&state, due - 1, &[]).wake.is_some_and(|w| w <= due), "it looks again in time");
         }
+        // nobody has looked at the page; then it was seen; and a minute later, not any more
+        assert_eq!(stops(&state, due), Some(StopCause::Unreadable), "{stage:?}");
+        state.steady.observe("page", Health::Unhealthy, due - 500, due - 490);
         assert_eq!(stops(&state, due), Some(StopCause::GaveUp), "{stage:?}");
-        assert_eq!(stops(&state, due + 60_000), Some(StopCause::GaveUp), "{stage:?}");
+        assert_eq!(stops(&state, due + 60_000), Some(StopCause::Unreadable), "{stage:?}");
         state.t0 = None;
         assert_ne!(stops(&state, due), Some(StopCause::GaveUp), "without a fault nothing runs");
     }

@@ -79,6 +79,7 @@ async fn each_cause_of_a_stop_has_its_verdict_and_what_is_stuck_wins() {
         (S::StepFailed, "why", Verdict::Failed, 14),
         (S::GaveUp, "why", Verdict::NotRecovered, 11),
         (S::GaveUp, &unreadable, Verdict::Inconclusive, 15),
+        (S::Unreadable, "whatever it says", Verdict::Inconclusive, 15),
         (S::NoImpact, "why", Verdict::NoImpact, 12),
         (S::NotSteady, "why", Verdict::NotSteady, 4),
         (S::Refused, "why", Verdict::Refused, 3),

@@ -178,7 +178,7 @@ async fn who_gives_up_says_whether_a_probe_could_not_be_read() {
     state.t0 = Some(0);
     let due = 30 * 60_000;
     let text = "a probe that decides could not be read: `page`, until give_up after 30 min";
-    assert_eq!(decide(&state, due, &[]).events, [Event::stop(StopCause::GaveUp, text)]);
+    assert_eq!(decide(&state, due, &[]).events, [Event::stop(StopCause::Unreadable, text)]);
     state.steady.observe("page", Health::Unhealthy, due - 10, due);
     let text = "not recovered by give_up, 30 min after T0";
     assert_eq!(decide(&state, due, &[]).events, [Event::stop(StopCause::GaveUp, text)]);
