@@ -139,7 +139,8 @@ async fn shard(part: usize, of: usize) {
     let n = tally.violations.len();
     tally.violations.truncate(12);
     assert!(n == 0, "{n} violations:\n{}", tally.violations.join("\n"));
-    assert!(tally.tried > 100, "too little is tried: {}", tally.tried);
+    let part = std::env::var_os("CRASH_ONLY").is_some();
+    assert!(part || tally.tried > 100, "too little is tried: {}", tally.tried);
 }
 
 #[tokio::test(start_paused = true)]

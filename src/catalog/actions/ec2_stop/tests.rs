@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::catalog::actions::testing::{Bench, instance};
 use crate::cloud::faulty::Fault;
+use crate::cloud::misread::Misread;
 use crate::model::Clock as _;
 
 const ACTION: StopInstances = StopInstances;
@@ -158,4 +159,20 @@ async fn a_stop_that_arrives_late_is_still_undone() {
     });
     assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
     assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_one_look_does_not_find_is_started_all_the_same() {
+    for at in 0..6 {
+        let mut bench = Bench::new();
+        let targets = several(&bench, 1);
+        let before = bench.sim.snapshot();
+        let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+        bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+        bench.misread(move |n, _| (n == at).then_some(Misread::NotFound));
+        bench.ready(&ACTION, &batch[0], &Value::Null).await;
+        let done = bench.undo(&ACTION, &batch[0]).await;
+        assert!(matches!(done, Ok(Undone::PutBack(_))), "{at}: {done:?}");
+        assert_eq!(bench.sim.snapshot(), before, "{at}");
+    }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::catalog::actions::testing::{Bench, instance};
 use crate::cloud::EffectCertainty;
 use crate::cloud::faulty::Fault;
+use crate::cloud::misread::Misread;
 
 const TERMINATE: &str = "ec2:TerminateInstances";
 const ACTION: TerminateInstances = TerminateInstances;
@@ -136,5 +137,19 @@ async fn inspect_refuses_members_and_protected_ones_and_lists_the_losses() {
             findings.iter().any(|f| f.subject == subject && f.text.contains(text)),
             "{text}: {findings:?}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_one_look_does_not_find_is_not_taken_for_terminated() {
+    for at in 0..6 {
+        let mut bench = Bench::new();
+        let targets = several(&bench, &bench.a, 1);
+        let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+        bench.fail_once(TERMINATE, Fault::LoseRequest);
+        bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect_err("no answer");
+        bench.misread(move |n, _| (n == at).then_some(Misread::NotFound));
+        assert_eq!(bench.outcome(&ACTION, &batch[0], &Value::Null).await, Ok(Progress::Absent), "{at}");
+        assert_eq!(state(&bench, &targets[0].id).await, "running");
     }
 }

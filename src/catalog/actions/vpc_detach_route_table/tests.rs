@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalog::actions::testing::{Bench, subnet};
 use crate::cloud::faulty::Fault;
+use crate::cloud::misread::Misread;
 
 const REPLACE: &str = "ec2:ReplaceRouteTableAssociation";
 const CREATE: &str = "ec2:CreateRouteTable";
@@ -209,4 +210,21 @@ async fn a_change_that_arrives_late_is_still_undone() {
     });
     assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::PutBack(_))));
     assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_empty_page_leaves_no_table_behind_and_needs_no_person() {
+    for to in [Value::Null, main()] {
+        for at in 0..40 {
+            let mut bench = Bench::new();
+            let before = bench.sim.snapshot();
+            let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &to).await;
+            bench.apply(&DetachRouteTable, &batch, &to).await.remove(0).expect("accepted");
+            bench.misread(move |n, _| (n == at).then_some(Misread::Empty));
+            bench.ready(&DetachRouteTable, &batch[0], &to).await;
+            let done = bench.undo(&DetachRouteTable, &batch[0]).await;
+            assert!(matches!(done, Ok(Undone::PutBack(_))), "{to} {at}: {done:?}");
+            assert_eq!(bench.sim.snapshot(), before, "{to} {at}");
+        }
+    }
 }
