@@ -163,7 +163,7 @@ async fn a_stop_that_arrives_late_is_still_undone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_one_look_does_not_find_is_started_all_the_same() {
-    for at in 0..6 {
+    for at in 0..16 {
         let mut bench = Bench::new();
         let targets = several(&bench, 1);
         let before = bench.sim.snapshot();
