@@ -151,7 +151,7 @@ fn no_items<T>(page: &Page<T>) -> Option<Page<T>> {
     Some(Page { items: Vec::new(), next: page.next.clone() })
 }
 
-#[expect(clippy::ptr_arg, clippy::unnecessary_wraps, reason = "what `Reader::read` takes")]
+#[expect(clippy::unnecessary_wraps, reason = "what `Reader::read` takes")]
 fn none_of<T>(_: &Vec<T>) -> Option<Vec<T>> {
     Some(Vec::new())
 }
