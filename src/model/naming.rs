@@ -33,3 +33,8 @@ pub fn copy_identifier(run: &RunId, step: &StepId, source: &str) -> String {
     let cut: String = source.chars().take(LONGEST_IDENTIFIER - OF_REDRILL.len() - SHORT).collect();
     format!("{}{OF_REDRILL}{}", cut.trim_end_matches('-'), &token[..SHORT]).to_ascii_lowercase()
 }
+
+/// The snapshot that is taken of a database before it is removed: named after it, so that it is found.
+pub fn final_snapshot(identifier: &str) -> String {
+    format!("{identifier}-final")
+}

@@ -9,7 +9,7 @@ use super::{Births, Leftover, SETTLE, births};
 use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Instance, Mutation, Reply, agreed, all_pages};
 use crate::inventory;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
-use crate::model::{ResourceKind, Tags, Target};
+use crate::model::{ResourceKind, Tags, Target, naming};
 
 /// Where calls are written down before they are sent.
 #[async_trait]
@@ -40,7 +40,7 @@ pub enum Outcome {
 /// The snapshot that is taken of a database before it is removed: named after it, so that it is found.
 pub fn final_snapshot(leftover: &Leftover) -> Option<String> {
     let removed = leftover.need == Need::Remove && leftover.target.kind == ResourceKind::RdsInstance;
-    removed.then(|| format!("{}-final", leftover.target.id))
+    removed.then(|| naming::final_snapshot(&leftover.target.id))
 }
 
 /// Whether a database can be removed with a final snapshot as it is now.

@@ -20,6 +20,7 @@ use crate::catalog::action::Reversibility;
 use crate::catalog::iam::{self, Level, Type};
 use crate::drill::{Drill, Known, TargetSpec};
 use crate::inventory;
+use crate::model::naming::final_snapshot;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
 use crate::model::{ResourceKind, Stage, Target};
 
@@ -94,7 +95,19 @@ impl<'a> Source<'a> {
 
 /// The policy of one phase.
 pub fn policy(source: &Source<'_>, phase: Phase) -> Document {
-    Document::of(grants(source, phase))
+    Document::of(with_sweep(source, phase))
+}
+
+/// [`grants`], and what `redrill sweep` asks for beyond a rollback. A run needs none of that, so nobody is asked
+/// about it before one.
+fn with_sweep(source: &Source<'_>, phase: Phase) -> Vec<Grant> {
+    let mut all = Grants { source, out: grants(source, phase) };
+    if phase != Phase::Plan {
+        for step in &source.steps {
+            all.sweep(step);
+        }
+    }
+    all.out
 }
 
 /// What the policy of one phase allows, one grant an action and type of resources.
@@ -257,6 +270,23 @@ impl Grants<'_, '_> {
                     other => self.unlimited(permission, other),
                 }
             }
+        }
+    }
+
+    /// A copy that a run left behind is removed with a final snapshot. AWS decides that on both, and tagging on the
+    /// snapshot, since a copy has its source's `CopyTagsToSnapshot`.
+    fn sweep(&mut self, step: &PlannedStep) {
+        if !step.action.as_deref().is_some_and(|action| whom::makes(action, Type::Db)) {
+            return;
+        }
+        let sid = "KeepAFinalSnapshot";
+        let copies = made(step, Type::Db);
+        let snapshots: Vec<String> = copies.iter().map(|copy| final_snapshot(copy)).collect();
+        let mut condition = Condition::new();
+        tag(&mut condition, "StringLike", TAG_RUN, self.of_a_run());
+        self.put(sid, "rds:CreateDBSnapshot", Type::Db, &copies, condition);
+        for permission in ["rds:AddTagsToResource", "rds:CreateDBSnapshot"] {
+            self.put(sid, permission, Type::Snapshot, &snapshots, Condition::new());
         }
     }
 

@@ -56,6 +56,8 @@ fn every_permission_that_anything_names_is_in_the_table() {
         "s3:PutObjectRetention",
         "cloudtrail:ListPublicKeys",
         "cloudtrail:LookupEvents",
+        // of sweeping
+        "rds:CreateDBSnapshot",
     ]);
     for action in actions::ACTIONS {
         let p = action.spec().permissions;
@@ -109,8 +111,12 @@ fn no_shipped_drill_is_allowed_more_than_it_names() {
 fn a_policy_holds_every_permission_of_its_drill_and_no_other() {
     for (name, loaded) in shipped() {
         let needed = build::permissions_of(&loaded.drill, &Known::shipped());
-        let needed: BTreeSet<&str> =
+        let mut needed: BTreeSet<&str> =
             needed.iter().map(String::as_str).filter(|p| iam::level(p) != Some(Level::Free)).collect();
+        if needed.contains("rds:DeleteDBInstance") {
+            // sweep's
+            needed.insert("rds:CreateDBSnapshot");
+        }
         assert_eq!(actions(&of(&loaded.drill, Phase::Run)), needed, "{name}");
         for phase in [Phase::Plan, Phase::Undo] {
             let part = of(&loaded.drill, phase);
@@ -218,6 +224,7 @@ fn allowed(document: &Document) -> BTreeSet<(String, String, Condition)> {
         Type::RouteTable,
         Type::Secret,
         Type::SecurityGroup,
+        Type::Snapshot,
         Type::Subnet,
         Type::SubnetGroup,
         Type::TargetGroup,
@@ -250,7 +257,7 @@ fn a_long_policy_is_joined_without_allowing_more_and_parted_without_allowing_les
         for phase in [Phase::Plan, Phase::Run, Phase::Undo] {
             let house = House::default();
             let source = Source::drill(&loaded.drill, &house);
-            let (plain, document) = (Document::plain(grants(&source, phase)), policy(&source, phase));
+            let (plain, document) = (Document::plain(with_sweep(&source, phase)), policy(&source, phase));
             assert_eq!(allowed(&document), allowed(&plain), "{name} {phase:?}");
             joined += usize::from(document.statement.len() < plain.statement.len());
             let parts = document.parts();
@@ -324,6 +331,33 @@ fn a_rollback_may_delete_no_database_but_one_of_the_name_that_a_run_gives() {
             let named = |arn: &String| arn.contains("-redrill-????????") || !arn.ends_with(":db:*");
             assert!(s.resource.0.iter().all(named), "{name}: {s:?}");
             assert!(s.condition["StringLike"].contains_key("aws:ResourceTag/redrill:run"), "{name}: {s:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_swept_may_leave_a_final_snapshot_and_a_run_is_not_asked_for_that() {
+    let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "rds-point-in-time").unwrap();
+    let house = House::default();
+    let source = Source::drill(&loaded.drill, &house);
+    let snapshot = |g: &&Grant| g.action == "rds:CreateDBSnapshot" || g.kind == Some(Type::Snapshot);
+    assert!(!actions(&policy(&source, Phase::Plan)).contains("rds:CreateDBSnapshot"));
+    for phase in [Phase::Run, Phase::Undo] {
+        assert_eq!(grants(&source, phase).iter().find(snapshot), None);
+        let all = with_sweep(&source, phase);
+        let found: BTreeSet<_> = all.iter().filter(snapshot).map(|g| (g.action.as_str(), g.kind)).collect();
+        let both = ["rds:AddTagsToResource", "rds:CreateDBSnapshot"].map(|a| (a, Some(Type::Snapshot)));
+        assert_eq!(found, both.into_iter().chain([("rds:CreateDBSnapshot", Some(Type::Db))]).collect());
+        for g in all.iter().filter(snapshot) {
+            // of no database but a copy, and under no name but a copy's
+            let named = |arn: &String| arn.contains("-redrill-????????");
+            assert!(g.resources.iter().all(named), "{g:?}");
+            if g.kind == Some(Type::Snapshot) {
+                let last = |arn: &String| arn.contains(":snapshot:") && arn.ends_with("-final");
+                assert!(g.resources.iter().all(last), "{g:?}");
+            } else {
+                assert!(g.condition["StringLike"].contains_key("aws:ResourceTag/redrill:run"), "{g:?}");
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum Whom {
 }
 
 /// What an action makes.
-fn makes(action: &str, kind: Type) -> bool {
+pub fn makes(action: &str, kind: Type) -> bool {
     match action {
         "ec2.launch-replacement" => matches!(kind, Type::Instance | Type::NetworkInterface | Type::Volume),
         "rds.restore-to-point-in-time" => kind == Type::Db,
