@@ -145,7 +145,7 @@ pub fn gather(
     let needed = planned.house.approvals(&planned.drill.limits);
     let mut files = Vec::new();
     for path in named.iter().cloned().chain(lying_beside(file)) {
-        let bytes = std::fs::read(&path).map_err(|e| {
+        let bytes = super::files::bytes(&path).map_err(|e| {
             CliError::usage(format!("the approval {} cannot be read", path.display())).because(e)
         })?;
         files.push((path.display().to_string(), bytes));

@@ -11,14 +11,29 @@ use std::path::Path;
 /// More than any plan, configuration or estate that is one.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// Reads a text whole.
-pub fn read(path: &Path) -> io::Result<String> {
+/// Reads a file whole.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    whole(File::open(path)?)
+}
+
+/// Reads what is open already to its end.
+pub fn whole(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         let why = format!("it is larger than {} MiB", LARGEST >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
+    Ok(bytes)
+}
+
+/// Reads a text whole.
+pub fn read(path: &Path) -> io::Result<String> {
+    text(bytes(path)?)
+}
+
+/// Bytes that are a text.
+pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.utf8_error()))
 }
 

@@ -6,7 +6,7 @@
 //! of the folder `keys` is not followed.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -98,7 +98,7 @@ pub fn read(path: &Path) -> Result<Option<PrivateKey>, CliError> {
     let failed =
         |e: io::Error| CliError::usage(format!("the key {} cannot be read", path.display())).because(e);
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let mut file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed(e)),
@@ -107,8 +107,7 @@ pub fn read(path: &Path) -> Result<Option<PrivateKey>, CliError> {
         return Err(CliError::usage(format!("others can read the key {}", path.display()))
             .hint(format!("chmod 600 {}; and consider it known to them", path.display())));
     }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(failed)?;
+    let text = super::files::whole(file).and_then(super::files::text).map_err(failed)?;
     PrivateKey::from_pem(&text, passphrase().as_deref()).map(Some).map_err(|e| {
         let error = CliError::usage(format!("the key {} cannot be used", path.display()));
         match e {

@@ -59,7 +59,7 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
     let trust = Trust { key, fingerprint: args.fingerprint.clone(), now, timestamp_roots, cloudtrail_keys };
     let copy = match &args.receipt {
         None => None,
-        Some(path) => Some(fs::read(path).map_err(|e| {
+        Some(path) => Some(super::files::bytes(path).map_err(|e| {
             CliError::usage(format!("the receipt {} cannot be read", path.display())).because(e)
         })?),
     };
@@ -102,7 +102,7 @@ fn folder_of(file: &Path) -> &Path {
 /// The certificates of a PEM file.
 fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, CliError> {
     let failed = || CliError::usage(format!("the certificates {} cannot be used", path.display()));
-    let text = fs::read(path).map_err(|e| failed().because(e))?;
+    let text = super::files::bytes(path).map_err(|e| failed().because(e))?;
     let all: Result<Vec<_>, _> =
         CertificateDer::pem_slice_iter(&text).map(|c| c.map(|c| c.to_vec())).collect();
     let all = all.map_err(|e| failed().because(e))?;

@@ -141,6 +141,9 @@ fn hostile_drill_files_are_refused_in_bounded_memory() {
     refused(&place, "an endless plan", &["rehearse", "--from", "/dev/zero"]);
     refused(&place, "an endless world", &["rehearse", "drill.yaml", "--world", "/dev/zero"]);
     refused(&place, "an endless configuration", &["runs", "--config", "/dev/zero"]);
+    for key in ["--receipt", "--timestamp-ca", "--key", "--cloudtrail-keys"] {
+        refused(&place, "an endless file", &["verify", ".", key, "/dev/zero"]);
+    }
     assert!(!place.state().exists(), "nothing is left");
     crate::bench::count(&format!(
         "{} hostile drill files refused with exit code 2 in {} MB of address space",
