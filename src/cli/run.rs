@@ -11,11 +11,12 @@ use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, Output, approve, keys, out, place, plan, runtime, world};
-use crate::cloud::{Cloud, is_near};
+use crate::cloud::{Cloud, Local as _, is_near};
 use crate::engine::{People, secrets};
 use crate::journal::Mode;
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
+use crate::net::RealLocal;
 use crate::plan::house::KillSwitch;
 use crate::plan::{Plan, will};
 use crate::report::plan_text::plan_text;
@@ -165,7 +166,9 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
 /// names that the plan does not know yet.
 pub fn keep_out(plan: &Plan, also: &[&str], secrets: &BTreeMap<String, String>) -> Result<(), CliError> {
     let who = session::operator();
-    let also = [also, &[who.user.as_str(), who.host.as_str()]].concat();
+    // where local programs are started, which the journal says
+    let folder = RealLocal::default().folder().filter(|_| plan.starts_programs()).unwrap_or_default();
+    let also = [also, &[who.user.as_str(), who.host.as_str(), folder.as_str()]].concat();
     secrets::check(plan, &also, secrets)
         .map_err(|unfit| CliError::usage(unfit.to_string()).hint(unfit.hint()))
 }

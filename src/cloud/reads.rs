@@ -225,6 +225,11 @@ pub trait Local: Send + Sync {
         Ok(ProgramEnd::Gone)
     }
 
+    /// The folder in which programs are started that name none; a machine that is made up has none.
+    fn folder(&self) -> Option<String> {
+        None
+    }
+
     /// Why a program could not be started, as far as that shows before it is; nothing is wrong where the machine is
     /// made up.
     fn lacks(&self, _request: &CommandRequest) -> Option<String> {

@@ -303,6 +303,9 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         boot: shared.clock.boot(),
     });
     events.extend(shared.cloud.endpoint.clone().map(|proof| Event::Endpoint { proof }));
+    if fresh && shared.plan.starts_programs() {
+        events.extend(shared.cloud.local.folder().map(|path| Event::ProgramsFolder { path }));
+    }
     events.extend(skew.map(|ms| Event::Skew { ms }));
     events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;

@@ -18,6 +18,7 @@ impl RunState {
         match event {
             Event::Header { .. }
             | Event::Attached { .. }
+            | Event::ProgramsFolder { .. }
             | Event::Endpoint { .. }
             | Event::Approved { .. }
             | Event::Skew { .. }

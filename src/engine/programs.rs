@@ -4,6 +4,7 @@
 //! Left to others: which are to be ended ([`super::unended`]), how that is done ([`crate::cloud::Local`]).
 
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -53,7 +54,8 @@ impl Programs for StepPrograms {
         let nonce = std::hash::RandomState::new().build_hasher().finish();
         let mark = format!("{}/{}/{nonce:016x}", self.run, self.step);
         let start = Start { of: self, mark, recorded: AtomicBool::new(false) };
-        let ran = self.local.run(request, &start).await;
+        let folder = self.recorder.with(|s, _| s.programs.folder.clone());
+        let ran = self.local.run(&within(folder, request), &start).await;
         if start.recorded.load(Ordering::SeqCst) {
             let (step, mark) = (self.step.clone(), start.mark);
             let ended = Event::ProgramEnded { step, mark, how: ProgramEnd::Seen };
@@ -62,6 +64,14 @@ impl Programs for StepPrograms {
         }
         ran
     }
+}
+
+/// The request, in the folder that the run began in: `./mend` is then the same program for whoever takes it up, from
+/// whatever folder.
+fn within(folder: Option<String>, request: &CommandRequest) -> CommandRequest {
+    let own = request.cwd.as_deref().unwrap_or_default();
+    let cwd = folder.map(|folder| Path::new(&folder).join(own).to_string_lossy().into_owned());
+    CommandRequest { cwd: cwd.or_else(|| request.cwd.clone()), ..request.clone() }
 }
 
 /// One program about to start.
@@ -147,4 +157,26 @@ pub(super) async fn say_lack(shared: &Shared, step: &StepId) -> Result<(), Journ
     let lack = shared.recorder.with(|s, _| unended::lack(s, step));
     let event = lack.map(|note| Event::StepProgress { step: step.clone(), target: None, note });
     shared.recorder.note(event.into_iter().collect()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_starts_where_the_run_began() {
+        let request = |cwd: Option<&str>| CommandRequest {
+            argv: vec!["./mend".to_owned()],
+            env: std::collections::BTreeMap::new(),
+            cwd: cwd.map(str::to_owned),
+            timeout: std::time::Duration::from_secs(1),
+        };
+        let cwd = |folder: Option<&str>, own| within(folder.map(str::to_owned), &request(own)).cwd;
+        assert_eq!(cwd(Some("/drills"), None).as_deref(), Some("/drills/"));
+        assert_eq!(cwd(Some("/drills"), Some("tools")).as_deref(), Some("/drills/tools"));
+        assert_eq!(cwd(Some("/drills"), Some("/srv/tools")).as_deref(), Some("/srv/tools"));
+        // a journal that does not say
+        assert_eq!(cwd(None, None), None);
+        assert_eq!(cwd(None, Some("tools")).as_deref(), Some("tools"));
+    }
 }

@@ -110,6 +110,8 @@ impl Redaction {
             | Event::Held { targets: _ }
             | Event::Released { targets: _ }
             | Event::StepStarted { step: _, targets: _ }
+            // a secret that is part of it was refused
+            | Event::ProgramsFolder { path: _ }
             // numbers of the system's, the machine's name, and a mark that is made by chance
             | Event::ProgramStarted {
                 step: _,

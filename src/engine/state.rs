@@ -293,6 +293,7 @@ impl RunState {
         self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
             Event::Header { format, .. } => self.programs.header(*format),
+            Event::ProgramsFolder { path } => self.programs.folder = Some(path.clone()),
             Event::ProgramStarted { step, program, .. } => self.programs.started(step, program),
             Event::ProgramEnded { mark, .. } => self.programs.ended(mark),
             Event::Endpoint { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}

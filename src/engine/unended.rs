@@ -19,6 +19,8 @@ pub struct Programs {
     /// By their marks, those whose end is not on record.
     open: BTreeMap<String, (StepId, ProgramId)>,
     silent: bool,
+    /// Where they are started.
+    pub folder: Option<String>,
 }
 
 impl Programs {

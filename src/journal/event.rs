@@ -417,6 +417,8 @@ pub enum Event {
         params: Value,
         attempt: u32,
     },
+    /// Where the local programs of this run are started, also by a process that takes it up from somewhere else.
+    ProgramsFolder { path: String },
     /// A local program is about to be started; it has done nothing yet.
     ProgramStarted { step: StepId, phase: Phase, program: crate::model::ProgramId },
     /// The program with this mark, and everything that it started, has ended.

@@ -66,6 +66,10 @@ impl Local for RealLocal {
         }
     }
 
+    fn folder(&self) -> Option<String> {
+        std::env::current_dir().ok()?.into_os_string().into_string().ok()
+    }
+
     fn lacks(&self, request: &CommandRequest) -> Option<String> {
         lacks(request)
     }

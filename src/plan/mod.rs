@@ -205,6 +205,11 @@ impl Plan {
         format!("{}{}/{}", self.world, endpoint.chain(endpoints).collect::<String>(), self.account)
     }
 
+    /// Whether a step starts a program on this machine.
+    pub fn starts_programs(&self) -> bool {
+        self.steps.iter().any(|s| s.action.as_deref() == Some(crate::catalog::actions::command::NAME))
+    }
+
     /// What gives the secret parameters again on a command line, with a blank before it.
     pub fn set_again(&self) -> String {
         self.secret_params.iter().map(|name| format!(" --set {name}=…")).collect()

@@ -36,7 +36,8 @@ pub struct Program {
     /// Environment variables, added to a minimal environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Working folder.
+    /// Working folder. A relative one, and none, count from the folder in which the run began, also for whoever
+    /// takes it up from somewhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// The exit code that means success.
@@ -57,7 +58,8 @@ pub struct Params {
     /// Environment variables, added to a minimal environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Working folder.
+    /// Working folder. A relative one, and none, count from the folder in which the run began, also for whoever
+    /// takes it up from somewhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// The exit code that means success.

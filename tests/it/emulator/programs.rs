@@ -132,3 +132,29 @@ async fn a_binary_that_was_replaced_meanwhile_still_guards_what_it_starts() {
     assert_eq!(ends(&ended), ["seen", "seen"], "{ended}");
     assert!(!there(&w, "BROKEN"), "{ended}");
 }
+
+#[tokio::test]
+async fn a_rollback_from_another_folder_starts_the_program_of_the_run() {
+    let Some(w) = World::start().await else { return };
+    let elsewhere = w.home.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a folder");
+    for (folder, does) in [(w.home.path(), "rm -f BROKEN; touch MENDED"), (&elsewhere, "touch STRANGER")] {
+        let program = folder.join("mend");
+        std::fs::write(&program, format!("#!/bin/sh\n{does}\n")).expect("written");
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .expect("executable");
+    }
+    let mut drill = broken_by(&w, "true", "true");
+    let argv = json!(["/bin/sh", "-c", "touch BROKEN; echo $$ > own; sleep 600"]);
+    let with = json!({ "argv": argv, "timeout": "10m", "undo": { "argv": ["./mend"] } });
+    drill.fault = format!("  - {{ action: command, id: break, with: {with} }}");
+    let mut run = w.start_run(&drill.text());
+    run.event("program-started").await;
+    told(&w.home.path().join("own")).await;
+    run.kill().await;
+    let mut rollback = w.redrill(["--state", "../.redrill", "rollback", "last", "--output", "json"]);
+    rollback.current_dir(&elsewhere);
+    let ended = Running::start(rollback).end().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    assert!(there(&w, "MENDED") && !there(&w, "BROKEN") && !there(&w, "elsewhere/STRANGER"), "{ended}");
+}
