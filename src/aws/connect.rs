@@ -33,7 +33,9 @@ use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
 use super::{cloudfront, cloudtrail, ec2, iam, names, others, rds, s3, s3_roots};
-use crate::cloud::{ALL_SERVICES, Cloud, CloudError, ErrorKind, Local, Net, Reads, Secret, is_aws};
+use crate::cloud::{
+    ALL_SERVICES, Cloud, CloudError, ENDPOINT_PREFIXES, ErrorKind, Local, Net, Reads, Secret, is_aws,
+};
 use crate::model::{Clock, EndpointProof, World};
 
 const CONNECT: &str = "aws:connect";
@@ -374,7 +376,7 @@ fn hosts(config: &SdkConfig, region: &str, set: &[String]) -> Vec<String> {
     // one for all services, or of one: then the others are where they usually are
     if config.endpoint_url().is_none() {
         all.extend(usual.clone());
-        for service in PREFIXES.iter().filter(|s| !["sts", "cloudfront", "iam"].contains(s)) {
+        for service in ENDPOINT_PREFIXES.iter().filter(|s| !["sts", "cloudfront", "iam"].contains(s)) {
             let rest = usual.as_deref().and_then(|host| host.strip_prefix("sts"));
             all.extend(rest.map(|rest| format!("{service}{rest}")));
         }

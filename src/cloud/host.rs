@@ -27,7 +27,7 @@ const DOMAINS: [&str; 14] = [
 ];
 
 /// Endpoint prefixes of the services that redrill asks.
-const SERVICES: [&str; 13] = [
+pub const ENDPOINT_PREFIXES: [&str; 13] = [
     "autoscaling",
     "cloudfront",
     "cloudtrail",
@@ -69,7 +69,10 @@ pub fn is_aws(url: &str) -> bool {
         return !partition;
     }
     let before = if private { labels.pop_if(|label| label.starts_with("vpce-")).is_some() } else { true };
-    SERVICES.contains(&service) && (!partition || GLOBAL.contains(&service)) && before && labels.is_empty()
+    ENDPOINT_PREFIXES.contains(&service)
+        && (!partition || GLOBAL.contains(&service))
+        && before
+        && labels.is_empty()
 }
 
 /// S3 under its own name, accelerated, and with its region after a hyphen, as it once was.

@@ -26,7 +26,7 @@ mod types;
 pub use address::{is_link_local, link_local};
 pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAnswer, SqlRequest};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
-pub use host::{is_aws, is_near};
+pub use host::{ENDPOINT_PREFIXES, is_aws, is_near};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
