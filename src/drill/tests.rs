@@ -1,5 +1,6 @@
 //! Every kind of problem, with exactly what people see.
 
+mod edges;
 mod merging;
 mod schema;
 mod steps;

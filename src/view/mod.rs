@@ -268,8 +268,6 @@ impl RunView {
                 self.reasons.clone_from(reasons);
                 self.measured = Some((**measured).clone());
             }
-            Event::Captured { .. } | Event::PreflightPassed {} | Event::Signal { .. } | Event::Cleaned {} => {
-            }
             Event::Unknown(value) => self.unknown.push(value.clone()),
             _ => self.step(line),
         }

@@ -1,5 +1,7 @@
 //! Tests of the controls: the table is whole, and an outcome is what the record shows.
 
+mod shown;
+
 use std::collections::BTreeSet;
 
 use super::*;

@@ -1,5 +1,7 @@
 //! Tests of findings: what becomes one, and what alone closes one.
 
+mod closing;
+
 use chrono::TimeDelta;
 
 use super::history::{Entry, Past, history, may_close};

@@ -46,6 +46,20 @@ fn confirmed(step: &str, note: &str, simulated: bool) -> Event {
     }
 }
 
+fn approval() -> Approved {
+    Approved {
+        by: "eve".into(),
+        key: "SHA256:x".into(),
+        at: stamp(-60_000).at,
+        expires: stamp(60_000).at,
+        same_user: false,
+        same_machine: false,
+        note: String::new(),
+        listed: true,
+        made_as: String::new(),
+    }
+}
+
 fn targets(names: &[&str]) -> Vec<Option<String>> {
     names.iter().map(|n| Some((*n).to_owned())).collect()
 }
@@ -79,6 +93,8 @@ fn story() -> Vec<(Event, &'static str)> {
         (attached(Mode::Run), ""),
         (Event::Endpoint { proof: EndpointProof::public() }, ""),
         (Event::Skew { ms: -250 }, ""),
+        (Event::Approved { approval: approval() }, ""),
+        (Event::Found { finding: json!({ "subject": "web" }) }, ""),
         (Event::PreflightPassed {}, ""),
         (Event::Stage { stage: Stage::Fault }, "stage: fault"),
         (Event::Holding { targets: vec!["a".into(), "b".into()] }, ""),
@@ -247,6 +263,8 @@ fn what_is_kept_of_a_run_is_what_its_journal_says() {
     assert_eq!((view.lines, view.unknown.len()), (lines.len() as u64, 1));
     assert_eq!(view.stop.as_ref().map(|s| (s.cause, s.detail.as_str())), Some((StopCause::Signal, "Ctrl-C")));
     assert_eq!(view.held, ["b"]);
+    assert_eq!(view.approvals, [approval()]);
+    assert_eq!(view.findings, [json!({ "subject": "web" })]);
     let modes: Vec<_> = view.processes.iter().map(|p| (p.mode, p.endpoint.is_some())).collect();
     let later = [Mode::Resume, Mode::Tell, Mode::Rollback].map(|mode| (mode, false));
     assert_eq!(modes, [vec![(Mode::Run, true)], later.to_vec()].concat());
