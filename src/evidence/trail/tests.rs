@@ -1,5 +1,7 @@
 //! Recorded-style trail files (made-up accounts) against a made-up journal: every class, both ways.
 
+mod agreeing;
+
 use std::io::Write as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
