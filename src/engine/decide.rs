@@ -379,9 +379,6 @@ fn first_group(state: &RunState, steps: Vec<&PlannedStep>) -> Decision {
 /// Whether the faults that this recovery mends surely left this target alone: then there is nothing
 /// to mend, and a replacement beside an instance that still stands would be one too many.
 fn spared(state: &RunState, step: &PlannedStep, target: Option<&String>) -> bool {
-    if step.stage != Stage::Recovery || target.is_none() {
-        return false;
-    }
     let mut faults = state.plan.steps.iter().filter(|f| mended_by(f, step)).peekable();
     faults.peek().is_some()
         && faults.all(|f| {

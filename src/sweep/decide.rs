@@ -304,6 +304,8 @@ fn person(why: &str, hint: &str) -> Need {
 
 #[cfg(test)]
 mod tests {
+    mod undone;
+
     use super::*;
 
     const RUN: &str = "20260301T120000Z-shop-abcdef";

@@ -599,3 +599,14 @@ async fn the_end_is_taken_as_it_is_recorded() {
     take(&mut s, 40, Event::StopRequested { cause: StopCause::Signal, detail: String::new(), request });
     assert!(s.answered.contains("r-1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_test_of_the_tests_can_make_it_forget_its_stages() {
+    let (mut s, ..) = loss().await;
+    let bug = sabotage::commit(Sabotage::StagesAreForgotten);
+    take(&mut s, 10, stage(Stage::Baseline));
+    assert_eq!(s.stage, None);
+    drop(bug);
+    take(&mut s, 20, stage(Stage::Baseline));
+    assert_eq!(s.stage, Some((Stage::Baseline, 20)));
+}

@@ -126,6 +126,8 @@ async fn it_must_hold_for_the_settling_time_or_its_own_hold_whichever_is_shorter
             [Event::SteadyAfter { healthy: true }],
             "settle {settle}"
         );
+        // healthy when it was last asked, and that is long ago
+        assert_eq!(decide(&state, due + 60_000, &[]).events, [], "settle {settle}");
         // healthy only since later: it counts from there
         state.steady.observe("page", Health::Unhealthy, due, due + 10);
         assert_eq!(decide(&state, due + 20, &[]).wake, Some(due + 1_020));

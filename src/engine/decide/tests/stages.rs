@@ -159,12 +159,12 @@ async fn whatever_could_end_the_run_wakes_it() {
     // not what is over: a run that stops, or puts back
     state.stop = Some((StopCause::Signal, String::new()));
     let look = [Task::Look { step: StepId::new("terminate"), targets: vec![] }];
-    assert_eq!(decide(&state, 4_000, &look).wake, Some(5_000));
+    assert_eq!(decide(&state, 122_900, &look).wake, Some(123_900));
     state.stop = None;
     state.stage = Some((Stage::Undo, 0));
     (state.signals, state.cleaned) = (2, Some(0));
     state.cells.values_mut().for_each(|c| c.settled = true);
-    assert_eq!(decide(&state, 4_000, &[Task::Release]).wake, Some(5_000));
+    assert_eq!(decide(&state, 122_900, &[Task::Release]).wake, Some(123_900));
     let mut state = in_stage(Stage::Hold, 0).await;
     state.t0 = Some(1_000);
     assert!(interrupted(&state, 1_000 + half_an_hour).is_some());

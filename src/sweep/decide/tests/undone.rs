@@ -1,0 +1,174 @@
+//! What a run held, kind by kind, and what stands in for what: the need of each, and the nearest that has another.
+
+use super::*;
+use ResourceKind::{Ec2Instance, RdsInstance, S3Bucket, VpcRouteTable, VpcSubnet};
+
+fn thing(kind: ResourceKind, id: &str, tags: &[(&str, &str)], attrs: &[(&str, &str)]) -> Target {
+    let map =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Target { kind, id: id.to_owned(), arn: None, name: None, tags: map(tags), attrs: map(attrs) }
+}
+
+/// What something that the run holds needs, with this hint beside the run's id.
+fn need_of(kind: ResourceKind, attrs: &[(&str, &str)], hint: &str, others: &[Target]) -> Need {
+    let tag = format!("{RUN} {hint}");
+    let t = thing(kind, "held", &[(TAG_HELD, tag.trim())], attrs);
+    decide(&t, &[&[t.clone()], others].concat(), &Births::new())
+}
+
+#[test]
+fn an_instance_that_was_stopped_is_started_once_it_stands_still() {
+    let need = |state: &str, hint: &str| need_of(Ec2Instance, &[("state", state)], hint, &[]);
+    let ran = "undo: ec2.stop-instances was running";
+    assert_eq!(need("stopped", ran), Need::Start);
+    assert_eq!(need("stopped", "undo: ec2.stop-instances was stopped"), Need::Release);
+    assert_eq!(need("running", ran), Need::Release);
+    let said = format!("it is still stopping; sweep again once it has stopped ({ran})");
+    assert_eq!(why(need("stopping", ran)), said);
+    for gone in ["terminated", "shutting-down"] {
+        assert!(why(need(gone, ran)).starts_with("it is gone, and nothing that a run made stands in for it"));
+    }
+}
+
+#[test]
+fn what_passes_by_itself_is_released_and_what_is_not_known_is_a_persons() {
+    for hint in ["", "undo: rds.reboot", "undo: cloudfront.invalidate", "undo: ec2.terminate-instances"] {
+        assert_eq!(need_of(RdsInstance, &[("status", "available")], hint, &[]), Need::Release, "{hint}");
+    }
+    let said = why(need_of(RdsInstance, &[("status", "available")], "undo: of-tomorrow", &[]));
+    assert!(said.starts_with("this redrill does not know how to put it back"), "{said}");
+    for gone in ["deleting", "delete-precheck"] {
+        assert!(why(need_of(RdsInstance, &[("status", gone)], "", &[])).starts_with("it is gone"), "{gone}");
+    }
+    let said = why(need_of(S3Bucket, &[], "undo: s3.delete-objects", &[]));
+    assert!(said.starts_with("objects may be under delete markers"), "{said}");
+    // whatever its attributes say, only instances and databases are listed when they are gone
+    let attrs = [("state", "terminated"), ("status", "deleting")];
+    assert_eq!(need_of(S3Bucket, &attrs, "", &[]), Need::Release);
+}
+
+#[test]
+fn a_subnet_goes_back_onto_its_own_table() {
+    let own = thing(VpcRouteTable, "rtb-own", &[], &[]);
+    let runs = thing(VpcRouteTable, "rtb-run", &[(TAG_RUN, RUN)], &[]);
+    let another = thing(VpcRouteTable, "rtb-other", &[(TAG_RUN, "20260301T120000Z-shop-abcdeg")], &[]);
+    // a thing of another kind with a table's id is no table
+    let odd = thing(S3Bucket, "rtb-lost", &[(TAG_RUN, RUN)], &[]);
+    let all = [own, runs, another, odd];
+    let need = |on: Option<&str>, hint: &str| {
+        let attrs: Vec<_> = on.map(|on| ("route_table", on)).into_iter().collect();
+        need_of(VpcSubnet, &attrs, hint, &all)
+    };
+    let detach = "undo: vpc.detach-route-table was rtb-own";
+    let back = |from: Option<&str>, to: Option<&str>| Need::Reroute {
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+    };
+    assert_eq!(need(Some("rtb-run"), detach), back(Some("rtb-run"), Some("rtb-own")));
+    assert_eq!(need(None, detach), back(None, Some("rtb-own")));
+    assert_eq!(need(Some("rtb-own"), detach), Need::Release, "it is back");
+    assert_eq!(need(Some("rtb-run"), "undo: vpc.detach-route-table"), back(Some("rtb-run"), None));
+    // on a table that somebody else made or that another run made, somebody may have wanted it
+    for on in ["rtb-other", "rtb-lost"] {
+        let moved =
+            format!("it stood on rtb-own and is on {on}: put it back unless somebody moved it on purpose");
+        assert!(why(need(Some(on), detach)).starts_with(&moved), "{on}");
+    }
+    let attach = "undo: vpc.attach-route-table was rtb-own";
+    assert!(why(need(Some("rtb-run"), attach)).starts_with("it stood on rtb-own and is on rtb-run"));
+    assert!(why(need(None, attach)).starts_with("it stood on rtb-own and is on the main table"));
+    for lost in ["rtb-gone", "rtb-lost"] {
+        let said = why(need(Some("rtb-run"), &format!("undo: vpc.detach-route-table was {lost}")));
+        assert!(
+            said.starts_with(&format!("{lost}, the table that it stood on, does not exist any more")),
+            "{said}"
+        );
+    }
+    // without a hint only the tables tell
+    assert_eq!(need(Some("rtb-own"), ""), Need::Release);
+    assert_eq!(need(Some("rtb-other"), ""), Need::Release);
+    assert_eq!(need(None, ""), Need::Release);
+    let said = "it stands on a table that the run made, and how it stood before is not known";
+    assert_eq!(why(need(Some("rtb-run"), "")), said);
+}
+
+#[test]
+fn what_a_drill_keeps_is_kept_where_a_run_makes_such_things() {
+    for (kind, kept) in [(Ec2Instance, true), (RdsInstance, true), (VpcRouteTable, false), (S3Bucket, false)]
+    {
+        let t = thing(kind, "x", &[(TAG_RUN, RUN), (TAG_KEPT, RUN)], &[]);
+        let need = decide(&t, std::slice::from_ref(&t), &Births::new());
+        if kept {
+            assert_eq!(need, Need::Keep { instead_of: None }, "{kind:?}");
+        } else {
+            assert_eq!(why(need), "somebody else set the tag redrill:kept", "{kind:?}");
+        }
+    }
+    let t = thing(Ec2Instance, "x", &[(TAG_RUN, RUN)], &[]);
+    let said = why(decide(&t, std::slice::from_ref(&t), &Births::new()));
+    assert!(said.starts_with("what it was made from is not known"), "{said}");
+    let t = thing(Ec2Instance, "x", &[(TAG_STEP, "replace")], &[]);
+    assert_eq!(
+        decide(&t, std::slice::from_ref(&t), &Births::new()),
+        Need::Release,
+        "no run made or holds it"
+    );
+}
+
+#[test]
+fn what_stands_in_for_something_that_is_gone_is_never_removed() {
+    let copy = made(Ec2Instance, "i-1");
+    let births = [((copy.kind, copy.id.clone()), Birth { token: token(), ..Birth::default() })].into();
+    let need = |others: &[Target]| decide(&copy, &[&[copy.clone()], others].concat(), &births);
+    let original = thing(Ec2Instance, "original", &[], &[("state", "running")]);
+    let instead = Need::Keep { instead_of: Some("original".to_owned()) };
+    assert_eq!(need(std::slice::from_ref(&original)), Need::Remove);
+    assert_eq!(need(&[]), instead);
+    assert_eq!(need(&[Target { kind: RdsInstance, ..original.clone() }]), instead, "another kind");
+    assert_eq!(need(&[Target { id: "i-2".to_owned(), ..original.clone() }]), instead, "another one");
+    assert_eq!(
+        need(&[thing(Ec2Instance, "original", &[], &[("state", "terminated")])]),
+        instead,
+        "it is gone"
+    );
+    // renamed to the original's name, it is not the original
+    let renamed = made(RdsInstance, "original");
+    assert_eq!(decide(&renamed, std::slice::from_ref(&renamed), &Births::new()), instead);
+
+    let gone = thing(Ec2Instance, "original", &[], &[("state", "terminated")]);
+    assert!(is_replaced(&gone, &[gone.clone(), copy.clone()]));
+    assert!(!is_replaced(&gone, std::slice::from_ref(&gone)));
+    let mut other = copy.clone();
+    other.tags.insert(TAG_REPLACES.to_owned(), "i-9".to_owned());
+    assert!(!is_replaced(&gone, &[other]), "it replaces another one");
+    assert!(!is_replaced(&gone, &[Target { kind: RdsInstance, ..copy.clone() }]), "another kind");
+    let mut lost = copy;
+    lost.attrs.insert("state".to_owned(), "terminated".to_owned());
+    assert!(!is_replaced(&gone, &[lost]), "what is gone itself stands in for nothing");
+}
+
+#[test]
+fn needs_are_met_in_their_order_and_told_in_words() {
+    let needs = [
+        Need::Reroute { from: None, to: Some("rtb-1".to_owned()) },
+        Need::Start,
+        Need::Release,
+        Need::Keep { instead_of: None },
+        Need::Remove,
+        Need::Person { why: "x".to_owned() },
+    ];
+    assert!(needs.iter().map(Need::order).is_sorted_by(|a, b| a < b), "put back before removed, people last");
+    let words: Vec<String> = needs.iter().map(Need::in_words).collect();
+    let wanted = [
+        "put back on rtb-1, then release",
+        "start, then release",
+        "remove the tag redrill:held",
+        "keep, as its drill says: remove the run's tags",
+        "remove",
+        "a person has to look: x",
+    ];
+    assert_eq!(words, wanted);
+    assert_eq!(Need::Reroute { from: None, to: None }.in_words(), "put back on the main table, then release");
+    let instead = Need::Keep { instead_of: Some("i-1".to_owned()) }.in_words();
+    assert!(instead.starts_with("keep: it stands in for i-1, which is gone"), "{instead}");
+}
