@@ -296,7 +296,8 @@ async fn a_stranger_with_the_same_process_id_is_left_alone() {
         let mut c = tokio::process::Command::new("setsid");
         c.args(["sh", "-c", script]).stdin(Stdio::null()).kill_on_drop(true).spawn().expect("it starts")
     };
-    let mut one = stranger("sleep 600 & wait");
+    // nothing that would be left when it is killed, with this test's output open
+    let mut one = stranger("exec sleep 600");
     let pid = one.id().expect("it runs").to_string();
     until("it leads its session", || stat(&pid, 6) == pid).await;
     let place = Place::new();
