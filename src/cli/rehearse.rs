@@ -95,9 +95,11 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
     cloud.region.clone_from(&plan.region);
     let (watcher, mut lines) = mpsc::unbounded_channel::<Line>();
     let (_keep, controls) = mpsc::channel::<Control>(1);
+    let run = session::new_id(clock.as_ref(), &plan.drill.name);
     let setup = Setup {
         plan_sha256: plan.sha256(),
-        run: session::new_id(clock.as_ref(), &plan.drill.name),
+        finish: format!("redrill rollback {run}"),
+        run,
         plan: Arc::new(plan),
         cloud,
         clock,

@@ -263,6 +263,7 @@ async fn work_on(
         journal,
         lines,
         mode: work.mode,
+        finish: command(global, "rollback", dir),
         chain,
         approvals: work.approvals.into_iter().map(|(approved, _)| approved).collect(),
         secrets: work.secrets,

@@ -18,6 +18,7 @@ use crate::journal::runs::{RunsError, TargetLocks};
 use crate::journal::{Verdict, runs};
 use crate::model::time::SystemClock;
 use crate::model::{Clock, Dur, RunId};
+use crate::plan::limits;
 use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 
 /// Find and remove what runs left behind, by tag: no journal is needed.
@@ -70,7 +71,7 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
         let all: Vec<(&Place, &Leftover, Option<String>)> = places
             .iter()
             .flat_map(|p| p.found.iter().map(move |l| (p, l)))
-            .map(|(p, l)| (p, l, spared(&global.state, args, &busy, l, now)))
+            .map(|(p, l)| (p, l, spared(global, args, &busy, l, now)))
             .collect();
         if global.output == Output::Text {
             show(args, &places, &all, &unreadable);
@@ -231,7 +232,7 @@ fn at_work(state: &Path, places: &[Place]) -> (Vec<TargetLocks>, BTreeSet<String
 
 /// Why a leftover is left alone, if it is.
 fn spared(
-    state: &Path,
+    global: &Global,
     args: &SweepArgs,
     busy: &BTreeSet<String>,
     l: &Leftover,
@@ -240,6 +241,11 @@ fn spared(
     if l.run.is_empty() {
         return Some("its tag names no run: look at it, then remove the tag by hand".to_owned());
     }
+    if let Some(tag) = limits::forbidden_tag(&global.settings.limits, &l.target) {
+        return Some(format!(
+            "it carries the tag {tag}, which limits.forbid_tags of redrill.toml forbids: a person has to look"
+        ));
+    }
     if busy.contains(&l.run) {
         return Some("its run is under way on this machine".to_owned());
     }
@@ -247,7 +253,7 @@ fn spared(
         return (l.run != *wanted).then(|| "of another run".to_owned());
     }
     // by the list, never by the tag's text: it may be anything, also a path
-    if let Some(here) = runs::list(state).unwrap_or_default().iter().find(|r| r.run.as_str() == l.run)
+    if let Some(here) = runs::list(&global.state).unwrap_or_default().iter().find(|r| r.run.as_str() == l.run)
         && here.verdict.is_none_or(|v| v == Verdict::Stuck)
     {
         return Some(format!("its journal is here: redrill rollback {}", l.run));

@@ -12,7 +12,7 @@ use super::recorder::Recorder;
 use super::state::RunState;
 use super::{outlook, requests};
 use crate::journal::{Event, Request, StopCause};
-use crate::model::{RunId, Stage};
+use crate::model::Stage;
 
 /// How long a third signal waits to be on record.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ struct Order {
 /// Hears what comes, until nobody can say anything any more. `left`: a third signal came.
 pub(super) async fn hear(
     recorder: Arc<Recorder>,
-    run: RunId,
+    finish: String,
     mut control: mpsc::Receiver<Control>,
     left: oneshot::Sender<()>,
 ) {
@@ -51,8 +51,8 @@ pub(super) async fn hear(
                 Control::Signal(name) => {
                     recorder.halt();
                     count = count.saturating_add(1);
-                    let run = run.clone();
-                    Box::new(move |s| signalled(s, &run, &name, count))
+                    let finish = finish.clone();
+                    Box::new(move |s| signalled(s, &finish, &name, count))
                 }
                 Control::Asked { by, request } => {
                     Box::new(move |s| requests::answer(s, &by, &request, None, true).into_iter().collect())
@@ -84,8 +84,8 @@ async fn write(recorder: &Recorder, mut orders: mpsc::UnboundedReceiver<Order>) 
     }
 }
 
-fn signalled(state: &RunState, run: &RunId, name: &str, count: u8) -> Vec<Event> {
-    let now = outlook::after_signal(state, count, run);
+fn signalled(state: &RunState, finish: &str, name: &str, count: u8) -> Vec<Event> {
+    let now = outlook::after_signal(state, count, finish);
     let mut events = vec![Event::Signal { count, now }];
     if count == 1 && state.stage() != Stage::Undo {
         events.push(Event::stop(StopCause::Signal, format!("interrupted by {name}")));

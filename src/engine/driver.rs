@@ -74,6 +74,8 @@ pub struct Setup {
     pub lines: Vec<Line>,
     /// Why this process is here.
     pub mode: Mode,
+    /// The command that finishes the run, as it is typed from here, without its secrets.
+    pub finish: String,
     /// The place of a new run among those of its state folder; `None` of one that is kept in none, or is taken
     /// up.
     pub chain: Option<Chained>,
@@ -152,6 +154,7 @@ pub struct Shared {
     pub switches: Vec<KillSwitch>,
     pub(super) people: People,
     pub(super) programs_ended: bool,
+    finish: String,
     secrets: BTreeMap<String, String>,
     pacer: Arc<Pacer>,
 }
@@ -199,7 +202,7 @@ impl Shared {
 
     /// The command that finishes this run, with the secrets that have to be given again.
     pub fn finish(&self) -> String {
-        format!("redrill rollback {}{}", self.run, self.plan.set_again())
+        format!("{}{}", self.finish, self.plan.set_again())
     }
 
     /// How long to wait between polls: an emulator answers at once and costs nothing.
@@ -263,7 +266,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     if let Some(what) = recorder.with(|s, _| s.misplaced.clone()) {
         return Err(EngineError::Misplaced(what));
     }
-    if let Some(ended) = nothing_to_do(&recorder, setup.mode, &setup.run) {
+    if let Some(ended) = nothing_to_do(&recorder, setup.mode, &setup.finish) {
         return Ok(ended);
     }
     let pacer = Arc::new(Pacer::new(Arc::clone(&setup.clock)));
@@ -282,6 +285,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         recorder,
         people: setup.people,
         programs_ended: setup.programs_ended,
+        finish: setup.finish,
         secrets: setup.secrets,
     });
     let mut skew = None;
@@ -315,7 +319,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     }
     turning.keep("the kill switch", kill_switch::watch(Arc::clone(&shared)));
     let (leave, left) = oneshot::channel();
-    turning.keep("signals", control::hear(Arc::clone(&shared.recorder), shared.run.clone(), control, leave));
+    turning.keep("signals", control::hear(Arc::clone(&shared.recorder), shared.finish(), control, leave));
     let outcome = tokio::select! {
         biased;
         outcome = turning.turn() => outcome,
@@ -333,7 +337,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
 }
 
 /// A finished run with nothing stuck and nothing owed has nothing to resume or roll back.
-fn nothing_to_do(recorder: &Recorder, mode: Mode, run: &RunId) -> Option<Ended> {
+fn nothing_to_do(recorder: &Recorder, mode: Mode, finish: &str) -> Option<Ended> {
     // by what happened, not by the verdict: version 0.1.0 called a run stopped that owed a replacement
     let (finished, open) =
         recorder.with(|s, _| (s.finished, !s.stuck.is_empty() || !decide::owed(s).is_empty()));
@@ -346,7 +350,7 @@ fn nothing_to_do(recorder: &Recorder, mode: Mode, run: &RunId) -> Option<Ended> 
     if open {
         let set = recorder.with(|s, _| s.plan.set_again());
         reasons.push(format!(
-            "something is left to put back or to mend, which a resumed run does not do: redrill rollback {run}{set}"
+            "something is left to put back or to mend, which a resumed run does not do: {finish}{set}"
         ));
     }
     Some(Ended {
@@ -405,7 +409,8 @@ async fn finish(shared: &Shared, inbox: Option<&Arc<dyn Inbox>>) -> Result<Ended
     };
     shared.recorder.durable(vec![event]).await?;
     // a rollback that leaves everything clean has done its work, whatever became of the run
-    let rolled_back = shared.recorder.with(|s, _| s.mode == Mode::Rollback && s.stuck.is_empty());
+    let clean = |s: &RunState| s.stuck.is_empty() && !(s.sent && verdict::nobody_looked(s));
+    let rolled_back = shared.recorder.with(|s, _| s.mode == Mode::Rollback && clean(s));
     let exit_code = if rolled_back { 0 } else { judged.exit_code };
     Ok(Ended { verdict: Some(judged.verdict), exit_code, reasons: judged.reasons, measured })
 }

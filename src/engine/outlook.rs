@@ -8,7 +8,7 @@ use super::state::{Fate, RunState, Status};
 use super::verdict::broke;
 use crate::catalog::action::Reversibility;
 use crate::journal::Event;
-use crate::model::{RunId, Stage};
+use crate::model::Stage;
 
 /// Names shown before the rest is counted.
 const SHOWN: usize = 3;
@@ -28,7 +28,8 @@ pub fn stuck(shared: &Shared, owed: &Owed) -> Event {
 }
 
 /// What the `count`-th signal of this process does, and what the next one would. `None` for the third.
-pub fn after_signal(state: &RunState, count: u8, run: &RunId) -> Option<String> {
+/// `finish` is the command that finishes the run.
+pub fn after_signal(state: &RunState, count: u8, finish: &str) -> Option<String> {
     let lost = lost(state);
     let left = |rest: &str| match lost.is_empty() {
         true => rest.to_owned(),
@@ -54,8 +55,7 @@ pub fn after_signal(state: &RunState, count: u8, run: &RunId) -> Option<String> 
             };
             // the command stands at the end, to be copied
             Some(format!(
-                "only undo from here on{lost}; once more: leave at once, to be finished with: redrill rollback {run}{}",
-                state.plan.set_again()
+                "only undo from here on{lost}; once more: leave at once, to be finished with: {finish}"
             ))
         }
         _ => None,

@@ -56,6 +56,9 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
                 add(Verdict::Refused, detail.clone());
             }
         }
+        if state.sent && nobody_looked(state) {
+            add(Verdict::Inconclusive, NOBODY_LOOKED.to_owned());
+        }
         for step in lost.iter().filter(|step| !state.stuck.iter().any(|s| s.contains(&broke(step)))) {
             add(*unmended_as(*cause), format!("{} is not mended", broke(step)));
         }
@@ -92,6 +95,16 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
         reasons.push(passed_text(measured));
     }
     Judged { verdict, exit_code, reasons }
+}
+
+/// Said where a second signal ended the wait for the steady state after the clean-up.
+const NOBODY_LOOKED: &str =
+    "interrupted before anybody looked whether the steady state holds after the clean-up";
+
+/// Whether the clean-up ended without a look at whether the service is healthy again, although there is one to take.
+pub(super) fn nobody_looked(state: &RunState) -> bool {
+    let has_client = state.plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
+    has_client && state.steady_after.is_none() && state.signals >= 2
 }
 
 /// How a loss is spoken of.
@@ -143,11 +156,8 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
     if has_fault && drill.impact == Impact::Expected && has_client && !measured.outage {
         add(Verdict::NoImpact, "no probe saw the fault".to_owned());
     }
-    if has_client && state.steady_after.is_none() && state.signals >= 2 {
-        add(
-            Verdict::Inconclusive,
-            "interrupted before anybody looked whether the steady state holds after the clean-up".to_owned(),
-        );
+    if nobody_looked(state) {
+        add(Verdict::Inconclusive, NOBODY_LOOKED.to_owned());
     }
     match measured.judged_ms {
         Some(ms) if ms > rto.ms() => {

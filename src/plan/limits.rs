@@ -238,6 +238,11 @@ fn forbidden<'a>(limits: &'a Limits, target: &'a Target) -> impl Iterator<Item =
     })
 }
 
+/// The tag of a target that these limits forbid, in words.
+pub fn forbidden_tag(limits: &Limits, target: &Target) -> Option<String> {
+    forbidden(limits, target).next().map(|(key, value)| format!("{key}={value}"))
+}
+
 /// Whether what faults reach without naming it stays within the limits.
 pub fn affected(rule: Rule<'_>, found: &Inhabitants) -> Vec<Finding> {
     let mut out = Vec::new();

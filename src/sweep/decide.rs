@@ -61,8 +61,8 @@ pub type Births = BTreeMap<(ResourceKind, String), Birth>;
 pub enum Need {
     /// A subnet is not on its route table: back onto its own, then released.
     Reroute {
-        /// The run's table that it stands on; `None`: the VPC's main one.
-        from: Option<String>,
+        /// The run's table that it stands on.
+        from: String,
         /// The table that it had; `None`: the VPC's main one.
         to: Option<String>,
     },
@@ -280,9 +280,9 @@ fn subnet(t: &Target, run: &str, hint: &str, all: &[Target]) -> Need {
         return person(&format!("{was}, the table that it stood on, does not exist any more"), hint);
     }
     let made = |on: &str| table(on).is_some_and(|o| o.tags.get(TAG_RUN).is_some_and(|r| r == run));
-    // only a detached subnet is taken off nothing, or off a table that the run made
-    if hint.contains("vpc.detach-route-table") && on.is_none_or(made) {
-        return Need::Reroute { from: on.map(str::to_owned), to: was.map(str::to_owned) };
+    // off nothing but a table that the run made: a tag alone must not put a private subnet on a public table
+    if let Some(from) = on.filter(|on| hint.contains("vpc.detach-route-table") && made(on)) {
+        return Need::Reroute { from: from.to_owned(), to: was.map(str::to_owned) };
     }
     let place = |table: Option<&str>| table.unwrap_or("the main table").to_owned();
     let why = format!(

@@ -104,17 +104,11 @@ pub async fn mend(
     match &leftover.need {
         Need::Person { .. } => return Ok(Outcome::Left),
         Need::Reroute { from, to } => {
-            let association = match from {
-                Some(from) => agreed::present(SETTLE, || association(cloud, from, &id)).await?,
-                None => None,
-            };
-            send(match (from, association, to.clone()) {
-                (Some(_), Some(association), Some(table)) => {
-                    Mutation::ReplaceRouteTableAssociation { association, table }
-                }
-                (Some(_), Some(association), None) => Mutation::DisassociateRouteTable { association },
-                (None, _, Some(table)) => Mutation::AssociateRouteTable { subnet: id, table },
-                _ => return Ok(Outcome::Changed),
+            let association = agreed::present(SETTLE, || association(cloud, from, &id)).await?;
+            let Some(association) = association else { return Ok(Outcome::Changed) };
+            send(match to.clone() {
+                Some(table) => Mutation::ReplaceRouteTableAssociation { association, table },
+                None => Mutation::DisassociateRouteTable { association },
             })
             .await?;
             send(release(cloud, &now).await?).await?;

@@ -300,10 +300,7 @@ fn sweep_tags(bytes: &[u8]) -> bool {
             Need::Reroute { from, .. } => {
                 let of_a_run =
                     |from: &String| all.iter().any(|o| o.id == *from && o.tags.contains_key(TAG_RUN));
-                assert!(
-                    t.tags.contains_key(TAG_HELD) && from.as_ref().is_none_or(of_a_run),
-                    "it moves what no run moved: {t:?}"
-                );
+                assert!(t.tags.contains_key(TAG_HELD) && of_a_run(from), "it moves what no run moved: {t:?}");
             }
             Need::Release | Need::Person { .. } => {}
         }

@@ -266,6 +266,25 @@ async fn who_interrupts_the_last_look_gets_no_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_interrupts_the_last_look_of_a_stopped_run_is_told_that_nobody_looked() {
+    let text = "interrupted before anybody looked whether the steady state holds after the clean-up";
+    for (signals, looked, sent, said) in
+        [(2, None, true, true), (1, None, true, false), (2, Some(true), true, false), (2, None, false, false)]
+    {
+        let mut state = stopped(ended(LOSS).await, StopCause::Rollback, "redrill rollback");
+        (state.signals, state.steady_after, state.sent) = (signals, looked, sent);
+        let judged = judge(&state, &measured());
+        assert_eq!(judged.verdict, Verdict::Stopped);
+        assert_eq!(
+            judged.reasons.iter().any(|r| r == text),
+            said,
+            "{signals} {looked:?}: {:?}",
+            judged.reasons
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recovery_time_that_is_not_known_is_no_pass() {
     let unknown = Measured { rta_ms: None, judged_ms: None, ..measured() };
     let text = "the recovery time could not be measured";

@@ -60,14 +60,12 @@ fn a_subnet_goes_back_onto_its_own_table() {
         need_of(VpcSubnet, &attrs, hint, &all)
     };
     let detach = "undo: vpc.detach-route-table was rtb-own";
-    let back = |from: Option<&str>, to: Option<&str>| Need::Reroute {
-        from: from.map(str::to_owned),
-        to: to.map(str::to_owned),
-    };
-    assert_eq!(need(Some("rtb-run"), detach), back(Some("rtb-run"), Some("rtb-own")));
-    assert_eq!(need(None, detach), back(None, Some("rtb-own")));
+    let back = |to: Option<&str>| Need::Reroute { from: "rtb-run".to_owned(), to: to.map(str::to_owned) };
+    assert_eq!(need(Some("rtb-run"), detach), back(Some("rtb-own")));
+    // nothing shows that a run took it off
+    assert!(why(need(None, detach)).starts_with("it stood on rtb-own and is on the main table"));
     assert_eq!(need(Some("rtb-own"), detach), Need::Release, "it is back");
-    assert_eq!(need(Some("rtb-run"), "undo: vpc.detach-route-table"), back(Some("rtb-run"), None));
+    assert_eq!(need(Some("rtb-run"), "undo: vpc.detach-route-table"), back(None));
     // on a table that somebody else made or that another run made, somebody may have wanted it
     for on in ["rtb-other", "rtb-lost"] {
         let moved =
@@ -150,7 +148,7 @@ fn what_stands_in_for_something_that_is_gone_is_never_removed() {
 #[test]
 fn needs_are_met_in_their_order_and_told_in_words() {
     let needs = [
-        Need::Reroute { from: None, to: Some("rtb-1".to_owned()) },
+        Need::Reroute { from: "rtb-2".to_owned(), to: Some("rtb-1".to_owned()) },
         Need::Start,
         Need::Release,
         Need::Keep { instead_of: None },
@@ -168,7 +166,8 @@ fn needs_are_met_in_their_order_and_told_in_words() {
         "a person has to look: x",
     ];
     assert_eq!(words, wanted);
-    assert_eq!(Need::Reroute { from: None, to: None }.in_words(), "put back on the main table, then release");
+    let main = Need::Reroute { from: "rtb-2".to_owned(), to: None };
+    assert_eq!(main.in_words(), "put back on the main table, then release");
     let instead = Need::Keep { instead_of: Some("i-1".to_owned()) }.in_words();
     assert!(instead.starts_with("keep: it stands in for i-1, which is gone"), "{instead}");
 }
