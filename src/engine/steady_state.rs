@@ -410,6 +410,9 @@ mod tests {
         assert_eq!(t.ms(stamp(-2_600_000, 1_500)), 1_001_000);
         t.line(&attached(stamp(2_000_000, 3), None));
         assert_eq!(t.ms(stamp(0, 13)), 2_000_010);
+        // also where that runs backwards: it was measured so, and is judged so
+        t.line(&attached(stamp(900_000, 3), None));
+        assert_eq!((t.ms(stamp(0, 13)), t.reboots().len()), (900_010, 0));
     }
 
     #[test]
@@ -454,6 +457,14 @@ mod tests {
         t.line(&line(stamp(1_075_000, 1_000), Event::Skew { ms: 5_000 }));
         assert_eq!(t.ms(stamp(1_075_000, 1_000)), 1_075_000);
         assert_eq!(t.reboots()[0].unsure_ms, Some(6_000));
+        // from a process that does not say its boot to one that does, or the other way round, is another one
+        for boots in [[None, Some("b")], [Some("a"), None]] {
+            let mut t = Timeline::new();
+            t.line(&header(2));
+            t.line(&attached(stamp(1_000_000, 500), boots[0]));
+            t.line(&attached(stamp(1_010_000, 600), boots[1]));
+            assert_eq!(t.reboots().len(), 1, "{boots:?}");
+        }
         // the same boot, with a monotonic clock that ran backwards, is another one
         let mut t = before(None);
         t.line(&attached(stamp(1_060_000, 400), Some("a")));

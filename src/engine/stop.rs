@@ -36,8 +36,9 @@ impl Watched {
         [unhealthy, unread].into_iter().flatten().min()
     }
 
-    fn says(&self, now_ms: i64) -> String {
-        if self.unhealthy_since.is_some_and(|since| now_ms - since >= self.for_ms) {
+    /// Why, once it is due: what is unhealthy is due before it could be so for being unreadable.
+    fn says(&self) -> String {
+        if self.unhealthy_since.is_some() {
             return format!("stop condition `{}` is breached", self.name);
         }
         format!("stop condition `{}` cannot be read, and counts as breached", self.name)
@@ -94,7 +95,7 @@ impl StopWatch {
             .iter()
             .filter(|w| if w.stages.is_empty() { stage >= Stage::Fault } else { w.stages.contains(&stage) })
             .find(|w| w.due().is_some_and(|due| now_ms >= due))
-            .map(|w| w.says(now_ms))
+            .map(Watched::says)
     }
 
     /// When the next breach would become due, as things are.

@@ -435,7 +435,7 @@ fn of_very_many_gaps_the_widest_are_listed_and_the_others_counted() {
     let mut at = 23;
     for n in 0..120 {
         run.seconds("web", Health::Healthy, at, at + 2);
-        at += if n == 70 { 41 } else { 9 };
+        at += if n == 115 { 41 } else { 9 };
     }
     let m = measure(&run.lines, &params());
     assert_eq!((m.gaps.len(), m.gaps_left_out), (GAPS, 120 - GAPS as u64));

@@ -306,6 +306,11 @@ async fn a_rolled_up_line_is_concluded_from_like_a_single_one() {
         assert!(s.impact_seen, "live: {live}");
         assert_eq!(s.steady.tracks()[0].health, (!live).then_some(Unhealthy), "taken once, live: {live}");
     }
+    // a single one, too, is taken once
+    let (mut s, ..) = loss().await;
+    take(&mut s, 1_000, sent(1, Some("terminate"), Phase::Apply));
+    s.recorded(&line(1_100, seen("page", Unhealthy, 1_000, 1_010)));
+    assert_eq!((s.impact_seen, s.steady.tracks()[0].health), (true, None));
     // every other line is taken as ever
     let (mut s, ..) = loss().await;
     s.recorded(&line(10, stage(Stage::Baseline)));

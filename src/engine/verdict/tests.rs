@@ -222,6 +222,8 @@ async fn of_programs_somebody_must_have_seen_that_they_did_something() {
         let mut state = ended(&drill).await;
         state.sent = false;
         assert_eq!(verdict(&state, &quiet()), wanted, "{drill}");
+        let told = judge(&state, &quiet()).reasons.iter().any(|r| r == unseen);
+        assert_eq!(told, wanted == Verdict::NoImpact, "{drill}");
     }
 }
 

@@ -65,6 +65,22 @@ async fn what_is_restored_beside_the_original_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_put_back_in_its_place_is_not_beside_the_original() {
+    // it stands among the recoveries and makes nothing new, or makes something and is a fault
+    let with = |stage, reversibility| async move {
+        let mut plan = planned(&WHOLE.replace(VERIFY, "")).await;
+        let step = plan.steps.iter_mut().find(|s| s.id.as_str() == "restore").unwrap();
+        (step.stage, step.reversibility) = (stage, reversibility);
+        let found = crate::plan::lint::lint(&plan, &drill::Known::shipped());
+        found.iter().any(|f| f.text.starts_with("no verify probe looks"))
+    };
+    use crate::catalog::action::Reversibility::{Additive, Reversible};
+    use crate::model::Stage::{Fault, Recovery};
+    assert!(with(Recovery, Additive).await);
+    assert!(!with(Recovery, Reversible).await && !with(Fault, Additive).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_any_answer_satisfies_shows_nothing() {
     let warning =
         "page: any answer satisfies this probe, so it shows nothing -> say which answer is the healthy one";

@@ -208,6 +208,10 @@ fn there_is_no_recovery_before_the_verify_probes_have_passed() {
     outage(&mut run).see("rows", Health::Unhealthy, 41_000);
     let m = measure(&run.lines, &p);
     assert_eq!((mark(&m, "t6"), mark(&m, "t7"), m.outage), (None, None, true));
+    // what is read before anything is restored verifies nothing
+    let mut early = Run::new();
+    early.call(1, "break", 1_000, 1_100).see("rows", Health::Healthy, 2_000);
+    assert_eq!(mark(&measure(&early.lines, &p), "t6"), None);
     run.see("rows", Health::Healthy, 42_000).seconds("web", Health::Healthy, 42, 53);
     let m = measure(&run.lines, &p);
     assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (Some(42_100), Some(42_100)));
@@ -279,7 +283,7 @@ fn a_gap_says_whether_a_process_was_running() {
     // a late probe beside the change of processes makes one gap with it, and with what overlaps that
     let mut run = Run::new();
     run.seconds("web", Health::Healthy, 0, 10).call(1, "break", 10_000, 10_200);
-    run.see("api", Health::Healthy, 18_000).attached(19_000, Mode::Resume);
+    run.attached(19_000, Mode::Resume).see("api", Health::Healthy, 19_100);
     run.see("web", Health::Healthy, 20_000).see("api", Health::Healthy, 30_000);
     assert_eq!(gaps(&run), [(9_000, 30_100, nobody)]);
 }
