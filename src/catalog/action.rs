@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cloud::{
-    CloudError, CloudResult, CommandOutput, CommandRequest, EffectCertainty, ErrorKind, Mutation, Reads,
-    Reply,
+    CloudError, CloudResult, CommandOutput, CommandRequest, EffectCertainty, ErrorKind, Mutation, Outcome,
+    Reads, Reply,
 };
 use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, naming, target};
 
@@ -211,6 +211,29 @@ impl ReadCx<'_> {
 pub trait Gate: Send + Sync {
     /// Sends one change.
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply>;
+
+    /// What the steps of the run have sent so far, in this process and in those before it, as the journal has
+    /// it: what the run made, and nobody else, is known by the ids that were answered.
+    fn sent(&self) -> Vec<SentCall>;
+}
+
+/// A change that a step of the run has sent. Times are those of AWS's clock, as far as it is known.
+#[derive(Clone, Debug)]
+pub struct SentCall {
+    /// The step.
+    pub step: StepId,
+    /// The call as AWS names it.
+    pub operation: String,
+    /// The parameters, without what is secret.
+    pub params: Value,
+    /// When it was about to be sent.
+    pub sent: DateTime<Utc>,
+    /// When its answer, or that there is none, was known; absent where the process ended before.
+    pub answered: Option<DateTime<Utc>>,
+    /// What was answered.
+    pub outcome: Option<Outcome>,
+    /// It surely had no effect.
+    pub refused: bool,
 }
 
 /// Runs local programs: journals what each is known by before it does anything, and its end.

@@ -12,7 +12,8 @@ pub mod probes;
 
 pub use action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, DynAction, Finding, Gate, OutputSpec, Outputs,
-    Permissions, Prepared, Programs, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
+    Permissions, Prepared, Programs, Progress, ReadCx, Reversibility, SentCall, Severity, StageRule, Undone,
+    WriteCx,
 };
 pub use probe::{DynProbe, Health, Need, Probe, ProbeSpec, Reading};
 

@@ -6,6 +6,7 @@
 //! is the only way to change something, `programs` to run a local program, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
 //! are heard, `control` the terminal. Start with [`decide`].
 
+mod calls;
 mod contexts;
 mod control;
 pub mod decide;

@@ -410,6 +410,16 @@ impl Sim {
         self.lock().put_object(bucket, key, "", true)
     }
 
+    /// Copies the newest delete marker of a key to another bucket with its version id, as replication does.
+    pub fn replicate_marker(&self, from: &str, to: &str, key: &str) {
+        let mut world = self.lock();
+        let newest = world.buckets.get(from).and_then(|b| b.objects.get(key)).and_then(|v| v.first());
+        let Some(marker) = newest.filter(|v| v.marker).cloned() else { return };
+        if let Some(b) = world.buckets.get_mut(to) {
+            b.objects.entry(key.to_owned()).or_default().insert(0, marker);
+        }
+    }
+
     /// DeleteObjects refuses this key from now on.
     pub fn deny_object(&self, bucket: &str, key: &str) {
         if let Some(b) = self.lock().buckets.get_mut(bucket) {

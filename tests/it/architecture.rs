@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "plan/lint",
     "plan/drift",
     "plan/file",
+    "engine/calls",
     "engine/state",
     "engine/place",
     "engine/redaction",

@@ -16,6 +16,7 @@ mod replacement;
 mod routing;
 mod s3_delete;
 mod s3_objects;
+mod s3_own;
 mod s3_restore;
 #[cfg(test)]
 mod testing;

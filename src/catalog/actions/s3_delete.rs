@@ -1,7 +1,7 @@
 //! `s3.delete-objects`: lays delete markers over objects of a versioned bucket.
 //!
 //! Left to others: whether anybody missed them, which probes see. Invariant: no version is ever
-//! removed; undo takes away a marker only where it is the one thing that is new on its key.
+//! removed; undo takes away only the markers that the run itself made, by the ids that were answered.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::look;
 use super::rds_restore::over;
 use super::s3_objects::{Recorded, State, Which, current, delete, keys, recorded, stacks, states};
+use super::s3_own::Own;
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -86,21 +87,23 @@ static SPEC: ActionSpec = ActionSpec {
         poll: &["s3:ListBucketVersions"],
         undo: &["s3:ListBucketVersions", "s3:DeleteObjectVersion"],
     },
-    undo_story: "Removes, by version id, the delete marker on each object, where it is the only thing that is new \
-                 there since the step began; the version underneath becomes the current one again.",
+    undo_story: "Removes, by version id, the delete marker that the step made on each object; the version underneath \
+                 becomes the current one again.",
     docs: "Sends DeleteObjects without version ids, at most 1,000 keys a call: S3 lays a delete marker over each \
 object and keeps its versions, and readers get 404. S3 answers 200 even where it refused single objects; those \
 make the step fail, with what was deleted put back.
 
-Before the call, every version of every object is recorded. Undo compares: one new marker and nothing else is \
-this step's own and is removed; an object that is current already needs nothing; anything more is somebody \
-else's doing and leaves the step stuck for that object, never guessed at.
+Before the call, every version of every object is recorded, and the answer names each marker that was made. Undo \
+removes these and no other; an object that is current already needs nothing. A marker that somebody else laid \
+meanwhile is left, and the step is stuck, since that object is not as it was. Where an answer was lost, a marker \
+is the step's own only if it is the one thing that is new on its object and was written while the call may have \
+had its effect; else nobody can tell, and a person has to.
 
 Refused: buckets whose versioning is not Enabled (the objects would be gone for good) or that have MFA Delete on \
 (a marker could be made and not be removed); a rule that expires noncurrent versions sooner than `give_up` plus a \
 day; more objects than `max_objects`; no object at all; and replication of delete markers, unless every bucket \
 that they travel to is named in `replicas`, since S3 replicates a marker but not its removal. Undo then removes \
-the new markers there too; a marker that arrives later still has to be looked for by hand. Event notifications \
+the copies of its own markers there too, which have the same version ids; a marker that arrives later still has to be looked for by hand. Event notifications \
 are pointed out: consumers will see the deletions.
 
 Relied on: \"Working with delete markers\", \"Deleting object versions from a versioning-enabled bucket\", \
@@ -242,10 +245,11 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     // what carries a marker already must not get a second one, which undo could not tell apart
     let mut objects = Vec::new();
+    let own = Own::of(&cx.gate.sent(), &undo.bucket);
     for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
             State::AsBefore => objects.push(ObjectRef { key: recorded.key.clone(), version: None }),
-            State::Marked(markers) if markers.len() == 1 => {}
+            State::Marked(all) if own.split(&recorded.key, &all).own.len() == all.len() => {}
             State::Marked(_) | State::Overwritten => {
                 return Err(ActionError::refused(format!(
                     "{} was changed since it was recorded",
@@ -267,6 +271,8 @@ struct Mended {
     removed: usize,
     /// Nobody can tell what is right for these.
     unclear: Vec<String>,
+    /// Somebody else deleted these.
+    deleted: Vec<String>,
     /// Somebody wrote these anew.
     overwritten: Vec<String>,
 }
@@ -276,21 +282,29 @@ async fn mend(
     bucket: &str,
     prefix: Option<&str>,
     recorded: &[Recorded],
+    own: &Own,
 ) -> Result<Mended, ActionError> {
     let mut markers = Vec::new();
-    let mut out = Mended { removed: 0, unclear: Vec::new(), overwritten: Vec::new() };
+    let mut out = Mended { removed: 0, unclear: Vec::new(), deleted: Vec::new(), overwritten: Vec::new() };
     for (recorded, state) in states(cx.read, bucket, prefix, recorded).await? {
         match state {
             State::AsBefore => {}
             State::Overwritten => out.overwritten.push(recorded.key.clone()),
-            State::Marked(mut ids) if ids.len() == 1 => {
-                markers.push(ObjectRef { key: recorded.key.clone(), version: ids.pop() });
+            State::Marked(all) => {
+                let key = &recorded.key;
+                let split = own.split(key, &all);
+                let named = |id| ObjectRef { key: key.clone(), version: Some(id) };
+                markers.extend(split.own.into_iter().map(named));
+                out.deleted
+                    .extend(split.others.iter().map(|id| format!("{key} in {bucket} (delete marker {id})")));
+                if !split.unclear.is_empty() {
+                    out.unclear.push(format!(
+                        "{key} in {bucket}: an answer was lost, and whether the delete marker {} is the run's \
+                         cannot be told",
+                        split.unclear.join(" or ")
+                    ));
+                }
             }
-            State::Marked(ids) => out.unclear.push(format!(
-                "{}: {} new delete markers since the step began, of which only one can be its own",
-                recorded.key,
-                ids.len()
-            )),
             State::Unclear(why) => out.unclear.push(why),
         }
     }
@@ -300,6 +314,22 @@ async fn mend(
         Some(error) => Err(error),
         None => Ok(out),
     }
+}
+
+/// What undo must not decide is an error that names it.
+fn left_to_a_person(unclear: &[String], deleted: &[String]) -> Result<(), ActionError> {
+    let (text, hint) = match (unclear, deleted) {
+        ([], []) => return Ok(()),
+        ([first, ..], _) => (
+            format!("{} objects need a person; {first}", unclear.len() + deleted.len()),
+            "compare the object's versions, and remove by its version id the delete marker that the run made",
+        ),
+        ([], [first, ..]) => (
+            format!("somebody else deleted {} objects meanwhile, which is left: {first}", deleted.len()),
+            "if that deletion is meant, there is nothing to mend; if not, remove the delete marker by its version id",
+        ),
+    };
+    Err(ActionError::hopeless(text).effect(EffectCertainty::Partial).hint(hint))
 }
 
 #[async_trait]
@@ -390,24 +420,20 @@ impl Action for S3Delete {
         let prefix = undo.prefix.as_deref();
         let (mut removed, mut there) = (0, 0);
         let last = loop {
-            let mended = mend(cx, &undo.bucket, prefix, &undo.objects).await?;
+            let own = || Own::of(&cx.gate.sent(), &undo.bucket);
+            let mended = mend(cx, &undo.bucket, prefix, &undo.objects, &own()).await?;
             let mut round = mended.removed;
             removed += mended.removed;
-            let mut unclear = mended.unclear;
+            let (mut unclear, mut deleted) = (mended.unclear, mended.deleted);
             for (replica, recorded) in &undo.replicas {
-                let mended = mend(cx, replica, prefix, recorded).await?;
+                // what was removed above is known by now as the run's, also where its answer was lost
+                let mended = mend(cx, replica, prefix, recorded, &own().replicated()).await?;
                 round += mended.removed;
                 there += mended.removed;
-                unclear.extend(mended.unclear.into_iter().map(|why| format!("{replica}: {why}")));
+                unclear.extend(mended.unclear);
+                deleted.extend(mended.deleted);
             }
-            if let Some(first) = unclear.first() {
-                return Err(ActionError::hopeless(format!(
-                    "{} objects need a person; {first}",
-                    unclear.len()
-                ))
-                .effect(EffectCertainty::Partial)
-                .hint("compare the object's versions and remove the delete marker that the run made"));
-            }
+            left_to_a_person(&unclear, &deleted)?;
             // a deletion whose answer was lost, or a replica's marker, may show up late; and what was
             // removed is looked at once more
             let may_come = removed == 0 || (!undo.replicas.is_empty() && there == 0);
@@ -432,146 +458,4 @@ impl Action for S3Delete {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::catalog::actions::trial::{
-        BUCKET, SCRATCH_BUCKET, Trial, params, puts_everything_back, target,
-    };
-    use crate::cloud::faulty::Fault;
-
-    fn assets() -> Target {
-        target(ResourceKind::S3Bucket, BUCKET)
-    }
-
-    async fn deleted(t: &Trial, with: Value) -> Undo {
-        let p = params(&S3Delete, with);
-        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
-        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
-        undo
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_puts_everything_back() {
-        puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "catalogue/" })).await;
-        puts_everything_back(&S3Delete, &assets(), json!({ "keys": ["index.html", "css/site.css"] })).await;
-        puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "" })).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_what_is_meant_is_deleted() {
-        let t = Trial::new();
-        t.sim.put_object(BUCKET, "index.html.bak", "a neighbour");
-        let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
-        assert_eq!(undo.objects.len(), 1);
-        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
-        assert!(!there("index.html").await);
-        assert!(there("index.html.bak").await && there("css/site.css").await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_thousand_objects_a_call() {
-        let t = Trial::new();
-        t.sim.set_page_size(1000);
-        for n in 0..1500 {
-            t.sim.put_object(BUCKET, &format!("many/{n:04}"), "x");
-        }
-        let before = t.sim.snapshot();
-        let undo = deleted(&t, json!({ "prefix": "many/", "max_objects": 2000 })).await;
-        assert_eq!(t.sim.changes().len(), 2);
-        S3Delete.undo(t.write(), None, &undo).await.unwrap();
-        assert_eq!(t.sim.snapshot(), before);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn applying_again_adds_no_second_marker() {
-        let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
-        let before = t.sim.snapshot();
-        let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
-        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
-        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
-        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
-        assert!(matches!(S3Delete.undo(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
-        assert_eq!(t.sim.snapshot(), before);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_object_refused_fails_the_step_and_the_rest_is_put_back() {
-        let t = Trial::new();
-        let before = t.sim.snapshot();
-        t.sim.deny_object(BUCKET, "catalogue/items.json");
-        let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
-        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
-        let e = t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
-        assert_eq!((e.effect, e.hopeless), (EffectCertainty::Partial, true));
-        assert!(e.message.contains("1 of 2 objects, the first: catalogue/items.json: AccessDenied"), "{e}");
-        let e = S3Delete.poll(t.read(), None, &undo, &p).await.unwrap_err();
-        assert!(e.hopeless && e.message == "1 of 2 objects are deleted", "{e}");
-        S3Delete.undo(t.write(), None, &undo).await.unwrap();
-        assert_eq!(t.sim.snapshot(), before);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_somebody_else_did_is_never_guessed_at() {
-        let t = Trial::new();
-        let undo = deleted(&t, json!({ "prefix": "catalogue/" })).await;
-        t.sim.put_marker(BUCKET, "catalogue/items.json");
-        let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
-        assert!(e.hopeless && e.message.contains("catalogue/items.json: 2 new delete markers"), "{e}");
-        let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
-        assert!(there("catalogue/prices.json").await, "the clear ones are put back all the same");
-        assert!(!there("catalogue/items.json").await);
-
-        // written anew over our marker: live, but with a marker of ours below
-        let t = Trial::new();
-        let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
-        t.sim.put_object(BUCKET, "index.html", "new");
-        assert!(S3Delete.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn markers_in_replicas_are_mended_too() {
-        let t = Trial::new();
-        t.sim.add_bucket("replica", "Enabled", &crate::model::Tags::new());
-        t.sim.put_object("replica", "index.html", "the same");
-        t.sim.edit_bucket(BUCKET, |info| info.marker_replicas = vec!["replica".to_owned()]);
-        let before = t.sim.snapshot();
-        let p = params(&S3Delete, json!({ "keys": ["index.html"] }));
-        let refusals = t.refusals(&S3Delete, &assets(), &p).await;
-        assert!(refusals[0].contains("replicates delete markers to replica"), "{refusals:?}");
-        assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
-
-        let with = json!({ "keys": ["index.html"], "replicas": ["replica"] });
-        assert_eq!(t.refusals(&S3Delete, &assets(), &params(&S3Delete, with.clone())).await, [""; 0]);
-        let undo = deleted(&t, with).await;
-        t.sim.put_marker("replica", "index.html");
-        S3Delete.undo(t.write(), None, &undo).await.unwrap();
-        assert_eq!(t.sim.snapshot(), before);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_could_not_be_undone_is_refused() {
-        let refusals = async |change: fn(&mut BucketInfo), with: Value| {
-            let t = Trial::new();
-            t.sim.edit_bucket(BUCKET, change);
-            t.refusals(&S3Delete, &assets(), &params(&S3Delete, with)).await.join("; ")
-        };
-        let all = || json!({ "prefix": "" });
-        assert_eq!(refusals(|_| {}, all()).await, "");
-        assert!(refusals(|b| b.versioning = "Suspended".to_owned(), all()).await.contains("is Suspended"));
-        assert!(refusals(|b| b.mfa_delete = true, all()).await.contains("MFA Delete"));
-        // give_up is 8 hours: one day is too short, two are enough
-        assert!(refusals(|b| b.noncurrent_expiry_days = Some(1), all()).await.contains("after 1 days"));
-        assert_eq!(refusals(|b| b.noncurrent_expiry_days = Some(2), all()).await, "");
-        let many = refusals(|_| {}, json!({ "prefix": "", "max_objects": 5 })).await;
-        assert_eq!(many, "6 objects are meant, more than `max_objects: 5`");
-        assert!(refusals(|_| {}, json!({ "prefix": "nothing/" })).await.contains("nothing to delete"));
-        assert!(refusals(|_| {}, json!({ "keys": ["nobody"] })).await.contains("there is no object nobody"));
-        let t = Trial::new();
-        let scratch = target(ResourceKind::S3Bucket, SCRATCH_BUCKET);
-        let p = params(&S3Delete, all());
-        assert!(t.refusals(&S3Delete, &scratch, &p).await.join("; ").contains("versioning is off"));
-        assert!(t.prepare(&S3Delete, Some(&scratch), &p).await.is_err(), "prepare looks again");
-    }
-}
+mod tests;

@@ -107,8 +107,8 @@ pub(super) async fn current(
 pub(super) enum State {
     /// The recorded version is the current one.
     AsBefore,
-    /// Only delete markers are new, and the newest is current: taking them away brings the object back.
-    Marked(Vec<String>),
+    /// Only delete markers are new, and the newest is current: taking all away brings the object back.
+    Marked(Vec<ObjectVersion>),
     /// Somebody has written since, and no marker is among what is new.
     Overwritten,
     /// Anything else: nobody can tell what is right.
@@ -122,14 +122,14 @@ pub(super) fn state(recorded: &Recorded, stack: &[ObjectVersion]) -> State {
     if !stack.iter().any(|v| v.version == recorded.current && !v.marker) {
         return State::Unclear(format!("{key}: its version {} is gone", recorded.current));
     }
-    let markers: Vec<String> = new.iter().filter(|v| v.marker).map(|v| v.version.clone()).collect();
+    let markers: Vec<ObjectVersion> = new.iter().filter(|v| v.marker).map(|v| (*v).clone()).collect();
     let latest = stack.iter().find(|v| v.latest);
     match (new.len(), markers.len()) {
         (0, _) if latest.is_some_and(|v| v.version == recorded.current) => State::AsBefore,
         (n, 0) if n > 0 && latest.is_some_and(|v| !v.marker && !recorded.known.contains(&v.version)) => {
             State::Overwritten
         }
-        (n, m) if n == m && latest.is_some_and(|v| markers.contains(&v.version)) => State::Marked(markers),
+        (n, m) if n == m && latest.is_some_and(|v| markers.contains(v)) => State::Marked(markers),
         (n, m) => State::Unclear(format!(
             "{key}: {n} new versions since the step began, {m} of them delete markers; nothing was touched"
         )),
@@ -250,9 +250,9 @@ mod tests {
         // lifecycle has taken an old version away: still as before
         assert_eq!(check(&[&v2]), State::AsBefore);
         let m1 = version("m1", true, true);
-        assert_eq!(check(&[&m1, &under, &m0, &v1]), State::Marked(vec!["m1".to_owned()]));
+        assert_eq!(check(&[&m1, &under, &m0, &v1]), State::Marked(vec![m1.clone()]));
         let m2 = version("m2", false, true);
-        assert_eq!(check(&[&m1, &m2, &under]), State::Marked(vec!["m1".to_owned(), "m2".to_owned()]));
+        assert_eq!(check(&[&m1, &m2, &under]), State::Marked(vec![m1.clone(), m2.clone()]));
         assert_eq!(check(&[&version("v3", true, false), &under]), State::Overwritten);
         assert!(matches!(check(&[&version("v3", true, false), &m2, &under]), State::Unclear(_)));
         assert!(matches!(check(&[&m1, &v1]), State::Unclear(_)), "the version itself is gone");

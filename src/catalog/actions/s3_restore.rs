@@ -1,7 +1,8 @@
 //! `s3.restore-objects`: takes delete markers off objects that existed before the fault.
 //!
 //! Left to others: bringing back content that was overwritten. Invariant: only delete markers are
-//! removed, and only those that lie on a version captured before the fault.
+//! removed, and only those that lie on a version captured before the fault; where the run itself laid
+//! some, only its own.
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::s3_objects::{Recorded, State, Which, current, delete, states};
+use super::s3_own::Own;
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -74,8 +76,10 @@ static SPEC: ActionSpec = ActionSpec {
                  finds it done.",
     docs: "In preflight, before any fault, the current version of every object that is meant is recorded. The step \
 then removes, by version id, every delete marker that has come to lie on these versions since, at most 1,000 a \
-call; the version underneath becomes the current one again at once. Who laid the marker does not matter: a drill \
-can restore what another tool deleted.
+call; the version underneath becomes the current one again at once. Who laid the marker does not matter where the run \
+itself deletes nothing in the bucket: a drill can restore what another tool deleted. Where the run deletes there \
+(`s3.delete-objects`), only its own markers are removed, and an object that somebody else deleted meanwhile is \
+an error.
 
 An object that somebody has written anew since is an error: its new content is never thrown away. An object \
 whose recorded version is gone for good cannot be brought back by this action.
@@ -90,11 +94,30 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     let mut markers = Vec::new();
     let mut wrong = Vec::new();
+    // where the run itself deleted, that is what it brings back; what somebody else deleted meanwhile is not its
+    let own = Own::of(&cx.gate.sent(), &undo.bucket);
     for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
             State::AsBefore => {}
-            State::Marked(ids) => markers
-                .extend(ids.into_iter().map(|id| ObjectRef { key: recorded.key.clone(), version: Some(id) })),
+            State::Marked(all) => {
+                let key = &recorded.key;
+                let split = own.split(key, &all);
+                let mut ids = split.own;
+                if own.any {
+                    wrong.extend(split.others.iter().map(|id| {
+                        format!(
+                            "{key} was deleted by somebody else meanwhile (delete marker {id}), which is left"
+                        )
+                    }));
+                    wrong.extend(split.unclear.iter().map(|id| {
+                        format!("whether the delete marker {id} on {key} is this run's cannot be told")
+                    }));
+                } else {
+                    ids.extend(split.others);
+                }
+                let named = |id| ObjectRef { key: key.clone(), version: Some(id) };
+                markers.extend(ids.into_iter().map(named));
+            }
             State::Overwritten => wrong.push(format!("{} was written anew", recorded.key)),
             State::Unclear(why) => wrong.push(why),
         }

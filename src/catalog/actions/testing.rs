@@ -8,8 +8,8 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    ActionError, After, Applied, DynAction, Finding, Gate, Prepared, Programs, Progress, ReadCx, Severity,
-    Undone, WriteCx,
+    ActionError, After, Applied, DynAction, Finding, Gate, Prepared, Programs, Progress, ReadCx, SentCall,
+    Severity, Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::misread::{Misread, Reader};
@@ -22,6 +22,11 @@ struct Forward(Arc<dyn Mutate>);
 
 #[async_trait]
 impl Gate for Forward {
+    /// Nothing is written down.
+    fn sent(&self) -> Vec<SentCall> {
+        Vec::new()
+    }
+
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         self.0.send(&mutation).await
     }

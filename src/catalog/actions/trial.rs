@@ -2,15 +2,15 @@
 //!
 //! [`puts_everything_back`] is what every action with an undo has to survive.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    Action, ActionError, After, Applied, Finding, Gate, Prepared, Programs, Progress, ReadCx, Severity,
-    Undone, WriteCx,
+    Action, ActionError, After, Applied, Finding, Gate, Prepared, Programs, Progress, ReadCx, SentCall,
+    Severity, Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::{
@@ -23,12 +23,38 @@ use crate::sim::Sim;
 pub(in crate::catalog) const BUCKET: &str = "shop-assets-123456789012";
 pub(in crate::catalog) const SCRATCH_BUCKET: &str = "batch-scratch-123456789012";
 
-struct Forward(Arc<dyn Mutate>);
+/// Forwards, and keeps what a journal would.
+struct Forward {
+    to: Arc<dyn Mutate>,
+    clock: Arc<VirtualClock>,
+    sent: Mutex<Vec<SentCall>>,
+}
+
+impl Forward {
+    fn new(to: Arc<dyn Mutate>, clock: Arc<VirtualClock>) -> Self {
+        Self { to, clock, sent: Mutex::default() }
+    }
+}
 
 #[async_trait]
 impl Gate for Forward {
+    fn sent(&self) -> Vec<SentCall> {
+        self.sent.lock().expect("no test has panicked here").clone()
+    }
+
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
-        self.0.send(&mutation).await
+        let sent = self.clock.now();
+        let answer = self.to.send(&mutation).await;
+        self.sent.lock().expect("no test has panicked here").push(SentCall {
+            step: StepId::new("step"),
+            operation: mutation.operation().to_owned(),
+            params: mutation.redacted(),
+            sent,
+            answered: Some(self.clock.now()),
+            outcome: answer.as_ref().ok().map(|reply| reply.outcome.clone()),
+            refused: answer.as_ref().is_err_and(|e| e.effect == EffectCertainty::None),
+        });
+        answer
     }
 }
 
@@ -74,7 +100,7 @@ impl Trial {
         sim.set_page_size(2);
         let cloud = sim.cloud();
         Self {
-            gate: Forward(cloud.mutate.clone()),
+            gate: Forward::new(cloud.mutate.clone(), clock.clone()),
             run: RunId::from_existing("20231114T221320Z-trial-aaaaaa"),
             step: StepId::new("step"),
             t0: clock.now(),
@@ -91,7 +117,7 @@ impl Trial {
         let faulty = Faulty::new(self.cloud.mutate.clone(), move |n, _| {
             (first..first + times).contains(&n).then_some(fault)
         });
-        self.gate = Forward(Arc::new(faulty));
+        self.gate = Forward::new(Arc::new(faulty), self.clock.clone());
         self
     }
 

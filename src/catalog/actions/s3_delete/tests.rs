@@ -1,0 +1,196 @@
+use serde_json::json;
+
+use super::*;
+use crate::catalog::actions::s3_restore::S3Restore;
+use crate::catalog::actions::trial::{BUCKET, SCRATCH_BUCKET, Trial, params, puts_everything_back, target};
+use crate::cloud::faulty::Fault;
+
+fn assets() -> Target {
+    target(ResourceKind::S3Bucket, BUCKET)
+}
+
+async fn deleted(t: &Trial, with: Value) -> Undo {
+    let p = params(&S3Delete, with);
+    let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+    t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
+    undo
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_puts_everything_back() {
+    puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "catalogue/" })).await;
+    puts_everything_back(&S3Delete, &assets(), json!({ "keys": ["index.html", "css/site.css"] })).await;
+    puts_everything_back(&S3Delete, &assets(), json!({ "prefix": "" })).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_meant_is_deleted() {
+    let t = Trial::new();
+    t.sim.put_object(BUCKET, "index.html.bak", "a neighbour");
+    let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+    assert_eq!(undo.objects.len(), 1);
+    let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
+    assert!(!there("index.html").await);
+    assert!(there("index.html.bak").await && there("css/site.css").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_objects_a_call() {
+    let t = Trial::new();
+    t.sim.set_page_size(1000);
+    for n in 0..1500 {
+        t.sim.put_object(BUCKET, &format!("many/{n:04}"), "x");
+    }
+    let before = t.sim.snapshot();
+    let undo = deleted(&t, json!({ "prefix": "many/", "max_objects": 2000 })).await;
+    assert_eq!(t.sim.changes().len(), 2);
+    S3Delete.undo(t.write(), None, &undo).await.unwrap();
+    assert_eq!(t.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn applying_again_adds_no_second_marker() {
+    let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
+    let before = t.sim.snapshot();
+    let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+    let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+    t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+    t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap();
+    assert!(matches!(S3Delete.undo(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
+    assert_eq!(t.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_refused_fails_the_step_and_the_rest_is_put_back() {
+    let t = Trial::new();
+    let before = t.sim.snapshot();
+    t.sim.deny_object(BUCKET, "catalogue/items.json");
+    let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+    let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+    let e = t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+    assert_eq!((e.effect, e.hopeless), (EffectCertainty::Partial, true));
+    assert!(e.message.contains("1 of 2 objects, the first: catalogue/items.json: AccessDenied"), "{e}");
+    let e = S3Delete.poll(t.read(), None, &undo, &p).await.unwrap_err();
+    assert!(e.hopeless && e.message == "1 of 2 objects are deleted", "{e}");
+    S3Delete.undo(t.write(), None, &undo).await.unwrap();
+    assert_eq!(t.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_did_is_never_guessed_at() {
+    let t = Trial::new();
+    let undo = deleted(&t, json!({ "prefix": "catalogue/" })).await;
+    t.sim.put_marker(BUCKET, "catalogue/items.json");
+    let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains("somebody else deleted 1 objects meanwhile"), "{e}");
+    let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
+    assert!(there("catalogue/prices.json").await, "the clear ones are put back all the same");
+    assert!(!there("catalogue/items.json").await);
+
+    // written anew over our marker: live, but with a marker of ours below
+    let t = Trial::new();
+    let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+    t.sim.put_object(BUCKET, "index.html", "new");
+    assert!(S3Delete.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
+}
+
+/// The version ids of the delete markers on a key.
+async fn markers(t: &Trial, bucket: &str, key: &str) -> Vec<String> {
+    let all = t.cloud.reads.s3.versions(bucket, key, None).await.unwrap().items;
+    all.into_iter().filter(|v| v.marker).map(|v| v.version).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_deleted_after_the_recovery_stays_deleted() {
+    let t = Trial::new();
+    let with = || json!({ "prefix": "catalogue/" });
+    let restore = params(&S3Restore, with());
+    let record = t.prepare(&S3Restore, Some(&assets()), &restore).await.unwrap();
+    let before = t.sim.snapshot();
+    let undo = deleted(&t, with()).await;
+    t.apply(&S3Restore, Some(&assets()), &record, &restore).await.unwrap();
+    assert_eq!(t.sim.snapshot(), before, "the recovery has put it back");
+    let theirs = t.sim.put_marker(BUCKET, "catalogue/prices.json").unwrap();
+    let sent = t.sim.changes().len();
+    let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains("catalogue/prices.json") && e.message.contains(&theirs), "{e}");
+    assert_eq!(markers(&t, BUCKET, "catalogue/prices.json").await, [theirs.clone()]);
+    // nor does the recovery of the run's own fault take it away
+    let e = t.apply(&S3Restore, Some(&assets()), &record, &restore).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains(&theirs), "{e}");
+    assert_eq!(markers(&t, BUCKET, "catalogue/prices.json").await, [theirs]);
+    assert_eq!(t.sim.changes().len(), sent, "nothing was sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_lost_answer_a_marker_is_the_run_s_by_its_time_alone() {
+    for (late, own) in [(0, true), (100, false)] {
+        // the request never arrives, and somebody else deletes the object: then, or later
+        let t = Trial::new().failing(0, 1, Fault::LoseRequest);
+        let p = params(&S3Delete, json!({ "keys": ["index.html"] }));
+        let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+        t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+        tokio::time::sleep(Duration::from_secs(late)).await;
+        t.sim.put_marker(BUCKET, "index.html");
+        let done = S3Delete.undo(t.write(), None, &undo).await;
+        assert_eq!(done.is_ok(), own, "{late} s: {done:?}");
+    }
+    let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
+    let p = params(&S3Delete, json!({ "keys": ["index.html"] }));
+    let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+    t.apply(&S3Delete, Some(&assets()), &undo, &p).await.unwrap_err();
+    t.sim.put_marker(BUCKET, "index.html");
+    let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains("cannot be told") && e.message.contains("index.html"), "{e}");
+    assert_eq!(markers(&t, BUCKET, "index.html").await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn markers_in_replicas_are_mended_too() {
+    let t = Trial::new();
+    t.sim.add_bucket("replica", "Enabled", &crate::model::Tags::new());
+    t.sim.put_object("replica", "index.html", "the same");
+    t.sim.edit_bucket(BUCKET, |info| info.marker_replicas = vec!["replica".to_owned()]);
+    let before = t.sim.snapshot();
+    let p = params(&S3Delete, json!({ "keys": ["index.html"] }));
+    let refusals = t.refusals(&S3Delete, &assets(), &p).await;
+    assert!(refusals[0].contains("replicates delete markers to replica"), "{refusals:?}");
+    assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
+
+    let with = json!({ "keys": ["index.html"], "replicas": ["replica"] });
+    assert_eq!(t.refusals(&S3Delete, &assets(), &params(&S3Delete, with.clone())).await, [""; 0]);
+    let undo = deleted(&t, with).await;
+    t.sim.replicate_marker(BUCKET, "replica", "index.html");
+    S3Delete.undo(t.write(), None, &undo).await.unwrap();
+    assert_eq!(t.sim.snapshot(), before);
+    // another marker there is no copy of the run's
+    let theirs = t.sim.put_marker("replica", "index.html").unwrap();
+    let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains("index.html in replica"), "{e}");
+    assert_eq!(markers(&t, "replica", "index.html").await, [theirs]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_undone_is_refused() {
+    let refusals = async |change: fn(&mut BucketInfo), with: Value| {
+        let t = Trial::new();
+        t.sim.edit_bucket(BUCKET, change);
+        t.refusals(&S3Delete, &assets(), &params(&S3Delete, with)).await.join("; ")
+    };
+    let all = || json!({ "prefix": "" });
+    assert_eq!(refusals(|_| {}, all()).await, "");
+    assert!(refusals(|b| b.versioning = "Suspended".to_owned(), all()).await.contains("is Suspended"));
+    assert!(refusals(|b| b.mfa_delete = true, all()).await.contains("MFA Delete"));
+    // give_up is 8 hours: one day is too short, two are enough
+    assert!(refusals(|b| b.noncurrent_expiry_days = Some(1), all()).await.contains("after 1 days"));
+    assert_eq!(refusals(|b| b.noncurrent_expiry_days = Some(2), all()).await, "");
+    let many = refusals(|_| {}, json!({ "prefix": "", "max_objects": 5 })).await;
+    assert_eq!(many, "6 objects are meant, more than `max_objects: 5`");
+    assert!(refusals(|_| {}, json!({ "prefix": "nothing/" })).await.contains("nothing to delete"));
+    assert!(refusals(|_| {}, json!({ "keys": ["nobody"] })).await.contains("there is no object nobody"));
+    let t = Trial::new();
+    let scratch = target(ResourceKind::S3Bucket, SCRATCH_BUCKET);
+    let p = params(&S3Delete, all());
+    assert!(t.refusals(&S3Delete, &scratch, &p).await.join("; ").contains("versioning is off"));
+    assert!(t.prepare(&S3Delete, Some(&scratch), &p).await.is_err(), "prepare looks again");
+}
