@@ -1,8 +1,9 @@
 //! Builds the clients: settings, world, retries and time limits.
 //!
 //! For: one [`connect`] that yields a whole [`Cloud`]. Not for: calls; the first one happens when a
-//! trait method is used. Invariants: clients that change things send a request once; an isolated
-//! connection reads nothing of the environment and speaks plain HTTP to loopback only. I/O.
+//! trait method is used. Invariants: clients that change things send a request once; no client reads an answer
+//! without an end; an isolated connection reads nothing of the environment and speaks plain HTTP to loopback
+//! only. I/O.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use aws_types::service_config::ServiceConfigKey;
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 
+use super::bounded::bounded;
 use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
@@ -258,7 +260,7 @@ fn isolated(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region))
         .endpoint_url(url.as_str().trim_end_matches('/'))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(bounded(aws_smithy_http_client::Builder::new().build_http()))
         .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(
             "testing", "testing", None,
         )))
@@ -272,7 +274,8 @@ fn isolated(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
 /// The SDK's own chain: environment, profile, metadata service. A profile that is named wins over all of it:
 /// the chain would take keys from the environment first, and so work in another account than the one named.
 async fn from_chain(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(names::client());
+    let client = bounded(names::client());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
     if let Some(profile) = &options.profile {
         let provider = ProfileFileCredentialsProvider::builder().profile_name(profile);
         // a role of the profile is assumed in the region that is worked in
@@ -280,7 +283,8 @@ async fn from_chain(options: &ConnectOptions) -> Result<SdkConfig, CloudError> {
             Some(region) => Some(Region::new(region.clone())),
             None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
         };
-        let provider = provider.configure(&ProviderConfig::default().with_region(region)).build();
+        let parts = ProviderConfig::default().with_region(region).with_http_client(client);
+        let provider = provider.configure(&parts).build();
         loader = loader.profile_name(profile).credentials_provider(provider);
     }
     if let Some(region) = &options.region {
@@ -352,7 +356,7 @@ async fn proven(base: SdkConfig, region: &str, now: DateTime<Utc>) -> (SdkConfig
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
     });
-    (base.into_builder().http_client(client).build(), Some(proof))
+    (base.into_builder().http_client(bounded(client)).build(), Some(proof))
 }
 
 /// The hosts of the services that redrill calls, STS first. They share a form with STS's, which the SDK's

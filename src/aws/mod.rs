@@ -4,6 +4,7 @@
 //! it may have changed something. Not for: decisions, retries of changes, caching. Invariant: no
 //! SDK type leaves this module, and a change is sent at most once. I/O.
 
+mod bounded;
 mod cloudfront;
 mod cloudtrail;
 mod connect;

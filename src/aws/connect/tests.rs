@@ -232,3 +232,38 @@ fn the_hosts_that_are_looked_at_are_those_that_are_called() {
     let private = "vpce-0a1b.sts.eu-west-1.vpce.amazonaws.com";
     assert_eq!(of(Some(&format!("https://{private}")), "eu-west-1"), [private]);
 }
+
+/// Answers each request with this head and a body that does not end.
+async fn endless(head: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _asked = socket.read(&mut vec![0; 16384]).await;
+                let _told = socket.write_all(head.as_bytes()).await;
+                while socket.write_all(&[b' '; 65536]).await.is_ok() {}
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_an_end_is_one_that_cannot_be_read() {
+    let stop = Mutation::StopInstances { ids: vec!["i-1".into()] };
+    for head in [
+        "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 1900000000\r\n\r\n",
+        "HTTP/1.1 503 Slow\r\nContent-Type: text/xml\r\nConnection: close\r\n\r\n",
+    ] {
+        let cloud = cloud(endless(head).await).await;
+        let error = cloud.mutate.send(&stop).await.unwrap_err();
+        assert!(error.message.contains("longer than 72 MiB"), "{error}");
+        // accepted or not: nobody can tell
+        assert_eq!(error.effect, EffectCertainty::Unknown, "{error}");
+        let error = cloud.reads.trail.file("bucket", "key", 1 << 20).await.unwrap_err();
+        assert_ne!(error.kind, ErrorKind::NotFound, "{error}");
+        let error = cloud.reads.ec2.instances(&Filter::default(), None).await.unwrap_err();
+        assert!(error.message.contains("longer than 72 MiB"), "{error}");
+    }
+}
