@@ -299,9 +299,9 @@ async fn a_rolled_up_line_is_concluded_from_like_a_single_one() {
         take(&mut s, 1_000, sent(1, Some("terminate"), Phase::Apply));
         let line = line(1_100, unchanged(Unhealthy, 1_000));
         if live {
-            s.recorded(&line)
+            s.recorded(&line);
         } else {
-            s.evolve(&line)
+            s.evolve(&line);
         }
         assert!(s.impact_seen, "live: {live}");
         assert_eq!(s.steady.tracks()[0].health, (!live).then_some(Unhealthy), "taken once, live: {live}");

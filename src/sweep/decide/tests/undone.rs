@@ -13,7 +13,7 @@ fn thing(kind: ResourceKind, id: &str, tags: &[(&str, &str)], attrs: &[(&str, &s
 fn need_of(kind: ResourceKind, attrs: &[(&str, &str)], hint: &str, others: &[Target]) -> Need {
     let tag = format!("{RUN} {hint}");
     let t = thing(kind, "held", &[(TAG_HELD, tag.trim())], attrs);
-    decide(&t, &[&[t.clone()], others].concat(), &Births::new())
+    decide(&t, &[std::slice::from_ref(&t), others].concat(), &Births::new())
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_a_drill_keeps_is_kept_where_a_run_makes_such_things() {
 fn what_stands_in_for_something_that_is_gone_is_never_removed() {
     let copy = made(Ec2Instance, "i-1");
     let births = [((copy.kind, copy.id.clone()), Birth { token: token(), ..Birth::default() })].into();
-    let need = |others: &[Target]| decide(&copy, &[&[copy.clone()], others].concat(), &births);
+    let need = |others: &[Target]| decide(&copy, &[std::slice::from_ref(&copy), others].concat(), &births);
     let original = thing(Ec2Instance, "original", &[], &[("state", "running")]);
     let instead = Need::Keep { instead_of: Some("original".to_owned()) };
     assert_eq!(need(std::slice::from_ref(&original)), Need::Remove);
