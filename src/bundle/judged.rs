@@ -2,8 +2,8 @@
 //!
 //! Whoever owns the key can write any last line and sign it. So measurement, verdict, exit code and
 //! reasons are made again by the engine's own pure parts, of every end that the journal tells of, and the
-//! first line is held against the plan. An end that an older redrill judged is held to the figures; where
-//! today's rules are stricter than that redrill's, it is said.
+//! first line is held against the plan. An end that an older redrill judged is held to the figures and to the
+//! rules of that very version, which must be one that was released; where today's are stricter, it is said.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::verify::Findings;
 use crate::engine::recovery::measure;
 use crate::engine::setup::clock_params;
 use crate::engine::state::RunState;
-use crate::engine::verdict::{Judged, judge};
+use crate::engine::verdict::{Judged, Rules, judge, judge_by};
 use crate::evidence::approval::{self, Said};
 use crate::evidence::clocks;
 use crate::journal::event::{Approved, FORMAT};
-use crate::journal::{Event, Line, Measured, Verdict};
+use crate::journal::{Event, Line, Measured};
 use crate::model::StepId;
 use crate::model::time::in_words;
 use crate::plan::Plan;
@@ -26,17 +26,6 @@ use crate::view::{Header, RunView};
 
 /// This redrill's version.
 const OWN: &str = env!("CARGO_PKG_VERSION");
-/// What an older redrill did not judge, or judged more mildly.
-const STRICTER: [Verdict; 3] = [Verdict::NoImpact, Verdict::Inconclusive, Verdict::Stuck];
-
-/// Whether a version is older than another; `None` where one of them is no version.
-pub(super) fn older(version: &str, than: &str) -> Option<bool> {
-    let read = |text: &str| {
-        let parts: Vec<u32> = text.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
-        <[u32; 3]>::try_from(parts).ok()
-    };
-    Some(read(version)? < read(than)?)
-}
 
 /// Holds a journal against its plan and judges it again.
 pub(super) fn check(plan: &Arc<Plan>, lines: &[Line], view: &RunView, found: &mut Findings) {
@@ -48,16 +37,16 @@ pub(super) fn check(plan: &Arc<Plan>, lines: &[Line], view: &RunView, found: &mu
     found.caveats.extend(clocks::odd(lines));
     unplanned(plan, lines, found);
     tail(lines, found);
-    let mut ends = 0;
+    let (mut ends, mut same) = (0, true);
     for (at, line) in lines.iter().enumerate() {
         if let Event::Finished { verdict, exit_code, reasons, measured } = &line.event {
             let stated = Judged { verdict: *verdict, exit_code: *exit_code, reasons: reasons.clone() };
             let judged_by = judged_by(&lines[..at]);
-            end(plan, &lines[..at], &stated, measured, judged_by, found);
+            same &= end(plan, &lines[..at], &stated, measured, judged_by, found);
             ends += 1;
         }
     }
-    if ends > 0 && found.broken.len() == before {
+    if ends > 0 && same && found.broken.len() == before {
         let judged = "judged again from the journal and the plan: the same measurement and the same verdict";
         found.holds.push(judged.to_owned());
     }
@@ -79,6 +68,14 @@ fn first_line(plan: &Plan, header: &Header, lines: &[Line], found: &mut Findings
     for (what, _) in same.iter().filter(|(_, same)| !same) {
         found.broken.push(format!("the journal's first line names another {what} than the plan"));
     }
+    let attached = lines.iter().filter_map(|l| match &l.event {
+        Event::Attached { redrill, .. } => Some(redrill.as_str()),
+        _ => None,
+    });
+    let wrote: BTreeSet<&str> = attached.chain([header.redrill.as_str()]).collect();
+    found.broken.extend(wrote.iter().filter(|by| Rules::of(by).is_none()).map(|by| {
+        format!("redrill {by} is said to have judged the run, and this is {OWN}, which knows no such version")
+    }));
     if lines.iter().skip(1).any(|l| matches!(l.event, Event::Header { .. })) {
         found.broken.push("the journal has a second first line".to_owned());
     }
@@ -91,8 +88,8 @@ fn first_line(plan: &Plan, header: &Header, lines: &[Line], found: &mut Findings
             "the journal has format 1, of redrill {by}: it says neither on which boot of the machine a process \
              ran nor which run was before it, and names users by their environment"
         )),
-        FORMAT if by == "0.1.0" => {
-            found.broken.push(format!("redrill {by} writes no journal of format {FORMAT}"));
+        FORMAT if wrote.contains("0.1.0") => {
+            found.broken.push(format!("redrill 0.1.0 writes no journal of format {FORMAT}"));
         }
         FORMAT => match &header.chain {
             None => found.caveats.push("the run names no run before it: it was kept in no list of runs".to_owned()),
@@ -168,7 +165,7 @@ fn judged_by(lines: &[Line]) -> &str {
     }
 }
 
-/// One end, judged again.
+/// One end, judged again. Whether the verdict is the same by today's rules, too.
 fn end(
     plan: &Arc<Plan>,
     before: &[Line],
@@ -176,36 +173,35 @@ fn end(
     figures: &Measured,
     by: &str,
     found: &mut Findings,
-) {
+) -> bool {
     let measured = measure(before, &clock_params(plan));
-    let judged = judge(&RunState::replay(Arc::clone(plan), before), &measured);
+    let state = RunState::replay(Arc::clone(plan), before);
+    let judged = judge(&state, &measured);
     let exact = by == OWN;
     if let Some(what) = differs(figures, &measured, exact) {
         found.broken.push(format!("measured again from its own lines, the run has another {what}"));
     }
-    if judged.verdict != stated.verdict {
-        let why = judged.reasons.first().cloned().unwrap_or_default();
-        let text = format!(
-            "the journal says `{}`; judged again it is `{}`: {why}",
-            stated.verdict.name(),
-            judged.verdict.name()
-        );
-        if !exact && older(by, OWN) == Some(true) && STRICTER.contains(&judged.verdict) {
-            found.caveats.push(format!("{text} (judged by redrill {by}, whose rules were milder)"));
-        } else {
-            found.broken.push(text);
+    let word = |judged: &Judged| (judged.verdict, judged.exit_code);
+    if word(&judged) == word(stated) {
+        if exact && judged.reasons != stated.reasons {
+            found.broken.push("judged again, the run has other reasons than the journal says".to_owned());
         }
-    } else if judged.exit_code != stated.exit_code {
-        found.broken.push(format!(
-            "the journal says exit code {}; judged again it is {}",
-            stated.exit_code, judged.exit_code
-        ));
-    } else if exact && judged.reasons != stated.reasons {
-        found.broken.push("judged again, the run has other reasons than the journal says".to_owned());
+        return true;
     }
-    if !exact && older(by, OWN) != Some(true) {
-        found.broken.push(format!("redrill {by} judged the run, and this is {OWN}: check with redrill {by}"));
+    let text = if judged.verdict == stated.verdict {
+        format!("the journal says exit code {}; judged again it is {}", stated.exit_code, judged.exit_code)
+    } else {
+        let why = judged.reasons.first().cloned().unwrap_or_default();
+        let (said, again) = (stated.verdict.name(), judged.verdict.name());
+        format!("the journal says `{said}`; judged again it is `{again}`: {why}")
+    };
+    let then = Rules::of(by).map(|rules| judge_by(rules, &state, &measured));
+    if then.is_some_and(|then| word(&then) == word(stated)) {
+        found.caveats.push(format!("{text} (redrill {by}, whose rules were milder, judged it so)"));
+    } else {
+        found.broken.push(text);
     }
+    false
 }
 
 /// The first figure that differs, with both values. Of another version sentences and gaps may be worded or

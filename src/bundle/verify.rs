@@ -16,6 +16,7 @@ use super::{
     ANNOTATIONS, CHECKPOINT, CHECKPOINT_KEY, CHECKPOINTS, DRILL, ENVELOPE, Files, JOURNAL, KEY, PDF, PLAN,
     REPORT, SETTINGS, SIGNATURES, SIGSTORE, Sources, TIMESTAMP, judged, seal,
 };
+use crate::engine::verdict::Rules;
 use crate::evidence::checkpoint::{Checkpoint, LATE, notes};
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
@@ -396,10 +397,10 @@ fn made_again(files: &Files, made: &Made<'_>, key: &PublicKey, signed: bool, fou
 /// what does not depend on the version; what that leaves unseen is said.
 fn made_elsewhere(files: &Files, made: &Made<'_>, found: &mut Findings) {
     let (by, own) = (&made.made_by, &made.record.made_by);
-    let older = judged::older(by, own) == Some(true);
+    let released = Rules::of(by).filter(|by| *by < Rules::Own);
     // no older redrill makes files of what a newer one wrote
-    let newest = made.record.run.processes.iter().all(|p| judged::older(by, &p.redrill) == Some(false));
-    if !(older && newest) {
+    let newest = made.record.run.processes.iter().all(|p| Rules::of(&p.redrill) <= released);
+    if released.is_none() || !newest {
         return found.broken.push(format!(
             "redrill {by} made these files, and this is {own}, which cannot make them again to compare: check \
              with redrill {by}"

@@ -3,6 +3,9 @@
 //! Nothing is green without work: each way in which a run did less than its drill says has a verdict
 //! of its own. Where several hold, the first of stuck, stopped, failed, not-recovered,
 //! objective-missed, inconclusive, no-impact wins.
+//!
+//! The rules of released versions that judged otherwise are kept, so that what they judged can be checked
+//! exactly, and so that no journal buys a better word by naming another version.
 
 use super::decide::unmended;
 use super::state::{RunState, Status};
@@ -24,8 +27,35 @@ pub struct Judged {
     pub reasons: Vec<String>,
 }
 
+/// By whose rules a run is judged; the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rules {
+    /// Version 0.1.0 took the exit code of a program for a change, and without a fault asked nothing of a
+    /// capacity that never dropped. Everything else it judged alike.
+    V0_1_0,
+    /// This version's.
+    Own,
+}
+
+impl Rules {
+    /// The rules of a version; `None` where it is none that was released, so that nobody knows them. A version
+    /// that is released comes in here when the next one begins.
+    pub fn of(version: &str) -> Option<Self> {
+        match version {
+            env!("CARGO_PKG_VERSION") => Some(Self::Own),
+            "0.1.0" => Some(Self::V0_1_0),
+            _ => None,
+        }
+    }
+}
+
 /// Judges a run that is over.
 pub fn judge(state: &RunState, measured: &Measured) -> Judged {
+    judge_by(Rules::Own, state, measured)
+}
+
+/// Judges a run that is over, as a released version did.
+pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
     let mut reasons = Vec::new();
     let mut candidates: Vec<Verdict> = Vec::new();
     let mut add = |v: Verdict, why: String| {
@@ -63,7 +93,7 @@ pub fn judge(state: &RunState, measured: &Measured) -> Judged {
             add(*unmended_as(*cause), format!("{} is not mended", broke(step)));
         }
     } else {
-        forward(state, measured, &mut add);
+        forward(rules, state, measured, &mut add);
     }
     for why in &state.skipped {
         add(Verdict::Inconclusive, format!("skipped: {why}"));
@@ -123,7 +153,7 @@ fn unmended_as(cause: StopCause) -> &'static Verdict {
 }
 
 /// A run that came to its end by itself.
-fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, String)) {
+fn forward(rules: Rules, state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, String)) {
     let drill = &state.plan.drill;
     let rto = drill.objectives.rto;
     let unfinished: Vec<String> = state
@@ -143,7 +173,7 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
             Verdict::NoImpact,
             "nothing was broken and nothing recovered: no step had anything to do".to_owned(),
         );
-    } else if !state.sent && !seen_to_change(state, measured) {
+    } else if rules == Rules::Own && !state.sent && !seen_to_change(state, measured) {
         add(
             Verdict::NoImpact,
             "nothing was seen to change: no probe answered differently, and no verify probe that can fail \
@@ -189,7 +219,8 @@ fn forward(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, 
             let counts_capacity = drill.steady_state.iter().any(|p| p.role == Role::Capacity);
             if measured.capacity_lost {
                 add(Verdict::NotRecovered, "capacity was not back at the end of the recovery".to_owned());
-            } else if counts_capacity && measured.capacity_ms.is_none() {
+            } else if (rules == Rules::Own || has_fault) && counts_capacity && measured.capacity_ms.is_none()
+            {
                 // what never dropped cannot come back: nobody knows whether the fault did anything
                 add(Verdict::NoImpact, "no probe saw the fault: capacity did not drop either".to_owned());
             }
