@@ -4,6 +4,7 @@
 //! program a second time. That a program has ended well is remembered in this process alone, since
 //! nothing else could tell a later look; another process knows nothing and says so.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -130,13 +131,14 @@ fn remembered<T>(look: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
     look(&mut ENDED_WELL.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn cut(text: &str) -> &str {
+/// Where it is cut, it says so: what is taken out of texts later is looked for there, too.
+fn cut(text: &str) -> Cow<'_, str> {
     const LIMIT: usize = 4096;
     if text.len() <= LIMIT {
-        return text;
+        return Cow::Borrowed(text);
     }
     let end = (0..=LIMIT).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    &text[..end]
+    Cow::Owned(format!("{}…", &text[..end]))
 }
 
 fn notes(output: &CommandOutput) -> Vec<String> {
@@ -158,7 +160,7 @@ async fn run(cx: WriteCx<'_>, program: &Program) -> Result<CommandOutput, Action
     // an error here means that it could not be started, or says that something may have happened
     let output = cx.programs.run(&request).await?;
     let failed = |why: String| {
-        let stderr = cut(&output.stderr).trim();
+        let stderr = cut(output.stderr.trim());
         let told = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
         Err(ActionError::refused(format!("`{name}` {why}{told}")).effect(EffectCertainty::Unknown))
     };
@@ -359,7 +361,7 @@ mod tests {
         assert_eq!(t.apply(&Command, None, &undo, &p).await.unwrap().notes, ["stderr: it broke\n"]);
         let p = params(&Command, json!({ "argv": ["loud"] }));
         let notes = t.apply(&Command, None, &undo, &p).await.unwrap().notes;
-        assert_eq!(notes[0].len(), "stdout: ".len() + 4096);
+        assert_eq!(notes[0].len(), "stdout: ".len() + 4096 + "…".len());
     }
 
     #[test]
