@@ -30,8 +30,9 @@ pub struct Judged {
 /// By whose rules a run is judged; the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rules {
-    /// Version 0.1.0 took the exit code of a program for a change, and without a fault asked nothing of a
-    /// capacity that never dropped. Everything else it judged alike.
+    /// Version 0.1.0 took the exit code of a program for a change, without a fault asked nothing of a capacity
+    /// that never dropped, and of a run that was stopped not whether anybody looked at its end. Everything
+    /// else it judged alike.
     V0_1_0,
     /// This version's.
     Own,
@@ -86,7 +87,7 @@ pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
                 add(Verdict::Refused, detail.clone());
             }
         }
-        if state.sent && nobody_looked(state) {
+        if rules == Rules::Own && state.sent && nobody_looked(state) {
             add(Verdict::Inconclusive, NOBODY_LOOKED.to_owned());
         }
         for step in lost.iter().filter(|step| !state.stuck.iter().any(|s| s.contains(&broke(step)))) {
