@@ -34,8 +34,6 @@ const LITERAL: &str = "[secret :]";
 pub struct Redaction {
     /// What to look for, the longest first.
     forms: Vec<Form>,
-    /// Secrets by name.
-    secrets: BTreeMap<String, String>,
     /// Every secret parameter that there is.
     names: Vec<String>,
     /// Those whose values this process does not know.
@@ -89,7 +87,7 @@ impl Redaction {
         }
         forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
         let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
-        Self { forms, secrets, names: names.to_vec(), unknown }
+        Self { forms, names: names.to_vec(), unknown }
     }
 
     /// The event as it may be written. Every field stands here, so that a new one cannot be forgotten.
@@ -398,8 +396,12 @@ mod tests {
 
     const SECRET: &str = "cAn?ry \"7/ü\"+x";
 
+    fn secrets() -> BTreeMap<String, String> {
+        [("token".to_owned(), SECRET.to_owned())].into()
+    }
+
     fn redaction() -> Redaction {
-        Redaction::new([("token".to_owned(), SECRET.to_owned())].into(), &["token".to_owned()])
+        Redaction::new(secrets(), &["token".to_owned()])
     }
 
     fn redacted(text: &str) -> String {
@@ -505,14 +507,14 @@ mod tests {
         assert_eq!(kept["env"]["A"], "[secret token]");
         let written = kept.to_string();
         assert!(!written.contains("ry \\\"7") && !written.contains(&base64[10..20]), "{written}");
-        reveal(&mut kept, &redaction().secrets, &names()).unwrap();
+        reveal(&mut kept, &secrets(), &names()).unwrap();
         assert_eq!(kept, undo);
     }
 
     #[test]
     fn what_cannot_be_put_back_is_not_acted_on() {
         let of = |text: &str, secrets: &BTreeMap<String, String>| revealed(text, secrets, &names());
-        let known = redaction().secrets;
+        let known = secrets();
         let why = of("-p[secret token]", &BTreeMap::new()).unwrap_err();
         assert_eq!(why, "it holds the secret `token`, which was not given");
         // as version 0.1.0 wrote it
