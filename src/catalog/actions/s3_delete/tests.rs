@@ -1,3 +1,5 @@
+//! Deleting objects: what is refused, what undo takes away, and what it leaves to a person.
+
 use serde_json::json;
 
 use super::*;
