@@ -21,6 +21,8 @@ pub enum Fault {
     Throttle,
     /// Refused for want of a permission.
     Deny,
+    /// Refused because what it is for is not known (yet), though it is there.
+    Missing,
     /// Refused because the credentials have expired.
     Expire,
     /// Refused because this machine's clock is off.
@@ -95,6 +97,7 @@ impl Mutate for Faulty {
             }
             Some(Fault::Deny) => Err(CloudError::new(op, ErrorKind::Denied, "not authorized (injected)")
                 .code("UnauthorizedOperation")),
+            Some(Fault::Missing) => Err(CloudError::new(op, ErrorKind::NotFound, "not found (injected)")),
             Some(Fault::Expire) => {
                 Err(CloudError::new(op, ErrorKind::Expired, "the token has expired (injected)")
                     .code("ExpiredToken"))

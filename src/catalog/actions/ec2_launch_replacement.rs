@@ -6,8 +6,9 @@
 //! ClientToken gives the same instance; what is done already is not done again). `keep` completes it too:
 //! after a second signal nothing is applied any more, and a replacement that serves nobody is none.
 //!
-//! Invariant: at most one replacement an instance and step; nothing without the step's tags is ever
-//! terminated; user data never reaches a record.
+//! Invariant: at most one replacement an instance and step; nothing but what this step's launch made is ever taken
+//! for it, changed or terminated: it bears the launch's ClientToken, while tags can be copied; user data never
+//! reaches a record.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -278,7 +279,8 @@ impl Action for LaunchReplacement {
             }
             let missing = missing(cx, undo, &instance).await?;
             if missing.is_empty() {
-                let notes = differences(undo, &instance, is_alive(cx, &undo.original).await?);
+                let mut notes = differences(undo, &instance, is_alive(cx, &undo.original).await?);
+                notes.extend(strangers(cx, undo).await?);
                 return Ok(Progress::Ready(Applied { outputs: outputs(&instance), notes }));
             }
             if !patience.wait().await {
@@ -358,8 +360,28 @@ async fn record(
     })
 }
 
-/// Everything that carries the step's tags for this original, every page, ended instances included.
-async fn found(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
+/// What the step's launch made and carries these tags, ended instances included. Whoever launches a copy of it copies
+/// its tags, too, but not the ClientToken; all that is done to an instance here is done to what this gives.
+async fn found(cx: ReadCx<'_>, undo: &Undo, marks: &Tags) -> CloudResult<Vec<Instance>> {
+    let mut all = tagged(cx, marks).await?;
+    all.retain(|i| is_ours(undo, i));
+    Ok(all)
+}
+
+fn is_ours(undo: &Undo, instance: &Instance) -> bool {
+    instance.client_token.as_ref() == Some(&undo.token)
+}
+
+/// What is to be told of instances that carry the step's tags and were launched by somebody else.
+async fn strangers(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<Vec<String>> {
+    let mut all = tagged(cx, &undo.marks).await?;
+    all.retain(|i| !is_ours(undo, i) && !look::is_ending(&i.state));
+    let left = |i: Instance| format!("{} carries this run's tags and was not launched by it; left alone", i.id);
+    Ok(all.into_iter().map(left).collect())
+}
+
+/// Everything that carries these tags, every page.
+async fn tagged(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
     let filter = Filter {
         ids: Vec::new(),
         tags: marks.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
@@ -373,7 +395,7 @@ async fn found(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
 async fn standing(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<Instance>, ActionError> {
     let mut ended = None;
     for tags in [&undo.marks, &kept_tags(cx, undo)] {
-        for instance in found(cx, tags).await? {
+        for instance in found(cx, undo, tags).await? {
             if !look::is_ending(&instance.state) {
                 return Ok(Some(instance));
             }
@@ -514,8 +536,10 @@ async fn until_running(cx: ReadCx<'_>, id: &str) -> Result<Instance, ActionError
     }
 }
 
-/// Terminates what carries the step's tags, and waits until it is gone: until it is seen to have ended, or its
-/// termination was accepted and all looks agree that it is not listed any more.
+/// Terminates what the launch made, and waits until it is gone: until it is seen to have ended, or its termination was
+/// accepted and all looks agree that it is not listed any more. EC2 lists what has ended for about an hour, so what
+/// stood here and is merely not listed, or not found by TerminateInstances, may run on: it is looked for until the
+/// time is over, and nothing is sent for what is not seen.
 async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     // what stood here, and whether it is known to end
@@ -524,7 +548,7 @@ async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> 
         // a launch that was sent just before a crash may not show yet, and what stood here must not merely be left out
         let complete =
             |all: &Vec<Instance>| !all.is_empty() && ours.keys().all(|id| all.iter().any(|i| i.id == *id));
-        let all = look::agreed(cx.read, complete, || found(cx.read, &undo.marks)).await?;
+        let all = look::agreed(cx.read, complete, || found_again(cx.read, undo, &ours)).await?;
         let mut to_end = Vec::new();
         for i in &all {
             if !look::is_ending(&i.state) {
@@ -534,32 +558,43 @@ async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> 
                 *ends = true;
             }
         }
-        let hidden =
-            ours.iter().filter(|(id, ends)| !**ends && !to_end.contains(id)).map(|(id, _)| id.clone());
-        to_end.extend(hidden.collect::<Vec<_>>());
-        if to_end.is_empty() && all.iter().all(|i| i.state == "terminated") {
+        if ours.values().all(|ends| *ends) && all.iter().all(|i| i.state == "terminated") {
             let ids: Vec<&str> = ours.keys().map(String::as_str).collect();
+            let left = strangers(cx.read, undo).await?.iter().map(|s| format!("; {s}")).collect::<String>();
             return Ok(if ids.is_empty() {
-                Undone::Already(format!("no replacement of {} stands", undo.original.instance.id))
+                Undone::Already(format!("no replacement of {} stands{left}", undo.original.instance.id))
             } else {
-                Undone::PutBack(format!("{} is terminated", ids.join(", ")))
+                Undone::PutBack(format!("{} is terminated{left}", ids.join(", ")))
             });
         }
         for id in to_end {
             match cx.gate.send(Mutation::TerminateInstances { ids: vec![id.clone()] }).await {
                 Ok(_) => _ = ours.insert(id, true),
-                // the one who would end it says so, too
-                Err(e) if e.is_not_found() && all.iter().all(|i| i.id != id) => _ = ours.insert(id, true),
                 Err(e) if e.is_not_found() || e.effect != EffectCertainty::None => {} // what shows decides
                 Err(e) => return Err(e.into()),
             }
         }
         if !moving.wait().await {
-            let ids: Vec<&str> = ours.keys().map(String::as_str).collect();
-            return Err(ActionError::refused(format!("{} is not terminated yet", ids.join(", ")))
-                .effect(EffectCertainty::Unknown));
+            let ids = ours.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+            return Err(ActionError::refused(format!("{ids}: not seen to be terminated"))
+                .effect(EffectCertainty::Unknown)
+                .hint(format!("`aws ec2 describe-instances --instance-ids {ids}` tells; terminate what still runs")));
         }
     }
+}
+
+/// The same as [`found`], and what stood here by its id: EC2 takes the tags off an instance soon after its end.
+async fn found_again(
+    cx: ReadCx<'_>,
+    undo: &Undo,
+    stood: &BTreeMap<String, bool>,
+) -> CloudResult<Vec<Instance>> {
+    let mut all = found(cx, undo, &undo.marks).await?;
+    let missing: Vec<String> = stood.keys().filter(|id| all.iter().all(|i| i.id != **id)).cloned().collect();
+    if !missing.is_empty() {
+        all.extend(look::instances(cx, &missing).await?.into_values());
+    }
+    Ok(all)
 }
 
 /// Retags the replacement and its volumes as kept, then sees to it that it serves: the run may have
@@ -574,7 +609,8 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
             undo.original.instance.id
         )));
     };
-    let proof = format!("{} is kept", instance.id);
+    let left = strangers(cx.read, undo).await?.iter().map(|s| format!("; {s}")).collect::<String>();
+    let proof = format!("{} is kept{left}", instance.id);
     if !undo.marks.iter().all(|(key, value)| instance.tags.get(key) == Some(value)) {
         serve(cx, undo, &instance).await?;
         return Ok(Undone::Already(proof));

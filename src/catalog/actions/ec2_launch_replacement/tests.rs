@@ -65,7 +65,7 @@ impl Scene {
 
     async fn replacements(&self) -> Vec<Instance> {
         let marks = Tags::from([(TAG_REPLACES.to_owned(), self.old.clone())]);
-        found(self.bench.read(), &marks).await.expect("reads")
+        tagged(self.bench.read(), &marks).await.expect("reads")
     }
 }
 
@@ -231,22 +231,64 @@ async fn an_empty_listing_after_a_lost_answer_is_no_termination() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stood_and_is_not_listed_any_more_is_terminated_where_that_was_accepted() {
-    for lost in [true, false] {
+async fn what_stood_and_is_not_listed_any_more_is_terminated_only_where_that_was_accepted() {
+    for fault in [None, Some(Fault::LoseRequest), Some(Fault::Missing)] {
         let mut s = scene("hidden");
         let p = s.lost(&Value::Null).await;
         s.apply(&p).await.expect("launched");
-        if lost {
-            s.bench.fail_once("ec2:TerminateInstances", Fault::LoseRequest);
+        if let Some(fault) = fault {
+            s.bench.fail_once("ec2:TerminateInstances", fault);
         }
         // it is listed once, and never again
         s.bench.misread(|n, _| (n > 0).then_some(Misread::Empty));
         let done = s.bench.undo(&ACTION, &p).await;
-        assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}");
-        assert_eq!(s.bench.sent("ec2:TerminateInstances"), 2, "the original's, and one that was accepted");
         s.bench.misread(|_, _| None);
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(s.replacements().await[0].state, "terminated");
+        let state = s.replacements().await[0].state.clone();
+        if fault.is_none() {
+            assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}");
+            assert_eq!(state, "terminated");
+            assert_eq!(s.bench.sent("ec2:TerminateInstances"), 2, "the original's, and one that was accepted");
+        } else {
+            let error = done.expect_err("it may run on");
+            assert_eq!((error.effect, state.as_str()), (EffectCertainty::Unknown, "running"));
+            assert!(error.hint.is_some(), "{error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_launched_with_the_same_tags_is_left_alone_and_told() {
+    for keeps in [false, true] {
+        let s = scene("stranger");
+        let p = s.lost(&Value::Null).await;
+        let undo: Undo = serde_json::from_value(p.undo.clone()).expect("a record");
+        let spec = LaunchSpec {
+            like: undo.original.instance.clone(),
+            user_data: None,
+            volumes: Vec::new(),
+            disable_api_termination: false,
+            private_ip: None,
+            tags: undo.tags.clone(),
+        };
+        s.bench.somebody(Mutation::RunInstances { token: "theirs".to_owned(), spec: Box::new(spec) }).await;
+        let theirs = s.replacements().await.remove(0);
+        assert_eq!(s.bench.outcome(&ACTION, &p, &Value::Null).await, Ok(Progress::Absent), "not the run's");
+        s.apply(&p).await.expect("launches its own");
+        let ready = s.bench.ready(&ACTION, &p, &Value::Null).await;
+        assert_ne!(ready.outputs["instance_id"], theirs.id);
+        let told = |text: &str| text.contains(&format!("{} carries this run's tags", theirs.id));
+        assert!(ready.notes.iter().any(|n| told(n)), "{:?}", ready.notes);
+        let registered = s.bench.read().reads.elb.registrations(&s.group).await.expect("reads");
+        assert!(registered.iter().all(|r| r.id != theirs.id), "{registered:?}");
+        let done = if keeps {
+            DynAction::keep(&ACTION, s.bench.write(), p.target.as_ref(), &p.undo).await
+        } else {
+            s.bench.undo(&ACTION, &p).await
+        };
+        assert!(matches!(&done, Ok(Undone::PutBack(proof)) if told(proof)), "{done:?}");
+        let left = s.replacements().await.into_iter().find(|i| i.id == theirs.id).expect("still there");
+        assert_eq!((left.state.as_str(), &left.tags), ("running", &theirs.tags));
     }
 }
 
