@@ -376,7 +376,8 @@ fn is_ours(undo: &Undo, instance: &Instance) -> bool {
 async fn strangers(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<Vec<String>> {
     let mut all = tagged(cx, &undo.marks).await?;
     all.retain(|i| !is_ours(undo, i) && !look::is_ending(&i.state));
-    let left = |i: Instance| format!("{} carries this run's tags and was not launched by it; left alone", i.id);
+    let left =
+        |i: Instance| format!("{} carries this run's tags and was not launched by it; left alone", i.id);
     Ok(all.into_iter().map(left).collect())
 }
 
@@ -578,7 +579,9 @@ async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> 
             let ids = ours.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
             return Err(ActionError::refused(format!("{ids}: not seen to be terminated"))
                 .effect(EffectCertainty::Unknown)
-                .hint(format!("`aws ec2 describe-instances --instance-ids {ids}` tells; terminate what still runs")));
+                .hint(format!(
+                    "`aws ec2 describe-instances --instance-ids {ids}` tells; terminate what still runs"
+                )));
         }
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 
-use crate::catalog::action::{ActionError, ReadCx};
+use crate::catalog::action::{ActionError, ReadCx, SentCall, WriteCx};
 pub(super) use crate::cloud::agreed::{Patience, twice};
-use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, agreed, all_pages};
+use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, Mutation, Outcome, agreed, all_pages};
 use crate::model::Target;
 
 /// Ids in one DescribeInstances call.
@@ -125,6 +125,25 @@ pub(super) async fn groups(
         groups.insert(m.instance, Group { name: m.group, suspended: m.suspended });
     }
     Ok(groups)
+}
+
+/// A change that a step has sent, and the id of what it made, where that was answered.
+pub(super) struct OnRecord {
+    pub(super) asked: Mutation,
+    pub(super) made: Option<String>,
+}
+
+/// What this step has sent of these operations, but for what was refused: it tells what the step made or chose where
+/// tags, which can be copied, do not.
+pub(super) fn on_record(cx: WriteCx<'_>, operations: &[&str]) -> Vec<OnRecord> {
+    let own =
+        |s: &SentCall| s.step == *cx.read.step && !s.refused && operations.contains(&s.operation.as_str());
+    let sent = cx.gate.sent().into_iter().filter(own);
+    sent.filter_map(|s| {
+        let made = s.outcome.and_then(|o| if let Outcome::Created { id } = o { Some(id) } else { None });
+        Some(OnRecord { asked: serde_json::from_value(s.params).ok()?, made })
+    })
+    .collect()
 }
 
 /// The ids of these targets.

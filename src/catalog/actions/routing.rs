@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::look;
+use super::look::{self, OnRecord};
 use crate::catalog::action::ReadCx;
-use crate::cloud::{CloudError, CloudResult, EffectCertainty, Filter, Route, RouteTable, all_pages};
+use crate::cloud::{
+    CloudError, CloudResult, EffectCertainty, Filter, Mutation, Route, RouteTable, all_pages,
+};
 use crate::model::{Tags, target};
 
 /// Where a subnet's route table comes from.
@@ -70,9 +72,65 @@ pub(super) fn main_of<'a>(tables: &'a [RouteTable], vpc: &str) -> Option<&'a Rou
     tables.iter().find(|t| t.vpc == vpc && t.associations.iter().any(|a| a.main))
 }
 
-/// The table that a step made in this VPC: by the step's tags, since its id may never have been told.
-pub(super) fn made_by<'a>(tables: &'a [RouteTable], vpc: &str, tags: &Tags) -> Option<&'a RouteTable> {
-    tables.iter().find(|t| t.vpc == vpc && carries(t, tags))
+/// The table that a step made in a VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Made<'a> {
+    /// This one.
+    Table(&'a RouteTable),
+    /// None is there.
+    Nothing,
+    /// These carry its tags, and what is on record does not tell whether it made one of them.
+    Unclear(Vec<&'a RouteTable>),
+}
+
+/// What a step is on record to have sent: which table is its own.
+pub(super) const TELLING: [&str; 3] =
+    ["ec2:CreateRouteTable", "ec2:ReplaceRouteTableAssociation", "ec2:DeleteRouteTable"];
+
+/// The table that a step made in this VPC, of which `sent` tells ([`TELLING`]); `token` is that of its creation. Tags
+/// can be copied, so they alone decide only where no answer told the id, and then only for a single table that leads
+/// nowhere; once the step has put a subnet on one or deleted one, that one it is.
+pub(super) fn made_by<'a>(
+    tables: &'a [RouteTable],
+    vpc: &str,
+    tags: &Tags,
+    token: &str,
+    sent: &[OnRecord],
+) -> Made<'a> {
+    let creation =
+        |s: &&OnRecord| matches!(&s.asked, Mutation::CreateRouteTable { token: t, .. } if t == token);
+    let here: Vec<&RouteTable> = tables.iter().filter(|t| t.vpc == vpc && carries(t, tags)).collect();
+    let named = |ids: &[&String]| {
+        here.iter().find(|t| ids.contains(&&t.id)).map_or(Made::Nothing, |t| Made::Table(t))
+    };
+    if !sent.iter().any(|s| creation(&s)) {
+        return Made::Nothing;
+    }
+    let told: Vec<&String> = sent.iter().filter(creation).filter_map(|s| s.made.as_ref()).collect();
+    if !told.is_empty() {
+        return named(&told);
+    }
+    let told_elsewhere = |id: &&String| sent.iter().any(|s| s.made.as_ref() == Some(*id));
+    let deleted =
+        |s: &OnRecord| matches!(&s.asked, Mutation::DeleteRouteTable { table } if !told_elsewhere(&table));
+    let chosen = sent.iter().filter_map(|s| match &s.asked {
+        Mutation::ReplaceRouteTableAssociation { table, .. } | Mutation::DeleteRouteTable { table } => {
+            Some(table)
+        }
+        _ => None,
+    });
+    match (named(&chosen.collect::<Vec<_>>()), &*here) {
+        (Made::Table(table), _) => Made::Table(table),
+        (_, []) => Made::Nothing,
+        (_, [one]) if beyond(one).is_empty() && !sent.iter().any(deleted) => Made::Table(one),
+        _ => Made::Unclear(here),
+    }
+}
+
+/// What carries a step's tags in this VPC and is not its own.
+pub(super) fn strangers(tables: &[RouteTable], vpc: &str, tags: &Tags, own: Option<&str>) -> Vec<String> {
+    let others = tables.iter().filter(|t| t.vpc == vpc && carries(t, tags) && Some(t.id.as_str()) != own);
+    others.map(|t| format!("{} carries this run's tags and was not made by it; left alone", t.id)).collect()
 }
 
 /// Whether a table carries the run's and the step's tag.

@@ -1,6 +1,6 @@
 //! What the tests of actions share: a small simulated account and a gate that only forwards.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,22 +13,38 @@ use crate::catalog::action::{
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::misread::{Misread, Reader};
-use crate::cloud::{Cloud, CloudResult, CommandOutput, CommandRequest, Mutate, Mutation, Reply};
+use crate::cloud::{
+    Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Mutate, Mutation, Reply,
+};
 use crate::model::time::VirtualClock;
 use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::{InstanceSeed, Sim, SubnetSeed};
 
-struct Forward(Arc<dyn Mutate>);
+/// Forwards, and keeps what a journal would.
+struct Forward {
+    to: Arc<dyn Mutate>,
+    step: StepId,
+    sent: Mutex<Vec<SentCall>>,
+}
 
 #[async_trait]
 impl Gate for Forward {
-    /// Nothing is written down.
     fn sent(&self) -> Vec<SentCall> {
-        Vec::new()
+        self.sent.lock().expect("no test has panicked here").clone()
     }
 
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
-        self.0.send(&mutation).await
+        let answer = self.to.send(&mutation).await;
+        self.sent.lock().expect("no test has panicked here").push(SentCall {
+            step: self.step.clone(),
+            operation: mutation.operation().to_owned(),
+            params: mutation.redacted(),
+            sent: DateTime::UNIX_EPOCH,
+            answered: None,
+            outcome: answer.as_ref().ok().map(|reply| reply.outcome.clone()),
+            refused: answer.as_ref().is_err_and(|e| e.effect == EffectCertainty::None),
+        });
+        answer
     }
 }
 
@@ -82,7 +98,8 @@ impl Bench {
         let b = subnet("10.0.2.0/24", "us-east-1b", Some(&private));
         let loose = subnet("10.0.3.0/24", "us-east-1c", None);
         let cloud = sim.cloud();
-        let gate = Forward(cloud.mutate.clone());
+        let (to, step) = (cloud.mutate.clone(), StepId::new("step-1"));
+        let gate = Forward { to, step, sent: Mutex::default() };
         Self {
             run: RunId::new(DateTime::UNIX_EPOCH, "test", 1),
             step: StepId::new("step-1"),
@@ -106,7 +123,7 @@ impl Bench {
         &mut self,
         decide: impl Fn(usize, &Mutation) -> Option<Fault> + Send + Sync + 'static,
     ) {
-        self.gate = Forward(Arc::new(Faulty::new(self.cloud.mutate.clone(), decide)));
+        self.gate.to = Arc::new(Faulty::new(self.cloud.mutate.clone(), decide));
     }
 
     /// The next change of this operation fails in this way, once; later ones pass.
@@ -128,11 +145,12 @@ impl Bench {
 
     /// Changes pass again.
     pub(super) fn mended(&mut self) {
-        self.gate = Forward(self.cloud.mutate.clone());
+        self.gate.to = self.cloud.mutate.clone();
     }
 
     pub(super) fn step(&mut self, id: &str) {
         self.step = StepId::new(id);
+        self.gate.step = StepId::new(id);
     }
 
     pub(super) fn instance(&self, subnet: &str) -> String {

@@ -1,7 +1,8 @@
 //! `vpc.detach-route-table`: takes a subnet off its route table.
 //!
 //! Invariant: a subnet is put back only from where this step left it; where somebody else has put it
-//! on another table meanwhile, that is never overwritten.
+//! on another table meanwhile, that is never overwritten. No table is deleted but the one that the step made, which
+//! the answer on record tells; that of somebody else may carry the same tags.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::look;
-use super::routing::{self, Place};
+use super::routing::{self, Made, Place};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -247,8 +248,12 @@ impl Action for DetachRouteTable {
         undo: &Undo,
     ) -> Result<Undone, ActionError> {
         let undone = put_back(cx, undo).await?;
-        remove_table(cx, undo).await?;
-        Ok(undone)
+        let left: String = remove_table(cx, undo).await?.iter().map(|s| format!("; {s}")).collect();
+        Ok(match undone {
+            Undone::PutBack(proof) => Undone::PutBack(proof + &left),
+            Undone::Already(proof) => Undone::Already(proof + &left),
+            other => other,
+        })
     }
 }
 
@@ -363,11 +368,31 @@ fn somebody_else(undo: &Undo, place: &Place<'_>) -> ActionError {
     .hint(format!("find out who moved it; `aws ec2 describe-route-tables` shows where {} is", undo.subnet))
 }
 
-/// The step's empty table in the record's VPC: found by its tags, else made. A table that AWS has
+/// The step's own table among these.
+fn own<'a>(cx: WriteCx<'_>, undo: &Undo, tables: &'a [RouteTable]) -> Made<'a> {
+    routing::made_by(tables, &undo.vpc, &undo.tags, &undo.token, &look::on_record(cx, &routing::TELLING))
+}
+
+fn unclear(undo: &Undo, tables: &[&RouteTable]) -> ActionError {
+    let ids = tables.iter().map(|t| t.id.as_str()).collect::<Vec<_>>().join(" ");
+    ActionError::hopeless(format!(
+        "which route table of {} this run made is not known: {ids} carries its tags, and the answer that told was lost",
+        undo.vpc
+    ))
+    .effect(EffectCertainty::Unknown)
+    .hint(format!(
+        "`aws ec2 describe-route-tables --route-table-ids {ids}`; delete the one without routes that nobody needs: \
+         `aws ec2 delete-route-table --route-table-id ID`"
+    ))
+}
+
+/// The step's empty table in the record's VPC: the one that it made, else made now. A table that AWS has
 /// just made may not be visible for a moment.
 async fn empty_table(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError> {
-    if let Some(table) = routing::made_by(&routing::tables(cx.read).await?, &undo.vpc, &undo.tags) {
-        return Ok(table.id.clone());
+    match own(cx, undo, &routing::tables(cx.read).await?) {
+        Made::Table(table) => return Ok(table.id.clone()),
+        Made::Unclear(tables) => return Err(unclear(undo, &tables)),
+        Made::Nothing => {}
     }
     let create = Mutation::CreateRouteTable {
         token: undo.token.clone(),
@@ -387,8 +412,10 @@ async fn empty_table(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError
         let tables = routing::tables(cx.read).await.map_err(|e| {
             ActionError::from(e).effect(EffectCertainty::Unknown) // the table may be there
         })?;
-        if let Some(table) = routing::made_by(&tables, &undo.vpc, &undo.tags) {
-            return Ok(table.id.clone());
+        match own(cx, undo, &tables) {
+            Made::Table(table) => return Ok(table.id.clone()),
+            Made::Unclear(tables) => return Err(unclear(undo, &tables)),
+            Made::Nothing => {}
         }
         if !patience.wait().await {
             return lost.map_err(|e| e.effect(EffectCertainty::Unknown));
@@ -442,7 +469,7 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
                     Undone::Already(format!("{subnet} is on {table}"))
                 });
             }
-            Place::On { table: now, association } if routing::carries(now, &undo.tags) => {
+            Place::On { table: now, association } if own(cx, undo, &tables) == Made::Table(now) => {
                 Mutation::ReplaceRouteTableAssociation {
                     association: (*association).to_owned(),
                     table: table.clone(),
@@ -478,14 +505,18 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
 }
 
 /// Deletes the run's table once no subnet uses it; what other subnets of the batch still use is left to the last one.
-/// That there is none is believed where all looks agree, or where its deletion was accepted.
-async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
+/// That there is none is believed where all looks agree, or where its deletion was accepted. What is to be told of
+/// tables that only carry its tags.
+async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<Vec<String>, ActionError> {
     let mut patience = look::settle(cx.read);
     loop {
-        let made = |all: &Vec<RouteTable>| routing::made_by(all, &undo.vpc, &undo.tags).is_some();
+        let made = |all: &Vec<RouteTable>| own(cx, undo, all) != Made::Nothing;
         let tables = look::agreed(cx.read, made, || routing::tables(cx.read)).await?;
-        let Some(table) = routing::made_by(&tables, &undo.vpc, &undo.tags) else {
-            return Ok(());
+        let others = |id| routing::strangers(&tables, &undo.vpc, &undo.tags, id);
+        let table = match own(cx, undo, &tables) {
+            Made::Table(table) => table,
+            Made::Nothing => return Ok(others(None)),
+            Made::Unclear(tables) => return Err(unclear(undo, &tables)),
         };
         if table.associations.iter().any(|a| a.subnet.is_some()) {
             // What still shows may be an association that was replaced a moment ago, of this subnet or of
@@ -493,10 +524,10 @@ async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
             if patience.wait().await {
                 continue;
             }
-            return Ok(());
+            return Ok(others(Some(&table.id)));
         }
         match cx.gate.send(Mutation::DeleteRouteTable { table: table.id.clone() }).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(others(Some(&table.id))),
             // Somebody else was quicker, or the answer to an earlier deletion was lost: the next looks tell.
             Err(e) if e.is_not_found() && patience.wait().await => {}
             // Another subnet of the batch, whose association does not show any more or not yet.

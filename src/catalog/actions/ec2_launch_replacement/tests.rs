@@ -248,7 +248,11 @@ async fn what_stood_and_is_not_listed_any_more_is_terminated_only_where_that_was
         if fault.is_none() {
             assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}");
             assert_eq!(state, "terminated");
-            assert_eq!(s.bench.sent("ec2:TerminateInstances"), 2, "the original's, and one that was accepted");
+            assert_eq!(
+                s.bench.sent("ec2:TerminateInstances"),
+                2,
+                "the original's, and one that was accepted"
+            );
         } else {
             let error = done.expect_err("it may run on");
             assert_eq!((error.effect, state.as_str()), (EffectCertainty::Unknown, "running"));

@@ -228,3 +228,70 @@ async fn one_empty_page_leaves_no_table_behind_and_needs_no_person() {
         }
     }
 }
+
+/// Somebody makes a table with the tags of the run's.
+async fn copied(bench: &Bench, p: &Prepared<Value>) -> String {
+    let undo: Undo = serde_json::from_value(p.undo.clone()).expect("a record");
+    let theirs =
+        Mutation::CreateRouteTable { token: "theirs".to_owned(), vpc: undo.vpc.clone(), tags: undo.tags };
+    let before = routing::tables(bench.read()).await.expect("reads");
+    bench.somebody(theirs).await;
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    let now = routing::tables(bench.read()).await.expect("reads");
+    now.into_iter().find(|t| before.iter().all(|b| b.id != t.id)).expect("made").id
+}
+
+async fn is_there(bench: &Bench, table: &str) -> bool {
+    routing::tables(bench.read()).await.expect("reads").iter().any(|t| t.id == table)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_of_somebody_else_with_the_same_tags_is_left_alone_and_told() {
+    for between in [false, true] {
+        let bench = Bench::new();
+        let batch =
+            bench.prepare(&DetachRouteTable, &[subnet(&bench.a), subnet(&bench.b)], &Value::Null).await;
+        for outcome in bench.apply(&DetachRouteTable, &batch, &Value::Null).await {
+            outcome.expect("accepted");
+        }
+        let early = if between { None } else { Some(copied(&bench, &batch[0]).await) };
+        bench.undo(&DetachRouteTable, &batch[0]).await.expect("put back");
+        let theirs = match early {
+            Some(id) => id,
+            None => copied(&bench, &batch[0]).await,
+        };
+        for p in [&batch[1], &batch[0]] {
+            let done = bench.undo(&DetachRouteTable, p).await.expect("put back");
+            assert!(format!("{done:?}").contains(&format!("{theirs} carries this run's tags")), "{done:?}");
+        }
+        assert!(is_there(&bench, &theirs).await, "{between}");
+        assert_eq!(bench.sent("ec2:DeleteRouteTable"), 1, "its own");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_answer_was_lost_one_empty_table_is_deleted_at_most() {
+    // the run put its subnets on the table that it found, so that one is known
+    let mut bench = Bench::new();
+    bench.fail_once(CREATE, Fault::LoseAnswer);
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a), subnet(&bench.b)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect("goes on");
+    let own = place(&bench, &bench.a).await.expect("on the run's");
+    let theirs = copied(&bench, &batch[0]).await;
+    bench.undo(&DetachRouteTable, &batch[0]).await.expect("put back");
+    let last = bench.undo(&DetachRouteTable, &batch[1]).await;
+    assert!(last.is_ok(), "{last:?}");
+    assert!(is_there(&bench, &theirs).await && !is_there(&bench, &own).await);
+
+    // nothing was sent that names it, and there are two
+    let mut bench = Bench::new();
+    bench.fail_once(CREATE, Fault::LoseRequest);
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect_err("no answer");
+    let undo: Undo = serde_json::from_value(batch[0].undo.clone()).expect("a record");
+    bench.somebody(Mutation::CreateRouteTable { token: undo.token, vpc: undo.vpc, tags: undo.tags }).await;
+    copied(&bench, &batch[0]).await;
+    let error = bench.undo(&DetachRouteTable, &batch[0]).await.expect_err("a person looks");
+    assert!(error.hopeless && error.hint.is_some_and(|h| h.contains("delete-route-table")));
+    assert_eq!(bench.sent("ec2:DeleteRouteTable"), 0);
+}
