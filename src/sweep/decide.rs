@@ -225,6 +225,10 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
         Err(why) => person(&format!("only its tags say that a run made it: {why}"), ""),
     };
     match t.kind {
+        // what somebody launched with copied tags stands in for nothing, and its tags are not the run's to change
+        ResourceKind::Ec2Instance if t.tags.contains_key(TAG_REPLACES) && is_its_work(t, births).is_err() => {
+            removed()
+        }
         ResourceKind::Ec2Instance | ResourceKind::RdsInstance if t.tags.contains_key(TAG_KEPT) => {
             Need::Keep { instead_of: None }
         }
@@ -359,6 +363,13 @@ mod tests {
         for other in [None, Some(String::new()), Some("ABCDE".to_owned())] {
             let said = why(need(&t, Birth { at: Some(began()), token: other, empty: true }));
             assert!(said.contains("the client token of its launch is another"), "{said}");
+        }
+        // nor does it stand in for what is gone, or is anything done to its tags
+        for kept in [false, true] {
+            let mut theirs = t.clone();
+            theirs.tags.extend(kept.then(|| (TAG_KEPT.to_owned(), RUN.to_owned())));
+            let birth = Birth { at: Some(began()), token: Some("ABCDE".to_owned()), empty: false };
+            why(decide(&theirs, std::slice::from_ref(&theirs), &[((t.kind, t.id.clone()), birth)].into()));
         }
         // the token is of this run, step and original, and of no other
         for key in [TAG_RUN, TAG_STEP, TAG_REPLACES] {

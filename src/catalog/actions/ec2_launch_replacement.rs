@@ -296,7 +296,7 @@ impl Action for LaunchReplacement {
         _target: Option<&Target>,
         undo: &Undo,
     ) -> Result<Undone, ActionError> {
-        terminate(cx, undo).await
+        removal::terminate(cx, undo).await
     }
 
     async fn keep(
@@ -388,8 +388,12 @@ async fn tagged(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
         tags: marks.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
     };
     let mut all = all_pages(|page| cx.reads.ec2.instances(&filter, page)).await?;
-    all.retain(|i| marks.iter().all(|(key, value)| i.tags.get(key) == Some(value)));
+    all.retain(|i| carries(i, marks));
     Ok(all)
+}
+
+fn carries(instance: &Instance, marks: &Tags) -> bool {
+    marks.iter().all(|(key, value)| instance.tags.get(key) == Some(value))
 }
 
 /// The replacement that stands, kept already or not; an error where there was one and somebody ended it.
@@ -537,69 +541,6 @@ async fn until_running(cx: ReadCx<'_>, id: &str) -> Result<Instance, ActionError
     }
 }
 
-/// Terminates what the launch made, and waits until it is gone: until it is seen to have ended, or its termination was
-/// accepted and all looks agree that it is not listed any more. EC2 lists what has ended for about an hour, so what
-/// stood here and is merely not listed, or not found by TerminateInstances, may run on: it is looked for until the
-/// time is over, and nothing is sent for what is not seen.
-async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
-    let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
-    // what stood here, and whether it is known to end
-    let mut ours: BTreeMap<String, bool> = BTreeMap::new();
-    loop {
-        // a launch that was sent just before a crash may not show yet, and what stood here must not merely be left out
-        let complete =
-            |all: &Vec<Instance>| !all.is_empty() && ours.keys().all(|id| all.iter().any(|i| i.id == *id));
-        let all = look::agreed(cx.read, complete, || found_again(cx.read, undo, &ours)).await?;
-        let mut to_end = Vec::new();
-        for i in &all {
-            if !look::is_ending(&i.state) {
-                ours.entry(i.id.clone()).or_insert(false);
-                to_end.push(i.id.clone());
-            } else if let Some(ends) = ours.get_mut(&i.id) {
-                *ends = true;
-            }
-        }
-        if ours.values().all(|ends| *ends) && all.iter().all(|i| i.state == "terminated") {
-            let ids: Vec<&str> = ours.keys().map(String::as_str).collect();
-            let left = strangers(cx.read, undo).await?.iter().map(|s| format!("; {s}")).collect::<String>();
-            return Ok(if ids.is_empty() {
-                Undone::Already(format!("no replacement of {} stands{left}", undo.original.instance.id))
-            } else {
-                Undone::PutBack(format!("{} is terminated{left}", ids.join(", ")))
-            });
-        }
-        for id in to_end {
-            match cx.gate.send(Mutation::TerminateInstances { ids: vec![id.clone()] }).await {
-                Ok(_) => _ = ours.insert(id, true),
-                Err(e) if e.is_not_found() || e.effect != EffectCertainty::None => {} // what shows decides
-                Err(e) => return Err(e.into()),
-            }
-        }
-        if !moving.wait().await {
-            let ids = ours.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-            return Err(ActionError::refused(format!("{ids}: not seen to be terminated"))
-                .effect(EffectCertainty::Unknown)
-                .hint(format!(
-                    "`aws ec2 describe-instances --instance-ids {ids}` tells; terminate what still runs"
-                )));
-        }
-    }
-}
-
-/// The same as [`found`], and what stood here by its id: EC2 takes the tags off an instance soon after its end.
-async fn found_again(
-    cx: ReadCx<'_>,
-    undo: &Undo,
-    stood: &BTreeMap<String, bool>,
-) -> CloudResult<Vec<Instance>> {
-    let mut all = found(cx, undo, &undo.marks).await?;
-    let missing: Vec<String> = stood.keys().filter(|id| all.iter().all(|i| i.id != **id)).cloned().collect();
-    if !missing.is_empty() {
-        all.extend(look::instances(cx, &missing).await?.into_values());
-    }
-    Ok(all)
-}
-
 /// Retags the replacement and its volumes as kept, then sees to it that it serves: the run may have
 /// been stopped between the launch and what follows it. The new tag is there before the old ones go,
 /// so that there is no moment in which `sweep` would take it; nor does a registration that is refused
@@ -614,7 +555,7 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     };
     let left = strangers(cx.read, undo).await?.iter().map(|s| format!("; {s}")).collect::<String>();
     let proof = format!("{} is kept{left}", instance.id);
-    if !undo.marks.iter().all(|(key, value)| instance.tags.get(key) == Some(value)) {
+    if !carries(&instance, &undo.marks) {
         serve(cx, undo, &instance).await?;
         return Ok(Undone::Already(proof));
     }
@@ -639,5 +580,6 @@ async fn serve(cx: WriteCx<'_>, undo: &Undo, instance: &Instance) -> Result<(), 
     place(cx, undo, &instance.id).await.map(|_| ()).map_err(unplaced)
 }
 
+mod removal;
 #[cfg(test)]
 mod tests;

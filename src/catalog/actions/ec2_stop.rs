@@ -179,7 +179,8 @@ impl Action for StopInstances {
         let mut patience = look::settle(cx);
         loop {
             match look::present(cx, || look::instance(cx, &undo.id)).await? {
-                None => return Err(gone(&undo.id)),
+                None if look::is_long_ago(cx) => return Err(gone(&undo.id)),
+                None => return Ok(Progress::Pending(NOT_LISTED.to_owned())),
                 Some(i) if look::is_ending(&i.state) => return Err(gone(&undo.id)),
                 Some(i) if i.state == "stopped" => {
                     let notes = vec![format!("{} is stopped; it was {}", undo.id, undo.state)];
@@ -216,6 +217,9 @@ fn before(target: Option<&Target>, instances: &BTreeMap<String, Instance>) -> Re
     }
 }
 
+/// For an instance that answers leave out: had it ended, it would be listed as terminated for an hour.
+const NOT_LISTED: &str = "not listed";
+
 fn gone(id: &str) -> ActionError {
     ActionError::hopeless(format!("{id} was terminated by somebody else and cannot be started again"))
         .hint("launch a replacement, and find out who terminated it")
@@ -232,7 +236,8 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
     let (mut accepted, mut moved) = (false, false);
     loop {
         let state = match look::present(cx.read, || look::instance(cx.read, id)).await? {
-            None => return Err(gone(id)),
+            None if look::is_long_ago(cx.read) => return Err(gone(id)),
+            None => NOT_LISTED.to_owned(),
             Some(i) if look::is_ending(&i.state) => return Err(gone(id)),
             Some(i) => i.state,
         };
@@ -256,6 +261,7 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
                 Err(e) if e.effect != EffectCertainty::None => moved = true,
                 Err(e) => return Err(e.into()),
             },
+            NOT_LISTED => {}
             // Undo saw it on its way back up or down, so there is something to put back.
             _ => moved = true,
         }
@@ -265,7 +271,11 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
                 "{id} is still {state} after {} minutes",
                 MOVING.as_secs() / 60
             ))
-            .effect(EffectCertainty::Unknown));
+            .effect(EffectCertainty::Unknown)
+            .hint(format!(
+                "`aws ec2 describe-instances --instance-ids {id}`; if it is stopped: `aws ec2 start-instances \
+                 --instance-ids {id}`"
+            )));
         }
     }
 }

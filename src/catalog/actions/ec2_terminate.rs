@@ -201,7 +201,9 @@ impl Action for TerminateInstances {
         let mut patience = look::settle(cx);
         loop {
             match look::present(cx, || look::instance(cx, &undo.id)).await? {
-                None => return Ok(ready(undo, "no longer listed")),
+                None if look::is_long_ago(cx) => return Ok(ready(undo, "no longer listed")),
+                // had it ended, it would be listed as terminated
+                None => return Ok(Progress::Pending("not listed".to_owned())),
                 Some(i) if i.state == "terminated" => return Ok(ready(undo, "terminated")),
                 Some(i) if i.state == "shutting-down" => return Ok(Progress::Pending(i.state)),
                 Some(_) if patience.wait().await => {}

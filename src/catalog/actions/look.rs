@@ -15,6 +15,8 @@ use crate::model::Target;
 
 /// Ids in one DescribeInstances call.
 const DESCRIBE: usize = 1000;
+/// For how long EC2 lists what is terminated, at least.
+const LISTED: chrono::TimeDelta = chrono::TimeDelta::minutes(60);
 /// Reads of single instances under way at once.
 const ABREAST: usize = 8;
 /// Set by EC2 Auto Scaling on the members of a group.
@@ -125,6 +127,12 @@ pub(super) async fn groups(
         groups.insert(m.instance, Group { name: m.group, suspended: m.suspended });
     }
     Ok(groups)
+}
+
+/// Whether EC2 may have forgotten by now what ended in this run: it lists what is terminated for about an hour
+/// (TerminateInstances, Amazon EC2 API Reference). Until then what is not listed is left out, and may be running.
+pub(super) fn is_long_ago(cx: ReadCx<'_>) -> bool {
+    cx.t0.is_some_and(|t0| cx.clock.now() - t0 > LISTED)
 }
 
 /// A change that a step has sent, and the id of what it made, where that was answered.

@@ -242,6 +242,9 @@ async fn what_stood_and_is_not_listed_any_more_is_terminated_only_where_that_was
         // it is listed once, and never again
         s.bench.misread(|n, _| (n > 0).then_some(Misread::Empty));
         let done = s.bench.undo(&ACTION, &p).await;
+        if fault.is_some() {
+            assert!(s.bench.undo(&ACTION, &p).await.is_err(), "the next try knows of it, too");
+        }
         s.bench.misread(|_, _| None);
         tokio::time::sleep(Duration::from_secs(60)).await;
         let state = s.replacements().await[0].state.clone();
@@ -276,6 +279,7 @@ async fn what_somebody_else_launched_with_the_same_tags_is_left_alone_and_told()
             tags: undo.tags.clone(),
         };
         s.bench.somebody(Mutation::RunInstances { token: "theirs".to_owned(), spec: Box::new(spec) }).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
         let theirs = s.replacements().await.remove(0);
         assert_eq!(s.bench.outcome(&ACTION, &p, &Value::Null).await, Ok(Progress::Absent), "not the run's");
         s.apply(&p).await.expect("launches its own");

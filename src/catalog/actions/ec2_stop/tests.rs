@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use super::*;
+use crate::catalog::DynAction;
 use crate::catalog::actions::testing::{Bench, instance};
 use crate::cloud::faulty::Fault;
 use crate::cloud::misread::Misread;
 use crate::model::Clock as _;
+use crate::model::time::VirtualClock;
 
 const ACTION: StopInstances = StopInstances;
 const ZONE: &str = "us-east-1a";
@@ -175,4 +177,27 @@ async fn a_server_that_one_look_does_not_find_is_started_all_the_same() {
         assert!(matches!(done, Ok(Undone::PutBack(_))), "{at}: {done:?}");
         assert_eq!(bench.sim.snapshot(), before, "{at}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_not_listed_for_minutes_is_not_called_terminated() {
+    let mut bench = Bench::new();
+    let targets = [instance(&bench.instance(&bench.a))];
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    let clock = std::sync::Arc::new(VirtualClock::starting_at(chrono::DateTime::UNIX_EPOCH));
+    bench.misread(move |_, _| (clock.stamp().mono_ms < 180_000).then_some(Misread::NotFound));
+    let poll = DynAction::poll(&ACTION, bench.read(), Some(&targets[0]), &batch[0].undo, &Value::Null).await;
+    assert!(matches!(poll, Ok(Progress::Pending(_))), "{poll:?}");
+    let done = bench.undo(&ACTION, &batch[0]).await;
+    assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}");
+
+    // never listed again: unknown, and no advice to launch another one
+    bench.misread(|_, _| Some(Misread::NotFound));
+    let error = bench.undo(&ACTION, &batch[0]).await.expect_err("not seen");
+    assert!(!error.hopeless && error.effect == EffectCertainty::Unknown, "{error}");
+    assert!(error.hint.is_some_and(|h| h.contains("start-instances") && !h.contains("replacement")));
+    bench.t0 = Some(bench.clock.now() - chrono::TimeDelta::hours(2));
+    assert!(bench.undo(&ACTION, &batch[0]).await.expect_err("forgotten").hopeless);
 }

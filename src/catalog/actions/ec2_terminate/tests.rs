@@ -7,6 +7,7 @@ use crate::catalog::actions::testing::{Bench, instance};
 use crate::cloud::EffectCertainty;
 use crate::cloud::faulty::Fault;
 use crate::cloud::misread::Misread;
+use crate::model::Clock as _;
 
 const TERMINATE: &str = "ec2:TerminateInstances";
 const ACTION: TerminateInstances = TerminateInstances;
@@ -21,7 +22,8 @@ fn several(bench: &Bench, subnet: &str, n: usize) -> Vec<Target> {
 
 #[tokio::test(start_paused = true)]
 async fn a_whole_batch_goes_with_one_call_and_vanishes_in_the_end() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
+    bench.t0 = Some(bench.clock.now());
     let targets = several(&bench, &bench.a, 120);
     let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
     assert!(bench.apply(&ACTION, &batch, &Value::Null).await.iter().all(Result::is_ok));
@@ -152,4 +154,21 @@ async fn a_server_that_one_look_does_not_find_is_not_taken_for_terminated() {
         assert_eq!(bench.outcome(&ACTION, &batch[0], &Value::Null).await, Ok(Progress::Absent), "{at}");
         assert_eq!(state(&bench, &targets[0].id).await, "running");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_not_listed_within_the_hour_is_not_taken_for_terminated() {
+    let mut bench = Bench::new();
+    bench.t0 = Some(bench.clock.now());
+    let targets = several(&bench, &bench.a, 1);
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    bench.misread(|_, _| Some(Misread::NotFound));
+    let poll = crate::catalog::DynAction::poll(
+        &ACTION,
+        bench.read(),
+        Some(&targets[0]),
+        &batch[0].undo,
+        &Value::Null,
+    );
+    assert_eq!(poll.await, Ok(Progress::Pending("not listed".to_owned())));
 }

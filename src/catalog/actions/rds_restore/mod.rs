@@ -16,6 +16,7 @@ use crate::catalog::action::{
 };
 use crate::cloud::{
     CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, RestoreSpec,
+    all_pages,
 };
 use crate::model::target::{TAG_KEPT, TAG_RUN, TAG_STEP};
 use crate::model::{Dur, ResourceKind, Tags, Target};
@@ -113,12 +114,16 @@ The copy carries `redrill:run`, `redrill:step` and, in `redrill:replaces`, the s
 \"Restoring a DB instance to a specified time for Amazon RDS\" and \"Deleting a DB instance\" (RDS User Guide).",
 };
 
+/// For how long a database that stood may be missing from all answers.
+const HIDDEN: Dur = Dur::mins(10);
+
 /// States in which AWS refuses to delete, or to change anything.
 fn is_busy(status: &str) -> bool {
     matches!(
         status,
         "creating"
             | "backing-up"
+            | "delete-precheck"
             | "modifying"
             | "rebooting"
             | "renaming"
@@ -431,9 +436,13 @@ impl Action for RdsRestore {
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let id = &undo.identifier;
-        let (mut turn, mut seen, mut going, mut sent) = (0, false, false, None);
+        let (mut turn, mut seen, mut going, mut sent, mut hidden) = (0, false, false, None, None);
         loop {
-            match standing(cx.read, id).await? {
+            let now = match standing(cx.read, id).await? {
+                None if seen && !going => listed(cx.read, id).await?,
+                now => now,
+            };
+            match now {
                 // a restore whose answer was lost would have shown up by now
                 None if !seen => {
                     return Ok(Undone::Already(format!("no {id}: DescribeDBInstances says not found")));
@@ -441,17 +450,14 @@ impl Action for RdsRestore {
                 None if going => {
                     return Ok(Undone::PutBack(format!("{id} deleted, DescribeDBInstances says not found")));
                 }
-                // it was there, and nobody is known to have deleted it: the one who would delete it must say so, too
-                None => match cx.gate.send(deletion(id)).await {
-                    Ok(_) => going = true,
-                    Err(e) if e.is_not_found() => {
-                        return Ok(Undone::PutBack(format!(
-                            "{id} is gone: DeleteDBInstance says not found, too"
-                        )));
+                // It was there, and nobody is known to have deleted it. Nothing is sent for what is not seen: another
+                // database may have its name by now.
+                None => {
+                    let since = *hidden.get_or_insert_with(|| cx.read.clock.now());
+                    if over(cx.read, since, HIDDEN) {
+                        return Err(not_seen(id));
                     }
-                    Err(e) if e.kind == ErrorKind::State => {} // it is there after all
-                    Err(e) => return Err(e.into()),
-                },
+                }
                 Some(db) => {
                     if !of_this_run(cx.read, &db) {
                         return Err(ActionError::hopeless(format!(
@@ -459,7 +465,7 @@ impl Action for RdsRestore {
                         ))
                         .hint(format!("look at {id} and delete it by hand if it is not needed")));
                     }
-                    seen = true;
+                    (seen, hidden) = (true, None);
                     if db.status == "deleting" {
                         going = true;
                     } else if !is_busy(&db.status) {
@@ -502,6 +508,24 @@ impl Action for RdsRestore {
         cx.gate.send(Mutation::UntagDb { arn: db.arn, keys }).await?;
         Ok(Undone::PutBack(format!("{id} is kept: tagged {TAG_KEPT}")))
     }
+}
+
+/// The same by another question: among all databases, every page.
+async fn listed(cx: ReadCx<'_>, identifier: &str) -> CloudResult<Option<DbInstance>> {
+    let all = all_pages(|page| cx.reads.rds.instances(None, page)).await?;
+    Ok(all.into_iter().find(|db| db.identifier.eq_ignore_ascii_case(identifier)))
+}
+
+fn not_seen(id: &str) -> ActionError {
+    ActionError::hopeless(format!(
+        "{id} was there and has not been listed for {} minutes, though its deletion was not accepted",
+        HIDDEN.ms() / 60_000
+    ))
+    .effect(EffectCertainty::Unknown)
+    .hint(format!(
+        "`aws rds describe-db-instances --db-instance-identifier {id}`; if it is there and carries this run's \
+         {TAG_RUN} tag: `aws rds delete-db-instance --db-instance-identifier {id} --skip-final-snapshot`"
+    ))
 }
 
 fn deletion(identifier: &str) -> Mutation {

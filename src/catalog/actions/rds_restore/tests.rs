@@ -191,7 +191,7 @@ async fn what_was_seen_and_never_asked_to_go_is_not_called_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_else_deleted_meanwhile_is_gone_when_both_calls_say_so() {
+async fn nothing_is_sent_for_what_is_not_seen_any_more() {
     let t = Trial::new();
     t.sim.tune(|pace| pace.db_delete = Dur::secs(0));
     let before = t.sim.snapshot();
@@ -204,8 +204,18 @@ async fn what_somebody_else_deleted_meanwhile_is_gone_when_both_calls_say_so() {
         t.cloud.mutate.send(&deletion(&undo.identifier)).await.unwrap();
     };
     let (done, ()) = tokio::join!(RdsRestore.undo(t.write(), None, &undo), somebody);
-    assert!(matches!(&done, Ok(Undone::PutBack(how)) if how.contains("not found, too")), "{done:?}");
+    let error = done.unwrap_err();
+    assert!(error.hopeless && error.hint.is_some_and(|h| h.contains("describe-db-instances")));
+    let sent = t.sim.changes().iter().filter(|c| c.operation == "rds:DeleteDBInstance").count();
+    assert_eq!(sent, 1, "somebody's");
     assert_eq!(t.sim.snapshot(), before);
+    // whoever has looked goes on
+    assert!(matches!(RdsRestore.undo(t.write(), None, &undo).await, Ok(Undone::Already(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_is_about_to_be_deleted_is_not_deleted_again() {
+    assert!(is_busy("delete-precheck"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,76 @@
+//! The removal of a replacement: only what the launch made is terminated, and only what was seen to end, or whose
+//! termination was accepted, is called terminated. Looks and changes.
+
+use super::*;
+
+/// Terminates what the launch made, and waits until it is gone: until it is seen to have ended, or its termination was
+/// accepted and all looks agree that it is not listed any more. EC2 lists what has ended for about an hour, so what
+/// stood here and is merely not listed, or not found by TerminateInstances, may run on: it is looked for until the
+/// time is over, and nothing is sent for what is not seen.
+pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+    let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
+    // what was launched or stood here, and whether it is known to end
+    let mut ours: BTreeMap<String, bool> = BTreeMap::new();
+    if !look::is_long_ago(cx.read) {
+        let launched = look::on_record(cx, &["ec2:RunInstances"]).into_iter().filter_map(|sent| sent.made);
+        ours.extend(launched.map(|id| (id, false)));
+    }
+    let mut stood = false;
+    loop {
+        // a launch that was sent just before a crash may not show yet, and what stood here must not merely be left out
+        let complete =
+            |all: &Vec<Instance>| !all.is_empty() && ours.keys().all(|id| all.iter().any(|i| i.id == *id));
+        let all = look::agreed(cx.read, complete, || found_again(cx.read, undo, &ours)).await?;
+        let mut to_end = Vec::new();
+        for i in &all {
+            if !look::is_ending(&i.state) && !carries(i, &undo.marks) {
+                ours.remove(&i.id); // it was kept, or somebody took it over
+            } else if !look::is_ending(&i.state) {
+                ours.entry(i.id.clone()).or_insert(false);
+                to_end.push(i.id.clone());
+                stood = true;
+            } else if let Some(ends) = ours.get_mut(&i.id) {
+                *ends = true;
+            }
+        }
+        let is_over = |i: &Instance| i.state == "terminated" || !look::is_ending(&i.state);
+        if to_end.is_empty() && ours.values().all(|ends| *ends) && all.iter().all(is_over) {
+            let ids: Vec<&str> = ours.keys().map(String::as_str).collect();
+            let left = strangers(cx.read, undo).await?.iter().map(|s| format!("; {s}")).collect::<String>();
+            return Ok(if !stood {
+                Undone::Already(format!("no replacement of {} stands{left}", undo.original.instance.id))
+            } else {
+                Undone::PutBack(format!("{} is terminated{left}", ids.join(", ")))
+            });
+        }
+        for id in to_end {
+            match cx.gate.send(Mutation::TerminateInstances { ids: vec![id.clone()] }).await {
+                Ok(_) => _ = ours.insert(id, true),
+                Err(e) if e.is_not_found() || e.effect != EffectCertainty::None => {} // what shows decides
+                Err(e) => return Err(e.into()),
+            }
+        }
+        if !moving.wait().await {
+            let ids = ours.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+            return Err(ActionError::refused(format!("{ids}: not seen to be terminated"))
+                .effect(EffectCertainty::Unknown)
+                .hint(format!(
+                    "`aws ec2 describe-instances --instance-ids {ids}` tells; terminate what still runs"
+                )));
+        }
+    }
+}
+
+/// The same as [`found`], and what stood here by its id: EC2 takes the tags off an instance soon after its end.
+async fn found_again(
+    cx: ReadCx<'_>,
+    undo: &Undo,
+    stood: &BTreeMap<String, bool>,
+) -> CloudResult<Vec<Instance>> {
+    let mut all = found(cx, undo, &undo.marks).await?;
+    let missing: Vec<String> = stood.keys().filter(|id| all.iter().all(|i| i.id != **id)).cloned().collect();
+    if !missing.is_empty() {
+        all.extend(look::instances(cx, &missing).await?.into_values());
+    }
+    Ok(all)
+}
