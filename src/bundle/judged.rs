@@ -35,7 +35,12 @@ pub(super) fn check(plan: &Arc<Plan>, lines: &[Line], view: &RunView, found: &mu
         None => found.broken.push("the journal's first line does not say what the run is".to_owned()),
     }
     found.caveats.extend(clocks::odd(lines));
+    let planned = found.broken.len();
     unplanned(plan, lines, found);
+    let misplaced = RunState::replay(Arc::clone(plan), lines).misplaced;
+    if let Some(what) = misplaced.filter(|_| found.broken.len() == planned) {
+        found.broken.push(format!("the journal has what the plan has no place for: {what}"));
+    }
     tail(lines, found);
     let (mut ends, mut same) = (0, true);
     for (at, line) in lines.iter().enumerate() {
@@ -115,14 +120,25 @@ fn unplanned(plan: &Plan, lines: &[Line], found: &mut Findings) {
             Some(planned) => {
                 let drawn = plan.targets_of(planned);
                 let other = targets.into_iter().flatten().find(|t| drawn.iter().all(|d| d.id != **t));
-                let Some(other) = other else { continue };
-                format!("{other} as a target of step `{step}`")
+                let other = other.map(|other| format!("{other} as a target of step `{step}`"));
+                let Some(what) = other.or_else(|| other_bucket(plan, &line.event)) else { continue };
+                what
             }
         };
         if said.insert(what.clone()) {
             found.broken.push(format!("the journal has {what}, and the plan does not"));
         }
     }
+}
+
+/// The bucket that a call of a step changes, where the plan names no such bucket.
+fn other_bucket(plan: &Plan, event: &Event) -> Option<String> {
+    let Event::CallSent { step: Some(step), params, .. } = event else { return None };
+    let bucket = params.get("bucket")?.as_str()?;
+    let planned = plan.step(step)?;
+    let named = plan.targets_of(planned).iter().any(|t| t.id == bucket)
+        || plan.beside(planned).iter().any(|b| b == bucket);
+    (!named).then(|| format!("a call of step `{step}` on bucket {bucket}"))
 }
 
 fn acts_on(event: &Event) -> (Option<&StepId>, Vec<Option<&String>>) {

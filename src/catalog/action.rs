@@ -378,6 +378,14 @@ pub trait Action: Send + Sync + 'static {
     /// Everything static.
     fn spec(&self) -> &'static ActionSpec;
 
+    /// What an undo record is about: the ids of its target and of what the step changes beside it.
+    fn about<'u>(&self, undo: &'u Self::Undo) -> Vec<&'u str>;
+
+    /// Resources of the target's kind that the step changes beside it: each has to be drawn by a selector, too.
+    fn beside<'p>(&self, _params: &'p Self::Params) -> &'p [String] {
+        &[]
+    }
+
     /// Whether it can be put back, given its parameters.
     fn reversibility(&self, _params: &Self::Params) -> Reversibility {
         self.spec().reversibility
@@ -462,6 +470,13 @@ pub trait DynAction: Send + Sync {
     fn params_schema(&self) -> schemars::Schema;
     /// Reads the parameters and runs [`Action::check`]; the messages of everything wrong.
     fn check(&self, params: &Value) -> Vec<String>;
+    fn beside(&self, params: &Value) -> Vec<String>;
+    /// Whether an undo record is about this target and nothing that the parameters do not name; one that cannot be
+    /// read is about nothing, and is not acted on either.
+    ///
+    /// # Errors
+    /// The id of what it is about instead.
+    fn is_about(&self, undo: &Value, target: Option<&str>, params: &Value) -> Result<(), String>;
     fn reversibility(&self, params: &Value) -> Reversibility;
     async fn inspect(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> CloudResult<Vec<Finding>>;
     async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError>;
@@ -524,6 +539,17 @@ impl<A: Action> DynAction for A {
             Ok(p) => Action::check(self, &p),
             Err(e) => vec![e.message],
         }
+    }
+
+    fn beside(&self, params: &Value) -> Vec<String> {
+        read::<A::Params>("with", params).map(|p| Action::beside(self, &p).to_vec()).unwrap_or_default()
+    }
+
+    fn is_about(&self, undo: &Value, target: Option<&str>, params: &Value) -> Result<(), String> {
+        let Ok(undo) = read_undo::<A::Undo>(undo) else { return Ok(()) };
+        let beside = DynAction::beside(self, params);
+        let other = |id: &&str| Some(*id) != target && !beside.iter().any(|b| b == id);
+        Action::about(self, &undo).into_iter().find(other).map_or(Ok(()), |other| Err(other.to_owned()))
     }
 
     fn reversibility(&self, params: &Value) -> Reversibility {

@@ -10,13 +10,13 @@ use super::driver::Shared;
 use super::gate::StepGate;
 use super::state::RunState;
 use super::task::login_first;
-use crate::catalog::Gate as _;
+use crate::catalog::{self, Gate as _};
 use crate::cloud::{CloudError, ErrorKind, Mutation, agreed};
 use crate::journal::writer::JournalError;
 use crate::journal::{Event, Phase};
 use crate::model::target::TAG_HELD;
 use crate::model::{ResourceKind, Stage, Tags, Target};
-use crate::plan::{self, PlannedStep};
+use crate::plan::{self, Plan, PlannedStep};
 
 /// Ids per tagging call: EC2 takes up to 1,000.
 const IDS_PER_CALL: usize = 500;
@@ -27,11 +27,20 @@ const LONGEST_VALUE: usize = 256;
 fn targets(shared: &Shared) -> Vec<Target> {
     let mut all: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
     for step in &shared.plan.steps {
-        for t in shared.plan.targets_of(step) {
+        for t in shared.plan.targets_of(step).iter().chain(beside(&shared.plan, step)) {
             all.insert((t.kind, t.id.clone()), t.clone());
         }
     }
     all.into_values().collect()
+}
+
+/// What a step changes beside its targets.
+fn beside<'p>(plan: &'p Plan, step: &PlannedStep) -> impl Iterator<Item = &'p Target> {
+    let action = step.action.as_deref().and_then(catalog::action);
+    let kind = action.and_then(|a| a.spec().kind);
+    let ids = plan.beside(step);
+    let drawn = plan.targets.values().flat_map(|t| &t.drawn);
+    drawn.filter(move |t| Some(t.kind) == kind && ids.contains(&t.id))
 }
 
 /// How a person without the journal puts this target back, in few words.

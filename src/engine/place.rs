@@ -2,12 +2,38 @@
 //!
 //! Every step, target and probe that an event names is one of the plan's. What is not belongs to another
 //! plan's journal, or to a broken one: it is neither written nor folded, since a cell made up for it would
-//! leave the real one as if nothing had happened there.
+//! leave the real one as if nothing had happened there. Nor is an undo record that is about something else than
+//! its step's target: undo would change what the plan never named.
 
+use serde_json::Value;
+
+use super::redaction;
 use super::state::RunState;
 use super::stop;
+use crate::catalog::{self, ActionError};
 use crate::journal::Event;
 use crate::model::StepId;
+use crate::plan::PlannedStep;
+
+/// Whether an undo record is about this target of the step, and what the step changes beside it.
+///
+/// # Errors
+/// The id of what it is about instead.
+fn about(step: &PlannedStep, target: Option<&str>, undo: &Value) -> Result<(), String> {
+    let action = step.action.as_deref().and_then(catalog::action);
+    action.map_or(Ok(()), |action| action.is_about(undo, target, &step.params))
+}
+
+/// An undo record that is about what it has to be about.
+///
+/// # Errors
+/// It is about something else.
+pub(super) fn own(step: &PlannedStep, target: Option<&str>, undo: Value) -> Result<Value, ActionError> {
+    about(step, target, &undo).map(|()| undo).map_err(|other| {
+        ActionError::hopeless(format!("its undo record is about `{other}`, which is not its target"))
+            .hint("its journal is not as it was written: put it back by hand")
+    })
+}
 
 impl RunState {
     /// Whether the plan has everything that the event names.
@@ -46,8 +72,11 @@ impl RunState {
             Event::StepStarted { step, targets } => {
                 targets.iter().try_for_each(|t| self.has_cell(step, t.as_ref()))
             }
-            Event::StepPrepared { step, target, .. }
-            | Event::StepApplied { step, target, .. }
+            Event::StepPrepared { step, target, undo } => {
+                self.has_cell(step, target.as_ref())?;
+                self.is_about(step, target.as_deref(), undo)
+            }
+            Event::StepApplied { step, target, .. }
             | Event::StepFailed { step, target, .. }
             | Event::StepProgress { step, target, .. }
             | Event::StepReady { step, target, .. }
@@ -82,6 +111,16 @@ impl RunState {
             Some(target) => format!("step `{step}` of the plan has no target `{target}`"),
             None => format!("step `{step}` of the plan has targets, and none is named"),
         })
+    }
+
+    /// An undo record is about its own cell's target; an id that holds a secret is compared when it is acted on.
+    fn is_about(&self, step: &StepId, target: Option<&str>, undo: &Value) -> Result<(), String> {
+        match self.plan.step(step).map(|planned| about(planned, target, undo)) {
+            Some(Err(other)) if !other.contains(redaction::MARK) => {
+                Err(format!("the undo record of step `{step}` is about `{other}`, which is not its target"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn has_target(&self, target: &str) -> Result<(), String> {

@@ -26,7 +26,7 @@ const SHORTEST_ENCODED_CUT: usize = 6;
 /// What a text that was cut goes on with: whoever cuts one writes it.
 const CUT: char = '…';
 /// How every mark begins.
-const MARK: &str = "[secret ";
+pub(super) const MARK: &str = "[secret ";
 /// What stands for [`MARK`] where a text that is acted on held it itself.
 const LITERAL: &str = "[secret :]";
 

@@ -21,13 +21,14 @@ pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
             ),
         );
     }
+    undrawn(plan, known, &mut out);
     any_answer(plan, &mut out);
     restored_unseen(plan, known, &mut out);
     impact_unseen(plan, &mut out);
     rhythm(plan, &mut out);
     cut_over(plan, &mut out);
     not_mended(plan, known, &mut out);
-    selectors(plan, &mut out);
+    selectors(plan, known, &mut out);
     let irreversible = plan.steps.iter().any(|s| s.reversibility == Reversibility::Irreversible);
     if plan.drill.allow_irreversible && !irreversible {
         out.push(Finding::new(
@@ -41,6 +42,23 @@ pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
 
 fn warning(subject: &str, text: String) -> Finding {
     Finding::new(Severity::Warning, subject, text)
+}
+
+/// What a step changes beside its targets is held against the limits, held and watched for drift as a target is:
+/// so it has to be one.
+fn undrawn(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
+    for step in &plan.steps {
+        let Some(action) = step.action.as_deref().and_then(|a| known.action(a)) else { continue };
+        let Some(kind) = action.spec().kind else { continue };
+        let drawn =
+            |id: &String| plan.targets.values().flat_map(|t| &t.drawn).any(|t| t.kind == kind && t.id == *id);
+        for id in action.beside(&step.params).iter().filter(|id| !drawn(id)) {
+            let text = format!("it changes {id} too, which no selector of the drill draws");
+            let hint =
+                format!("add a selector of `resource: {kind}` that draws it, so that the limits hold for it");
+            out.push(Finding::new(Severity::Refusal, step.id.as_str(), text).hint(hint));
+        }
+    }
 }
 
 /// Whether any of the texts refers to an output of the step.
@@ -168,9 +186,14 @@ fn not_mended(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
     }
 }
 
-fn selectors(plan: &Plan, out: &mut Vec<Finding>) {
-    for name in plan.targets.keys() {
-        if !plan.steps.iter().any(|s| s.target.as_ref() == Some(name)) {
+fn selectors(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
+    let action = |s: &PlannedStep| s.action.as_deref().and_then(|a| known.action(a));
+    let beside = |s: &PlannedStep| action(s).map(|a| a.beside(&s.params)).unwrap_or_default();
+    let beside: Vec<String> = plan.steps.iter().flat_map(beside).collect();
+    for (name, planned) in &plan.targets {
+        let used = plan.steps.iter().any(|s| s.target.as_ref() == Some(name))
+            || planned.drawn.iter().any(|t| beside.contains(&t.id));
+        if !used {
             out.push(warning(name, "no step uses this selector, and its targets count".to_owned()));
         }
     }

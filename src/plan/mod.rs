@@ -235,6 +235,12 @@ impl Plan {
         step.target.as_ref().and_then(|n| self.targets.get(n)).map_or(&[], |t| t.drawn.as_slice())
     }
 
+    /// The ids of what a step changes beside its targets.
+    pub fn beside(&self, step: &PlannedStep) -> Vec<String> {
+        let action = step.action.as_deref().and_then(crate::catalog::action);
+        action.map(|a| a.beside(&step.params)).unwrap_or_default()
+    }
+
     /// The subnets that faults change: what happens to them happens to everything inside.
     pub fn subnets_hit(&self) -> BTreeSet<&str> {
         self.steps

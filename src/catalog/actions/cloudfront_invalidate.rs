@@ -141,6 +141,10 @@ impl Action for CloudfrontInvalidate {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.distribution]
+    }
+
     fn reversibility(&self, params: &Params) -> Reversibility {
         if params.paths.iter().any(|p| is_everything(p)) {
             Reversibility::Irreversible

@@ -195,6 +195,10 @@ impl Action for Command {
         &SPEC
     }
 
+    fn about<'u>(&self, _: &'u Undo) -> Vec<&'u str> {
+        Vec::new()
+    }
+
     fn reversibility(&self, params: &Params) -> Reversibility {
         if params.undo.is_some() { Reversibility::Reversible } else { Reversibility::Momentary }
     }

@@ -183,6 +183,10 @@ impl Action for LaunchReplacement {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.original.instance.id]
+    }
+
     fn check(&self, params: &Params) -> Vec<String> {
         let mut wrong = Vec::new();
         for key in params.tags.keys() {

@@ -103,6 +103,10 @@ impl Action for StopInstances {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.id]
+    }
+
     async fn inspect(
         &self,
         cx: ReadCx<'_>,

@@ -97,6 +97,10 @@ impl Action for TerminateInstances {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.id]
+    }
+
     async fn inspect(
         &self,
         cx: ReadCx<'_>,

@@ -167,6 +167,10 @@ impl Action for RdsReboot {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.identifier]
+    }
+
     async fn inspect(
         &self,
         cx: ReadCx<'_>,

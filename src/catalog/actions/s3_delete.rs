@@ -38,7 +38,8 @@ pub struct Params {
     /// Refuse to delete more objects than this, per bucket.
     #[serde(default = "hundred")]
     pub max_objects: usize,
-    /// Buckets that delete markers are replicated to and that undo mends too.
+    /// Buckets that delete markers are replicated to and that undo mends too. Each has to be drawn by a
+    /// selector of the drill, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<String>,
 }
@@ -102,7 +103,9 @@ had its effect; else nobody can tell, and a person has to.
 Refused: buckets whose versioning is not Enabled (the objects would be gone for good) or that have MFA Delete on \
 (a marker could be made and not be removed); a rule that expires noncurrent versions sooner than `give_up` plus a \
 day; more objects than `max_objects`; no object at all; and replication of delete markers, unless every bucket \
-that they travel to is named in `replicas`, since S3 replicates a marker but not its removal. Undo then removes \
+that they travel to is named in `replicas`, since S3 replicates a marker but not its removal. A bucket in \
+`replicas` has to be one that the replication rules name, and one that a selector of the drill draws, so that all \
+limits hold for it as for any target. Undo then removes \
 the copies of its own markers there too, which have the same version ids; a marker that arrives later still has to be looked for by hand. Event notifications \
 are pointed out: consumers will see the deletions.
 
@@ -138,6 +141,18 @@ fn refusals(cx: ReadCx<'_>, info: &BucketInfo, params: &Params) -> Vec<(String, 
                 unnamed.join(", ")
             ),
             format!("name what undo has to mend too: `replicas: [{}]`", info.marker_replicas.join(", ")),
+        ));
+    }
+    let other: Vec<&str> = params
+        .replicas
+        .iter()
+        .filter(|bucket| !info.marker_replicas.contains(bucket))
+        .map(String::as_str)
+        .collect();
+    if !other.is_empty() {
+        out.push((
+            format!("it replicates no delete markers to {}", other.join(", ")),
+            "under `replicas` name only buckets that its replication rules name".to_owned(),
         ));
     }
     if let Some(days) = info.noncurrent_expiry_days {
@@ -339,6 +354,15 @@ impl Action for S3Delete {
 
     fn spec(&self) -> &'static ActionSpec {
         &SPEC
+    }
+
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        let replicas = undo.replicas.iter().map(|(bucket, _)| bucket.as_str());
+        std::iter::once(undo.bucket.as_str()).chain(replicas).collect()
+    }
+
+    fn beside<'p>(&self, params: &'p Params) -> &'p [String] {
+        &params.replicas
     }
 
     fn check(&self, params: &Params) -> Vec<String> {

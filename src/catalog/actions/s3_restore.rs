@@ -146,6 +146,10 @@ impl Action for S3Restore {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.bucket]
+    }
+
     fn check(&self, params: &Params) -> Vec<String> {
         Which::from(params.prefix.as_deref(), &params.keys).err().into_iter().collect()
     }

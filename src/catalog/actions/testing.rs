@@ -214,7 +214,13 @@ impl Bench {
         records
             .into_iter()
             .zip(targets)
-            .map(|(undo, t)| Prepared { target: Some(t.clone()), undo: undo.expect("prepares") })
+            .map(|(undo, t)| {
+                let undo = undo.expect("prepares");
+                // of every action: the record is about its target, and nobody else's
+                assert_eq!(action.is_about(&undo, Some(&t.id), params), Ok(()));
+                assert_eq!(action.is_about(&undo, Some("another"), params), Err(t.id.clone()));
+                Prepared { target: Some(t.clone()), undo }
+            })
             .collect()
     }
 

@@ -180,6 +180,12 @@ impl Trial {
     ) -> Result<A::Undo, ActionError> {
         let made = action.prepare(self.read(), &[(target.cloned(), captured)], params).await.pop();
         let record = serde_json::to_value(made.expect("one outcome")?).expect("a record");
+        // of every action: the record is about its target, and nobody else's
+        if let Some(target) = target.filter(|_| Action::spec(action).kind.is_some()) {
+            let with = serde_json::to_value(params).expect("parameters");
+            let about = |id: &str| crate::catalog::DynAction::is_about(action, &record, Some(id), &with);
+            assert_eq!((about(&target.id), about("another")), (Ok(()), Err(target.id.clone())));
+        }
         Ok(serde_json::from_value(record).expect("the record is read back"))
     }
 

@@ -98,6 +98,10 @@ impl Action for AttachRouteTable {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.subnet]
+    }
+
     fn check(&self, params: &Params) -> Vec<String> {
         match &params.table {
             Some(t) if t.trim().is_empty() => {

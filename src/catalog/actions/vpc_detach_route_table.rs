@@ -124,6 +124,10 @@ impl Action for DetachRouteTable {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.subnet]
+    }
+
     async fn inspect(
         &self,
         cx: ReadCx<'_>,

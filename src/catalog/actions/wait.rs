@@ -67,6 +67,10 @@ impl Action for Wait {
         &SPEC
     }
 
+    fn about<'u>(&self, _: &'u Undo) -> Vec<&'u str> {
+        Vec::new()
+    }
+
     async fn prepare(
         &self,
         cx: ReadCx<'_>,

@@ -576,6 +576,20 @@ async fn what_is_put_back_kept_or_left_is_settled_and_stuck_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_undo_record_is_about_its_own_target() {
+    let (mut s, a, b) = loss().await;
+    let record = |id: &str| json!({ "id": id, "state": "running", "volumes": [] });
+    let step = StepId::new("terminate");
+    let prepared =
+        |id: &str| Event::StepPrepared { step: step.clone(), target: Some(a.clone()), undo: record(id) };
+    take(&mut s, 10, prepared(&a));
+    s.evolve(&Line { seq: 6, ..line(11, prepared(&b)) });
+    let what = format!("line 7: the undo record of step `terminate` is about `{b}`, which is not its target");
+    assert_eq!(s.misplaced, Some(what));
+    assert_eq!(cell(&mut s, "terminate", &a).undo, Some(record(&a)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_that_the_plan_has_no_place_for_changes_nothing_and_is_told() {
     let (mut s, a, _) = loss().await;
     s.evolve(&Line { seq: 6, ..line(10, ready("elsewhere", Some(&a), &[])) });

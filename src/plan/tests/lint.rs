@@ -143,6 +143,21 @@ async fn what_is_broken_for_good_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_step_changes_beside_its_targets_is_drawn_too() {
+    let delete = "fault: [{ action: ec2.terminate-instances, target: web, id: terminate }, { action: s3.delete-objects, \
+                  target: assets, id: delete, with: { prefix: \"\", replicas: [batch-scratch-123456789012] } }]\n";
+    let assets = "  assets: { resource: s3.bucket, tags: { role: assets }, select: { count: 1 } }\n  orders:";
+    let undrawn = found(&[(FAULT, delete), ("  orders:", assets)]).await;
+    let refused =
+        |f: &&String| f.contains("delete: it changes batch-scratch-123456789012 too, which no selector");
+    assert_eq!(undrawn.iter().filter(refused).count(), 1, "{undrawn:?}");
+    let both = "  assets: { resource: s3.bucket, tags: { role: assets }, select: { count: 1 } }\n  \
+                replica: { resource: s3.bucket, tags: { role: scratch }, select: { count: 1 } }\n  orders:";
+    let drawn = found(&[(FAULT, delete), ("  orders:", both)]).await;
+    assert!(drawn.iter().all(|f| !f.contains("batch-scratch") && !f.starts_with("replica:")), "{drawn:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_selector_without_a_step_is_told() {
     let spare = (
         "  orders:",

@@ -366,6 +366,10 @@ impl Action for RdsRestore {
         &SPEC
     }
 
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
+        vec![&undo.source]
+    }
+
     fn check(&self, params: &Params) -> Vec<String> {
         params.wrong()
     }

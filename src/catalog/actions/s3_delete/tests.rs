@@ -159,6 +159,12 @@ async fn markers_in_replicas_are_mended_too() {
     assert!(refusals[0].contains("replicates delete markers to replica"), "{refusals:?}");
     assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
 
+    let more = json!({ "keys": ["index.html"], "replicas": ["replica", "payroll"] });
+    let p = params(&S3Delete, more);
+    let refusals = t.refusals(&S3Delete, &assets(), &p).await;
+    assert_eq!(refusals, ["it replicates no delete markers to payroll"]);
+    assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
+
     let with = json!({ "keys": ["index.html"], "replicas": ["replica"] });
     assert_eq!(t.refusals(&S3Delete, &assets(), &params(&S3Delete, with.clone())).await, [""; 0]);
     let undo = deleted(&t, with).await;
