@@ -18,6 +18,7 @@ use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
 use crate::evidence::statement::{self, Statement};
 use crate::evidence::{Settings, approval, exports, oscal, review, trail};
+use crate::model::text::escaped;
 use crate::report;
 
 /// The journal.
@@ -68,9 +69,8 @@ pub fn is_source(name: &str) -> bool {
 
 /// The settings as they stand in a bundle; none where they say nothing.
 pub fn settings(settings: &Settings) -> Option<Vec<u8>> {
-    let mut bytes = serde_json::to_vec_pretty(settings).ok().filter(|_| *settings != Settings::default())?;
-    bytes.push(b'\n');
-    Some(bytes)
+    let text = serde_json::to_string_pretty(settings).ok().filter(|_| *settings != Settings::default())?;
+    Some((escaped(&text) + "\n").into_bytes())
 }
 
 /// Files by name.

@@ -413,41 +413,98 @@ fn made_elsewhere(files: &Files, made: &Made<'_>, found: &mut Findings) {
             found.broken.push(format!("{REPORT} says another {name} than journal and plan give"));
         }
     }
-    let rest = files.keys().filter(|n| !super::is_source(n) && !SIGNATURES.contains(&n.as_str()));
-    let rest: Vec<&str> = rest.map(String::as_str).filter(|n| *n != KEY).collect();
+    for (place, fields) in STABLE_LISTS {
+        let of = |report: &Value| -> Vec<Vec<Value>> {
+            let entries = report.pointer(place).and_then(Value::as_array).into_iter().flatten();
+            entries.map(|e| fields.iter().map(|f| e[*f].clone()).collect()).collect()
+        };
+        if of(&made.stated) != of(&again) {
+            let name = place.trim_start_matches('/').replace('/', ".");
+            found.broken.push(format!("{REPORT} has other {name} than journal and plan give"));
+        }
+    }
+    let rest = files.iter().filter(|(n, _)| !super::is_source(n) && !SIGNATURES.contains(&n.as_str()));
+    let rest: Vec<_> = rest.filter(|(n, _)| *n != KEY).collect();
+    for (name, bytes) in &rest {
+        if let Some(other) = other_verdict(&made.record, &String::from_utf8_lossy(bytes)) {
+            found.broken.push(format!("{name} says `{other}`, which is not the verdict in the journal"));
+        }
+    }
+    let rest = rest.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     found.caveats.push(format!(
-        "redrill {by} made these files, and this is {own}, which cannot make them again: {} are as they were \
-         signed, and only the figures of {REPORT} were compared with the journal",
-        rest.join(", ")
+        "redrill {by} made these files, and this is {own}, which cannot make them again: {rest} are as they were \
+         signed, and only the verdict and the figures of {REPORT} were compared with the journal"
     ));
+    found.unproven.push(format!("what else {rest} say: they were not made again, and hold what was signed"));
+}
+
+/// A verdict that a text gives this run, where it is not the run's own.
+fn other_verdict<'a>(record: &Record, text: &'a str) -> Option<&'a str> {
+    let own = record.result.verdict.map_or("unfinished", Verdict::name);
+    let named = format!("run {}: ", record.identity.run);
+    let words = [named.as_str(), "| Verdict | **"].into_iter().flat_map(|before| text.split(before).skip(1));
+    let words = words.map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+        &rest[..end]
+    });
+    let verdict = |word: &&str| serde_json::from_value::<Verdict>(Value::from(*word)).is_ok();
+    words.filter(verdict).find(|word| *word != own)
 }
 
 /// What a report says of a run whichever redrill made it.
-const STABLE: [&str; 24] = [
+const STABLE: [&str; 47] = [
     "/identity/run",
     "/identity/drill",
     "/identity/title",
+    "/identity/service",
     "/identity/plan_sha256",
     "/identity/drill_sha256",
+    "/identity/tool_version",
+    "/identity/planned_at",
     "/identity/started_at",
     "/identity/finished_at",
     "/scope/world",
     "/scope/account",
     "/scope/region",
+    "/scope/environment",
+    "/scope/seed",
+    "/scope/selections",
+    "/people/caller",
     "/objectives/rto_ms",
+    "/objectives/rpo_ms",
     "/objectives/give_up_ms",
     "/measures/rta_ms",
     "/measures/rta_low_ms",
     "/measures/rta_high_ms",
     "/measures/judged_ms",
+    "/measures/margin_ms",
+    "/measures/from_declaration_ms",
+    "/measures/detect_ms",
+    "/measures/resolution_ms",
+    "/measures/capacity_ms",
+    "/measures/flaps",
+    "/measures/skew_ms",
     "/measures/outage",
     "/result/verdict",
     "/result/exit_code",
     "/result/reasons",
+    "/safety/targets",
+    "/safety/clean",
+    "/safety/steady_after",
+    "/run/verdict",
+    "/run/exit_code",
+    "/run/stuck",
+    "/run/stages",
     "/run/measured/marks",
+    "/integrity/calls",
     "/integrity/journal_lines",
     "/integrity/journal_sha256",
     "/integrity/journal_root",
+];
+/// The same of its lists, as far as the wording does not matter.
+const STABLE_LISTS: [(&str, &[&str]); 2] = [
+    ("/safety/faults", &["step", "action", "target", "reversibility", "started_at"]),
+    ("/recoveries", &["step", "action", "target", "started_at", "ready_at"]),
 ];
 
 fn same_statement(files: &Files, made: &Made<'_>, statement: &Statement) -> Result<((), String), String> {

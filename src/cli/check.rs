@@ -1,6 +1,5 @@
 //! `redrill check`.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +41,7 @@ fn read(path: &Path, args: &DrillArgs, checker: Checker) -> Result<Result<Loaded
     };
     let mut bytes = Vec::new();
     // one byte more than a drill may have: enough to refuse an endless file without reading it
-    File::open(path)
+    super::files::open(path)
         .and_then(|f| f.take(drill::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
     let text = match String::from_utf8(bytes) {

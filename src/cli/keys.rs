@@ -97,8 +97,7 @@ pub fn passphrase() -> Option<String> {
 pub fn read(path: &Path) -> Result<Option<PrivateKey>, CliError> {
     let failed =
         |e: io::Error| CliError::usage(format!("the key {} cannot be read", path.display())).because(e);
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-    let file = match OpenOptions::new().read(true).custom_flags(no_follow).open(path) {
+    let file = match super::files::open_no_link(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed(e)),

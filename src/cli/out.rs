@@ -7,7 +7,6 @@
 //! written is waited for: a run with a fault in place must not stand still because nobody reads.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
@@ -18,7 +17,7 @@ use super::CliError;
 use super::outlet::Outlet;
 use crate::journal::{Measured, Verdict};
 use crate::model::RunId;
-use crate::model::text::{is_unseen, shown};
+use crate::model::text::{escaped, is_unseen, shown};
 
 /// How much of stdout may wait for its reader, in bytes: what machines read is worth keeping.
 const ROOM: usize = 8 << 20;
@@ -122,21 +121,6 @@ fn calm(text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// JSON in which what is not seen stands as an escape: the same values, and nothing acts on a terminal.
-fn visible(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if is_unseen(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// Writes one JSON value on one line to stdout.
 pub fn json<T: serde::Serialize>(value: &T) {
     if let Some(text) = in_one_line(value) {
@@ -166,7 +150,7 @@ pub fn missed(events: u64) {
 
 fn in_one_line<T: serde::Serialize>(value: &T) -> Option<String> {
     match serde_json::to_string(value) {
-        Ok(text) => Some(visible(&text) + "\n"),
+        Ok(text) => Some(escaped(&text) + "\n"),
         Err(e) => {
             note(&format!("redrill: BUG: {e}"));
             None

@@ -19,6 +19,7 @@ use crate::evidence::trail::{
 };
 use crate::journal::Verdict;
 use crate::journal::runs::{self as store, RunDir};
+use crate::model::text::escaped;
 use crate::model::time::SystemClock;
 use crate::model::{Clock as _, World};
 use crate::report;
@@ -71,8 +72,9 @@ pub fn run(global: &Global, args: &ReconcileArgs) -> Result<u8, CliError> {
     let compared = trail::compare(&lines, &session, gathering, source, (SystemClock.now(), args.include));
     let kept = keep(global, &dir, &found, &hashes, compared.files)?;
     let result = compared.result;
-    let mut json = serde_json::to_string_pretty(&result)
+    let json = serde_json::to_string_pretty(&result)
         .map_err(|e| CliError::internal("the comparison cannot be written").because(e))?;
+    let mut json = escaped(&json);
     json.push('\n');
     dir.write(trail::FILE, json.as_bytes())
         .map_err(|e| CliError::usage("the comparison cannot be written").because(e))?;
@@ -318,7 +320,7 @@ async fn fetch(
 fn bounded(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(read::LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    super::files::open(path)?.take(read::LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= read::LARGEST_FILE).then_some(bytes))
 }
 

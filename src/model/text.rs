@@ -24,6 +24,22 @@ pub fn is_unseen(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// JSON in which what is not seen stands as an escape: the same values, and nothing acts on a terminal that
+/// shows it. Line ends are its own layout.
+pub fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unseen(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// The text on one line, with everything that is not seen, or would act, written out: `\n`, `\u{202e}`. A long run of
 /// blanks is counted, since what stands behind it would be out of sight. For what somebody has to judge: nothing
 /// in it is left out.
@@ -106,6 +122,17 @@ mod tests {
         );
         assert_eq!(shown("Grüße, 東京 — ✓ e\u{301}"), "Grüße, 東京 — ✓ e\u{301}");
     }
+
+    #[test]
+    fn json_says_what_is_not_seen_as_escapes() {
+        let value = serde_json::json!({"a\u{9b}1m": ["\u{202e}\u{2066}\u{e0041}\u{7f}\u{ad}", "Grüße"]});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let safe = escaped(&text);
+        assert!(safe.contains(r"\u202e\u2066\udb40\udc41\u007f\u00ad") && safe.contains("Grüße"), "{safe}");
+        assert!(!safe.chars().any(|c| c != '\n' && is_unseen(c)), "{safe:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+    }
+
     #[test]
     fn what_has_to_be_judged_is_written_out() {
         assert_eq!(

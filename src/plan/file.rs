@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{FORMAT, Plan, PlanFile};
+use crate::model::text::escaped;
 
 /// Why a plan file cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +49,8 @@ pub enum FileError {
 /// Never: a plan always serialises.
 pub fn write(plan: &Plan) -> String {
     let file = PlanFile { plan: plan.clone(), sha256: plan.sha256(), will: None };
-    let mut text = serde_json::to_string_pretty(&file).expect("BUG: a plan serialises");
+    let text = serde_json::to_string_pretty(&file).expect("BUG: a plan serialises");
+    let mut text = escaped(&text);
     text.push('\n');
     text
 }

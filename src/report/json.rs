@@ -3,13 +3,15 @@
 //! The same run gives the same bytes.
 
 use crate::evidence::Record;
+use crate::model::text::escaped;
 
 /// The record, indented, with a newline at its end.
 ///
 /// # Panics
 /// Never: a record always serialises.
 pub fn report(record: &Record) -> String {
-    let mut text = serde_json::to_string_pretty(record).expect("BUG: a record serialises");
+    let text = serde_json::to_string_pretty(record).expect("BUG: a record serialises");
+    let mut text = escaped(&text);
     text.push('\n');
     text
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::record::{ControlOutcome, ControlResult, Record, Status};
 use crate::journal::Verdict;
 use crate::model::World;
+use crate::model::text::escaped;
 
 pub use asff::asff;
 pub use junit::junit;
@@ -83,7 +84,8 @@ fn last(r: &Record) -> DateTime<Utc> {
 }
 
 fn json<T: Serialize>(value: &T) -> String {
-    let mut text = serde_json::to_string_pretty(value).expect("BUG: a JSON value serialises");
+    let text = serde_json::to_string_pretty(value).expect("BUG: a JSON value serialises");
+    let mut text = escaped(&text);
     text.push('\n');
     text
 }

@@ -23,6 +23,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::record::Record;
+use crate::model::text::escaped;
 use base::Base;
 
 /// The version of OSCAL that is written.
@@ -72,7 +73,8 @@ fn finish<T: Serialize>(base: &Base<'_>, model: &str, content: &T) -> String {
     }
     let mut file = serde_json::Map::new();
     file.insert(model.to_owned(), value);
-    let mut text = serde_json::to_string_pretty(&file).expect("BUG: a JSON value serialises");
+    let text = serde_json::to_string_pretty(&file).expect("BUG: a JSON value serialises");
+    let mut text = escaped(&text);
     text.push('\n');
     text
 }

@@ -2,8 +2,9 @@
 //!
 //! Invariant: no byte that came before the handshake is taken for one that came after it.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -113,7 +114,13 @@ fn verifier(
 /// A file of certificates or a key, whole.
 fn read(file: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|f| f.take(LARGEST + 1).read_to_end(&mut bytes));
+    // at a pipe that nobody writes to, a probe would wait for ever
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let opened = OpenOptions::new().read(true).custom_flags(no_wait).open(file);
+    if opened.as_ref().is_ok_and(|f| f.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir())) {
+        return Err(Failure::Invalid(format!("`{file}` is no regular file")));
+    }
+    let read = opened.and_then(|f| f.take(LARGEST + 1).read_to_end(&mut bytes));
     read.map_err(|e| Failure::Invalid(format!("`{file}` cannot be read: {e}")))?;
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::Invalid(format!("`{file}` is larger than {} MiB", LARGEST >> 20)));
@@ -239,9 +246,15 @@ mod tests {
         file.write_all(b"-----BEGIN CERTIFICATE-----\nno base64!\n-----END CERTIFICATE-----\n").unwrap();
         let error = certificates(&path).unwrap_err();
         assert!(error.to_string().contains("does not hold certificates"), "{error}");
-        for endless in ["/dev/zero", "/dev/urandom"] {
-            let error = certificates(endless).unwrap_err();
-            assert!(error.to_string().contains("larger than 4 MiB"), "{error}");
+        file.as_file().set_len(1 << 40).unwrap();
+        let error = certificates(&path).unwrap_err();
+        assert!(error.to_string().contains("larger than 4 MiB"), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe").to_str().unwrap().to_owned();
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for no_file in ["/dev/zero", &pipe] {
+            let error = certificates(no_file).unwrap_err();
+            assert!(error.to_string().contains("is no regular file"), "{error}");
         }
         assert!(certificates("/nonexistent").is_err());
     }

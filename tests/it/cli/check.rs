@@ -134,7 +134,7 @@ fn what_is_no_drill_is_refused_in_a_sentence() {
         ("huge.yaml", "a drill may have 1 MiB"),
         ("cut.yaml", "a drill may have 1 MiB"),
         ("folder", "cannot read folder: Is a directory"),
-        ("/dev/zero", "a drill may have 1 MiB"),
+        ("/dev/zero", "it is no regular file"),
     ] {
         for command in ["check", "rehearse", "run", "plan"] {
             let ran = place.run(&[command, file]).exits(2);

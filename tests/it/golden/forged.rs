@@ -373,7 +373,10 @@ fn who_declares_the_old_version_gains_nothing_unseen() {
     let mut run = Run::of("passed");
     run.lines[0]["format"] = json!(3);
     found(&run, "the journal has format 3");
-    // a report of that version that says what the journal does not
+}
+
+/// The bundle of version 0.1.0 with one of its files edited, signed anew.
+fn resigned(name: &str, edit: impl FnOnce(String) -> String) -> Findings {
     let mut files = Files::new();
     for entry in fs::read_dir(old().join("sealed/passed")).expect("a folder").flatten() {
         files.insert(
@@ -381,10 +384,10 @@ fn who_declares_the_old_version_gains_nothing_unseen() {
             fs::read(entry.path()).expect("a file"),
         );
     }
-    let report = String::from_utf8(files[bundle::REPORT].clone()).expect("text");
-    let mut report: Value = serde_json::from_str(&report).expect("JSON");
-    report["measures"]["rta_ms"] = json!(1);
-    files.insert(bundle::REPORT.to_owned(), serde_json::to_vec_pretty(&report).expect("JSON"));
+    let text = String::from_utf8(files[name].clone()).expect("text");
+    let edited = edit(text.clone());
+    assert_ne!(text, edited, "{name}");
+    files.insert(name.to_owned(), edited.into_bytes());
     files.insert(bundle::KEY.to_owned(), key().public().to_pem().into_bytes());
     let old = Envelope::from_bytes(&files[bundle::ENVELOPE]).expect("an envelope");
     let mut statement: redrill::evidence::statement::Statement =
@@ -397,8 +400,40 @@ fn who_declares_the_old_version_gains_nothing_unseen() {
     statement.subject = redrill::evidence::statement::subjects(&signed);
     let payload = statement.to_bytes();
     let envelope = Envelope::new(&payload, &key().public(), &key().sign(&pae(&payload)).expect("signed"));
-    let checked = verify(&bundle::sealed(signed, &envelope, None), &Trust::default());
-    assert_eq!(checked.broken, ["report.json says another measures.rta_ms than journal and plan give"]);
+    verify(&bundle::sealed(signed, &envelope, None), &Trust::default())
+}
+
+#[test]
+fn reports_that_cannot_be_made_again_are_compared_in_their_facts_and_said_to_be_unchecked() {
+    for (place, value, says) in [
+        ("/measures/rta_ms", json!(1), "says another measures.rta_ms than"),
+        ("/result/exit_code", json!(10), "says another result.exit_code than"),
+        ("/scope/selections/0/drawn/0/id", json!("subnet-1"), "says another scope.selections than"),
+        ("/run/stages/1/from", json!("2026-09-21T14:13:21Z"), "says another run.stages than"),
+        ("/safety/faults/0/target", json!("subnet-1"), "has other safety.faults than"),
+        ("/recoveries/0/ready_at", json!("2026-09-21T14:13:51Z"), "has other recoveries than"),
+    ] {
+        let checked = resigned(bundle::REPORT, |text| {
+            let mut report: Value = serde_json::from_str(&text).expect("JSON");
+            *report.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = value;
+            serde_json::to_string_pretty(&report).expect("JSON")
+        });
+        assert_eq!(checked.broken, [format!("report.json {says} journal and plan give")]);
+    }
+    for (name, from, to) in [
+        ("report.md", "| Verdict | **passed**", "| Verdict | **failed**"),
+        ("vanta.csv", "-aaaaaa: passed.", "-aaaaaa: failed."),
+        ("ocsf.json", "-aaaaaa: passed.", "-aaaaaa: failed."),
+    ] {
+        let checked = resigned(name, |text| text.replacen(from, to, 1));
+        assert_eq!(
+            checked.broken,
+            [format!("{name} says `failed`, which is not the verdict in the journal")]
+        );
+    }
+    let checked = resigned("report.html", |text| text + "<p>No outage.</p>");
+    assert_eq!(checked.broken, [""; 0], "nobody can tell");
+    assert!(checked.unproven.iter().any(|u| u.contains("report.html")), "{checked:#?}");
 }
 
 #[test]
