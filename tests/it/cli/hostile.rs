@@ -157,7 +157,7 @@ fn hostile_drill_files_are_refused_in_bounded_memory() {
             &["verify", ".", "--timestamp-ca", file],
             &["verify", ".", "--key", file],
             &["verify", ".", "--cloudtrail-keys", file],
-            &["approve", file, "--key", "none"],
+            &["approve", file, "--by", "Ann", "--key", "none"],
         ] {
             let said = refused(&place, file, args);
             let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");

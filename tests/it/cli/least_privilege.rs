@@ -125,9 +125,13 @@ fn a_policy_that_is_too_long_says_so_and_comes_in_parts_that_fit() {
     let ran = iam(&place, &[&drill]);
     let whole = document(&ran);
     assert!(ran.stderr.contains("a managed policy takes 6144"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("--part 1, --part 2; for one account alone it is shorter"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("--part 1, --part 2, --part 3; for one account alone it is shorter"),
+        "{}",
+        ran.stderr
+    );
     let mut together = Vec::new();
-    for n in ["1", "2"] {
+    for n in ["1", "2", "3"] {
         let ran = iam(&place, &[&drill, "--part", n]);
         let part = document(&ran);
         assert_eq!(ran.stderr, "");
@@ -135,10 +139,10 @@ fn a_policy_that_is_too_long_says_so_and_comes_in_parts_that_fit() {
         together.extend(statements(&part).clone());
     }
     assert_eq!(&together, statements(&whole));
-    let none = place.run(&["iam", &drill, "--part", "3"]).exits(2);
+    let none = place.run(&["iam", &drill, "--part", "4"]).exits(2);
     assert_eq!(
         none.stderr,
-        "redrill: there is no part 3: the policy has 2\n  hint: parts are counted from 1\n"
+        "redrill: there is no part 4: the policy has 3\n  hint: parts are counted from 1\n"
     );
     let _ = place.run(&["iam", &drill, "--part", "0"]).exits(2);
     let one = iam(&place, &[&drill, "--account", "123456789012"]);
