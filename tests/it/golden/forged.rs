@@ -277,6 +277,24 @@ fn a_first_line_and_steps_that_are_not_the_plans_are_found() {
 }
 
 #[test]
+fn a_change_of_what_the_plan_does_not_draw_is_found() {
+    let at = |run: &Run, of: &str| {
+        let of_step = |l: &Value| l["type"] == of && !l["step"].is_null();
+        run.lines.iter().position(of_step).expect("a line of a step")
+    };
+    let mut run = Run::of("passed");
+    let prepared = at(&run, "step-prepared");
+    run.lines[prepared]["undo"]["subnet"] = json!("subnet-0000000000000dead");
+    run.judge_again();
+    found(&run, "is about `subnet-0000000000000dead`, which is not its target");
+    let mut run = Run::of("passed");
+    let call = at(&run, "call-sent");
+    run.lines[call]["params"]["bucket"] = json!("payroll-123");
+    run.judge_again();
+    found(&run, "on bucket payroll-123");
+}
+
+#[test]
 fn a_journal_ends_with_its_run_and_at_its_last_checkpoint() {
     let mut run = Run::of("objective-missed");
     run.checkpoints = vec![9, 1];
