@@ -152,7 +152,7 @@ pub(super) fn call_error(e: &CloudError) -> CallError {
 #[async_trait]
 impl Gate for StepGate {
     fn sent(&self) -> Vec<SentCall> {
-        self.recorder.with_lines(|lines, _| calls::sent(lines))
+        self.recorder.with_lines(|lines, _| calls::sent(lines, |value| self.recorder.reveal(value)))
     }
 
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {

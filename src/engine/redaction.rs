@@ -90,6 +90,13 @@ impl Redaction {
         Self { forms, names: names.to_vec(), unknown }
     }
 
+    /// Puts the secrets that are known here back in; a value that holds another one stays as it is.
+    pub fn put_back(&self, value: &mut Value) {
+        let plain = self.forms.iter().filter(|form| form.encoding.is_none());
+        let secrets = plain.map(|form| (form.name.clone(), form.text.clone())).collect();
+        let _another_one = reveal(value, &secrets, &self.names);
+    }
+
     /// The event as it may be written. Every field stands here, so that a new one cannot be forgotten.
     pub fn event(&self, event: Event) -> Event {
         let mut event = self.without_notes(event);

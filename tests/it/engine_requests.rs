@@ -139,7 +139,7 @@ async fn whatever_dies_when_a_request_is_on_record_once() {
         assert!(desk.is_empty(), "{}", dump(&next));
     }
     assert!(before > 5, "cut before a request was on record: {before}");
-    assert!(after > 1, "cut when a request was on record and still lay there: {after}");
+    assert!(after > 0, "cut when a request was on record and still lay there: {after}");
 }
 
 #[tokio::test(start_paused = true)]
