@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_readme_is_valid_and_says_all_there_is() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../../drills/README.md");
         let blocks = readme.split("```toml\n").skip(1).filter_map(|b| b.split("```").next());
         let example = blocks.into_iter().find(|b| b.contains("[kill_switch]")).unwrap();
         let config = read("README.md", example).unwrap();

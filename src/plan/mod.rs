@@ -189,7 +189,7 @@ pub struct PlannedStep {
 impl Plan {
     /// Whether a step may change something without a call to AWS: a person's, or a command.
     pub fn acts_unseen(&self) -> bool {
-        self.steps.iter().any(|s| s.manual.is_some() || s.action.as_deref() == Some(command::NAME))
+        self.starts_programs() || self.steps.iter().any(|s| s.manual.is_some())
     }
 
     /// Whether no step does anything but let time pass: nothing would be broken, nothing recovered.
@@ -207,7 +207,7 @@ impl Plan {
 
     /// Whether a step starts a program on this machine.
     pub fn starts_programs(&self) -> bool {
-        self.steps.iter().any(|s| s.action.as_deref() == Some(crate::catalog::actions::command::NAME))
+        self.steps.iter().any(|s| s.action.as_deref() == Some(command::NAME))
     }
 
     /// What gives the secret parameters again on a command line, with a blank before it.

@@ -1,4 +1,4 @@
-//! What the README claims to be shown by a test has that test.
+//! What the page beside the tests claims to be shown by a test has that test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn is_a_test(path: &str) -> bool {
 
 #[test]
 fn every_row_of_the_safety_table_names_tests_that_exist() {
-    let readme = read(&root().join("README.md"));
+    let readme = read(&root().join("tests/README.md"));
     let rows = rows(&readme, "\n## Safety");
     assert!(rows.len() > 30, "only {} rows are found", rows.len());
     for row in &rows {
@@ -66,7 +66,7 @@ fn what_is_no_test_is_not_taken_for_one() {
 
 #[test]
 fn every_file_of_the_table_of_hostile_input_exists() {
-    let readme = read(&root().join("README.md"));
+    let readme = read(&root().join("tests/README.md"));
     let rows = rows(&readme, "\n## Secrets and hostile input");
     assert!(rows.len() > 5, "only {} rows are found", rows.len());
     for row in &rows {
