@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
+use super::contexts::RunClock;
 use super::control::{self, Control};
 use super::decide::{self, Task};
 use super::gate::StepGate;
@@ -146,8 +147,10 @@ pub struct Shared {
     pub cloud: Cloud,
     /// The same, as probes do: without waiting for a turn.
     pub probed: Reads,
-    /// Time.
+    /// Time, as it is recorded.
     pub clock: Arc<dyn Clock>,
+    /// Time, as steps wait by it: nobody sets it.
+    pub(super) steady: RunClock,
     /// Where events go.
     pub recorder: Arc<Recorder>,
     /// What stops the run: the plan's switch, and that of the rules at hand where it is another.
@@ -281,6 +284,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         cloud: Cloud { reads: asked, ..setup.cloud },
         probed,
         pacer,
+        steady: RunClock(Arc::clone(&recorder)),
         clock: setup.clock,
         recorder,
         people: setup.people,

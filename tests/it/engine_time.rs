@@ -15,7 +15,7 @@ use redrill::engine::rollup::Observation;
 use redrill::engine::state::RunState;
 use redrill::engine::{Control, People};
 use redrill::journal::writer::{Journal, JournalError, MemoryJournal};
-use redrill::journal::{Event, Line, Request};
+use redrill::journal::{Event, Line, Mode, Request};
 use redrill::model::{Clock, Health, Stage, Stamp, StepId};
 use redrill::sim::Pace;
 
@@ -319,4 +319,103 @@ async fn a_verify_probe_is_not_satisfied_by_the_steady_state() {
     play.stage(Stage::Verify).await;
     let (ended, journal) = play.ends_with(11).await;
     assert!(!ended.measured.marks.contains_key("t6"), "{:?}\n{}", ended.measured, dump(&journal));
+}
+
+/// A machine whose wall clock is set by so many milliseconds once it has run for so long.
+struct SetClock {
+    inner: Arc<dyn Clock>,
+    from_mono_ms: u64,
+    by_ms: i64,
+}
+
+impl Clock for SetClock {
+    fn stamp(&self) -> Stamp {
+        let told = self.inner.stamp();
+        let by = if told.mono_ms < self.from_mono_ms { 0 } else { self.by_ms };
+        Stamp { at: told.at + chrono::TimeDelta::milliseconds(by), ..told }
+    }
+
+    fn boot(&self) -> Option<String> {
+        Some("one".to_owned())
+    }
+}
+
+/// When each stage began, in milliseconds of the monotonic clock, and how the run ended.
+async fn stages(bench: &Bench, clock: Option<SetClock>) -> (Vec<u64>, u8) {
+    let play = Play::set(bench, bench.sim.cloud(), |setup| {
+        setup.people = People::Ask;
+        if let Some(clock) = clock {
+            setup.clock = Arc::new(clock);
+        }
+    });
+    let (ended, journal) = play.end().await;
+    let begun = journal.lines().into_iter().filter(|l| matches!(l.event, Event::Stage { .. }));
+    let begun = begun.map(|l| l.stamp.mono_ms).collect();
+    (begun, ended.unwrap_or_else(|e| panic!("{e:?}\n{}", dump(&journal))).exit_code)
+}
+
+/// What a run waits for is a span: the impact, its own `wait`, what AWS takes, recovery, `give_up`, undo.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_makes_no_stage_longer_or_shorter() {
+    let cut = "targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]";
+    for (page, steps) in [
+        (
+            "/health",
+            format!(
+                "objectives: {{ rto: 20m }}\n{cut}\nrecovery: [{{ action: wait, with: {{ for: 5m }} }}, {{ action: vpc.attach-route-table, target: it }}]"
+            ),
+        ),
+        (
+            "/health",
+            format!(
+                "objectives: {{ rto: 10m, give_up: 15m }}\n{cut}\nrecovery: [{{ action: wait, with: {{ for: 10s }} }}]"
+            ),
+        ),
+        (
+            "/",
+            format!(
+                "objectives: {{ rto: 10m }}\nimpact_timeout: 3m\n{cut}\nrecovery: [{{ action: vpc.attach-route-table, target: it }}]"
+            ),
+        ),
+        ("/", RESTORE.to_owned()),
+    ] {
+        let bench = Bench::new(&text(page, &steps)).await;
+        let honest = stages(&bench, None).await;
+        for by_ms in [-5_400_000, 400_000] {
+            for after_ms in [0, 30_000] {
+                let bench = bench.again();
+                let from_mono_ms = honest.0[3] + after_ms;
+                let clock = SetClock { inner: Arc::clone(&bench.clock), from_mono_ms, by_ms };
+                assert_eq!(
+                    stages(&bench, Some(clock)).await,
+                    honest,
+                    "set by {by_ms} ms, {after_ms} ms after the fault:\n{steps}"
+                );
+            }
+        }
+    }
+}
+
+/// The next process on the same machine waits for what is left, not for what the wall clock says.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_between_two_processes_makes_no_wait_longer() {
+    let steps = "objectives: { rto: 1h }\ntargets: {}\nrecovery: [{ action: wait, with: { for: 10m } }]";
+    let bench = Bench::new(&text("/", steps)).await;
+    let told = |by_ms| SetClock { inner: Arc::clone(&bench.clock), from_mono_ms: 0, by_ms };
+    let mut play = Play::set(&bench, bench.sim.cloud(), |setup| setup.clock = Arc::new(told(0)));
+    play.until(|e| matches!(e, Event::StepApplied { .. })).await;
+    let begun = bench.clock.stamp().mono_ms;
+    let journal = play.killed().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    let (next, read) = MemoryJournal::resume(&journal.bytes()).expect("whole lines");
+    let next = Arc::new(next);
+    let mut setup = bench.setup(Mode::Resume, Arc::clone(&next), read.lines, bench.sim.cloud());
+    setup.clock = Arc::new(told(-5_400_000));
+    let (_keep, control) = tokio::sync::mpsc::channel(1);
+    redrill::engine::run(setup, control).await.unwrap_or_else(|e| panic!("{e:?}\n{}", dump(&next)));
+    let ready = next.lines().into_iter().find(|l| matches!(l.event, Event::StepReady { .. }));
+    let waited = ready.expect("the wait ended").stamp.mono_ms - begun;
+    assert!((600_000..615_000).contains(&waited), "{waited} ms");
 }

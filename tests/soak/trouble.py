@@ -57,9 +57,7 @@ class Trouble:
         self.flicker = [
             {"action": rng.choice(READS), "fault": rng.choice(["absent", "absent", "stale"]), "times": rng.randint(1, 3),
              "skip": rng.choice([0, 0, 1, 2, 5])} for _ in range(rng.randint(1, 3))]
-        back, step = rng.choice([-1, 1]) < 0, rng.choice([1_500, 40_000, 400_000, 5_400_000])
-        # set back, a run waits for as long (README, limits): no more than a round has time for
-        self.step = -min(step, 1_500) if back else step
+        self.step = rng.choice([-1, 1]) * rng.choice([1_500, 40_000, 400_000, 5_400_000])
         self.flush = rng.choice([100, 400, 1500, 4000])
         self.for_good = rng.random() < 0.3
         long = command == "run"
