@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use super::material::Folder;
 use super::{CliError, Global, keys, out};
 use crate::bundle;
 use crate::evidence::checkpoint::{Checkpoint, CheckpointError, LATE, notes};
@@ -72,9 +73,22 @@ impl Notary {
     }
 }
 
+/// Reads the folder of a run that is handed over, with a checkpoint of its end.
+///
+/// # Errors
+/// As [`Folder::read`].
+pub fn completed(global: &Global, dir: &RunDir, clock: &dyn Clock) -> Result<Folder, CliError> {
+    let folder = Folder::read(dir)?;
+    if super::runs::finished(&folder.lines).is_none() {
+        return Ok(folder);
+    }
+    complete(global, dir, clock);
+    Folder::read(dir)
+}
+
 /// Takes the checkpoint of a finished run's end, where the process that ended it died before it could. It
 /// says that it is late; what is known of the journal from before then is in the others.
-pub fn complete(global: &Global, dir: &RunDir, clock: &dyn Clock) {
+fn complete(global: &Global, dir: &RunDir, clock: &dyn Clock) {
     let read = |name| dir.read(name).ok();
     let (Some(all), Some(journal)) = (read(bundle::CHECKPOINTS), read(runs::JOURNAL)) else { return };
     let signed = notes(&String::from_utf8_lossy(&all));

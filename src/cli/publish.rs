@@ -9,7 +9,7 @@ use clap::Args;
 use super::material::{Folder, numbered};
 use super::session::operator;
 use super::signer::{KeyName, Signer};
-use super::{CliError, Global, Kind, Output, hand_over, keys, out, runs, runtime, world};
+use super::{CliError, Global, Kind, Output, checkpoints, hand_over, keys, out, runs, runtime, world};
 use crate::bundle::{self, Files, published};
 use crate::cloud::custody::{Custody, OwnedBucket};
 use crate::cloud::{CloudError, ErrorKind};
@@ -66,9 +66,10 @@ pub struct PublishArgs {
 
 pub fn run(global: &Global, args: &PublishArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
-    let _lock = store::lock(&dir).map_err(|e| super::session::locked(global, e))?;
     let (bucket, prefix) = place(&args.to, &dir)?;
     let retain = retain(global, args)?;
+    checkpoints::completed(global, &dir, &SystemClock)?;
+    let _lock = store::lock(&dir).map_err(|e| super::session::locked(global, e))?;
     let folder = Folder::read(&dir)?;
     if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);

@@ -105,11 +105,10 @@ impl Export {
 
 pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
     let dir = store::find(&global.state, &args.run).map_err(runs::not_found)?;
-    let mut folder = Folder::read(&dir)?;
-    if args.out.is_some() && super::runs::finished(&folder.lines).is_some() {
-        checkpoints::complete(global, &dir, &SystemClock);
-        folder = Folder::read(&dir)?;
-    }
+    let folder = match &args.out {
+        Some(_) => checkpoints::completed(global, &dir, &SystemClock)?,
+        None => Folder::read(&dir)?,
+    };
     if folder.lines.is_empty() {
         return runs::nothing_happened(global, &dir);
     }

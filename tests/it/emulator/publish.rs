@@ -7,6 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use redrill::evidence::checkpoint::notes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -299,4 +300,20 @@ async fn a_key_of_kms_that_cannot_sign_is_said_by_name_and_no_other_one_signs() 
     assert!(!w.home.path().join(".redrill/keys/signing.pem").exists(), "no other key was made");
     let made = report(arn).await;
     assert_eq!(made.code, Some(0), "{made}");
+}
+
+#[tokio::test]
+async fn the_end_is_signed_before_it_is_published() {
+    let Some((w, run)) = a_run().await else { return };
+    let signed = w.home.path().join(".redrill/runs").join(&run).join("checkpoints.txt");
+    let all = notes(&fs::read_to_string(&signed).expect("checkpoints"));
+    // the process that ended the run died before it signed that
+    let (_, before) = all.split_last().expect("some");
+    fs::write(&signed, before.concat()).expect("written");
+    let ended = publish(&w, &run, &["--retain", "1d", "--yes"]).await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let there =
+        w.s3("GET", &format!("{BUCKET}/dr/{run}/checkpoints.txt"), &[]).await.text().await.expect("a body");
+    let last = notes(&there).pop().expect("one");
+    assert_eq!((notes(&there).len(), last.contains("late")), (all.len(), true), "{there}");
 }
