@@ -253,6 +253,14 @@ class Databases(Case):
             self.assertEqual(caught.exception.response["Error"]["Code"], "InvalidRestoreFault", wrong)
         self.assertIsNone(self.database("copy"))
 
+    def test_restore_manages_a_password_for_oracle_only_and_modify_for_the_others(self):
+        self.refused("InvalidParameterCombination", self.restore, ManageMasterUserPassword=True)
+        self.restore()
+        self.assertTrue(poll(lambda: self.status("copy") == "available"))
+        self.assertNotIn("MasterUserSecret", self.database("copy"))
+        self.rds.modify_db_instance(DBInstanceIdentifier="copy", ManageMasterUserPassword=True, ApplyImmediately=True)
+        self.assertTrue(poll(lambda: self.database("copy").get("MasterUserSecret", {}).get("SecretArn")))
+
     def test_restore_needs_exactly_one_time(self):
         ask = {"SourceDBInstanceIdentifier": "shop-orders", "TargetDBInstanceIdentifier": "copy"}
         call = self.rds.restore_db_instance_to_point_in_time

@@ -124,10 +124,16 @@ def restore(backend, source_id, target_id, asked):
     window = restorable(source)
     if window is None:
         raise RDSClientError("InvalidDBInstanceState", f"{source_id} has no restorable time yet.")
-    if wanted and not window[0] <= _naive(wanted) <= window[1]:
+    if wanted and not window[0] <= _naive(wanted) < window[1]:
         raise RDSClientError(
             "InvalidRestoreFault",
             f"The restore time must lie between {window[0].isoformat()}Z and {window[1].isoformat()}Z.",
+        )
+    if asked.get("manage_master_user_password") and (
+        not source.engine.startswith("oracle") or source.engine.endswith("-cdb")
+    ):
+        raise RDSClientError(
+            "InvalidParameterCombination", "ManageMasterUserPassword applies to RDS for Oracle only in a restore."
         )
     props = {key: getattr(source, key, None) for key in INHERITED}
     props = {key: value for key, value in props.items() if value is not None}

@@ -74,6 +74,9 @@ pub(super) async fn modify(client: &Client, identifier: &str, change: &ModifyDb)
             .set_performance_insights_retention_period(*retention)
             .set_performance_insights_kms_key_id(key.clone());
     }
+    if let Some(key) = &change.managed_password {
+        call = call.manage_master_user_password(true).set_master_user_secret_kms_key_id(key.clone());
+    }
     for (name, value) in &change.other {
         call = match name.as_str() {
             "VpcSecurityGroupIds" => call.set_vpc_security_group_ids(Some(
@@ -158,18 +161,15 @@ fn db(answer: Option<&sdk::DbInstance>, asked: &str) -> Outcome {
     }
 }
 
-/// Whether this storage takes a number of IOPS. General-purpose gp3 reports its baseline, but takes
-/// a number only where RDS stripes over several volumes: from 400 GiB, from 200 with Oracle, always
-/// with SQL Server.
+/// Whether a restore takes a number of IOPS for this storage. General-purpose gp3 reports its baseline, but
+/// takes a number only where RDS stripes over several volumes: from 400 GiB, from 200 with Oracle. "This setting
+/// doesn't apply to SQL Server" (RestoreDBInstanceToPointInTime, Iops).
 fn takes_iops(db: &DbInstance) -> bool {
     match db.storage_type.as_deref() {
+        _ if db.engine.contains("sqlserver") => false,
         Some("io1" | "io2") => true,
         Some("gp3") => {
-            let least = match db.engine.as_str() {
-                engine if engine.starts_with("sqlserver") => 0,
-                engine if engine.contains("oracle") => 200,
-                _ => 400,
-            };
+            let least = if db.engine.contains("oracle") { 200 } else { 400 };
             db.storage_gib.is_some_and(|size| size >= least)
         }
         _ => false,
@@ -222,7 +222,7 @@ mod tests {
         assert!(!takes("postgres", "gp3", 100));
         assert!(takes("postgres", "gp3", 400));
         assert!(takes("oracle-ee", "gp3", 200) && !takes("custom-oracle-ee", "gp3", 199));
-        assert!(takes("sqlserver-se", "gp3", 20));
+        assert!(!takes("sqlserver-se", "gp3", 1000) && !takes("custom-sqlserver-ee", "io1", 1000));
         assert!(takes("mysql", "io1", 100));
     }
 }

@@ -23,6 +23,8 @@ pub enum Fault {
     Deny,
     /// Refused because what it is for is not known (yet), though it is there.
     Missing,
+    /// Refused because of the state that it is in.
+    State,
     /// Refused because the credentials have expired.
     Expire,
     /// Refused because this machine's clock is off.
@@ -98,6 +100,7 @@ impl Mutate for Faulty {
             Some(Fault::Deny) => Err(CloudError::new(op, ErrorKind::Denied, "not authorized (injected)")
                 .code("UnauthorizedOperation")),
             Some(Fault::Missing) => Err(CloudError::new(op, ErrorKind::NotFound, "not found (injected)")),
+            Some(Fault::State) => Err(CloudError::new(op, ErrorKind::State, "not in this state (injected)")),
             Some(Fault::Expire) => {
                 Err(CloudError::new(op, ErrorKind::Expired, "the token has expired (injected)")
                     .code("ExpiredToken"))

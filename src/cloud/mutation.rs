@@ -129,6 +129,10 @@ pub struct ModifyDb {
     /// Performance Insights: retention in days and key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub performance_insights: Option<(Option<i32>, Option<String>)>,
+    /// RDS is to keep the master password in a secret of its own: with this KMS key, or with the account's
+    /// `aws/secretsmanager`. For what runs with a password of somebody's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_password: Option<Option<String>>,
     /// Security groups, parameter group and other settings that a restore did not take, by the name
     /// of the API's parameter (`VpcSecurityGroupIds` with commas, `DBParameterGroupName` …); a name
     /// that is not known is refused before anything is sent.

@@ -62,10 +62,7 @@ impl World {
         let endpoint = None;
         let class = if like.class.is_empty() { source.inst.class.clone() } else { like.class.clone() };
         let family = source.inst.engine_version.split('.').next().unwrap_or_default().to_owned();
-        let secret = like
-            .managed_secret
-            .as_ref()
-            .map(|_| format!("arn:aws:secretsmanager:{}:{}:secret:rds!db-{id}", self.region, self.account));
+        let secret = like.managed_secret.as_ref().map(|_| self.db_secret(&id));
         let zone = match &like.zone {
             Some(zone) => Some(zone.clone()),
             None => self.zones_of(like).into_iter().next(),
@@ -146,13 +143,21 @@ impl World {
         let latest = self.latest_restorable(source);
         let earliest = source.restorable_from.map(|f| f.max(self.now - window));
         match (earliest, latest) {
-            (Some(earliest), Some(latest)) if earliest <= spec.at && spec.at <= latest => {}
+            (Some(earliest), Some(latest)) if earliest <= spec.at && spec.at < latest => {}
             _ => {
                 return Err(refuse(
                     "InvalidParameterValue",
                     format!("{from} cannot be restored to {}: it is outside the restorable window", spec.at),
                 ));
             }
+        }
+        if spec.like.managed_secret.is_some()
+            && (!source.inst.engine.starts_with("oracle") || source.inst.engine.ends_with("-cdb"))
+        {
+            return Err(refuse(
+                "InvalidParameterCombination",
+                "ManageMasterUserPassword applies to RDS for Oracle only",
+            ));
         }
         if let Some(group) = spec.like.subnet_group.as_ref().filter(|g| !self.subnet_groups.contains_key(*g))
         {
@@ -170,6 +175,11 @@ impl World {
 
     pub(super) fn db_arn(&self, id: &str) -> String {
         format!("arn:aws:rds:{}:{}:db:{id}", self.region, self.account)
+    }
+
+    /// The secret in which RDS keeps the master password of a database.
+    fn db_secret(&self, id: &str) -> String {
+        format!("arn:aws:secretsmanager:{}:{}:secret:rds!db-{id}", self.region, self.account)
     }
 
     pub(super) fn db_endpoint(&self, id: &str) -> String {
@@ -270,6 +280,7 @@ impl World {
     }
 
     pub(super) fn db_changed(&mut self, id: &str, born: u64, change: &ModifyDb) {
+        let secret = self.db_secret(id);
         let Some(d) = self.dbs.get_mut(id).filter(|d| d.born == born) else { return };
         if let Some(on) = change.deletion_protection {
             d.inst.deletion_protection = on;
@@ -282,6 +293,10 @@ impl World {
             d.inst.performance_insights = true;
             d.inst.performance_insights_retention = retention.or(Some(7));
             d.inst.performance_insights_key.clone_from(key);
+        }
+        if let Some(key) = &change.managed_password {
+            d.inst.managed_secret = Some(secret);
+            d.inst.managed_secret_key = key.clone().or_else(|| Some("aws/secretsmanager".to_owned()));
         }
         for (k, v) in &change.other {
             set(&mut d.inst, k, v);

@@ -13,7 +13,8 @@ async fn existing(w: &TestWorld, identifier: &str) -> DbInstance {
 
 async fn spec(w: &TestWorld, source: &str, target: &str) -> RestoreSpec {
     let like = existing(w, source).await;
-    let at = like.latest_restorable.unwrap_or_else(|| w.clock.now() - TimeDelta::hours(1));
+    let before = like.latest_restorable.map(|latest| latest - TimeDelta::seconds(1));
+    let at = before.unwrap_or_else(|| w.clock.now() - TimeDelta::hours(1));
     let tags = tags(&[("redrill:run", "conformance")]);
     RestoreSpec { source: source.to_owned(), target: target.to_owned(), at, like, tags }
 }

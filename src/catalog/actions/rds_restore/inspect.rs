@@ -64,10 +64,18 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
             format!("it is a member of the cluster {cluster}, which this action cannot restore"),
             "restore the cluster (RestoreDBClusterToPointInTime), then add one instance per member",
         ));
-    } else if let Some(primary) = &db.replica_of {
+    } else if db.engine.starts_with("custom-") {
+        out.push(refuse(
+            format!(
+                "it is RDS Custom ({}), which takes half of the settings and an instance profile",
+                db.engine
+            ),
+            "restore it by hand: RestoreDBInstanceToPointInTime with CustomIamInstanceProfile",
+        ));
+    } else if let Some(primary) = db.replica_of.as_ref().filter(|_| db.latest_restorable.is_none()) {
         out.push(refuse(
             format!("it is a read replica of {primary} and has no restorable time"),
-            "choose the primary as the target",
+            "choose the primary as the target, or turn on automated backups of the replica",
         ));
     } else if db.backup_retention == 0 {
         out.push(refuse(
@@ -90,6 +98,20 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
         ));
     }
     addresses(cx, db, params, out).await;
+    if params.parameter_group.is_none() && params.security_groups.is_none() {
+        out.push(
+            Finding::new(
+                Severity::Warning,
+                id,
+                "the copy runs what the source runs by itself (scheduled jobs, replication slots and subscriptions), \
+                 and reaches what the source reaches",
+            )
+            .hint(
+                "where that does harm, give the copy a `parameter_group` without the scheduler, or \
+                 `security_groups` that let nothing out",
+            ),
+        );
+    }
     if db.encrypted {
         out.push(Finding::new(
             Severity::Info,

@@ -51,6 +51,7 @@ static SPEC: ActionSpec = ActionSpec {
         OutputSpec { name: "port", summary: "Port of the new database." },
         OutputSpec { name: "restored_to", summary: "The point in time that was sent, RFC 3339, UTC." },
         OutputSpec { name: "source", summary: "Identifier of the database restored from." },
+        OutputSpec { name: "secret", summary: "ARN of the secret with its master password, where RDS manages that." },
     ],
     timeout: Dur::hours(4),
     undo_timeout: Dur::hours(2),
@@ -87,14 +88,16 @@ static SPEC: ActionSpec = ActionSpec {
     docs: "Creates a new database from the automated backups of the source; the source is not touched. Left to \
 itself AWS gives the new database the default security group, subnet group and parameter group and a single \
 zone (\"RestoreDBInstanceToPointInTime\", API reference), so every setting of the source is sent explicitly, \
-as it was in preflight, before any fault. Enhanced monitoring and Performance Insights cannot be given in that \
-call: the step waits until the database is available and sends one ModifyDBInstance. Whatever still differs \
-from the source is told, setting by setting. Deletion protection stays off on the copy.
+as it was in preflight, before any fault. Enhanced monitoring, Performance Insights and, for all engines but \
+Oracle, a master password that RDS manages cannot be given in that call: the step waits until the database is \
+available and sends one ModifyDBInstance. The copy's managed password is another one than the source's, in the \
+secret that the output `secret` names. Whatever still differs from the source is told, setting by setting. \
+Deletion protection stays off on the copy.
 
 `to: -15m` counts back from T0, not from the moment of the call. `to: latest` reads LatestRestorableTime when \
-the step begins and sends it as RestoreTime, because AWS's answer does not say which time was used; after a bad \
-migration it restores the bad migration. A time later than LatestRestorableTime is waited for, and the wait \
-counts towards the recovery time. The time that was sent is the output `restored_to`.
+the step begins and sends the second before it as RestoreTime, which must lie before it, because AWS's answer \
+does not say which time was used; after a bad migration it restores the bad migration. A time that is not before \
+LatestRestorableTime is waited for, and the wait counts towards the recovery time. The time that was sent is the output `restored_to`.
 
 `available` is not the end: storage blocks load lazily, and the first reads are slow. A verify step should read \
 from the RESTORED database, through `${steps.ID.endpoint}`.
@@ -102,8 +105,12 @@ from the RESTORED database, through `${steps.ID.endpoint}`.
 Undo takes the copy for gone once its deletion was accepted, or seen, and every look of the settling time says \
 \"not found\": one such answer proves nothing, and a copy that is still `creating` costs money.
 
-Refused: members of Aurora and Multi-AZ clusters (restore the cluster, then add instances), read replicas and \
-databases without automated backups (they have no LatestRestorableTime), and times outside the backups. Quotas, \
+The copy has the source's parameter and option groups and its security groups, unless the drill says otherwise: \
+what the source runs by itself (pg_cron, the event scheduler, SQL Server Agent, replication slots and \
+subscriptions) the copy runs as well, and it reaches what the source reaches.
+
+Refused: members of Aurora and Multi-AZ clusters (restore the cluster, then add instances), RDS Custom, read \
+replicas and databases without automated backups (they have no LatestRestorableTime), and times outside the backups. Quotas, \
 free addresses of the subnet group and cost are looked at beforehand. `iam:PassRole` is used for the roles of \
 enhanced monitoring and of a directory, `kms:*` for encrypted storage, `secretsmanager:*` where the source's \
 master password is managed by RDS.
@@ -113,6 +120,9 @@ The copy carries `redrill:run`, `redrill:step` and, in `redrill:replaces`, the s
 `tags: copy` it also looks like the source to everything that selects by tag, so the default is `none`. Relied on: \
 \"Restoring a DB instance to a specified time for Amazon RDS\" and \"Deleting a DB instance\" (RDS User Guide).",
 };
+
+/// For how long a setting that comes later is asked for again where the database's state refuses it.
+const REFUSED: Dur = Dur::mins(15);
 
 /// For how long a database that stood may be missing from all answers.
 const HIDDEN: Dur = Dur::mins(10);
@@ -134,8 +144,6 @@ fn is_busy(status: &str) -> bool {
             | "maintenance"
             | "converting-to-vpc"
             | "moving-to-vpc"
-            | "storage-config-upgrade"
-            | "storage-initialization"
     ) || status.starts_with("configuring-")
 }
 
@@ -146,8 +154,14 @@ fn is_failed(status: &str) -> bool {
         || status.starts_with("inaccessible-encryption-credentials")
 }
 
+/// States in which clients are served: what goes on is about the storage, for hours where it loads its blocks from
+/// the backup (DBInstance, StorageOperationStatus), or about a setting. A first backup is waited for: nothing says that a copy
+/// serves meanwhile, and it takes minutes.
 fn is_usable(status: &str) -> bool {
-    matches!(status, "available" | "storage-optimization")
+    matches!(
+        status,
+        "available" | "storage-optimization" | "storage-initialization" | "storage-config-upgrade"
+    ) || status.starts_with("configuring-")
 }
 
 /// The database of that identifier, if there is one: what one look says. That there is none is for [`standing`] to say.
@@ -196,6 +210,9 @@ fn outputs(undo: &Undo, db: Option<&DbInstance>) -> Outputs {
     if let Some(port) = db.and_then(|d| d.port) {
         out.insert("port".to_owned(), port.to_string());
     }
+    if let Some(secret) = db.and_then(|d| d.managed_secret.clone()) {
+        out.insert("secret".to_owned(), secret);
+    }
     out
 }
 
@@ -216,10 +233,13 @@ async fn prepare_one(
     }
     .ok_or_else(|| ActionError::refused(format!("there is no database {}", target.id)))?;
     let at = match &params.to {
-        RestorePoint::Latest => now.as_ref().and_then(|db| db.latest_restorable).ok_or_else(|| {
-            ActionError::refused(format!("{} has no latest restorable time", target.id))
-                .hint("turn on automated backups, or choose the primary if this is a replica")
-        })?,
+        RestorePoint::Latest => {
+            let latest = now.as_ref().and_then(|db| db.latest_restorable).ok_or_else(|| {
+                ActionError::refused(format!("{} has no latest restorable time", target.id))
+                    .hint("turn on automated backups, or choose the primary if this is a replica")
+            })?;
+            latest - TimeDelta::seconds(1)
+        }
         RestorePoint::Reference(text) => {
             return Err(ActionError::refused(format!("`{text}` in `to` was not resolved")));
         }
@@ -267,18 +287,18 @@ async fn wait_until_restorable(cx: ReadCx<'_>, undo: &Undo) -> Result<(), Action
             None => {
                 return Err(ActionError::refused(format!("{} has no latest restorable time", undo.source)));
             }
-            Some(latest) if latest >= undo.at => return Ok(()),
+            // "must be before the latest restorable time" (RestoreDBInstanceToPointInTime, RestoreTime)
+            Some(latest) if latest > undo.at => return Ok(()),
             Some(_) => pause(&mut turn).await,
         }
     }
 }
 
-/// Monitoring and Performance Insights, once the copy is available. What fails is told, since the
-/// data is restored all the same.
+/// What only a ModifyDBInstance can bring, once the copy is available. What fails is told, since the data is
+/// restored all the same.
 async fn follow_up(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
-    let original = &undo.original;
-    let mut turn = 0;
-    loop {
+    let (mut turn, mut refused) = (0, None);
+    let sent = loop {
         let db = standing(cx.read, &undo.identifier)
             .await?
             .ok_or_else(|| ActionError::refused("the copy is gone"))?;
@@ -286,27 +306,25 @@ async fn follow_up(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
             return Err(ActionError::refused(format!("the copy is {}", db.status)));
         }
         if is_usable(&db.status) {
-            if settings::follow_up_done(original, &db) {
-                return Ok(());
+            let Some(change) = settings::follow_up(&undo.original, Some(&db)) else { return Ok(()) };
+            let mutation = Mutation::ModifyDb { identifier: undo.identifier.clone(), change };
+            match cx.gate.send(mutation).await {
+                // its first backup began in between, say
+                Err(e)
+                    if e.kind == ErrorKind::State
+                        && !over(cx.read, *refused.get_or_insert_with(|| cx.read.clock.now()), REFUSED) => {}
+                sent => break sent,
             }
-            break;
         }
         pause(&mut turn).await;
-    }
-    let change = ModifyDb {
-        monitoring: (original.monitoring_interval > 0)
-            .then(|| (original.monitoring_interval, original.monitoring_role.clone())),
-        performance_insights: original
-            .performance_insights
-            .then(|| (original.performance_insights_retention, original.performance_insights_key.clone())),
-        ..ModifyDb::default()
     };
-    cx.gate.send(Mutation::ModifyDb { identifier: undo.identifier.clone(), change }).await?;
+    sent?;
     // it is `available` for a moment longer before it says `modifying`
     let since = cx.read.clock.now();
     while !over(cx.read, since, cx.read.settle) {
         match find(cx.read, &undo.identifier).await? {
-            Some(db) if is_usable(&db.status) && !settings::follow_up_done(original, &db) => {}
+            Some(db) if is_usable(&db.status) && settings::follow_up(&undo.original, Some(&db)).is_some() => {
+            }
             _ => break,
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -336,10 +354,14 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
             Err(e) => return Err(restore_error(e)),
         }
     }
-    if settings::needs_follow_up(&undo.original)
+    if settings::follow_up(&undo.original, None).is_some()
         && let Err(e) = follow_up(cx, undo).await
     {
-        notes.push(format!("monitoring and Performance Insights were not carried over: {}", e.message));
+        notes.push(format!(
+            "monitoring, Performance Insights and a managed master password were not carried over where the \
+             source has them: {}",
+            e.message
+        ));
     }
     Ok(Applied { outputs: outputs(undo, None), notes })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cloud::DbInstance;
+use crate::cloud::{DbInstance, ModifyDb};
 
 /// The settings to ask for: the source's, without what AWS would refuse to be told.
 ///
@@ -15,6 +15,9 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
     let mut like = source.clone();
     like.deletion_protection = false;
     like.zone = None;
+    if !restore_manages_password(source) {
+        (like.managed_secret, like.managed_secret_key) = (None, None);
+    }
     match source.storage_type.as_deref() {
         Some("gp3") => {
             like.iops = source.iops.filter(|n| *n != 3000);
@@ -29,15 +32,29 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
     like
 }
 
-/// Whether the source has what only a later ModifyDBInstance can bring: monitoring, Performance Insights.
-pub fn needs_follow_up(source: &DbInstance) -> bool {
-    source.monitoring_interval > 0 || source.performance_insights
+/// Whether a restore can be told that RDS manages the master password: "Applies to RDS for Oracle only"
+/// (RestoreDBInstanceToPointInTime, ManageMasterUserPassword), and of Oracle not to its multitenant form
+/// ("Limitations for Secrets Manager integration", RDS User Guide). ModifyDBInstance takes it for all others.
+fn restore_manages_password(source: &DbInstance) -> bool {
+    source.engine.starts_with("oracle") && !source.engine.ends_with("-cdb")
 }
 
-/// Whether the copy has them.
-pub fn follow_up_done(source: &DbInstance, copy: &DbInstance) -> bool {
-    (source.monitoring_interval == copy.monitoring_interval)
-        && (!source.performance_insights || copy.performance_insights)
+/// What only a later ModifyDBInstance can bring: monitoring, Performance Insights, and for most engines a master
+/// password that RDS manages. `None` where the source has none of them, or the copy has them all.
+pub fn follow_up(source: &DbInstance, copy: Option<&DbInstance>) -> Option<ModifyDb> {
+    let has = |there: fn(&DbInstance) -> bool| copy.is_some_and(there);
+    let monitored = copy.is_some_and(|c| c.monitoring_interval == source.monitoring_interval);
+    let change = ModifyDb {
+        monitoring: (source.monitoring_interval > 0 && !monitored)
+            .then(|| (source.monitoring_interval, source.monitoring_role.clone())),
+        performance_insights: (source.performance_insights && !has(|c| c.performance_insights))
+            .then(|| (source.performance_insights_retention, source.performance_insights_key.clone())),
+        managed_password: (source.managed_secret.is_some() && !has(|c| c.managed_secret.is_some()))
+            .then(|| source.managed_secret_key.clone())
+            .filter(|_| copy.is_some() || !restore_manages_password(source)),
+        ..ModifyDb::default()
+    };
+    (change != ModifyDb::default()).then_some(change)
 }
 
 /// Every setting that differs between source and copy, one sentence each. `asked` names the

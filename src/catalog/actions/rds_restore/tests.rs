@@ -87,8 +87,82 @@ async fn latest_is_read_once_and_sent_as_a_time() {
     let t = Trial::new();
     let latest = find(t.read(), "shop-orders").await.unwrap().unwrap().latest_restorable.unwrap();
     let (undo, done) = restored(&t, json!({ "to": "latest" })).await;
-    assert_eq!((undo.at, undo.requested.as_str()), (latest, "latest"));
-    assert_eq!(done.outputs["restored_to"], rfc3339(latest));
+    let before = latest - TimeDelta::seconds(1);
+    assert_eq!((undo.at, undo.requested.as_str()), (before, "latest"), "AWS wants a time before the latest");
+    assert_eq!(done.outputs["restored_to"], rfc3339(before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_rds_manages_is_asked_for_where_the_engine_takes_it() {
+    for (engine, changes) in [
+        ("postgres", &["RestoreDBInstanceToPointInTime", "ModifyDBInstance"][..]),
+        ("sqlserver-se", &["RestoreDBInstanceToPointInTime", "ModifyDBInstance"]),
+        ("oracle-ee-cdb", &["RestoreDBInstanceToPointInTime", "ModifyDBInstance"]),
+        ("oracle-ee", &["RestoreDBInstanceToPointInTime"]),
+    ] {
+        let t = Trial::new();
+        t.sim.edit_db("shop-orders", |db| {
+            db.engine = engine.to_owned();
+            db.managed_secret =
+                Some("arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-source".to_owned());
+            db.managed_secret_key = Some("arn:aws:kms:us-east-1:123456789012:key/own".to_owned());
+        });
+        let (undo, done) = restored(&t, json!({ "to": "-15m" })).await;
+        let sent: Vec<_> = t.sim.changes().into_iter().map(|c| c.operation.replace("rds:", "")).collect();
+        assert_eq!(sent, changes, "{engine}");
+        let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+        assert_eq!(done.outputs["secret"], copy.managed_secret.clone().unwrap(), "{engine}");
+        assert_eq!(copy.managed_secret_key.as_deref(), Some("arn:aws:kms:us-east-1:123456789012:key/own"));
+        assert!(!done.notes.iter().any(|n| n.contains("password")), "{engine}: {:?}", done.notes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_that_comes_later_waits_out_a_state_in_which_it_is_refused() {
+    let t = Trial::new().failing(1, 2, Fault::State);
+    t.sim.edit_db("shop-orders", |db| db.monitoring_interval = 60);
+    let (undo, done) = restored(&t, json!({ "to": "-15m" })).await;
+    let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+    let lost = done.notes.iter().any(|n| n.contains("monitoring"));
+    assert_eq!((copy.monitoring_interval, lost), (60, false), "{:?}", done.notes);
+    // and is told where that does not end
+    let t = Trial::new().failing(1, 1000, Fault::State);
+    t.sim.edit_db("shop-orders", |db| db.monitoring_interval = 60);
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+    let done = t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+    let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
+    let lost = done.notes.iter().any(|n| n.contains("monitoring, Performance Insights"));
+    assert_eq!((copy.monitoring_interval, lost), (0, true), "{:?}", done.notes);
+}
+
+#[test]
+fn a_database_that_serves_while_its_storage_loads_is_restored() {
+    for status in ["available", "storage-initialization", "storage-optimization", "configuring-log-exports"] {
+        assert!(is_usable(status) && !is_failed(status), "{status}");
+    }
+    for status in [
+        "creating",
+        "backing-up",
+        "modifying",
+        "rebooting",
+        "deleting",
+        "failed",
+        "resetting-master-credentials",
+    ] {
+        assert!(!is_usable(status), "{status}");
+    }
+    // hours may pass: what is to be deleted is not waited for
+    assert!(!is_busy("storage-initialization") && is_busy("backing-up"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rds_custom_is_refused() {
+    let t = Trial::new();
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    t.sim.edit_db("shop-orders", |db| db.engine = "custom-sqlserver-ee".to_owned());
+    let refusals = t.refusals(&RdsRestore, &orders(), &p).await;
+    assert!(refusals.len() == 1 && refusals[0].starts_with("it is RDS Custom"), "{refusals:?}");
 }
 
 #[tokio::test(start_paused = true)]
