@@ -362,3 +362,6 @@ impl PublicKeys {
         Ok(valid)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ pub fn compare(
     let proven = Proven::of(&gathered, session, &calls);
     let include = proven.as_ref().map(|p| p.include(&gathered, &own, included)).unwrap_or_default();
     // a trail that shows no change by anybody may be one that leaves changes out
-    let absence_counts = proven.as_ref().is_none_or(|p| p.covers() && p.shows_changes);
+    let absence_counts = proven.as_ref().is_none_or(|p| p.shows_changes);
     let vouched = |r: &&CallResult| {
         let of = r.record.as_ref().and_then(|s| files.get(&s.event_id));
         proven.as_ref().zip(of).is_some_and(|(p, of)| of.iter().any(|f| p.vouched.contains(f)))
@@ -498,3 +498,6 @@ fn warnings(
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

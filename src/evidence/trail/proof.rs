@@ -118,17 +118,26 @@ impl RegionProof {
         };
         let unchecked = match self.unchecked {
             0 => String::new(),
+            1 => {
+                "; 1 more digest names files of that time, and its signature could not be checked".to_owned()
+            }
             n => format!(
                 "; {n} more digests name files of that time, and their signatures could not be checked"
             ),
         };
+        let (digests, they_name) = match self.digests {
+            1 => ("1 digest".to_owned(), "it names"),
+            n => (format!("{n} digests"), "they name"),
+        };
+        let log_files = match self.log_files {
+            1 => "1 log file".to_owned(),
+            n => format!("{n} log files"),
+        };
         format!(
-            "covered from {} until {} by {} digests of trail {}; they name {} log files of the run's time{missing}{unchecked}",
+            "covered from {} until {} by {digests} of trail {}; {they_name} {log_files} of the run's time{missing}{unchecked}",
             utc(self.from),
             utc(self.until),
-            self.digests,
             self.trail.as_deref().unwrap_or_default(),
-            self.log_files,
         )
     }
 }

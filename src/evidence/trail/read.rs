@@ -466,3 +466,6 @@ impl From<Raw> for TrailRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,3 +186,6 @@ pub fn named_run(user_agent: &str) -> Option<&str> {
         .split(|c: char| c.is_whitespace() || matches!(c, '[' | ']' | ',' | ';' | '(' | ')'))
         .find_map(|word| word.strip_prefix("app/redrill-"))
 }
+
+#[cfg(test)]
+mod tests;

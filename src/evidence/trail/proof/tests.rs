@@ -1,5 +1,7 @@
 //! Chains of digests, whole and forged in every way that we could think of.
 
+mod edges;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
@@ -345,7 +347,7 @@ fn what_was_delivered_late_and_is_not_at_hand_leaves_it_incomplete() {
     folder.put(&backfill.name, gz(&backfill.plain));
     let proof = is(&folder, Standing::Unclear, "1 digest that names log files").proof.expect("one");
     assert_eq!((proof.complete, proof.regions[0].missing, proof.regions[0].unchecked), (false, 0, 1));
-    assert!(proof.regions[0].in_words().contains("1 more digests name files of that time"));
+    assert!(proof.regions[0].in_words().contains("1 more digest names files of that time"));
     // what is of another time says nothing about the run
     let mut folder = Folder::whole();
     let other = REGIONAL.replace("2026-09-21T14", "2026-09-21T03");
