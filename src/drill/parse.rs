@@ -323,4 +323,122 @@ mod tests {
         let (_, value) = item.entry("b").unwrap();
         assert_eq!((value.span.start.column, value.span.end.column), (8, 11));
     }
+
+    #[test]
+    fn numbers_are_those_of_yaml_1_2() {
+        let of = |text: &str| match number(text) {
+            None => "text".to_owned(),
+            Some(None) => "too large".to_owned(),
+            Some(Some(n)) => n.to_string(),
+        };
+        for (text, read) in [
+            ("0o17", "15"),
+            ("0o18", "text"),
+            ("0o", "text"),
+            ("0o7777777777777777777777777", "too large"),
+            ("0x1F", "31"),
+            ("0xfg", "text"),
+            ("0x", "text"),
+            ("0x11111111111111111", "too large"),
+            ("+5", "5"),
+            ("-5", "-5"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775809", "too large"),
+            ("1.5", "1.5"),
+            ("-1.5e+3", "-1500.0"),
+            ("1e-2", "0.01"),
+            ("1E2", "100.0"),
+            ("1e999", "too large"),
+            ("1e", "text"),
+            ("e1", "text"),
+            (".", "text"),
+            ("1.2.3", "text"),
+            ("1.a", "text"),
+            ("a.1", "text"),
+            ("1e1x", "text"),
+            ("-", "text"),
+            ("", "text"),
+            (".inf", "too large"),
+            ("-.Inf", "too large"),
+            ("+.INF", "too large"),
+            (".NaN", "too large"),
+            ("-.nan", "text"),
+        ] {
+            assert_eq!(of(text), read, "{text}");
+        }
+        for (text, value) in [
+            ("~", serde_json::Value::Null),
+            ("null", serde_json::Value::Null),
+            ("True", true.into()),
+            ("FALSE", false.into()),
+            ("'null'", "null".into()),
+            ("yes", "yes".into()),
+        ] {
+            assert_eq!(read(&format!("a: {text}")).unwrap()["a"], value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_scanner_says_comes_with_what_was_probably_meant() {
+        let hint = |line: &str| explain("x", line).1.unwrap_or_default();
+        let colon = "a value that holds `: ` needs quotes";
+        let special = "a value that starts with a special character needs quotes";
+        for (line, expected) in [
+            ("a: b: c", colon),
+            ("a: \"b: c", ""),
+            ("a: 'b: c", ""),
+            ("a: {b: c", ""),
+            ("a: b", ""),
+            ("  @a", special),
+            ("%a", special),
+            ("`a", special),
+            ("a: @b", special),
+            ("a: `b", special),
+            ("\ta: b", "YAML indents with spaces"),
+            ("a:\tb", ""),
+        ] {
+            assert_eq!(hint(line), expected, "{line}");
+        }
+        assert_eq!(explain("x", "a: b").0, "this is not YAML: x");
+        assert_eq!(explain("x", " \ta: b").0, "a tab in the indentation");
+    }
+
+    #[test]
+    fn a_file_has_bounds_in_every_direction() {
+        let nested = |n: usize| read(&format!("{}1{}", "[".repeat(n), "]".repeat(n)));
+        assert!(nested(32).is_ok());
+        assert!(nested(33).unwrap_err().contains("nested more than 32 deep"));
+        assert_eq!(MAX_BYTES, 1_048_576);
+        let padded = |n: usize| read(&format!("a: 1{}", " ".repeat(n - 4)));
+        assert!(padded(MAX_BYTES).is_ok());
+        assert!(padded(MAX_BYTES + 1).unwrap_err().contains("more than 1 MiB"));
+        // it stops looking, and says what it has found
+        let wrong = |n: usize| read(&"- &a 1\n".repeat(n)).unwrap_err();
+        assert!(wrong(101).contains("\n\n101 problems in") && wrong(500).contains("\n\n101 problems in"));
+    }
+
+    #[test]
+    fn a_problem_stands_where_it_is_seen() {
+        for (text, line, column, width) in [
+            ("a: 1\nb: *x\n", 2, 4, 2),
+            ("a:\n  - !x 1\n", 2, 5, 4),
+            ("a: &x {b: 1}\n", 1, 4, 3),
+            ("a: &x [1]\n", 1, 4, 3),
+            ("a: 1\na: 2\n", 2, 1, 1),
+        ] {
+            let mut report = Report::new(text);
+            parse(text, &mut report);
+            let found = report.into_problems("f.yaml");
+            let place = (found.problems[0].line, found.problems[0].column);
+            assert_eq!(place, (Some(line), Some(column)), "{text} {width}: {found}");
+        }
+        // an empty value is looked for at its key
+        let mut report = Report::new("a:\n\n\nb: ~\n");
+        let tree = parse("a:\n\n\nb: ~\n", &mut report).unwrap();
+        let starts = tree.entries().iter().map(|(_, v)| (v.span.start.line, v.span.start.column));
+        assert_eq!(starts.collect::<Vec<_>>(), [(1, 1), (4, 4)]);
+        // keys may be numbers or booleans as they are written
+        assert_eq!(read("1.10: a\ntrue: b\n").unwrap(), serde_json::json!({"1.10": "a", "true": "b"}));
+        assert!(read("~: a\n").unwrap_err().contains("a key must be text"));
+    }
 }

@@ -309,4 +309,134 @@ mod tests {
         assert_eq!(shown.chars().nth(at), Some('X'));
         assert!(shown.chars().count() <= SHOWN + 2 && shown.starts_with('…') && shown.ends_with('…'));
     }
+
+    fn span(from: (usize, usize), to: (usize, usize)) -> Span {
+        let pos = |(line, column)| super::super::nodes::Pos { line, column };
+        Span { start: pos(from), end: pos(to) }
+    }
+
+    #[test]
+    fn an_excerpt_is_the_line_or_a_stretch_of_it() {
+        let line =
+            |n: usize| (0..n).map(|n| char::from(b'a' + u8::try_from(n % 26).unwrap())).collect::<String>();
+        assert_eq!(excerpt("ab\tc\u{202e}", 3), ("ab c ".to_owned(), 2));
+        assert_eq!(excerpt("ab", 9), ("ab".to_owned(), 2));
+        assert_eq!(excerpt(&line(96), 96), (line(96), 95));
+        let long = line(200);
+        assert_eq!(excerpt(&long, 1), (format!("{}…", &long[..96]), 0));
+        assert_eq!(excerpt(&long, 33), (format!("{}…", &long[..96]), 32));
+        assert_eq!(excerpt(&long, 34), (format!("…{}…", &long[1..97]), 33));
+        assert_eq!(excerpt(&long, 136), (format!("…{}…", &long[103..199]), 33));
+        assert_eq!(excerpt(&long, 137), (format!("…{}", &long[104..]), 33));
+        assert_eq!(excerpt(&long, 200), (format!("…{}", &long[167..]), 33));
+    }
+
+    #[test]
+    fn a_problem_is_marked_as_far_as_it_reaches() {
+        let text = "first\nsecond line\n  third\n";
+        for (span, marked) in [
+            (span((1, 1), (1, 3)), "1 | first\n  | ^^"),
+            (span((2, 8), (2, 8)), "2 | second line\n  |        ^"),
+            // to the end of its line
+            (span((2, 8), (3, 4)), "2 | second line\n  |        ^^^^"),
+            (span((3, 3), (3, 99)), "3 |   third\n  |   ^^^^^^"),
+            (span((3, 8), (3, 9)), "3 |   third\n  |        ^"),
+        ] {
+            let mut report = Report::new(text);
+            report.at(span, "wrong");
+            let shown = report.into_problems("f").problems[0].to_string();
+            let (line, column) = (span.start.line, span.start.column);
+            assert_eq!(shown, format!("error: wrong\n --> drill:{line}:{column}\n  |\n{marked}"));
+        }
+        let mut report = Report::new(text);
+        report.outside("wrong", Some("do it".to_owned()));
+        report.outside("worse", None);
+        report.hint(span((1, 1), (1, 2)), "here", "so");
+        assert_eq!((report.len(), report.is_empty(), report.is_full()), (3, false, false));
+        assert_eq!(
+            report.into_problems("f").to_string(),
+            "error: here\n --> f:1:1\n  |\n1 | first\n  | ^ so\n\nerror: worse\n\nerror: wrong\n  = do it\n\n\
+             3 problems in f; nothing was run."
+        );
+    }
+
+    #[test]
+    fn fifty_problems_are_printed_and_a_thousand_collected() {
+        let found = |n: usize| {
+            let mut report = Report::new("a");
+            for n in 0..n {
+                report.at(span((1, n + 1), (1, n + 2)), "wrong");
+            }
+            (report.is_full(), report.into_problems("f"))
+        };
+        for (n, more) in
+            [(1, None), (50, None), (51, Some("and 1 more\n\n51 problems")), (60, Some("and 10 more"))]
+        {
+            let shown = found(n).1.to_string();
+            assert_eq!(shown.matches("error: ").count(), n.min(50));
+            match more {
+                Some(more) => assert!(shown.contains(more), "{shown}"),
+                None => assert!(!shown.contains("more"), "{shown}"),
+            }
+        }
+        assert!(found(1).1.to_string().ends_with("1 problem in f; nothing was run."));
+        assert_eq!((found(999).0, found(1_000).0), (false, true));
+        assert_eq!(found(1_001).1.problems.len(), 1_000);
+    }
+
+    #[test]
+    fn a_message_is_bounded_and_plain() {
+        assert_eq!(bounded("a\u{1b}b\nhttps://me:pw@h/".to_owned()), "ab https://*****@h/");
+        let long = |n: usize| "x".repeat(n);
+        assert_eq!(bounded(long(1_000)), long(1_000));
+        assert_eq!(bounded(long(1_001)), format!("{}…", long(1_000)));
+    }
+
+    #[test]
+    fn what_nobody_should_read_is_starred_out_and_nothing_else() {
+        let line = "key: secret # why";
+        for (at, from, to, expected) in [
+            (2, (2, 6), (2, 12), "key: ****** # why"),
+            (1, (2, 6), (2, 12), line),
+            (3, (2, 6), (2, 12), line),
+            (2, (2, 6), (3, 1), "key: ************"),
+            (3, (2, 6), (4, 3), "*****************"),
+            (4, (2, 6), (4, 7), "****** secret # why"),
+            // an end that is not behind its beginning
+            (2, (2, 6), (2, 6), "key: ************"),
+        ] {
+            let source = if at == 4 { "abcdef secret # why" } else { line };
+            assert_eq!(hide(source, Some(at), span(from, to)), expected, "{at} {from:?} {to:?}");
+        }
+        assert_eq!(hide(line, None, span((2, 6), (2, 12))), line);
+    }
+
+    #[test]
+    fn words_are_found_where_they_first_stand() {
+        let text = "# stop: x\nfault:\n  ä stop: x\nstop: y\n";
+        let found = Problem::of_words(text, "stop:", "wrong", None);
+        assert_eq!(
+            (found.line, found.column, found.width, found.source.as_str()),
+            (Some(3), Some(5), 5, "  ä stop: x")
+        );
+        let none = Problem::of_words(text, "start:", "wrong", Some("so".to_owned()));
+        assert_eq!((none.line, none.column), (None, None));
+        assert_eq!(none.to_string(), "error: wrong\n  = so");
+        assert_eq!(Problem::of_words(text, "", "wrong", None).width, 1);
+    }
+
+    #[test]
+    fn a_few_names_are_listed_and_many_are_not() {
+        let names = |n: usize| (0..n).map(|n| format!("name-{n:02}")).collect::<Vec<_>>();
+        let says = |n: usize| suggest("x", names(n).iter().map(String::as_str));
+        assert_eq!((says(0), says(13)), (None, None));
+        assert_eq!(says(2), Some("known here: name-00, name-01".to_owned()));
+        assert!(says(12).is_some_and(|s| s.ends_with("name-11")));
+        // one letter of three may be wrong, and the nearer of two wins, then the first
+        assert_eq!((nearest("abx", &["abc"]), nearest("axx", &["abc"])), (Some("abc"), None));
+        assert_eq!((nearest("abxxef", &["abcdef"]), nearest("abxxxf", &["abcdef"])), (Some("abcdef"), None));
+        assert_eq!(nearest("b", &["a", "c"]), Some("a"));
+        assert_eq!(nearest("abcd", &["abxd", "abcd", "abcx"]), Some("abcd"));
+        assert_eq!(nearest("ab", &["a.ab", "x.y"]), Some("a.ab"));
+    }
 }

@@ -208,6 +208,34 @@ mod tests {
         assert_eq!(references(&value), ["run.id"]);
     }
 
+    #[test]
+    fn each_part_is_what_stands_there() {
+        use Part::{Escape, Open, Text};
+        let reference = Part::Reference;
+        for (text, expected) in [
+            ("", vec![]),
+            ("a", vec![Text("a")]),
+            ("${a}", vec![reference("a")]),
+            ("${a}${b}", vec![reference("a"), reference("b")]),
+            ("$${a}", vec![Escape, Text("a}")]),
+            ("a$${", vec![Text("a"), Escape]),
+            ("$$${a}", vec![Text("$"), Escape, Text("a}")]),
+            ("${", vec![Open("")]),
+            ("a}${b", vec![Text("a}"), Open("b")]),
+        ] {
+            assert_eq!(parts(text), expected, "{text}");
+        }
+        let read = ["params.a.b", "steps.a.b", "run.id", "run.ids", "param.a"].map(Reference::read);
+        use Reference::{Param, RunId, Step, Unknown};
+        assert_eq!(read, [Param("a.b"), Step("a.b"), RunId, Unknown("run.ids"), Unknown("param.a")]);
+        assert_eq!(resolve("a ${b", &|_| None), Ok("a ${b".to_owned()));
+        assert_eq!(split_step("rds", ["rds"]), None);
+        let value = serde_json::json!({"a": ["${x} $${y}", {"b": "${z}"}], "c": "${u}", "d": 1});
+        assert_eq!(references(&value), ["x", "z", "u"]);
+        let wrong = resolve_value(&serde_json::json!([{"a": "${x}"}]), &|_| None);
+        assert_eq!(wrong, Err("x".to_owned()));
+    }
+
     proptest! {
         #[test]
         fn an_escaped_text_resolves_to_itself(text in "[a${}.]{0,20}") {

@@ -147,6 +147,44 @@ mod tests {
         assert_eq!(e.to_string(), "3 wanted, 2 match");
     }
 
+    #[test]
+    fn an_instance_that_is_going_is_gone_and_nothing_else_is() {
+        let web = spec(serde_json::json!({"resource": "ec2.instance", "tags": {"service": "shop"}}));
+        let tags = [("service", "shop")];
+        for (state, matched) in [
+            ("running", true),
+            ("stopped", true),
+            ("stopping", true),
+            ("shutting-down", false),
+            ("terminated", false),
+        ] {
+            assert_eq!(matches(&web, &instance("i-1", &tags, state)), matched, "{state}");
+        }
+        let db = spec(serde_json::json!({"resource": "rds.instance", "tags": {"service": "shop"}}));
+        let gone = Target { kind: ResourceKind::RdsInstance, ..instance("db", &tags, "terminated") };
+        assert!(matches(&db, &gone), "only EC2 lists what is gone");
+        let both = spec(serde_json::json!({
+            "resource": "ec2.instance", "tags": {"service": "shop"}, "where": {"state": "running", "zone": "a"},
+        }));
+        let mut here = instance("i-1", &tags, "running");
+        assert!(!matches(&both, &here), "it has no zone");
+        here.attrs.insert("zone".to_owned(), "a".to_owned());
+        assert!(matches(&both, &here));
+        here.tags.clear();
+        assert!(!matches(&both, &here));
+        // of several aliases one is enough; elsewhere a comma is a comma
+        let cdn = |key: &str| {
+            spec(serde_json::json!({"resource": "cloudfront.distribution", "where": {key: "b.example"}}))
+        };
+        let mut two = Target { kind: ResourceKind::CloudfrontDistribution, ..instance("E1", &[], "") };
+        for key in ["alias", "domain"] {
+            two.attrs.insert(key.to_owned(), "a.example,b.example".to_owned());
+        }
+        assert!(matches(&cdn("alias"), &two) && !matches(&cdn("domain"), &two));
+        assert_eq!(wanted(Select::All, 3), Ok(3));
+        assert_eq!((wanted(Select::Count(3), 3), wanted(Select::Percent(50), 5)), (Ok(3), Ok(3)));
+    }
+
     fn ids() -> impl Strategy<Value = Vec<String>> {
         proptest::collection::btree_set("i-[0-9a-f]{1,8}", 0..40).prop_map(|s| s.into_iter().collect())
     }

@@ -213,4 +213,75 @@ mod tests {
         }
         assert_eq!(w("mon-wed,SAT 09:00-10:30 UTC")[0].to_string(), "Mon,Tue,Wed,Sat 09:00-10:30 UTC");
     }
+
+    #[test]
+    fn hours_and_days_at_their_edges() {
+        let fits = |text: &str| text.parse::<Window>().map(|w| w.to_string());
+        for (hours, read) in [
+            ("00:00-24:00", Some("00:00-24:00")),
+            ("23:59-00:01", Some("23:59-00:01")),
+            ("00:59-01:00", Some("00:59-01:00")),
+            ("24:00-01:00", None),
+            ("00:00-24:01", None),
+            ("00:60-02:00", None),
+            ("1:00-02:00", None),
+            ("001:0-02:00", None),
+            ("0a:00-02:00", None),
+            ("01:00", None),
+        ] {
+            assert_eq!(
+                fits(&format!("Mon {hours} UTC")).ok(),
+                read.map(|r| format!("Mon {r} UTC")),
+                "{hours}"
+            );
+        }
+        for (days, read) in [
+            ("Mon", "Mon"),
+            ("sun,mon", "Mon,Sun"),
+            ("Fri-Mon", "Mon,Fri,Sat,Sun"),
+            ("Mon-Sun", "daily"),
+            ("Wed-Wed", "Wed"),
+            ("Tue-Mon", "daily"),
+            ("DAILY", "daily"),
+        ] {
+            assert_eq!(fits(&format!("{days} 01:02-03:04 UTC")), Ok(format!("{read} 01:02-03:04 UTC")));
+        }
+        let both = "Mon 10:00-11:00 UTC and daily 10:30-12:00 Europe/Amsterdam";
+        assert_eq!(fits(both).as_deref(), Ok(both));
+    }
+
+    #[test]
+    fn it_opens_with_its_first_minute_and_closes_before_its_last() {
+        for (window, open, closed) in [
+            (
+                "Mon 10:00-11:00 UTC",
+                ["2026-01-12T10:00:00Z", "2026-01-12T10:59:59Z"],
+                ["2026-01-12T09:59:59Z", "2026-01-12T11:00:00Z"],
+            ),
+            (
+                "Mon 22:30-02:15 UTC",
+                ["2026-01-12T22:30:00Z", "2026-01-13T02:14:59Z"],
+                ["2026-01-12T22:29:59Z", "2026-01-13T02:15:00Z"],
+            ),
+            // what began the day before, and not on the day itself
+            (
+                "Mon 22:30-02:15 UTC",
+                ["2026-01-12T23:59:59Z", "2026-01-13T00:00:00Z"],
+                ["2026-01-12T00:00:00Z", "2026-01-13T22:30:00Z"],
+            ),
+        ] {
+            for (times, is_open) in [(open, true), (closed, false)] {
+                for time in times {
+                    assert_eq!(w(window)[0].is_open(at(time)), is_open, "{window} {time}");
+                }
+            }
+        }
+        // the next opening is looked for from the next minute on, for two weeks
+        let monday = w("Mon 10:00-10:01 UTC");
+        assert_eq!(open_at(&monday, at("2026-01-12T10:01:00Z")), Err(Some(at("2026-01-19T10:00:00Z"))));
+        assert_eq!(open_at(&monday, at("2026-01-12T09:59:59.5Z")), Err(Some(at("2026-01-12T10:00:00Z"))));
+        // the hour of the first Sunday is lost to summer time
+        let lost = w("Sun 02:15-02:45 Europe/Amsterdam");
+        assert_eq!(open_at(&lost, at("2026-03-22T02:00:00Z")), Err(Some(at("2026-04-05T00:15:00Z"))));
+    }
 }

@@ -292,3 +292,309 @@ fn an_environment_allows_nothing_irreversible_by_itself() {
         assert_eq!(loaded.unwrap_or_else(|p| panic!("{p}")).drill.allow_irreversible, want);
     }
 }
+
+/// What a limit is once the environment is merged, or what is wrong.
+fn merged(drill: &str, environment: &str) -> Result<Value, Vec<String>> {
+    let text = guarded(drill, &format!("{{ limits: {environment} }}"));
+    let options = LoadOptions { env: Some("other".to_owned()), set: vec![] };
+    match load("drill.yaml", &text, &options) {
+        Ok(loaded) => Ok(serde_json::to_value(loaded.drill.limits).unwrap()),
+        Err(found) => Err(found.problems.into_iter().map(|p| p.message).collect()),
+    }
+}
+
+#[test]
+fn of_two_limits_the_stricter_holds() {
+    for (key, drill, environment, holds) in [
+        ("max_percent", "20", "10", serde_json::json!(10)),
+        ("max_percent", "20", "30", 20.into()),
+        ("approvals", "1", "2", 2.into()),
+        ("approvals", "2", "1", 2.into()),
+        ("max_affected", "0", "9", 0.into()),
+        ("environment", "staging", "staging", "staging".into()),
+        ("windows", "[]", "[\"Mon 10:00-11:00 UTC\"]", serde_json::json!(["Mon 10:00-11:00 UTC"])),
+        ("windows", "[\"Mon 10:00-11:00 UTC\"]", "[]", serde_json::json!(["Mon 10:00-11:00 UTC"])),
+        (
+            "windows",
+            "[\"Mon 10:00-11:00 UTC\", \"Tue 10:00-11:00 UTC\"]",
+            "[\"daily 10:30-12:00 UTC\"]",
+            serde_json::json!([
+                "Mon 10:00-11:00 UTC and daily 10:30-12:00 UTC",
+                "Tue 10:00-11:00 UTC and daily 10:30-12:00 UTC"
+            ]),
+        ),
+        ("freeze", "[]", "[\"2026-12-25 UTC\"]", serde_json::json!(["2026-12-25 UTC"])),
+        (
+            "require_tags",
+            "{ a: [x, y-1] }",
+            "{ a: [y-*, z], b: c }",
+            serde_json::json!({"a": "y-1", "b": "c"}),
+        ),
+        ("require_tags", "{ a: y-* }", "{ a: [y-1, z] }", serde_json::json!({"a": "y-1"})),
+        ("require_tags", "{ a: y-* }", "{ a: y-* }", serde_json::json!({"a": "y-*"})),
+        (
+            "forbid_tags",
+            "{ a: [x, y] }",
+            "{ a: [y, z], b: c }",
+            serde_json::json!({"a": ["x", "y", "z"], "b": "c"}),
+        ),
+        ("forbid_tags", "{}", "{ a: x }", serde_json::json!({"a": "x"})),
+        (
+            "kinds",
+            "{ ec2.instance: { max_targets: 3 } }",
+            "{ ec2.instance: { max_targets: 9, max_percent: 5 }, rds.instance: { max_targets: 1 } }",
+            serde_json::json!({"ec2.instance": {"max_targets": 3, "max_percent": 5}, "rds.instance": {"max_targets": 1}}),
+        ),
+    ] {
+        let found = merged(&format!("{key}: {drill}"), &format!("{{ {key}: {environment} }}"));
+        assert_eq!(found.map(|limits| limits[key].clone()), Ok(holds), "{key}: {drill} {environment}");
+    }
+    for (key, drill, environment, wrong) in [
+        (
+            "environment",
+            "staging",
+            "production",
+            "the drill is for `staging`: an environment cannot make it one for `production`",
+        ),
+        (
+            "require_tags",
+            "{ a: x }",
+            "{ a: y }",
+            "no value of `a` satisfies both the drill and its environment",
+        ),
+        // two patterns may have nothing in common
+        (
+            "require_tags",
+            "{ a: x-* }",
+            "{ a: \"*-y\" }",
+            "no value of `a` satisfies both the drill and its environment",
+        ),
+        ("approvals", "1", "-1", "`approvals` must be at least 0, not -1"),
+        ("max_percent", "10", "-1", "`max_percent` must be from 1 to 100, not -1"),
+        ("windows", "[\"Mon 10:00-11:00 UTC\"]", "[5]", "`windows`: expected text, found the number 5"),
+    ] {
+        let found = merged(&format!("{key}: {drill}"), &format!("{{ {key}: {environment} }}"));
+        if wrong.starts_with("`approvals`") || wrong.starts_with("`max_percent`") {
+            // the drill's own holds, and what is wrong there changes nothing
+            assert!(found.is_ok() || found == Err(vec![wrong.to_owned()]), "{found:?}");
+        } else {
+            assert_eq!(found, Err(vec![wrong.to_owned()]), "{key}: {drill} {environment}");
+        }
+    }
+    let regions = merged("max_percent: 20", "{ regions: [us-east-1, eu-west-1] }").unwrap();
+    assert_eq!(regions["regions"], serde_json::json!(["us-east-1"]));
+    let none = merged("max_percent: 20", "{ regions: [eu-west-1] }");
+    assert_eq!(
+        none,
+        Err(vec!["none of the drill's `regions` is left: limits can only get stricter".to_owned()])
+    );
+}
+
+#[test]
+fn a_patch_changes_what_it_names_and_nothing_beside_it() {
+    let with = |environment: &str| {
+        let text =
+            edited(&[("targets:\n", &format!("environments: {{ other: {environment} }}\ntargets:\n"))]);
+        let options = LoadOptions { env: Some("other".to_owned()), set: vec![] };
+        load("drill.yaml", &text, &options)
+            .map(|loaded| loaded.drill)
+            .map_err(|found| found.problems.into_iter().map(|p| p.message).collect::<Vec<_>>())
+    };
+    let drill =
+        with("{ targets: { web: { tags: { env: test } }, db: { tags: {}, where: { engine: postgres } } } }");
+    let drill = drill.unwrap();
+    assert_eq!(drill.targets["web"].tags.keys().collect::<Vec<_>>(), ["env", "service"]);
+    assert_eq!((drill.targets["db"].tags.len(), drill.targets["db"].attrs.len()), (1, 1));
+    assert_eq!(drill.targets["net"].tags.len(), 1);
+    // a list is replaced as a whole
+    let drill = with("{ verify: [{ probe: tcp, with: { host: h, port: 1 } }] }").unwrap();
+    assert_eq!(drill.verify.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["tcp"]);
+    for key in ["version: 2", "name: x", "environments: {}"] {
+        let name = key.split(':').next().unwrap();
+        assert_eq!(
+            with(&format!("{{ {key} }}")).unwrap_err(),
+            [format!("an environment cannot change `{name}`")]
+        );
+    }
+    assert_eq!(with("{ impact_timeout: 1m }").unwrap().impact_timeout.to_string(), "1m");
+    // tags of a patch are what was written, too
+    let drill =
+        with("{ targets: { web: { tags: { version: 1.10 } } }, limits: { require_tags: { v: 2.0 } } }")
+            .unwrap();
+    assert_eq!(drill.targets["web"].tags["version"].values(), ["1.10"]);
+    assert_eq!(drill.limits.require_tags["v"].values(), ["2.0"]);
+    // a problem that stands in the drill is said once, though every environment has it
+    brief(
+        &[
+            ("targets:\n", "environments: { a: { title: t }, b: { title: u } }\ntargets:\n"),
+            ("max_targets: 5", "max_targets: 0"),
+        ],
+        "`max_targets` must be at least 1",
+        None,
+    );
+    let none = problems_with(BASE, &LoadOptions { env: Some("x".to_owned()), set: vec![] });
+    assert!(
+        none.starts_with("error: --env x: no such environment\n  = the drill has no `environments`\n"),
+        "{none}"
+    );
+    let most = |n: usize| {
+        let environments: String = (0..n).map(|n| format!("  e{n}: {{ title: t }}\n")).collect();
+        problems(&edited(&[("targets:\n", &format!("environments:\n{environments}targets:\n"))]))
+    };
+    assert_eq!(most(32), "no problem");
+    assert!(most(33).contains("a drill has at most 32 environments"));
+}
+
+/// The messages about the sample with these parameters and this title, where these values are given.
+fn params(specs: &str, title: &str, set: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
+    let text = edited(&[
+        ("targets:\n", &format!("params: {{ {specs} }}\ntargets:\n")),
+        ("title: A sample", &format!("title: \"{title}\"")),
+    ]);
+    let set = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let loaded = load("drill.yaml", &text, &LoadOptions { env: None, set });
+    loaded.map_err(|found| found.problems.into_iter().map(|p| p.message).collect())
+}
+
+#[test]
+fn a_parameter_takes_values_of_its_type_alone() {
+    for (kind, default, expected) in [
+        ("string", "a", None),
+        ("string", "1", Some("text, found the number 1")),
+        ("integer", "1", None),
+        ("integer", "1.5", Some("a whole number, found the number 1.5")),
+        ("integer", "\"1\"", Some("a whole number, found text")),
+        ("boolean", "true", None),
+        ("boolean", "1", Some("true or false, found the number 1")),
+        ("duration", "30s", None),
+        ("duration", "soon", Some("a duration such as 30s, at most 35 days, found text")),
+        ("duration", "36d", Some("a duration such as 30s, at most 35 days, found text")),
+    ] {
+        let found = params(&format!("a: {{ type: {kind}, default: {default} }}"), "t", &[]);
+        let wrong = expected.map(|e| vec![format!("the default of `a`: expected {e}")]);
+        assert_eq!(found.err(), wrong, "{kind} {default}");
+    }
+    for (kind, given, value) in [
+        ("string", "1", Ok(serde_json::json!("1"))),
+        ("integer", "-1", Ok((-1).into())),
+        ("integer", "1.5", Err("a whole number")),
+        ("boolean", "false", Ok(false.into())),
+        ("boolean", "no", Err("true or false")),
+        ("duration", "30s", Ok("30s".into())),
+        ("duration", "soon", Err("a duration such as 30s, at most 35 days")),
+    ] {
+        let found = params(&format!("a: {{ type: {kind} }}"), "t", &[("a", "x"), ("a", given)]);
+        let value = value.map_err(|e| vec![format!("--set a={given}: expected {e}")]);
+        assert_eq!(found.map(|l| l.params["a"].clone()), value, "{kind} {given}: the last one counts");
+    }
+    // what it stands for alone, it stands for as it is
+    let text = edited(&[
+        (
+            "targets:\n",
+            "params: { n: { type: integer, default: 3 }, b: { type: boolean, default: true } }\ntargets:\n",
+        ),
+        ("max_targets: 5", "max_targets: \"${params.n}\""),
+        ("allow_irreversible: true", "allow_irreversible: \"${params.b}\""),
+        ("title: A sample", "title: \"${params.n}${params.b}\""),
+    ]);
+    let drill = loaded(&text).drill;
+    assert_eq!((drill.limits.max_targets, drill.title.as_str()), (Some(3), "3true"));
+    // a secret is text
+    assert_eq!(
+        params("a: { type: integer, secret: true }", "t", &[("a", "1")]).err().unwrap(),
+        ["the secret `a` can only be a string"]
+    );
+    assert!(params("a: { type: string, secret: true }", "t", &[("a", "1")]).is_ok());
+    assert!(params("a: { secret: false, default: x }", "t", &[]).is_ok());
+    for (name, fits) in
+        [("a_b-1", true), ("_a", true), ("1a", false), ("-a", false), ("a.b", false), ("é", false)]
+    {
+        let found = params(&format!("\"{name}\": {{ default: x }}"), "t", &[]);
+        let wrong = (!fits).then(|| vec![format!("`{name}` is no name for a parameter")]);
+        assert_eq!(found.err(), wrong, "{name}");
+    }
+}
+
+#[test]
+fn a_secrets_default_is_not_even_shown() {
+    let text = edited(&[(
+        "targets:\n",
+        "params: { a: { secret: true, default: hunter2 }, b: { secret: true, default: hunter3 } }\ntargets:\n",
+    )]);
+    let found = problems_with(&text, &LoadOptions::default());
+    assert!(!found.contains("hunter") && found.contains("default: *******"), "{found}");
+    // nor is it where an environment has it
+    let text = edited(&[(
+        "targets:\n",
+        "environments: { e: { params: { a: { secret: true, default: hunter2 } } } }\ntargets:\n",
+    )]);
+    let found = problems_with(&text, &LoadOptions::default());
+    assert!(!found.contains("hunter2") && found.contains("default: *******"), "{found}");
+}
+
+#[test]
+fn references_outside_of_with_are_to_parameters_that_are_no_secret() {
+    let plain = |title: &str| params("a: { default: x }, s: { secret: true }", title, &[("s", "1")]);
+    let title = |title: &str| plain(title).map(|l| l.drill.title);
+    assert_eq!(title("${params.a} $${params.a} $"), Ok("x ${params.a} $".to_owned()));
+    for (text, wrong) in [
+        ("${params.s}", "the secret `s` can only be used under `with`"),
+        ("${params.b}", "no parameter `b`"),
+        ("${run.id}", "`run.id` can only be used under `with` and `manual`"),
+        ("${steps.restore.endpoint}", "`steps.restore.endpoint` can only be used under `with` and `manual`"),
+        ("${step.a}", "`${step.a}` refers to nothing"),
+        ("${params.a", "`${` without its `}`"),
+    ] {
+        assert_eq!(title(text), Err(vec![wrong.to_owned()]), "{text}");
+    }
+    for (text, hint) in [
+        ("${step.a.b}", "did you mean `steps.a.b`?"),
+        ("${run.i}", "references are `params.NAME`, `steps.ID.OUTPUT` and `run.id`"),
+        ("${colour}", "references are `params.NAME`, `steps.ID.OUTPUT` and `run.id`"),
+    ] {
+        brief(
+            &[("title: A sample", &format!("title: \"{text}\""))],
+            &format!("`{text}` refers to nothing"),
+            Some(hint),
+        );
+    }
+    brief(
+        &[("tags: { service: shop }", "tags: { \"${run.id}\": shop }")],
+        "a key cannot hold a reference",
+        None,
+    );
+    // a person reads `manual`, and a step's `with` is resolved once more
+    let text = edited(&[
+        ("targets:\n", "params: { a: { default: \"${b}\" }, s: { secret: true } }\ntargets:\n"),
+        ("recovery:\n", "recovery:\n  - manual: \"See ${params.a} $${x} ${run.id}\"\n"),
+    ]);
+    let given = LoadOptions { env: None, set: vec![("s".to_owned(), "1".to_owned())] };
+    let drill = load("drill.yaml", &text, &given).unwrap_or_else(|p| panic!("{p}")).drill;
+    assert_eq!(drill.recovery[0].manual.as_deref(), Some("See $${b} $${x} ${run.id}"));
+}
+
+#[test]
+fn a_reference_is_marked_where_it_stands() {
+    for (title, marked) in [
+        ("title: \"é ${params.x} ${params.y}\"", [(3, 11, 11), (3, 23, 11)]),
+        ("title: >-\n  a ${params.x}\n  é ${params.y}", [(4, 5, 11), (5, 5, 11)]),
+    ] {
+        let text = edited(&[("title: A sample", title)]);
+        let found = load("drill.yaml", &text, &LoadOptions::default()).unwrap_err();
+        let places: Vec<_> = found.problems.iter().map(|p| (p.line.unwrap(), p.column.unwrap())).collect();
+        assert_eq!(places, marked.map(|(line, column, _)| (line, column)), "{found}");
+        let carets = marked.map(|(_, _, width)| "^".repeat(width));
+        let shown = found.to_string();
+        assert!(carets.iter().all(|c| shown.lines().any(|l| l.ends_with(&format!(" {c}")))), "{shown}");
+    }
+    says(
+        &[("title: A sample", "title: \"a ${params.x\"")],
+        r#"
+error: `${` without its `}`
+ --> drill.yaml:3:11
+  |
+3 | title: "a ${params.x"
+  |           ^^^^^^^^^^ `$${` is a literal `${`
+"#,
+    );
+}
