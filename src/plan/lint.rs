@@ -3,6 +3,7 @@
 use super::{Plan, PlannedStep};
 use crate::catalog;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
+use crate::catalog::actions::{command, wait};
 use crate::drill::refs::{self, Reference};
 use crate::drill::{Impact, Known, Role};
 use crate::model::Stage;
@@ -19,6 +20,20 @@ pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
             .hint(
                 "break something under `fault`, recover something under `recovery`, or add a `manual` step",
             ),
+        );
+    }
+    let changes = |s: &PlannedStep| {
+        s.manual.is_some() || !matches!(s.action.as_deref(), Some(command::NAME | wait::NAME))
+    };
+    if !plan.only_waits() && !plan.steps.iter().any(changes) {
+        out.push(
+            warning(
+                "steps",
+                "only programs change something: unless a probe answers differently while they work, the verdict will \
+                 be no-impact"
+                    .to_owned(),
+            )
+            .hint("watch what they change with a probe, or add a `manual` step in which somebody confirms it"),
         );
     }
     undrawn(plan, known, &mut out);

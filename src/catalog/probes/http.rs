@@ -323,8 +323,8 @@ impl Probe for Http {
 
     fn any_answer(&self, params: &Params) -> bool {
         let Params { status, body_contains, json, header, max_latency, .. } = params;
-        let asks_more =
-            body_contains.is_some() || json.is_some() || !header.is_empty() || max_latency.is_some();
+        let words = body_contains.as_ref().is_some_and(|text| !text.is_empty());
+        let asks_more = words || json.is_some() || !header.is_empty() || max_latency.is_some();
         !asks_more && (100..600).all(|code| status.matches(&code.to_string()))
     }
 

@@ -79,7 +79,7 @@ const VERDICTS: [(&str, i32, &str, &str); 9] = [
     ("no-impact", 12, "no-impact", "no probe saw the fault"),
     ("failed", 14, "failed", "step `wait` failed"),
     ("unreadable", 15, "inconclusive", "a probe that decides could not be read: `rows`"),
-    ("command", 0, "passed", "everything is clean"),
+    ("command", 12, "no-impact", "nothing was seen to change"),
 ];
 
 #[test]
