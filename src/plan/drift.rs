@@ -48,11 +48,36 @@ pub fn compare(
         {
             out.push(refusal(&subject, format!("it no longer matches `{name}`{}", difference(before, now))));
         }
+        out.extend(moved(before, now).map(|text| refusal(&subject, text)));
         out.extend(plan.rules().into_iter().flat_map(|r| limits::tags(r, now)));
         out.extend(limits::tagging(now, run.map(RunId::as_str)));
     }
     out.dedup();
     out.into_iter().map(hinted).collect()
+}
+
+/// What undo would put back to is not what it was: somebody has put a subnet on another route table, or stopped or
+/// started an instance. The tag `redrill:held` tells a sweep, which has no journal, of what was planned.
+fn moved(before: &Target, now: &Target) -> Option<String> {
+    let differ = |key: &str| {
+        let (was, is) = (before.attrs.get(key), now.attrs.get(key));
+        (was != is).then_some((was, is))
+    };
+    match before.kind {
+        ResourceKind::VpcSubnet => differ("route_table").map(|(was, is)| {
+            let on = |table: Option<&String>| table.map_or("the VPC's main table", String::as_str).to_owned();
+            format!("it stands on {} now, and stood on {} when it was planned", on(is), on(was))
+        }),
+        ResourceKind::Ec2Instance => match differ("state")? {
+            (Some(was), Some(is))
+                if [was, is].iter().all(|s| matches!(s.as_str(), "running" | "stopped")) =>
+            {
+                Some(format!("it is {is} now, and was {was} when it was planned"))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Holds the plan's numbers against how much of each kind exists now. What still is within the limits is

@@ -156,7 +156,7 @@ pub(super) fn serves(t: &Target) -> bool {
 pub fn decide(t: &Target, all: &[Target], births: &Births) -> Need {
     if let Some(held) = t.tags.get(TAG_HELD) {
         let (run, hint) = held.split_once(' ').unwrap_or((held, ""));
-        return self::held(t, run, hint, all);
+        return self::held(t, run, hint, all, births);
     }
     if t.tags.contains_key(TAG_RUN) { made(t, all, births) } else { Need::Release }
 }
@@ -197,13 +197,13 @@ pub(super) fn is_its_work(t: &Target, births: &Births) -> Result<(), String> {
 }
 
 /// What a run changed, or was about to: also something that a run made, and something that is kept.
-fn held(t: &Target, run: &str, hint: &str, all: &[Target]) -> Need {
+fn held(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> Need {
     if is_gone(t) {
         return person("it is gone, and nothing that a run made stands in for it", hint);
     }
     let undo = hint.strip_prefix("undo: ").and_then(|text| text.split_whitespace().next());
     match (t.kind, undo) {
-        (ResourceKind::VpcSubnet, _) => subnet(t, run, hint, all),
+        (ResourceKind::VpcSubnet, _) => subnet(t, run, hint, all, births),
         (ResourceKind::Ec2Instance, Some("ec2.stop-instances")) => match state(t) {
             "stopped" if hint.ends_with("was running") => Need::Start,
             "stopping" => person("it is still stopping; sweep again once it has stopped", hint),
@@ -268,7 +268,7 @@ pub(super) fn is_replaced(t: &Target, all: &[Target]) -> bool {
     all.iter().any(stands_in)
 }
 
-fn subnet(t: &Target, run: &str, hint: &str, all: &[Target]) -> Need {
+fn subnet(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> Need {
     let table = |id: &str| all.iter().find(|o| o.kind == ResourceKind::VpcRouteTable && o.id == id);
     let on = t.attrs.get("route_table").map(String::as_str);
     let was = hint.split_once(" was ").map(|(_, table)| table.trim());
@@ -283,8 +283,11 @@ fn subnet(t: &Target, run: &str, hint: &str, all: &[Target]) -> Need {
     if let Some(was) = was.filter(|was| table(was).is_none()) {
         return person(&format!("{was}, the table that it stood on, does not exist any more"), hint);
     }
-    let made = |on: &str| table(on).is_some_and(|o| o.tags.get(TAG_RUN).is_some_and(|r| r == run));
-    // off nothing but a table that the run made: a tag alone must not put a private subnet on a public table
+    let made = |on: &str| {
+        table(on)
+            .is_some_and(|o| o.tags.get(TAG_RUN).is_some_and(|r| r == run) && is_its_work(o, births).is_ok())
+    };
+    // off nothing but a table that the run made: tags alone must not put a private subnet on a public table
     if let Some(from) = on.filter(|on| hint.contains("vpc.detach-route-table") && made(on)) {
         return Need::Reroute { from: from.to_owned(), to: was.map(str::to_owned) };
     }

@@ -476,7 +476,7 @@ fn what_the_tags_do_not_say_is_a_persons() {
     let held = [(TAG_HELD, "r undo: rds.fail-over was zone-a")];
     assert!(person(need(&[thing(db, "orders", &held)])));
     // the table is gone on which the subnet stood
-    let held = [(TAG_HELD, "r undo: vpc.detach-route-table was rtb-1")];
+    let held = [(TAG_HELD, "20260301T120000Z-r-aaaaaa undo: vpc.detach-route-table was rtb-1")];
     let subnet = thing(ResourceKind::VpcSubnet, "subnet-1", &held);
     assert!(person(need(std::slice::from_ref(&subnet))));
     let table = thing(ResourceKind::VpcRouteTable, "rtb-1", &[]);
@@ -487,7 +487,10 @@ fn what_the_tags_do_not_say_is_a_persons() {
     let of = |run| thing(ResourceKind::VpcRouteTable, "rtb-2", &[(TAG_RUN, run)]);
     assert!(person(need(&[on.clone(), table.clone(), of("another")])));
     let back = Need::Reroute { from: "rtb-2".to_owned(), to: Some("rtb-1".to_owned()) };
-    assert_eq!(need(&[on, table, of("r")]), back);
+    let of_the_run = of("20260301T120000Z-r-aaaaaa");
+    assert_eq!(need(&[on.clone(), table.clone(), of_the_run.clone()]), back);
+    // one with routes is somebody's, whatever its tag says
+    assert!(person(sweep::decide(&on, &[on.clone(), table, of_the_run], &Births::new())));
 }
 
 #[tokio::test(start_paused = true)]

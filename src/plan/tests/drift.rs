@@ -24,3 +24,39 @@ async fn a_target_that_was_made_anew_is_refused() {
     let another = "another resource has its name now: it was created today, the planned one yesterday";
     assert_eq!(told(&plan, created(&plan, "today")), [another]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_undo_would_put_back_to_is_what_was_planned() {
+    let mut plan = planned(&edited(&[])).await;
+    let told = |plan: &Plan, change: fn(&mut Target)| -> Vec<String> {
+        let mut now = crate::plan::drift::targets(plan);
+        change(&mut now[0]);
+        let now: Vec<_> = now.into_iter().map(Some).collect();
+        let found = crate::plan::drift::compare(plan, &now, &plan.account, plan.world, None);
+        found.into_iter().map(|f| f.text).filter(|t| t.contains("planned")).collect()
+    };
+    let set = |t: &mut Target, key: &str, value: &str| {
+        t.attrs.insert(key.to_owned(), value.to_owned());
+    };
+    let web = |plan: &mut Plan, kind, key: &str, value: &str| {
+        let first = &mut plan.targets.get_mut("web").unwrap().drawn[0];
+        first.kind = kind;
+        set(first, key, value);
+    };
+    web(&mut plan, ResourceKind::VpcSubnet, "route_table", "rtb-1");
+    assert_eq!(told(&plan, |_| {}), [""; 0]);
+    let moved = |to: &str| format!("it stands on {to} now, and stood on rtb-1 when it was planned");
+    assert_eq!(told(&plan, |t| drop(t.attrs.insert("route_table".into(), "rtb-2".into()))), [moved("rtb-2")]);
+    assert_eq!(told(&plan, |t| drop(t.attrs.remove("route_table"))), [moved("the VPC's main table")]);
+
+    web(&mut plan, ResourceKind::Ec2Instance, "state", "running");
+    let stopped = "it is stopped now, and was running when it was planned";
+    assert_eq!(told(&plan, |t| drop(t.attrs.insert("state".into(), "stopped".into()))), [stopped]);
+    assert_eq!(told(&plan, |_| {}), [""; 0], "the table of an instance is nobody's");
+    web(&mut plan, ResourceKind::Ec2Instance, "state", "pending");
+    assert_eq!(
+        told(&plan, |t| drop(t.attrs.insert("state".into(), "running".into()))),
+        [""; 0],
+        "it came up"
+    );
+}

@@ -9,11 +9,22 @@ fn thing(kind: ResourceKind, id: &str, tags: &[(&str, &str)], attrs: &[(&str, &s
     Target { kind, id: id.to_owned(), arn: None, name: None, tags: map(tags), attrs: map(attrs) }
 }
 
-/// What something that the run holds needs, with this hint beside the run's id.
+/// What something that the run holds needs, with this hint beside the run's id; all tables are as a run makes them.
 fn need_of(kind: ResourceKind, attrs: &[(&str, &str)], hint: &str, others: &[Target]) -> Need {
+    let empty = |t: &Target| ((t.kind, t.id.clone()), Birth { empty: true, ..Birth::default() });
+    need_among(kind, attrs, hint, others, &others.iter().map(empty).collect())
+}
+
+fn need_among(
+    kind: ResourceKind,
+    attrs: &[(&str, &str)],
+    hint: &str,
+    others: &[Target],
+    births: &Births,
+) -> Need {
     let tag = format!("{RUN} {hint}");
     let t = thing(kind, "held", &[(TAG_HELD, tag.trim())], attrs);
-    decide(&t, &[std::slice::from_ref(&t), others].concat(), &Births::new())
+    decide(&t, &[std::slice::from_ref(&t), others].concat(), births)
 }
 
 #[test]
@@ -65,6 +76,11 @@ fn a_subnet_goes_back_onto_its_own_table() {
     // nothing shows that a run took it off
     assert!(why(need(None, detach)).starts_with("it stood on rtb-own and is on the main table"));
     assert_eq!(need(Some("rtb-own"), detach), Need::Release, "it is back");
+    // tags alone make no table the run's: one with routes is somebody's, and one that nothing is known of may be
+    for births in [Births::new(), [((VpcRouteTable, "rtb-run".to_owned()), Birth::default())].into()] {
+        let need = need_among(VpcSubnet, &[("route_table", "rtb-run")], detach, &all, &births);
+        assert!(why(need).starts_with("it stood on rtb-own and is on rtb-run: put it back unless somebody"));
+    }
     assert_eq!(need(Some("rtb-run"), "undo: vpc.detach-route-table"), back(None));
     // on a table that somebody else made or that another run made, somebody may have wanted it
     for on in ["rtb-other", "rtb-lost"] {
