@@ -2,20 +2,23 @@
 //!
 //! [`measure`] reads journal lines alone, so a report can be checked without redrill's word for it,
 //! and a run that is still going on is measured as far as it is known. Times are on one
-//! [`Timeline`]. Where a moment is only known to lie between two others, the RTA counts the longer
+//! [`Timeline`](super::steady_state::Timeline). Where a moment is only known to lie between two others, the RTA counts the longer
 //! way and the interval says both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
 use super::history::{self, History};
 pub use super::steady_state::{ProbeInfo, ProbeUsage};
-use super::steady_state::{Reboot, Timeline};
 use crate::drill::{Role, RtoClock};
-use crate::journal::{Event, Gap, Line, Mark, Measured, Phase, PhaseTime};
+use crate::journal::{Gap, Line, Measured, PhaseTime};
 use crate::model::time::in_words;
-use crate::model::{EffectCertainty, Health, Stage, StepId};
+use crate::model::{Health, StepId};
+
+mod facts;
+
+use facts::Facts;
 
 /// What the clock needs to know beside the journal; all of it stands in the plan.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct ClockParams {
     pub probes: Vec<ProbeInfo>,
     /// The steps that break something.
     pub fault_steps: Vec<StepId>,
+    /// Those of them that break it without a call to AWS: a person's, and programs.
+    pub by_hand: Vec<StepId>,
     /// The steps of the procedure being drilled.
     pub recovery_steps: Vec<StepId>,
 }
@@ -133,201 +138,11 @@ impl Times {
     }
 }
 
-struct Call {
-    number: u64,
-    sent: i64,
-    answered: Option<i64>,
-    refused: bool,
-}
-
-/// What one pass over the lines collects. Milliseconds on the timeline.
-#[derive(Default)]
-struct Facts {
-    histories: Vec<History>,
-    calls: Vec<Call>,
-    fault_begun: Option<i64>,
-    fault_done: Option<i64>,
-    recovery_stage: Option<i64>,
-    alarms: Vec<i64>,
-    /// Marks of people: which, when as they say, and when the journal took it.
-    said: Vec<(&'static str, i64, i64)>,
-    requested: Option<i64>,
-    wanted: BTreeMap<StepId, BTreeSet<Option<String>>>,
-    ready: BTreeMap<(StepId, Option<String>), i64>,
-    confirmed: BTreeMap<StepId, i64>,
-    restored_to: Option<i64>,
-    clean: Option<i64>,
-    not_clean: bool,
-    /// For every process but the first: the last line before it, and when it attached itself.
-    changes: Vec<(i64, i64)>,
-    /// Where only wall time counts.
-    reboots: Vec<Reboot>,
-    /// Marks for a time after the line that took them: which, and by how much.
-    ahead: Vec<(&'static str, i64)>,
-    skew_ms: i64,
-    last: i64,
-}
-
-/// How far observations count.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Counting {
-    All,
-    /// The steady state was met: what clients see from here on is the clean-up.
-    NotClients,
-    Nothing,
-}
-
-fn first(slot: &mut Option<i64>, at: i64) {
-    *slot = Some(slot.map_or(at, |s| s.min(at)));
-}
-
 fn utc(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }
 
 impl Facts {
-    fn read(lines: &[Line], params: &ClockParams) -> Self {
-        let mut facts = Self { histories: history::histories(&params.probes), ..Self::default() };
-        let mut timeline = Timeline::new();
-        let mut counting = Counting::All;
-        let mut processes = 0;
-        for line in lines {
-            timeline.line(line);
-            if matches!(line.event, Event::Attached { .. }) {
-                if processes > 0 {
-                    facts.changes.push((facts.last, timeline.ms(line.stamp)));
-                }
-                processes += 1;
-            }
-            let at = timeline.ms(line.stamp);
-            facts.last = facts.last.max(at);
-            facts.observation(&timeline, line, counting);
-            facts.line(params, line, at);
-            match &line.event {
-                Event::Steady { .. } if facts.recovery_stage.is_some() && counting == Counting::All => {
-                    for history in facts.histories.iter_mut().filter(|h| h.info.decides()) {
-                        history.vouch(at);
-                    }
-                    counting = Counting::NotClients;
-                }
-                Event::Stage { stage: Stage::Undo } => counting = Counting::Nothing,
-                _ => {}
-            }
-        }
-        facts.reboots = timeline.reboots().to_vec();
-        facts
-    }
-
-    fn observation(&mut self, timeline: &Timeline, line: &Line, counting: Counting) {
-        let Some((probe, health, count, sent, answered)) = history::observation(line) else { return };
-        for history in self.histories.iter_mut().filter(|h| h.info.name == probe) {
-            let counts = match counting {
-                Counting::All => true,
-                Counting::NotClients => !history.info.decides(),
-                Counting::Nothing => false,
-            };
-            if counts {
-                history.take(health, count, timeline.ms(sent), timeline.ms(answered));
-            }
-            if let Event::Observed { source_at: Some(source), .. } = &line.event
-                && history.info.role == Role::Monitoring
-                && history.info.stage_of_use == ProbeUsage::SteadyState
-                && health == Health::Unhealthy
-            {
-                let ago = answered.at.signed_duration_since(*source).num_milliseconds();
-                self.alarms.push(timeline.ms(answered).saturating_sub(ago).saturating_add(self.skew_ms));
-            }
-        }
-    }
-
-    fn line(&mut self, params: &ClockParams, line: &Line, at: i64) {
-        let fault = |step: &StepId| params.fault_steps.contains(step);
-        let recovery = |step: &StepId| params.recovery_steps.contains(step);
-        match &line.event {
-            Event::Skew { ms } => self.skew_ms = *ms,
-            Event::Stage { stage: Stage::Recovery } => first(&mut self.recovery_stage, at),
-            Event::CallSent { call, step: Some(step), phase: Phase::Apply, .. } if fault(step) => {
-                self.calls.push(Call { number: *call, sent: at, answered: None, refused: false });
-            }
-            Event::CallAnswered { call, error, .. } => {
-                let open = self.calls.iter_mut().find(|c| c.number == *call && c.answered.is_none());
-                if let Some(open) = open {
-                    open.answered = Some(at);
-                    open.refused = error.as_ref().is_some_and(|e| e.effect == EffectCertainty::None);
-                }
-            }
-            Event::StepStarted { step, targets } => {
-                if fault(step) {
-                    first(&mut self.fault_begun, at);
-                }
-                self.wanted.entry(step.clone()).or_default().extend(targets.iter().cloned());
-            }
-            // a target that failed before its batch was started is to be restored all the same
-            Event::StepPrepared { step, target, .. } | Event::StepFailed { step, target, .. } => {
-                self.wanted.entry(step.clone()).or_default().insert(target.clone());
-            }
-            Event::Waiting { step, .. } if fault(step) => first(&mut self.fault_begun, at),
-            Event::Confirmed { step, .. } => {
-                if fault(step) {
-                    first(&mut self.fault_begun, at);
-                    first(&mut self.fault_done, at);
-                }
-                if recovery(step) {
-                    first(&mut self.requested, at);
-                    self.confirmed.entry(step.clone()).or_insert(at);
-                }
-            }
-            Event::StepApplied { step, outputs, .. } => {
-                if fault(step) {
-                    first(&mut self.fault_done, at);
-                }
-                if recovery(step) {
-                    first(&mut self.requested, at);
-                    self.restored(outputs);
-                }
-            }
-            Event::StepReady { step, target, outputs, .. } => {
-                if fault(step) {
-                    first(&mut self.fault_done, at);
-                }
-                if recovery(step) {
-                    first(&mut self.requested, at);
-                    self.restored(outputs);
-                    self.ready.entry((step.clone(), target.clone())).or_insert(at);
-                }
-            }
-            Event::Marked { mark, at: said, .. } => {
-                let ago = line.stamp.at.signed_duration_since(*said).num_milliseconds();
-                let name = match mark {
-                    Mark::Detected => "t1",
-                    Mark::Ack => "t2",
-                    Mark::Declare => "t3",
-                    Mark::Note => return,
-                };
-                // nobody knows today what happens tomorrow; a clock may be a little off
-                if ago < -AHEAD_MS {
-                    return self.ahead.push((name, -ago));
-                }
-                self.said.push((name, at.saturating_sub(ago.max(0)), at));
-            }
-            Event::UndoDone { .. } | Event::Kept { .. } | Event::Released { .. } | Event::Cleaned { .. } => {
-                self.clean = Some(at);
-            }
-            Event::Stuck { .. } | Event::LeftInPlace { .. } | Event::SteadyAfter { healthy: false } => {
-                self.not_clean = true;
-            }
-            _ => {}
-        }
-    }
-
-    fn restored(&mut self, outputs: &BTreeMap<String, String>) {
-        let at = outputs.get("restored_to").and_then(|t| DateTime::parse_from_rfc3339(t).ok());
-        if let Some(at) = at {
-            // of several restores the oldest point counts
-            first(&mut self.restored_to, at.timestamp_millis());
-        }
-    }
-
     /// By how much a reboot between these two widens the interval, with what is to be said of it.
     fn unsure(&self, from: i64, to: i64, notes: &mut Vec<String>) -> i64 {
         let mut all = 0_i64;
@@ -369,14 +184,14 @@ impl Facts {
         }
         // a call that AWS refused had no effect
         let call = self.calls.iter().find(|c| !c.refused);
-        let (low, done, note) = match call {
-            Some(call) => (call.sent, call.answered, None),
-            None if self.calls.is_empty() => (
-                self.fault_begun?,
-                self.fault_done,
-                Some("T0 is the moment at which the fault step began: no call was sent for it"),
-            ),
-            None => return None,
+        // version 0.1.0 took the first call, whatever was broken before it
+        let by_hand = self.hand_begun.filter(|at| self.format != 1 && call.is_none_or(|c| *at <= c.sent));
+        let without_call = Some("T0 is the moment at which the fault step began: no call was sent for it");
+        let (low, done, note) = match (by_hand, call) {
+            (Some(begun), _) => (begun, self.hand_done, without_call),
+            (None, Some(call)) => (call.sent, call.answered, None),
+            (None, None) if self.calls.is_empty() => (self.fault_begun?, self.fault_done, without_call),
+            (None, None) => return None,
         };
         let high = [done, self.first_unhealthy(low)].into_iter().flatten().min();
         Some(T0 { low, high: high.unwrap_or(self.last).max(low), note })

@@ -3,10 +3,10 @@
 use super::recovery::ClockParams;
 use super::steady_state::{ProbeInfo, ProbeUsage};
 use super::stop;
-use crate::catalog;
+use crate::catalog::{self, actions::wait};
 use crate::drill::{Drill, Impact, ProbeUse, Role};
 use crate::model::{Dur, Stage};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedStep};
 
 /// The probes of the steady state.
 pub fn steady(drill: &Drill) -> Vec<ProbeInfo> {
@@ -44,6 +44,12 @@ fn timeout(probe: &str, given: Option<Dur>) -> Dur {
     given.or_else(|| catalog::probe(probe).map(|p| p.spec().timeout)).unwrap_or(Dur::secs(5))
 }
 
+/// Whether a person or a program does what this step is for, and no call to AWS.
+pub fn acts_without_call(step: &PlannedStep) -> bool {
+    let calls = step.action.as_deref().and_then(catalog::action).is_some_and(|a| a.spec().kind.is_some());
+    !calls && step.action.as_deref() != Some(wait::NAME)
+}
+
 /// What the recovery clock needs to know of a plan.
 pub fn clock_params(plan: &Plan) -> ClockParams {
     let drill = &plan.drill;
@@ -66,6 +72,12 @@ pub fn clock_params(plan: &Plan) -> ClockParams {
         impact_none_expected: drill.impact == Impact::NoneExpected,
         probes,
         fault_steps: ids(Stage::Fault),
+        by_hand: plan
+            .steps
+            .iter()
+            .filter(|s| s.stage == Stage::Fault && acts_without_call(s))
+            .map(|s| s.id.clone())
+            .collect(),
         recovery_steps: ids(Stage::Recovery),
     }
 }

@@ -525,10 +525,7 @@ impl RunState {
     /// A fault that no AWS call makes (a person, a local program) begins when its step does.
     fn begin_without_call(&mut self, step: &StepId, now: i64, stamp: Stamp) {
         let Some(step) = self.plan.step(step).filter(|s| s.stage == Stage::Fault) else { return };
-        let calls =
-            step.action.as_deref().and_then(crate::catalog::action).is_some_and(|a| a.spec().kind.is_some());
-        let waits = step.action.as_deref() == Some("wait");
-        if !calls && !waits && self.t0.is_none() {
+        if super::setup::acts_without_call(step) && self.t0.is_none() {
             self.t0 = Some(now);
             self.t0_at = Some(stamp.at);
         }

@@ -1,11 +1,14 @@
 //! Tests of the recovery clock.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::drill::Role;
 use crate::engine::rollup::{Observation, Rollup};
-use crate::journal::Mode;
-use crate::model::{CallError, Stamp};
+use crate::journal::{Event, Mark, Mode, Phase};
+use crate::model::{CallError, EffectCertainty, Stage, Stamp};
 
 mod clocks;
 mod edges;
@@ -142,6 +145,7 @@ fn params() -> ClockParams {
         impact_none_expected: false,
         probes: vec![probe("web", Role::Client, ProbeUsage::SteadyState)],
         fault_steps: vec![StepId::new("break")],
+        by_hand: vec![],
         recovery_steps: vec![StepId::new("mend")],
     }
 }

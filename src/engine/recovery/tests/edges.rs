@@ -409,3 +409,41 @@ fn what_stops_the_run_is_no_capacity() {
     let m = measure(&run.lines, &p);
     assert_eq!((m.capacity_lost, m.capacity_ms), (false, None));
 }
+
+#[test]
+fn what_a_program_or_a_person_broke_before_the_first_call_counts_from_there() {
+    let by_hand = ClockParams {
+        fault_steps: ["by-hand", "pause", "break"].map(StepId::new).to_vec(),
+        by_hand: vec![StepId::new("by-hand")],
+        ..params()
+    };
+    let started = |step: &str| Event::StepStarted { step: StepId::new(step), targets: vec![None] };
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 0, 2)
+        .at(2_500, started("by-hand"))
+        .applied(2_700, "by-hand")
+        .at(3_000, started("pause"))
+        .seconds("web", Health::Unhealthy, 3, 10)
+        .at(10_400, started("break"))
+        .call(1, "break", 10_500, 10_900)
+        .stage(15_000, Stage::Recovery)
+        .ready(25_000, "mend", None, &[])
+        .seconds("web", Health::Unhealthy, 25, 30)
+        .seconds("web", Health::Healthy, 30, 41);
+    let m = measure(&run.lines, &by_hand);
+    assert_eq!((mark(&m, "t0"), m.outage, m.rta_ms), (Some(2_500), true, Some(30_100 - 2_500)));
+    assert_eq!(
+        m.rta_high_ms.map(|high| high - m.rta_low_ms.unwrap()),
+        Some(1_100 + 200),
+        "effective by 2.7 s"
+    );
+    // a pause breaks nothing, and what comes after the first call does not count from there
+    let m = measure(&run.lines, &ClockParams { by_hand: vec![], ..by_hand.clone() });
+    assert_eq!(mark(&m, "t0"), Some(10_500));
+    run.lines.retain(|l| !matches!(&l.event, Event::StepStarted { step, .. } | Event::StepApplied { step, .. } if step.as_str() == "by-hand"));
+    run.at(42_000, started("by-hand"));
+    assert_eq!(mark(&measure(&run.lines, &by_hand), "t0"), Some(10_500));
+    // and where nothing else broke anything, a person's from when they were asked
+    run.lines.retain(|l| !matches!(l.event, Event::CallSent { .. } | Event::CallAnswered { .. }));
+    assert_eq!(mark(&measure(&run.lines, &by_hand), "t0"), Some(42_000));
+}
