@@ -14,6 +14,7 @@ use super::verify::Findings;
 use crate::engine::recovery::measure;
 use crate::engine::setup::clock_params;
 use crate::engine::state::RunState;
+use crate::engine::strangers::strangers;
 use crate::engine::verdict::{Judged, Rules, judge, judge_by};
 use crate::evidence::approval::{self, Said};
 use crate::evidence::clocks;
@@ -121,7 +122,7 @@ fn unplanned(plan: &Plan, lines: &[Line], found: &mut Findings) {
                 let drawn = plan.targets_of(planned);
                 let other = targets.into_iter().flatten().find(|t| drawn.iter().all(|d| d.id != **t));
                 let other = other.map(|other| format!("{other} as a target of step `{step}`"));
-                let Some(what) = other.or_else(|| other_bucket(plan, &line.event)) else { continue };
+                let Some(what) = other else { continue };
                 what
             }
         };
@@ -129,16 +130,16 @@ fn unplanned(plan: &Plan, lines: &[Line], found: &mut Findings) {
             found.broken.push(format!("the journal has {what}, and the plan does not"));
         }
     }
-}
-
-/// The bucket that a call of a step changes, where the plan names no such bucket.
-fn other_bucket(plan: &Plan, event: &Event) -> Option<String> {
-    let Event::CallSent { step: Some(step), params, .. } = event else { return None };
-    let bucket = params.get("bucket")?.as_str()?;
-    let planned = plan.step(step)?;
-    let named = plan.targets_of(planned).iter().any(|t| t.id == bucket)
-        || plan.beside(planned).iter().any(|b| b == bucket);
-    (!named).then(|| format!("a call of step `{step}` on bucket {bucket}"))
+    let strangers = strangers(plan, lines);
+    found.broken.extend(strangers.calls.into_iter().map(|call| {
+        format!("the journal has {call}, which the plan does not draw and the run did not make")
+    }));
+    found.caveats.extend(
+        strangers
+            .unclear
+            .into_iter()
+            .map(|call| format!("the journal has {call}, and does not say whose that is: CloudTrail does")),
+    );
 }
 
 fn acts_on(event: &Event) -> (Option<&StepId>, Vec<Option<&String>>) {

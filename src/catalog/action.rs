@@ -13,10 +13,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cloud::{
-    CloudError, CloudResult, CommandOutput, CommandRequest, EffectCertainty, ErrorKind, Mutation, Outcome,
-    Reads, Reply,
+    CloudResult, CommandOutput, CommandRequest, Mutation, Named, Outcome, Reads, Reply, What,
 };
 use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, naming, target};
+
+mod error;
+mod record;
+
+pub use error::ActionError;
+pub use record::{Of, Stray};
 
 /// What can be put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -188,6 +193,8 @@ pub struct ReadCx<'a> {
     pub settle: Dur,
     /// How long the drill waits for recovery: what capacity errors may be retried for.
     pub give_up: Dur,
+    /// What the run has sent so far; nothing while it is planned.
+    pub calls: &'a dyn Calls,
 }
 
 impl ReadCx<'_> {
@@ -211,10 +218,20 @@ impl ReadCx<'_> {
 pub trait Gate: Send + Sync {
     /// Sends one change.
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply>;
+}
 
-    /// What the steps of the run have sent so far, in this process and in those before it, as the journal has
-    /// it: what the run made, and nobody else, is known by the ids that were answered.
+/// What the steps of a run have sent, in this process and in those before it, as the journal has it: what the run
+/// made, and nobody else, is known by the ids that were answered.
+pub trait Calls: Send + Sync {
+    /// In the order in which they were sent.
     fn sent(&self) -> Vec<SentCall>;
+}
+
+/// Nothing was sent.
+impl Calls for () {
+    fn sent(&self) -> Vec<SentCall> {
+        Vec::new()
+    }
 }
 
 /// A change that a step of the run has sent. Times are those of AWS's clock, as far as it is known.
@@ -302,71 +319,6 @@ pub enum Undone {
     NothingMade(String),
 }
 
-/// Why an action failed, and whether it may have had an effect.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{message}")]
-pub struct ActionError {
-    /// What happened, a lower-case fragment.
-    pub message: String,
-    /// Whether something may have changed.
-    pub effect: EffectCertainty,
-    /// The kind of the underlying call's error, if one caused it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<ErrorKind>,
-    /// Set where somebody else acted or a person must decide: trying again is useless.
-    #[serde(default)]
-    pub hopeless: bool,
-    /// What to do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-impl ActionError {
-    /// An error that surely changed nothing.
-    pub fn refused(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            effect: EffectCertainty::None,
-            kind: None,
-            hopeless: false,
-            hint: None,
-        }
-    }
-
-    /// Somebody else acted, or the way back is gone: a person is needed.
-    pub fn hopeless(message: impl Into<String>) -> Self {
-        Self { hopeless: true, ..Self::refused(message) }
-    }
-
-    /// With what may have happened.
-    #[must_use]
-    pub fn effect(mut self, effect: EffectCertainty) -> Self {
-        self.effect = effect;
-        self
-    }
-
-    /// With what to do about it.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl ActionError {
-    /// Whether trying again is in vain. A permission that is missing does not come by waiting, and the time
-    /// until a step's limit is time in which a fault stays in place.
-    pub fn in_vain(&self) -> bool {
-        self.hopeless || self.kind == Some(ErrorKind::Denied)
-    }
-}
-
-impl From<CloudError> for ActionError {
-    fn from(e: CloudError) -> Self {
-        Self { message: e.to_string(), effect: e.effect, kind: Some(e.kind), hopeless: false, hint: None }
-    }
-}
-
 /// An action, typed. Implement this; [`DynAction`] follows by itself.
 #[async_trait]
 pub trait Action: Send + Sync + 'static {
@@ -378,8 +330,19 @@ pub trait Action: Send + Sync + 'static {
     /// Everything static.
     fn spec(&self) -> &'static ActionSpec;
 
-    /// What an undo record is about: the ids of its target and of what the step changes beside it.
-    fn about<'u>(&self, undo: &'u Self::Undo) -> Vec<&'u str>;
+    /// What an undo record names that the plan knows: its target, what the step changes beside it, and what the plan
+    /// read of the target, such as its VPC.
+    fn about<'u>(&self, undo: &'u Self::Undo) -> Vec<Named<'u>>;
+
+    /// What it names that no plan knows: what was found of the target right before the change.
+    fn found<'u>(&self, _undo: &'u Self::Undo) -> Vec<Named<'u>> {
+        Vec::new()
+    }
+
+    /// The first field of a record that does not follow from what this step does where it stands.
+    fn astray(&self, _undo: &Self::Undo, _of: &Of<'_>, _params: &Self::Params) -> Option<&'static str> {
+        None
+    }
 
     /// Resources of the target's kind that the step changes beside it: each has to be drawn by a selector, too.
     fn beside<'p>(&self, _params: &'p Self::Params) -> &'p [String] {
@@ -471,12 +434,14 @@ pub trait DynAction: Send + Sync {
     /// Reads the parameters and runs [`Action::check`]; the messages of everything wrong.
     fn check(&self, params: &Value) -> Vec<String>;
     fn beside(&self, params: &Value) -> Vec<String>;
-    /// Whether an undo record is about this target and nothing that the parameters do not name; one that cannot be
-    /// read is about nothing, and is not acted on either.
+    /// Whether an undo record is about what it has to be about; one that cannot be read is about nothing, and is
+    /// not acted on either.
     ///
     /// # Errors
-    /// The id of what it is about instead.
-    fn is_about(&self, undo: &Value, target: Option<&str>, params: &Value) -> Result<(), String>;
+    /// What it says instead.
+    fn is_about(&self, undo: &Value, of: &Of<'_>) -> Result<(), Stray>;
+    /// Everything that an undo record names; nothing where it cannot be read.
+    fn names(&self, undo: &Value) -> Vec<(What, String)>;
     fn reversibility(&self, params: &Value) -> Reversibility;
     async fn inspect(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> CloudResult<Vec<Finding>>;
     async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError>;
@@ -545,11 +510,19 @@ impl<A: Action> DynAction for A {
         read::<A::Params>("with", params).map(|p| Action::beside(self, &p).to_vec()).unwrap_or_default()
     }
 
-    fn is_about(&self, undo: &Value, target: Option<&str>, params: &Value) -> Result<(), String> {
+    fn is_about(&self, undo: &Value, of: &Of<'_>) -> Result<(), Stray> {
         let Ok(undo) = read_undo::<A::Undo>(undo) else { return Ok(()) };
-        let beside = DynAction::beside(self, params);
-        let other = |id: &&str| Some(*id) != target && !beside.iter().any(|b| b == id);
-        Action::about(self, &undo).into_iter().find(other).map_or(Ok(()), |other| Err(other.to_owned()))
+        let beside = of.params.map(|params| DynAction::beside(self, params)).unwrap_or_default();
+        of.knows(&Action::about(self, &undo), &beside)?;
+        let params = of.params.and_then(|params| read::<A::Params>("with", params).ok());
+        let field = params.and_then(|params| Action::astray(self, &undo, of, &params));
+        field.map_or(Ok(()), |field| Err(Stray::Field(field)))
+    }
+
+    fn names(&self, undo: &Value) -> Vec<(What, String)> {
+        let Ok(undo) = read_undo::<A::Undo>(undo) else { return Vec::new() };
+        let all = Action::about(self, &undo).into_iter().chain(Action::found(self, &undo));
+        all.map(|(what, id)| (what, id.to_owned())).collect()
     }
 
     fn reversibility(&self, params: &Value) -> Reversibility {

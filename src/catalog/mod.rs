@@ -11,9 +11,9 @@ pub mod probe;
 pub mod probes;
 
 pub use action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, DynAction, Finding, Gate, OutputSpec, Outputs,
-    Permissions, Prepared, Programs, Progress, ReadCx, Reversibility, SentCall, Severity, StageRule, Undone,
-    WriteCx,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Calls, DynAction, Finding, Gate, Of, OutputSpec,
+    Outputs, Permissions, Prepared, Programs, Progress, ReadCx, Reversibility, SentCall, Severity, StageRule,
+    Stray, Undone, WriteCx,
 };
 pub use probe::{DynProbe, Health, Need, Probe, ProbeSpec, Reading};
 

@@ -80,6 +80,7 @@ async fn drill_on(global: &Global, endpoint: &str, health: &str) -> Result<u8, C
             kill_switch: KillSwitch::default(),
             people,
             programs_ended: false,
+            accepted: vec![],
             approvals: vec![],
         },
     )

@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::runs::is_open;
 use super::session::{io, read_journal, read_plan};
 use super::{CliError, Global, Kind};
-use crate::journal::Verdict;
 use crate::journal::runs::{self, RunDir, RunsError, TargetLocks};
 use crate::model::RunId;
 use crate::plan::Plan;
@@ -88,19 +88,9 @@ fn in_the_way(other: &Plan, plan: &Plan) -> Option<String> {
 /// or service: what it broke would be measured, and what is broken now would hide it.
 pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
     for entry in runs::list(&global.state).map_err(io("the runs cannot be listed"))? {
-        let finished = entry.verdict.filter(|_| !entry.is_open());
-        if matches!(finished, Some(Verdict::Passed | Verdict::Refused | Verdict::NotSteady)) {
-            continue;
-        }
         let Ok(dir) = runs::find(&global.state, entry.run.as_str()) else { continue };
         let Ok(other) = read_plan(&dir) else { continue };
-        let Some(why) = in_the_way(&other, plan) else { continue };
-        // by what happened: version 0.1.0 called a run stopped that owed a replacement
-        if let Some(verdict) = finished
-            && !read_journal(&dir).is_ok_and(|lines| super::runs::owes(&dir, verdict, &lines))
-        {
-            continue;
-        }
+        let Some(why) = in_the_way(&other, plan).filter(|_| is_open(&global.state, &entry)) else { continue };
         if let Some(holder) = runs::holder(&dir) {
             let at_work = holder.at_work();
             return Err(CliError::refused(format!("run {} is under way ({at_work}) and {why}", entry.run))
@@ -254,6 +244,35 @@ fault: [{ action: vpc.detach-route-table, target: it }]";
         assert!(refused.message().starts_with(&want), "{}", refused.text());
         assert!(refused.hints().iter().any(|h| h.contains(&format!("redrill abort {}", dir.id()))));
         drop(at_work);
+    }
+
+    /// The same question decides what `run` refuses, what `sweep` leaves to a rollback and what `doctor` tells.
+    #[tokio::test(start_paused = true)]
+    async fn what_version_0_1_0_called_stopped_and_owes_a_replacement_is_open() {
+        use crate::journal::{Measured, Verdict};
+        use crate::model::{EffectCertainty, StepId};
+        let clock = clock();
+        let lost = CUT
+            .replace("max_targets: 2 }", "max_targets: 2 }\nallow_irreversible: true")
+            .replace("vpc.subnet, tags: { service: shop, tier: private }", "ec2.instance, tags: { role: web }, select: { count: 1 }")
+            .replace("[{ action: vpc.detach-route-table, target: it }]", "[{ action: ec2.terminate-instances, target: it, id: lose }]\nrecovery: [{ action: ec2.launch-replacement, target: it, id: replace }]");
+        let plan = planned(&lost, &clock).await;
+        let target = Some(plan.targets["it"].drawn[0].id.clone());
+        for (effect, open) in [(EffectCertainty::Unknown, true), (EffectCertainty::None, false)] {
+            let (_state, global, dir) = begun(&plan, &clock).await;
+            let (journal, _) = FileJournal::open_for_append(dir.journal()).unwrap();
+            let step = StepId::new("lose");
+            let failed =
+                Event::StepFailed { step, target: target.clone(), error: String::new(), effect, hint: None };
+            let measured = Box::new(Measured::default());
+            let reasons = vec!["stopped and rolled back".to_owned()];
+            let end = Event::Finished { verdict: Verdict::Stopped, exit_code: 13, reasons, measured };
+            journal.append(clock.stamp(), &[failed, end], true).await.unwrap();
+            let entry = runs::entry_of(&dir);
+            assert_eq!((entry.verdict, entry.is_open()), (Some(Verdict::Stopped), false), "by its last line");
+            assert_eq!(is_open(&global.state, &entry), open, "{effect:?}");
+            assert_eq!(refuse_unfinished(&global, &plan).is_err(), open);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,7 +36,7 @@ const EXIT_CODES: [(u8, &str); 14] = [
     (11, "not-recovered: not recovered by `give_up`"),
     (12, "no-impact: no probe saw the fault, or no step did what anybody can observe"),
     (13, "stopped: a stop condition, a signal or `redrill abort`; rolled back"),
-    (14, "failed: a step failed; rolled back"),
+    (14, "failed: a step failed; rolled back. Or a person accepted that something is not put back"),
     (15, "inconclusive: a probe that decides could not be read"),
     (20, "stuck: an undo failed for good, and a person is needed"),
     (21, "the journal could not be written"),

@@ -112,6 +112,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         kill_switch: KillSwitch::default(),
         people: People::Simulate(PERSON),
         programs_ended: false,
+        accepted: vec![],
         operator: session::operator(),
         inbox: None,
         watcher: Some(watcher.into()),

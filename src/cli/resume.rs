@@ -7,7 +7,10 @@ use clap::Args;
 use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, place, runs, runtime, world};
-use crate::journal::{Mode, runs as store};
+use crate::engine::Accepted;
+use crate::engine::state::{Cell, RunState};
+use crate::journal::runs::RunDir;
+use crate::journal::{Line, Mode, runs as store};
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
 
@@ -42,15 +45,38 @@ pub struct RollbackArgs {
     #[command(flatten)]
     programs: Programs,
     #[command(flatten)]
+    accept: Accept,
+    #[command(flatten)]
     args: DrillArgs,
 }
 
+/// What a person accepts not to be put back.
+#[derive(Debug, Default, Args)]
+struct Accept {
+    /// Leave as it is what this step changed on this target and what is stuck: nobody tries again to put it back, and
+    /// the run can end, as `failed`. May be given several times. Your user name, this machine and the reason go on
+    /// record. Refused for what is not stuck.
+    #[arg(long, value_name = "STEP/TARGET", requires = "reason")]
+    accept: Vec<String>,
+    /// Why it is accepted.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    reason: Option<String>,
+}
+
 pub fn resume(global: &Global, args: &ResumeArgs) -> Result<u8, CliError> {
-    take_up(global, &args.run, Mode::Resume, args.simulate_people, &args.programs, &args.args)
+    take_up(
+        global,
+        &args.run,
+        Mode::Resume,
+        args.simulate_people,
+        &args.programs,
+        &Accept::default(),
+        &args.args,
+    )
 }
 
 pub fn rollback(global: &Global, args: &RollbackArgs) -> Result<u8, CliError> {
-    take_up(global, &args.run, Mode::Rollback, false, &args.programs, &args.args)
+    take_up(global, &args.run, Mode::Rollback, false, &args.programs, &args.accept, &args.args)
 }
 
 fn take_up(
@@ -59,6 +85,7 @@ fn take_up(
     mode: Mode,
     simulate: bool,
     programs: &Programs,
+    accept: &Accept,
     args: &DrillArgs,
 ) -> Result<u8, CliError> {
     let dir = store::find(&global.state, what).map_err(|e| runs::lost(global, what, e))?;
@@ -67,6 +94,7 @@ fn take_up(
         // killed before its first line: nothing was sent, so there is nothing to put back
         return runs::nothing_happened(global, &dir);
     }
+    let accepted = if accept.accept.is_empty() { vec![] } else { accepted(&dir, &lines, accept, args)? };
     if let Some(code) = runs::finished_already(global, &dir, &lines, mode) {
         return Ok(code);
     }
@@ -104,9 +132,51 @@ fn take_up(
                 kill_switch,
                 people,
                 programs_ended: programs.programs_ended,
+                accepted,
                 approvals: vec![],
             },
         )
         .await
     })
+}
+
+/// What was named, where all of it is stuck.
+fn accepted(
+    dir: &RunDir,
+    lines: &[Line],
+    accept: &Accept,
+    args: &DrillArgs,
+) -> Result<Vec<Accepted>, CliError> {
+    let why = accept.reason.as_deref().unwrap_or_default().trim();
+    if why.is_empty() {
+        return Err(
+            CliError::usage("the reason is empty").hint("say why it may stay as it is: --reason TEXT")
+        );
+    }
+    let plan = session::plan_of(dir, lines)?;
+    let secrets = secrets_given(&plan, &args.set)?;
+    if let Some(name) = plan.secret_params.iter().find(|name| !secrets.contains_key(*name)) {
+        return Err(CliError::usage(format!("the reason could hold the secret parameter `{name}`"))
+            .hint(format!("give it, so that it is kept out of the journal: --set {name}=…")));
+    }
+    let state = RunState::replay(plan.into(), lines);
+    let label = |(step, target): &Cell| match target {
+        Some(target) => format!("{step}/{target}"),
+        None => step.to_string(),
+    };
+    let stuck = || state.cells.iter().filter(|(_, c)| c.was_stuck).map(|(cell, _)| cell);
+    let one = |named: &String| match stuck().find(|cell| label(cell) == *named) {
+        Some((step, target)) => {
+            Ok(Accepted { step: step.clone(), target: target.clone(), why: why.to_owned() })
+        }
+        None => {
+            let all: Vec<String> = stuck().map(label).collect();
+            let hint = match all.is_empty() {
+                true => "no step of this run is stuck; nothing was recorded".to_owned(),
+                false => format!("stuck is: {}; nothing was recorded", all.join(", ")),
+            };
+            Err(CliError::usage(format!("`{named}` is not stuck, so there is nothing to accept")).hint(hint))
+        }
+    };
+    accept.accept.iter().map(one).collect()
 }

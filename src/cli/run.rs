@@ -155,6 +155,7 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
                 kill_switch: KillSwitch::default(),
                 people,
                 programs_ended: false,
+                accepted: vec![],
                 approvals,
             },
         )

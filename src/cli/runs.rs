@@ -1,5 +1,7 @@
 //! `redrill runs` and `redrill show`.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::out::Outcome;
@@ -7,7 +9,7 @@ use super::{CliError, Global, Kind, Output, out, session};
 use crate::engine::decide;
 use crate::engine::state::RunState;
 use crate::journal::chain;
-use crate::journal::runs::{self, RunDir, RunsError};
+use crate::journal::runs::{self, RunDir, RunEntry, RunsError};
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::plan::Plan;
 use crate::report::{self, time};
@@ -83,12 +85,25 @@ pub fn finished(lines: &[Line]) -> Option<Verdict> {
     end(lines).map(|(verdict, _)| verdict)
 }
 
+/// Whether a run in the list has something left for `rollback` to do. For all that asks it: by what happened, not by
+/// its verdict alone. One whose journal cannot be read is what its last line says.
+pub fn is_open(state: &Path, entry: &RunEntry) -> bool {
+    let Some(verdict) = entry.verdict.filter(|_| !entry.is_open()) else { return true };
+    changed(verdict)
+        && runs::find(state, entry.run.as_str())
+            .is_ok_and(|dir| session::read_journal(&dir).is_ok_and(|lines| owes(&dir, verdict, &lines)))
+}
+
+/// Whether a run of this verdict may have changed anything that it does not say is clean again.
+fn changed(verdict: Verdict) -> bool {
+    !matches!(verdict, Verdict::Passed | Verdict::Refused | Verdict::NotSteady)
+}
+
 /// Whether a finished run left something broken that its drill knows how to mend: by what happened, since
 /// version 0.1.0 called such a run stopped.
 pub fn owes(dir: &RunDir, verdict: Verdict, lines: &[Line]) -> bool {
-    let changed = !matches!(verdict, Verdict::Passed | Verdict::Refused | Verdict::NotSteady);
     let owed = |plan: Plan| !decide::owed(&RunState::replay(plan.into(), lines)).is_empty();
-    changed && session::plan_of(dir, lines).is_ok_and(owed)
+    changed(verdict) && session::plan_of(dir, lines).is_ok_and(owed)
 }
 
 /// `resume` or `rollback` of a run that came to its end and left nothing to do; `None` for any other.

@@ -18,7 +18,7 @@ use super::{CliError, Global, Kind, Output, out};
 use crate::cloud::Cloud;
 use crate::engine::recorder::Recorder;
 use crate::engine::state::RunState;
-use crate::engine::{self, Ended, EngineError, Operator, People, Setup, requests};
+use crate::engine::{self, Accepted, Ended, EngineError, Operator, People, Setup, requests};
 use crate::evidence::{approval, merkle};
 use crate::journal::chain;
 use crate::journal::event::{Approved, Chained};
@@ -50,6 +50,8 @@ pub struct Work {
     pub people: People,
     /// A person says that programs which cannot be looked for from here have ended.
     pub programs_ended: bool,
+    /// What is stuck and is left as it is.
+    pub accepted: Vec<Accepted>,
     /// The approvals that a new run starts with, with their files.
     pub approvals: Vec<(Approved, Vec<u8>)>,
 }
@@ -270,6 +272,7 @@ async fn work_on(
         kill_switch: work.kill_switch,
         people: work.people,
         programs_ended: work.programs_ended,
+        accepted: work.accepted,
         operator: operator(),
         inbox: Some(Arc::new(dir.clone())),
         watcher: Some(watcher),
@@ -391,6 +394,7 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
                 .hint(finish)
         }
         e @ EngineError::Misplaced(_) => broken(dir, e),
+        e @ EngineError::NotStuck(_) => CliError::usage(e.to_string()),
         e @ EngineError::UnknownEvents(_) => {
             CliError::refused("this redrill is too old for the run").because(e)
         }

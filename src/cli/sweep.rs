@@ -11,11 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::runs::is_open;
 use super::session::{self, io};
 use super::{CliError, Global, Kind, Output, out, runtime, world};
 use crate::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
+use crate::journal::runs;
 use crate::journal::runs::{RunsError, TargetLocks};
-use crate::journal::{Verdict, runs};
 use crate::model::time::SystemClock;
 use crate::model::{Clock, Dur, RunId};
 use crate::plan::limits;
@@ -254,7 +255,7 @@ fn spared(
     }
     // by the list, never by the tag's text: it may be anything, also a path
     if let Some(here) = runs::list(&global.state).unwrap_or_default().iter().find(|r| r.run.as_str() == l.run)
-        && here.verdict.is_none_or(|v| v == Verdict::Stuck)
+        && is_open(&global.state, here)
     {
         return Some(format!("its journal is here: redrill rollback {}", l.run));
     }

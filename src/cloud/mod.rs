@@ -20,6 +20,7 @@ pub mod faulty;
 mod host;
 pub mod misread;
 mod mutation;
+mod named;
 mod reads;
 mod types;
 
@@ -30,6 +31,7 @@ pub use host::{ENDPOINT_PREFIXES, is_aws, is_near};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
+pub use named::{Named, What};
 pub use reads::{
     AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Starting,
     Sts, Trail, Unended,

@@ -37,6 +37,7 @@ impl Shared {
             t0,
             settle: self.plan.drill.settle,
             give_up: self.plan.drill.objectives.give_up(),
+            calls: self.recorder.as_ref(),
         }
     }
 

@@ -22,8 +22,8 @@ use super::perform::{panicked, perform};
 use super::recorder::{Recorder, Watcher};
 use super::recovery::measure;
 use super::standstill::{BEGINNINGS, Standstill};
-use super::state::RunState;
-use super::{kill_switch, outlook, preflight, probing, reading, redaction, requests, setup, verdict};
+use super::state::{Cell, RunState};
+use super::{kill_switch, outlook, place, preflight, probing, reading, redaction, requests, setup, verdict};
 use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
 use crate::drill::refs::{self, Reference};
@@ -55,6 +55,17 @@ pub struct Operator {
     pub host: String,
     /// User name.
     pub user: String,
+}
+
+/// What a person accepts not to be put back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The step.
+    pub step: StepId,
+    /// The target.
+    pub target: Option<String>,
+    /// Why.
+    pub why: String,
 }
 
 /// What a run needs.
@@ -90,6 +101,8 @@ pub struct Setup {
     pub people: People,
     /// A person says that programs which cannot be looked for from here have ended.
     pub programs_ended: bool,
+    /// What is stuck and is left as it is, as who runs this accepts; only for a rollback.
+    pub accepted: Vec<Accepted>,
     /// Who runs this.
     pub operator: Operator,
     /// Where people elsewhere leave requests, if they can.
@@ -132,6 +145,9 @@ pub enum EngineError {
     /// The journal names what the plan does not have.
     #[error("the journal does not fit its plan: {0}")]
     Misplaced(String),
+    /// Something was to be accepted that is not stuck.
+    #[error("{0}, so there is nothing to accept")]
+    NotStuck(String),
     /// The journal holds events of a newer redrill.
     #[error("the journal holds {0} events that this version does not know")]
     UnknownEvents(usize),
@@ -203,6 +219,25 @@ impl Shared {
         Ok(record)
     }
 
+    /// What the undo of a cell works from: its record, revealed, and about what it has to be about.
+    ///
+    /// # Errors
+    /// It holds a secret that was not given, or is about something else.
+    pub async fn record(
+        &self,
+        step: &PlannedStep,
+        cell: &Cell,
+        undo: Option<Value>,
+    ) -> Result<Value, ActionError> {
+        let params = self.resolve(&step.params).await.ok();
+        let captured = self.recorder.with(|s, _| s.captured.get(cell).cloned());
+        let (undo, captured) = (self.reveal(undo)?, self.reveal(captured).ok());
+        let known = |s: &RunState, _| {
+            place::own(s, step, cell.1.as_deref(), undo, params.as_ref(), captured.as_ref())
+        };
+        self.recorder.with(known)
+    }
+
     /// The command that finishes this run, with the secrets that have to be given again.
     pub fn finish(&self) -> String {
         format!("{}{}", self.finish, self.plan.set_again())
@@ -269,6 +304,10 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     if let Some(what) = recorder.with(|s, _| s.misplaced.clone()) {
         return Err(EngineError::Misplaced(what));
     }
+    for Accepted { step, target, .. } in &setup.accepted {
+        let stuck = recorder.with(|s, _| s.is_stuck(step, target.as_ref()));
+        stuck.map_err(EngineError::NotStuck)?;
+    }
     if let Some(ended) = nothing_to_do(&recorder, setup.mode, &setup.finish) {
         return Ok(ended);
     }
@@ -298,6 +337,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         preflight::not_behind(&shared).await?;
         preflight::same_emulator(&shared).await?;
     }
+    let by = Some(format!("{}@{}", setup.operator.user, setup.operator.host));
     let mut events = Vec::new();
     if fresh {
         events.push(header(&shared, &setup.plan_sha256, setup.chain));
@@ -316,6 +356,12 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     }
     events.extend(skew.map(|ms| Event::Skew { ms }));
     events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
+    events.extend(setup.accepted.into_iter().map(|Accepted { step, target, why }| Event::LeftInPlace {
+        step,
+        target,
+        why,
+        by: by.clone(),
+    }));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
     if let Some(inbox) = &setup.inbox {
@@ -413,7 +459,8 @@ async fn finish(shared: &Shared, inbox: Option<&Arc<dyn Inbox>>) -> Result<Ended
     };
     shared.recorder.durable(vec![event]).await?;
     // a rollback that leaves everything clean has done its work, whatever became of the run
-    let clean = |s: &RunState| s.stuck.is_empty() && !(s.sent && verdict::nobody_looked(s));
+    let put_back = |s: &RunState| s.stuck.is_empty() && s.accepted.is_empty();
+    let clean = |s: &RunState| put_back(s) && !(s.sent && verdict::nobody_looked(s));
     let rolled_back = shared.recorder.with(|s, _| s.mode == Mode::Rollback && clean(s));
     let exit_code = if rolled_back { 0 } else { judged.exit_code };
     Ok(Ended { verdict: Some(judged.verdict), exit_code, reasons: judged.reasons, measured })

@@ -12,12 +12,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::decide;
 use super::pace::{Lane, Pacer};
 use super::recorder::Recorder;
 use super::sabotage::{self, Sabotage};
 use super::state::RunState;
-use super::{calls, decide};
-use crate::catalog::{Gate, SentCall};
+use crate::catalog::Gate;
 use crate::cloud::{CloudError, CloudResult, EffectCertainty, ErrorKind, Mutate, Mutation, Reply};
 use crate::journal::{Event, Phase};
 use crate::model::{CallError, Stage, StepId};
@@ -151,10 +151,6 @@ pub(super) fn call_error(e: &CloudError) -> CallError {
 
 #[async_trait]
 impl Gate for StepGate {
-    fn sent(&self) -> Vec<SentCall> {
-        self.recorder.with_lines(|lines, _| calls::sent(lines, |value| self.recorder.reveal(value)))
-    }
-
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         let mut attempt = 1;
         loop {

@@ -119,7 +119,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let mut failures = Vec::new();
     let mut left = BTreeSet::new();
     let mut login = false;
-    let mut ec2 = Vec::new();
+    let (mut ec2, mut missing) = (Vec::new(), BTreeMap::new());
     for t in own(shared).await {
         match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
@@ -138,9 +138,6 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
         let keys = vec![TAG_HELD.to_owned()];
         let all = Mutation::DeleteTags { ids: ids.to_vec(), keys: keys.clone() };
         let Err(first) = patiently(|| send(&gate, all.clone())).await else { continue };
-        if ids.len() == 1 && first.is_not_found() {
-            continue;
-        }
         if first.kind.wants_login() {
             login = true;
             failures.push(first.to_string());
@@ -152,13 +149,17 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             let one = Mutation::DeleteTags { ids: vec![id.clone()], keys: keys.clone() };
             match patiently(|| send(&gate, one.clone())).await {
                 Ok(()) => {}
-                Err(e) if e.is_not_found() => {}
+                Err(e) if e.is_not_found() => _ = missing.insert(id.clone(), e),
                 Err(e) => {
                     failures.push(format!("{id}: {e}"));
                     left.insert(id.clone());
                 }
             }
         }
+    }
+    for (id, e) in still_tagged(shared, &gate, missing).await {
+        failures.push(format!("{id}: {e}"));
+        left.insert(id);
     }
     let mut events = Vec::new();
     if !failures.is_empty() {
@@ -177,6 +178,40 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let released = |s: &RunState, _| s.holding.iter().filter(|id| !left.contains(*id)).cloned().collect();
     events.push(Event::Released { targets: shared.recorder.with(released) });
     shared.recorder.durable(events).await
+}
+
+/// Of what DeleteTags did not find, what carries the tag all the same, with why. That something does not exist is for
+/// all looks of the settling time to say; what is listed is asked about once more.
+async fn still_tagged(
+    shared: &Shared,
+    gate: &StepGate,
+    mut missing: BTreeMap<String, CloudError>,
+) -> BTreeMap<String, CloudError> {
+    if missing.is_empty() {
+        return missing;
+    }
+    let planned: Vec<Target> = targets(shared).into_iter().filter(|t| missing.contains_key(&t.id)).collect();
+    let there = agreed::agreed(
+        shared.plan.drill.settle.0,
+        |all: &Vec<Target>| all.len() == planned.len(),
+        async || {
+            let now = plan::read_again(&shared.plan, &shared.cloud.reads, &planned).await?;
+            let standing = |t: &Target| t.attrs.get("state").is_none_or(|s| s != "terminated");
+            Ok::<_, CloudError>(now.into_iter().flatten().filter(standing).collect::<Vec<_>>())
+        },
+    )
+    .await;
+    // what cannot be looked for may be there
+    let Ok(there) = there else { return missing };
+    missing.retain(|id, _| there.iter().any(|t| t.id == *id && t.tags.contains_key(TAG_HELD)));
+    for id in missing.keys().cloned().collect::<Vec<_>>() {
+        let one = Mutation::DeleteTags { ids: vec![id.clone()], keys: vec![TAG_HELD.to_owned()] };
+        match patiently(|| send(gate, one.clone())).await {
+            Ok(()) => _ = missing.remove(&id),
+            Err(e) => _ = missing.insert(id, e),
+        }
+    }
+    missing
 }
 
 /// The targets without those that another run holds by now: its tag is not ours to remove. Where it

@@ -1,7 +1,7 @@
 //! The engine: carries a plan out, records it, and measures the recovery.
 //!
 //! Pure: [`state`] (a fold of the journal), [`decide`] (what comes next), [`steady_state`],
-//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`], [`secrets`], [`unended`]. They read no clock and send nothing.
+//! [`recovery`] (the clock), [`stop`], [`verdict`], [`rollup`], [`secrets`], [`strangers`], [`unended`]. They read no clock and send nothing.
 //! What acts lives beside: [`driver`] turns the world into events and decisions into tasks; [`gate`]
 //! is the only way to change something, `programs` to run a local program, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
 //! are heard, `control` the terminal. Start with [`decide`].
@@ -38,6 +38,7 @@ mod standstill;
 pub mod state;
 pub mod steady_state;
 pub mod stop;
+pub mod strangers;
 mod task;
 #[cfg(test)]
 mod testing;
@@ -45,5 +46,5 @@ pub mod unended;
 pub mod verdict;
 
 pub use control::Control;
-pub use driver::{Ended, EngineError, Operator, People, Setup, run};
+pub use driver::{Accepted, Ended, EngineError, Operator, People, Setup, run};
 pub use recorder::Watcher;

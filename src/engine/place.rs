@@ -10,27 +10,29 @@ use serde_json::Value;
 use super::redaction;
 use super::state::RunState;
 use super::stop;
-use crate::catalog::{self, ActionError};
+use crate::catalog::{self, ActionError, Of};
+use crate::drill::refs::{self, Reference};
 use crate::journal::Event;
 use crate::model::StepId;
 use crate::plan::PlannedStep;
 
-/// Whether an undo record is about this target of the step, and what the step changes beside it.
-///
-/// # Errors
-/// The id of what it is about instead.
-fn about(step: &PlannedStep, target: Option<&str>, undo: &Value) -> Result<(), String> {
-    let action = step.action.as_deref().and_then(catalog::action);
-    action.map_or(Ok(()), |action| action.is_about(undo, target, &step.params))
-}
-
-/// An undo record that is about what it has to be about.
+/// An undo record that is about what it has to be about; `params` and `captured` as they are where they are acted on,
+/// their secrets put back.
 ///
 /// # Errors
 /// It is about something else.
-pub(super) fn own(step: &PlannedStep, target: Option<&str>, undo: Value) -> Result<Value, ActionError> {
-    about(step, target, &undo).map(|()| undo).map_err(|other| {
-        ActionError::hopeless(format!("its undo record is about `{other}`, which is not its target"))
+pub(super) fn own(
+    state: &RunState,
+    step: &PlannedStep,
+    target: Option<&str>,
+    undo: Value,
+    params: Option<&Value>,
+    captured: Option<&Value>,
+) -> Result<Value, ActionError> {
+    let of = Of { params, captured, ..state.of(step, target) };
+    let action = step.action.as_deref().and_then(catalog::action);
+    action.map_or(Ok(()), |action| action.is_about(&undo, &of)).map(|()| undo).map_err(|stray| {
+        ActionError::hopeless(format!("its undo record {stray}"))
             .hint("its journal is not as it was written: put it back by hand")
     })
 }
@@ -85,7 +87,8 @@ impl RunState {
             | Event::UndoDone { step, target, .. }
             | Event::Kept { step, target, .. }
             | Event::Stuck { step: Some(step), target, .. }
-            | Event::LeftInPlace { step, target, .. } => self.has_cell(step, target.as_ref()),
+            | Event::LeftInPlace { step, target, by: None, .. } => self.has_cell(step, target.as_ref()),
+            Event::LeftInPlace { step, target, by: Some(_), .. } => self.is_stuck(step, target.as_ref()),
             Event::Waiting { step, .. } | Event::Confirmed { step, .. } => self.has_cell(step, None),
             Event::CallSent { step: Some(step), .. }
             | Event::ProgramStarted { step, .. }
@@ -113,14 +116,59 @@ impl RunState {
         })
     }
 
-    /// An undo record is about its own cell's target; an id that holds a secret is compared when it is acted on.
+    /// A person accepts only what could not be put back, and only as long as that is the last word on it.
+    pub(super) fn is_stuck(&self, step: &StepId, target: Option<&String>) -> Result<(), String> {
+        self.has_cell(step, target)?;
+        match self.cells.get(&(step.clone(), target.cloned())) {
+            Some(cell) if cell.was_stuck => Ok(()),
+            _ => Err(format!(
+                "step `{step}`{} is not stuck",
+                target.map(|t| format!(" on {t}")).unwrap_or_default()
+            )),
+        }
+    }
+
+    /// An undo record is about its own cell's target. An id that holds a secret is compared when it is acted on; where
+    /// a parameter does, the same mark stands on both sides.
     fn is_about(&self, step: &StepId, target: Option<&str>, undo: &Value) -> Result<(), String> {
-        match self.plan.step(step).map(|planned| about(planned, target, undo)) {
-            Some(Err(other)) if !other.contains(redaction::MARK) => {
-                Err(format!("the undo record of step `{step}` is about `{other}`, which is not its target"))
+        let Some(planned) = self.plan.step(step) else { return Ok(()) };
+        let Some(action) = planned.action.as_deref().and_then(catalog::action) else { return Ok(()) };
+        let params = self.with_marks(&planned.params);
+        let captured = self.captured.get(&(step.clone(), target.map(str::to_owned)));
+        let of = Of { params: params.as_ref(), captured, ..self.of(planned, target) };
+        match action.is_about(undo, &of) {
+            Err(stray) if !stray.id().is_some_and(|id| id.contains(redaction::MARK)) => {
+                Err(format!("the undo record of step `{step}` {stray}"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Where an undo record of this step stands, without parameters and what was captured.
+    fn of<'a>(&'a self, step: &'a PlannedStep, target: Option<&str>) -> Of<'a> {
+        Of {
+            run: self.run.as_ref(),
+            step: &step.id,
+            target: target.and_then(|id| self.plan.targets_of(step).iter().find(|t| t.id == id)),
+            params: None,
+            captured: None,
+            refused_elsewhere: self.plan.format > 1,
+        }
+    }
+
+    /// Parameters with their references resolved as they stand in the journal: a secret as its mark. `None` where
+    /// one has no value yet.
+    fn with_marks(&self, params: &Value) -> Option<Value> {
+        let known = |r: Reference<'_>| match r {
+            Reference::RunId => self.run.as_ref().map(ToString::to_string),
+            Reference::Param(name) => Some(format!("{}{name}]", redaction::MARK)),
+            Reference::Step(rest) => {
+                let (id, output) = refs::split_step(rest, self.plan.steps.iter().map(|p| p.id.as_str()))?;
+                self.output(id, output).map(str::to_owned)
+            }
+            Reference::Unknown(_) => None,
+        };
+        refs::resolve_value(params, &known).ok()
     }
 
     fn has_target(&self, target: &str) -> Result<(), String> {
@@ -137,5 +185,51 @@ impl RunState {
             return Ok(());
         }
         Err(format!("the plan has no probe `{probe}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::testing::{line, plan_with};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_program_that_undoes_is_the_plans() {
+        const PROGRAM: &str = "version: 1
+name: program
+title: Program
+service: shop
+objectives: { rto: 15m }
+limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 1 }
+targets: {}
+impact: none-expected
+params: { password: { type: string, secret: true } }
+steady_state: [{ name: page, probe: http, with: { url: \"http://127.0.0.1:8080/health\" } }]
+fault:
+  - { action: command, id: break, with: { argv: [a], undo: { argv: [mend, \"${params.password}\"] } } }";
+        let plan = plan_with(PROGRAM, &[("password", "kQ8vZ2pLr0")]).await;
+        let misplaced = |argv: &[&str], timeout: &str| {
+            let mut state = RunState::new(Arc::clone(&plan));
+            let program = json!({ "argv": argv, "timeout": timeout, "expect_exit": 0 });
+            let (step, undo) = (StepId::new("break"), json!({ "undo": program }));
+            state.evolve(&line(1, Event::StepPrepared { step, target: None, undo }));
+            state.misplaced
+        };
+        assert_eq!(misplaced(&["mend", "[secret password]"], "1m"), None);
+        let told = Some(
+            "line 1: the undo record of step `break` has another `undo` than the plan and the preflight give",
+        );
+        for (argv, timeout) in [
+            (&["rm", "[secret password]"][..], "1m"),
+            (&["mend", "another"], "1m"),
+            (&["mend", "[secret password]", "more"], "1m"),
+            (&["mend", "[secret password]"], "9h"),
+        ] {
+            assert_eq!(misplaced(argv, timeout).as_deref(), told, "{argv:?}");
+        }
     }
 }

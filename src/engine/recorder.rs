@@ -18,9 +18,11 @@ use std::sync::{Arc, Mutex as Brief, MutexGuard, PoisonError};
 
 use tokio::sync::{Mutex, mpsc, watch};
 
+use super::calls;
 use super::redaction::Redaction;
 use super::rollup::{Observation, Rollup};
 use super::state::RunState;
+use crate::catalog::{Calls, SentCall};
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Line};
 use crate::model::Clock;
@@ -292,6 +294,12 @@ impl Recorder {
                 return;
             }
         }
+    }
+}
+
+impl Calls for Recorder {
+    fn sent(&self) -> Vec<SentCall> {
+        self.with_lines(|lines, _| calls::sent(lines, |value| self.reveal(value)))
     }
 }
 

@@ -201,7 +201,7 @@ impl Redaction {
             Event::UndoFailed { step: _, target: _, error, attempt: _ } => self.told(error),
             Event::UndoDone { step: _, target: _, how: _, proof }
             | Event::Kept { step: _, target: _, proof } => self.told(proof),
-            Event::LeftInPlace { step: _, target: _, why } => self.told(why),
+            Event::LeftInPlace { step: _, target: _, why, by: _ } => self.told(why),
             // judged and measured from lines that are written already: said again, it says the same
             Event::Finished { verdict: _, exit_code: _, reasons, measured: _ } => {
                 reasons.iter_mut().for_each(|reason| self.text(reason, For::People));

@@ -17,7 +17,7 @@ use super::stop::StopWatch;
 use super::unended::Programs;
 use crate::catalog::action::{After, Outputs, Reversibility};
 use crate::journal::{Event, Line, Mode, Phase, StopCause, Verdict};
-use crate::model::{EffectCertainty, Health, Stage, Stamp, StepId};
+use crate::model::{EffectCertainty, Health, RunId, Stage, Stamp, StepId};
 use crate::plan::{Plan, PlannedStep};
 
 /// A step on one target (`None` for a step without targets).
@@ -60,6 +60,8 @@ pub struct CellState {
     pub kept: bool,
     /// Its undo failed for good.
     pub stuck: bool,
+    /// The last word on it is that its undo failed for good, in this process or one before.
+    pub was_stuck: bool,
 }
 
 impl CellState {
@@ -82,6 +84,8 @@ impl CellState {
 pub struct RunState {
     /// The plan.
     pub plan: Arc<Plan>,
+    /// The run, as the first line has it.
+    pub run: Option<RunId>,
     /// Where milliseconds on one timeline come from.
     pub timeline: Timeline,
     /// How the newest process attached itself.
@@ -146,6 +150,8 @@ pub struct RunState {
     pub steady_after: Option<bool>,
     /// A person is needed.
     pub stuck: Vec<String>,
+    /// What could not be put back and is left as it is, with who accepted that and why.
+    pub accepted: Vec<String>,
     /// Steps that were skipped, with why.
     pub skipped: Vec<String>,
     /// The verdict.
@@ -183,6 +189,7 @@ impl RunState {
         }
         Self {
             plan,
+            run: None,
             timeline: Timeline::default(),
             mode: Mode::Run,
             sessions: 0,
@@ -215,6 +222,7 @@ impl RunState {
             cleaned: None,
             steady_after: None,
             stuck: Vec::new(),
+            accepted: Vec::new(),
             skipped: Vec::new(),
             finished: None,
             next_call: 0,
@@ -292,7 +300,10 @@ impl RunState {
         }
         self.answered.extend(line.event.request().map(|r| r.id.clone()));
         match &line.event {
-            Event::Header { format, .. } => self.programs.header(*format),
+            Event::Header { format, run, .. } => {
+                self.programs.header(*format);
+                self.run = Some(run.clone());
+            }
             Event::ProgramsFolder { path } => self.programs.folder = Some(path.clone()),
             Event::ProgramStarted { step, program, .. } => self.programs.started(step, program),
             Event::ProgramEnded { mark, .. } => self.programs.ended(mark),
@@ -396,21 +407,31 @@ impl RunState {
                 }
             }
             Event::Signal { count, .. } => self.signals = *count,
-            Event::UndoStarted { .. } | Event::UndoFailed { .. } => {}
+            Event::UndoFailed { .. } => {}
+            Event::UndoStarted { step, target } => {
+                let Some(cell) = self.cell(step, target) else { return };
+                cell.was_stuck = false;
+            }
             Event::UndoDone { step, target, .. }
             | Event::Kept { step, target, .. }
             | Event::LeftInPlace { step, target, .. } => {
                 let kept = matches!(line.event, Event::Kept { .. });
+                if let Event::LeftInPlace { why, by: Some(by), .. } = &line.event {
+                    let on = target.as_ref().map(|t| format!(" on {t}")).unwrap_or_default();
+                    self.accepted.push(format!("`{step}`{on}, accepted by {by}: {why}"));
+                }
                 let Some(cell) = self.cell(step, target) else { return };
                 cell.kept = kept;
                 cell.settled = true;
                 cell.stuck = false;
+                cell.was_stuck = false;
             }
             Event::Stuck { step, target, error, .. } => {
                 self.stuck.push(error.clone());
                 let cell = step.as_ref().and_then(|step| self.cell(step, target));
                 if let Some(cell) = cell {
                     cell.stuck = true;
+                    cell.was_stuck = true;
                 }
             }
             Event::Cleaned {} => self.cleaned = Some(now),
@@ -476,12 +497,12 @@ impl RunState {
     /// Whether every verify probe's newest answer was asked for in the verify stage and is healthy.
     pub fn verify_passed(&self) -> bool {
         let since = self.stage_times.get(&Stage::Verify).copied().unwrap_or(i64::MAX);
-        all_healthy_since(&self.verify, since)
+        self.verify.clients_healthy_since(since)
     }
 
     /// Whether the newest answer of every deciding probe was asked for after `since` and is healthy.
     pub fn steady_again(&self, since: i64) -> bool {
-        all_healthy_since(&self.steady, since)
+        self.steady.clients_healthy_since(since)
     }
 
     /// The longest hold of the steady state (ms).
@@ -606,14 +627,6 @@ impl RunState {
             cell.status = status;
         }
     }
-}
-
-fn all_healthy_since(probes: &SteadyState, since: i64) -> bool {
-    probes
-        .tracks()
-        .iter()
-        .filter(|t| t.info.role == crate::drill::Role::Client)
-        .all(|t| t.health == Some(Health::Healthy) && t.last_sent_ms.is_some_and(|sent| sent >= since))
 }
 
 /// What the end of a run does with a step.

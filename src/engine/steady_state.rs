@@ -243,6 +243,14 @@ impl SteadyState {
         &self.tracks
     }
 
+    /// Whether the newest answer of every probe of what clients feel was asked for since then (ms) and is healthy.
+    pub fn clients_healthy_since(&self, since: i64) -> bool {
+        self.tracks
+            .iter()
+            .filter(|t| t.info.role == Role::Client)
+            .all(|t| t.health == Some(Health::Healthy) && t.last_sent_ms.is_some_and(|sent| sent >= since))
+    }
+
     fn deciding(&self) -> impl Iterator<Item = &ProbeTrack> {
         self.tracks.iter().filter(|t| t.info.decides())
     }

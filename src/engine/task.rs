@@ -11,10 +11,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::driver::Shared;
+use super::kill_switch;
 use super::programs::StepPrograms;
 use super::sabotage::{self, Sabotage};
 use super::state::{RunState, Status};
-use super::{kill_switch, place};
 use crate::catalog::action::Reversibility;
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
@@ -484,7 +484,7 @@ pub async fn undo(
     let key = (id.clone(), target.map(str::to_owned));
     let cell = shared.recorder.with(|s, _| s.cells.get(&key).cloned()).unwrap_or_default();
     let resource = shared.target(&step, target);
-    let record = match shared.reveal(cell.undo).and_then(|r| place::own(&step, target, r)) {
+    let record = match shared.record(&step, &key, cell.undo).await {
         Ok(record) => record,
         Err(e) => return shared.recorder.durable(vec![stuck(shared, id, &key.1, &e)]).await,
     };
@@ -638,7 +638,7 @@ fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: b
             return Event::UndoDone { step, target, how, proof };
         }
         Undone::Irreversible(why) => {
-            return Event::LeftInPlace { step: step.clone(), target: target.clone(), why };
+            return Event::LeftInPlace { step: step.clone(), target: target.clone(), why, by: None };
         }
     };
     if keep {

@@ -41,10 +41,17 @@ stop:
 
 /// The plan of this drill.
 pub(crate) async fn plan_of(text: &str) -> Arc<Plan> {
+    plan_with(text, &[]).await
+}
+
+/// The same, with parameters given.
+pub(crate) async fn plan_with(text: &str, set: &[(&str, &str)]) -> Arc<Plan> {
     let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let clock = Arc::new(VirtualClock::starting_at(start));
     let cloud = Sim::from_estate(ESTATE_JSON, clock.clone()).unwrap().cloud();
-    let loaded = drill::load("drill.yaml", text, &LoadOptions::default()).unwrap_or_else(|p| panic!("{p}"));
+    let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let given = LoadOptions { set, ..LoadOptions::default() };
+    let loaded = drill::load("drill.yaml", text, &given).unwrap_or_else(|p| panic!("{p}"));
     let options = BuildOptions { seed: Some(7), ..BuildOptions::new(World::Sim, "us-east-1") };
     let plan = plan::build(&loaded, &cloud.reads, clock.as_ref(), &options).await.unwrap();
     assert_eq!(plan.refusals().count(), 0, "{:?}", plan.findings);

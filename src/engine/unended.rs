@@ -53,7 +53,7 @@ pub fn orphans(state: &RunState, running: &[Task]) -> Vec<Task> {
             _ => false,
         })
     };
-    let given_up = |id: &StepId| state.cells_of(id).any(|(_, cell)| cell.stuck);
+    let given_up = |id: &StepId| state.cells_of(id).any(|(_, cell)| cell.stuck || cell.settled);
     let open = state.programs.open.iter();
     open.filter(|(_, (step, _))| !waited_for(step) && !given_up(step))
         .map(|(mark, (step, _))| Task::EndProgram { step: step.clone(), mark: mark.clone() })

@@ -65,13 +65,22 @@ pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
     for why in &state.stuck {
         add(Verdict::Stuck, why.clone());
     }
+    // a person may end the run so, but it is neither passed nor rolled back
+    let accepted = &state.accepted;
+    if !accepted.is_empty() {
+        let things =
+            if accepted.len() == 1 { "1 thing is" } else { &format!("{} things are", accepted.len()) };
+        add(Verdict::Failed, format!("{things} left as found, not put back: {}", accepted.join("; ")));
+    }
     let mut exit = None;
     let lost = unmended(state);
     if let Some((cause, detail)) = &state.stop {
         match cause {
             StopCause::StopCondition | StopCause::Signal | StopCause::Rollback => {
-                let how = if lost.is_empty() { "stopped and rolled back" } else { "stopped" };
-                add(Verdict::Stopped, format!("{how}: {detail}"));
+                let clean = lost.is_empty() && accepted.is_empty();
+                let how = if clean { "stopped and rolled back" } else { "stopped" };
+                let word = if accepted.is_empty() { Verdict::Stopped } else { Verdict::Failed };
+                add(word, format!("{how}: {detail}"));
             }
             StopCause::StepFailed => add(Verdict::Failed, detail.clone()),
             StopCause::Unreadable => add(Verdict::Inconclusive, detail.clone()),
@@ -90,7 +99,8 @@ pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
             add(Verdict::Inconclusive, NOBODY_LOOKED.to_owned());
         }
         for step in lost.iter().filter(|step| !state.stuck.iter().any(|s| s.contains(&broke(step)))) {
-            add(*unmended_as(*cause), format!("{} is not mended", broke(step)));
+            let word = if accepted.is_empty() { unmended_as(*cause) } else { &Verdict::Failed };
+            add(*word, format!("{} is not mended", broke(step)));
         }
     } else {
         forward(rules, state, measured, &mut add);

@@ -550,8 +550,14 @@ pub enum Event {
     Kept { step: StepId, target: Option<String>, proof: String },
     /// An undo failed for good: a person is needed.
     Stuck { step: Option<StepId>, target: Option<String>, error: String, hint: String },
-    /// What the run left behind on purpose.
-    LeftInPlace { step: StepId, target: Option<String>, why: String },
+    /// What the run left behind on purpose; `by` is who accepted that what could not be put back stays as it is.
+    LeftInPlace {
+        step: StepId,
+        target: Option<String>,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
     /// Undo and clean-up are over.
     Cleaned {},
     /// Whether the steady state held again after the clean-up.

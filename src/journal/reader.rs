@@ -249,7 +249,7 @@ mod tests {
             Event::UndoDone { step: step.clone(), target: None, how: "h".into(), proof: "p".into() },
             Event::Kept { step: step.clone(), target: None, proof: "p".into() },
             Event::Stuck { step: None, target: None, error: "e".into(), hint: "h".into() },
-            Event::LeftInPlace { step, target: None, why: "w".into() },
+            Event::LeftInPlace { step, target: None, why: "w".into(), by: None },
             Event::Finished {
                 verdict: Verdict::Passed,
                 exit_code: 0,

@@ -356,6 +356,7 @@ async fn inspect(
         t0: None,
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),
+        calls: &(),
     };
     let mut out = Vec::new();
     for step in &plan.steps {

@@ -43,6 +43,11 @@ pub fn compare(
                 format!("another resource has its name now: it was created {is}, the planned one {was}");
             out.push(refusal(&subject, text));
         }
+        let table = |t: &Target| t.attrs.get("route_table").cloned();
+        if before.kind == ResourceKind::VpcSubnet && table(before) != table(now) {
+            let on = |t: &Target| table(t).unwrap_or_else(|| "its VPC's main table".to_owned());
+            out.push(refusal(&subject, format!("it was on {}, is on {}", on(before), on(now))));
+        }
         if let Some(spec) = plan.drill.targets.get(name)
             && !selector::matches(spec, now)
         {

@@ -67,6 +67,7 @@ pub async fn ask(plan: &Plan, reads: &Reads, clock: &dyn Clock) -> Vec<Asked> {
         t0: None,
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),
+        calls: &(),
     };
     let mut out = Vec::new();
     for rule in plan.rules() {

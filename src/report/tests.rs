@@ -152,7 +152,7 @@ fn what_is_left_behind_is_said() {
         hint: "Delete it".into(),
     });
     push(Event::Kept { step: step.clone(), target: Some("i-1".into()), proof: String::new() });
-    push(Event::LeftInPlace { step, target: Some("i-2".into()), why: "--keep-going".into() });
+    push(Event::LeftInPlace { step, target: Some("i-2".into()), why: "--keep-going".into(), by: None });
     push(Event::UndoStarted { step: crate::model::StepId::new("cut"), target: Some("i-3".into()) });
     push(Event::Held { targets: vec!["orders".into()] });
     let v = RunView::of(&lines);

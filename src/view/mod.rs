@@ -428,8 +428,9 @@ impl RunView {
                 let proof = proof.clone();
                 self.cell(step, target.as_ref()).ending = Some(Ending::Kept { proof, at });
             }
-            Event::LeftInPlace { step, target, why } => {
-                self.cell(step, target.as_ref()).ending = Some(Ending::Left { why: why.clone() });
+            Event::LeftInPlace { step, target, why, by } => {
+                let why = accepted(why, by.as_deref());
+                self.cell(step, target.as_ref()).ending = Some(Ending::Left { why });
             }
             Event::Stuck { step, target, error, hint } => {
                 let (error, hint) = (error.clone(), hint.clone());
@@ -442,6 +443,11 @@ impl RunView {
             _ => {}
         }
     }
+}
+
+/// Why something is left, and who said so.
+fn accepted(why: &str, by: Option<&str>) -> String {
+    by.map_or_else(|| why.to_owned(), |by| format!("{why} (accepted by {by})"))
 }
 
 #[cfg(test)]

@@ -116,8 +116,8 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             let step = step.as_ref().map_or("the clean-up", |s| s.as_str());
             format!("STUCK: {step}{}: {error}", on(target.as_ref()))
         }
-        Event::LeftInPlace { step, target, why } => {
-            format!("{step}{} left in place: {why}", on(target.as_ref()))
+        Event::LeftInPlace { step, target, why, by } => {
+            format!("{step}{} left in place: {}", on(target.as_ref()), super::accepted(why, by.as_deref()))
         }
         Event::Cleaned {} => "clean-up over".to_owned(),
         Event::SteadyAfter { healthy } => {

@@ -209,7 +209,12 @@ fn what_went_wrong_at_the_end_is_kept_apart() {
         attempt: 2,
     });
     push(Event::Stuck { step: Some(step.clone()), target, error: "denied".into(), hint: "delete it".into() });
-    push(Event::LeftInPlace { step: step.clone(), target: Some("b".into()), why: "asked to".into() });
+    push(Event::LeftInPlace {
+        step: step.clone(),
+        target: Some("b".into()),
+        why: "asked to".into(),
+        by: None,
+    });
     push(Event::Kept { step, target: Some("c".into()), proof: "tagged".into() });
     let view = RunView::of(&lines);
     assert_eq!(view.stop.as_ref().unwrap().cause, StopCause::Signal, "the first cause counts");

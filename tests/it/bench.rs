@@ -129,6 +129,7 @@ impl Bench {
             kill_switch: redrill::plan::house::KillSwitch::default(),
             people: People::Simulate(Duration::from_secs(60)),
             programs_ended: false,
+            accepted: vec![],
             operator: Operator { pid: 1, host: "test".into(), user: "test".into() },
             inbox: None,
             watcher: None,

@@ -81,6 +81,27 @@ async fn a_tag_that_could_not_be_removed_is_removed_by_a_rollback() {
     assert_eq!(before, bench.sim.snapshot());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_once_not_found_is_not_taken_for_gone_while_it_carries_the_tag() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    let said = AtomicBool::new(false);
+    let own = target(&bench);
+    // of several, the first that is asked about alone; of one, the only call
+    let missing = move |_: usize, m: &Mutation| match m {
+        Mutation::DeleteTags { ids, .. } if ids.len() > 1 => Some(Fault::Missing),
+        Mutation::DeleteTags { ids, .. } if *ids == [own.clone()] => {
+            (!said.swap(true, Ordering::SeqCst)).then_some(Fault::Missing)
+        }
+        _ => None,
+    };
+    let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, missing)));
+    let (ended, journal) = Play::of(&bench, cloud, People::Ask).end().await;
+    let ended = ended.unwrap_or_else(|e| panic!("{e}"));
+    assert_ne!(ended.exit_code, 20, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot(), "no tag is left");
+}
+
 const TWO: &str = "objectives: { rto: 10m }
 targets:
   it: { resource: vpc.subnet, tags: { service: shop, tier: private } }

@@ -10,6 +10,7 @@ mod crash;
 mod dependencies;
 #[cfg(feature = "aws")]
 mod emulator;
+mod engine_accept;
 mod engine_edges;
 mod engine_journal;
 mod engine_needs;

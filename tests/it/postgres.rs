@@ -192,6 +192,7 @@ impl Bench {
             t0: None,
             settle: Dur::secs(1),
             give_up: Dur::secs(1),
+            calls: &(),
         };
         let look = sql.observe(cx, &params);
         let reading = tokio::time::timeout(Duration::from_secs(20), look).await.expect("an answer in time");

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::rds_restore::{over, pause};
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{CloudResult, ErrorKind, Invalidation, Mutation, Outcome, all_pages};
+use crate::cloud::{CloudResult, ErrorKind, Invalidation, Mutation, Named, Outcome, What, all_pages};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `cloudfront.invalidate`.
@@ -141,8 +141,12 @@ impl Action for CloudfrontInvalidate {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.distribution]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Distribution, &undo.distribution)]
+    }
+
+    fn astray(&self, undo: &Undo, _: &Of<'_>, params: &Params) -> Option<&'static str> {
+        (undo.paths != params.paths).then_some("paths")
     }
 
     fn reversibility(&self, params: &Params) -> Reversibility {

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
-    Reversibility, Severity, StageRule, Undone, WriteCx,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, Permissions, Prepared, Progress,
+    ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{CloudResult, CommandOutput, CommandRequest, EffectCertainty};
+use crate::cloud::{CloudResult, CommandOutput, CommandRequest, EffectCertainty, Named};
 use crate::model::{Dur, Target};
 
 /// `command`.
@@ -195,8 +195,12 @@ impl Action for Command {
         &SPEC
     }
 
-    fn about<'u>(&self, _: &'u Undo) -> Vec<&'u str> {
+    fn about<'u>(&self, _: &'u Undo) -> Vec<Named<'u>> {
         Vec::new()
+    }
+
+    fn astray(&self, undo: &Undo, _: &Of<'_>, params: &Params) -> Option<&'static str> {
+        (undo.undo != params.undo).then_some("undo")
     }
 
     fn reversibility(&self, params: &Params) -> Reversibility {

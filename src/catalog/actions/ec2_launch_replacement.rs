@@ -22,11 +22,12 @@ use super::look::{self, Patience};
 use super::original::{self, Original};
 use super::replacement::{Missing, differences, missing, outputs, put_in_place};
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Permissions, Prepared,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Permissions, Prepared,
     Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Outcome, all_pages,
+    CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Named, Outcome, What,
+    all_pages,
 };
 use crate::model::target::{self, TAG_REPLACES};
 use crate::model::{Dur, ResourceKind, Tags, Target, naming};
@@ -183,8 +184,36 @@ impl Action for LaunchReplacement {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.original.instance.id]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        let original = &undo.original.instance;
+        let read = [
+            (What::Subnet, original.subnet.as_deref()),
+            (What::Vpc, original.vpc.as_deref()),
+            (What::Image, Some(original.image.as_str())),
+        ];
+        let read = read.into_iter().filter_map(|(what, id)| Some((what, id.filter(|id| !id.is_empty())?)));
+        std::iter::once((What::Instance, original.id.as_str())).chain(read).collect()
+    }
+
+    fn found<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        let addresses = undo.original.addresses.iter().map(|a| (What::Address, a.allocation.as_str()));
+        let groups = undo.original.registrations.iter().map(|r| (What::TargetGroup, r.group.as_str()));
+        addresses.chain(groups).collect()
+    }
+
+    fn astray(&self, undo: &Undo, of: &Of<'_>, params: &Params) -> Option<&'static str> {
+        let original = &undo.original;
+        if !of.is_captured(original) {
+            return Some("original");
+        }
+        if of.run.is_some_and(|run| naming::launch_token(run, of.step, &original.instance.id) != undo.token) {
+            return Some("token");
+        }
+        if !of.is_tagged(&undo.marks) || undo.marks.get(TAG_REPLACES) != Some(&original.instance.id) {
+            return Some("marks");
+        }
+        let wanted = params.instance_type.as_ref().unwrap_or(&original.instance.instance_type);
+        (undo.instance_type != *wanted).then_some("instance_type")
     }
 
     fn check(&self, params: &Params) -> Vec<String> {

@@ -18,7 +18,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceDetail, Mutation};
+use crate::cloud::{
+    Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceDetail, Mutation, Named, What,
+};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `ec2.stop-instances`.
@@ -103,8 +105,8 @@ impl Action for StopInstances {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.id]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Instance, &undo.id)]
     }
 
     async fn inspect(

@@ -17,7 +17,7 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{Address, BlockDevice, CloudResult, ErrorKind, Instance, Mutation};
+use crate::cloud::{Address, BlockDevice, CloudResult, ErrorKind, Instance, Mutation, Named, What};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `ec2.terminate-instances`.
@@ -97,8 +97,8 @@ impl Action for TerminateInstances {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.id]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Instance, &undo.id)]
     }
 
     async fn inspect(

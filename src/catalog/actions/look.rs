@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 
-use crate::catalog::action::{ActionError, ReadCx, SentCall, WriteCx};
+use crate::catalog::action::{ActionError, ReadCx, SentCall};
 pub(super) use crate::cloud::agreed::{Patience, twice};
 use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, Mutation, Outcome, agreed, all_pages};
 use crate::model::Target;
@@ -143,10 +143,9 @@ pub(super) struct OnRecord {
 
 /// What this step has sent of these operations, but for what was refused: it tells what the step made or chose where
 /// tags, which can be copied, do not.
-pub(super) fn on_record(cx: WriteCx<'_>, operations: &[&str]) -> Vec<OnRecord> {
-    let own =
-        |s: &SentCall| s.step == *cx.read.step && !s.refused && operations.contains(&s.operation.as_str());
-    let sent = cx.gate.sent().into_iter().filter(own);
+pub(super) fn on_record(cx: ReadCx<'_>, operations: &[&str]) -> Vec<OnRecord> {
+    let own = |s: &SentCall| s.step == *cx.step && !s.refused && operations.contains(&s.operation.as_str());
+    let sent = cx.calls.sent().into_iter().filter(own);
     sent.filter_map(|s| {
         let made = s.outcome.and_then(|o| if let Outcome::Created { id } = o { Some(id) } else { None });
         Some(OnRecord { asked: serde_json::from_value(s.params).ok()?, made })

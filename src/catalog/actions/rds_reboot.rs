@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use super::rds_restore::{over, standing};
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{CloudResult, DbInstance, EffectCertainty, Mutation};
+use crate::cloud::{CloudResult, DbInstance, EffectCertainty, Mutation, Named, What};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `rds.reboot`.
@@ -167,8 +167,12 @@ impl Action for RdsReboot {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.identifier]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Database, &undo.identifier)]
+    }
+
+    fn astray(&self, undo: &Undo, _: &Of<'_>, params: &Params) -> Option<&'static str> {
+        (undo.failover != params.failover).then_some("failover")
     }
 
     async fn inspect(

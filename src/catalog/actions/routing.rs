@@ -34,6 +34,14 @@ impl Place<'_> {
             Self::Implicit => None,
         }
     }
+
+    /// Its association's id at this moment.
+    pub(super) fn association(&self) -> Option<&str> {
+        match self {
+            Self::On { association, .. } => Some(association),
+            Self::Implicit => None,
+        }
+    }
 }
 
 /// Every route table of the region, every page.

@@ -16,10 +16,10 @@ use super::rds_restore::over;
 use super::s3_objects::{Recorded, State, Which, current, delete, keys, recorded, stacks, states};
 use super::s3_own::Own;
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{BucketInfo, CloudResult, EffectCertainty, ObjectRef};
+use crate::cloud::{BucketInfo, CloudResult, EffectCertainty, Named, ObjectRef, What};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `s3.delete-objects`.
@@ -260,7 +260,7 @@ fn outputs(undo: &Undo) -> Outputs {
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     // what carries a marker already must not get a second one, which undo could not tell apart
     let mut objects = Vec::new();
-    let own = Own::of(&cx.gate.sent(), &undo.bucket);
+    let own = Own::of(&cx.read.calls.sent(), &undo.bucket);
     for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
             State::AsBefore => objects.push(ObjectRef { key: recorded.key.clone(), version: None }),
@@ -356,9 +356,13 @@ impl Action for S3Delete {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        let replicas = undo.replicas.iter().map(|(bucket, _)| bucket.as_str());
-        std::iter::once(undo.bucket.as_str()).chain(replicas).collect()
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        let replicas = undo.replicas.iter().map(|(bucket, _)| bucket);
+        std::iter::once(&undo.bucket).chain(replicas).map(|b| (What::Bucket, b.as_str())).collect()
+    }
+
+    fn astray(&self, undo: &Undo, _: &Of<'_>, params: &Params) -> Option<&'static str> {
+        (undo.prefix != params.prefix).then_some("prefix")
     }
 
     fn beside<'p>(&self, params: &'p Params) -> &'p [String] {
@@ -444,7 +448,7 @@ impl Action for S3Delete {
         let prefix = undo.prefix.as_deref();
         let (mut removed, mut there) = (0, 0);
         let last = loop {
-            let own = || Own::of(&cx.gate.sent(), &undo.bucket);
+            let own = || Own::of(&cx.read.calls.sent(), &undo.bucket);
             let mended = mend(cx, &undo.bucket, prefix, &undo.objects, &own()).await?;
             let mut round = mended.removed;
             removed += mended.removed;

@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::s3_objects::{Recorded, State, Which, current, delete, states};
 use super::s3_own::Own;
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{CloudResult, EffectCertainty, ObjectRef};
+use crate::cloud::{CloudResult, EffectCertainty, Named, ObjectRef, What};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `s3.restore-objects`.
@@ -95,7 +95,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
     let mut markers = Vec::new();
     let mut wrong = Vec::new();
     // where the run itself deleted, that is what it brings back; what somebody else deleted meanwhile is not its
-    let own = Own::of(&cx.gate.sent(), &undo.bucket);
+    let own = Own::of(&cx.read.calls.sent(), &undo.bucket);
     for (recorded, state) in states(cx.read, &undo.bucket, undo.prefix.as_deref(), &undo.objects).await? {
         match state {
             State::AsBefore => {}
@@ -146,8 +146,15 @@ impl Action for S3Restore {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.bucket]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Bucket, &undo.bucket)]
+    }
+
+    fn astray(&self, undo: &Undo, of: &Of<'_>, params: &Params) -> Option<&'static str> {
+        if !of.is_captured(&undo.objects) {
+            return Some("objects");
+        }
+        (undo.prefix != params.prefix).then_some("prefix")
     }
 
     fn check(&self, params: &Params) -> Vec<String> {

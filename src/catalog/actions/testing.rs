@@ -8,13 +8,13 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    ActionError, After, Applied, DynAction, Finding, Gate, Prepared, Programs, Progress, ReadCx, SentCall,
-    Severity, Undone, WriteCx,
+    ActionError, After, Applied, Calls, DynAction, Finding, Gate, Of, Prepared, Programs, Progress, ReadCx,
+    SentCall, Severity, Stray, Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::misread::{Misread, Reader};
 use crate::cloud::{
-    Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Mutate, Mutation, Reply,
+    Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Mutate, Mutation, Reply, What,
 };
 use crate::model::time::VirtualClock;
 use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
@@ -27,12 +27,14 @@ struct Forward {
     sent: Mutex<Vec<SentCall>>,
 }
 
-#[async_trait]
-impl Gate for Forward {
+impl Calls for Forward {
     fn sent(&self) -> Vec<SentCall> {
         self.sent.lock().expect("no test has panicked here").clone()
     }
+}
 
+#[async_trait]
+impl Gate for Forward {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         let answer = self.to.send(&mutation).await;
         self.sent.lock().expect("no test has panicked here").push(SentCall {
@@ -171,6 +173,7 @@ impl Bench {
             t0: self.t0,
             settle: Dur::secs(10),
             give_up: self.give_up,
+            calls: &self.gate,
         }
     }
 
@@ -216,9 +219,7 @@ impl Bench {
             .zip(targets)
             .map(|(undo, t)| {
                 let undo = undo.expect("prepares");
-                // of every action: the record is about its target, and nobody else's
-                assert_eq!(action.is_about(&undo, Some(&t.id), params), Ok(()));
-                assert_eq!(action.is_about(&undo, Some("another"), params), Err(t.id.clone()));
+                holds_of_its_target_alone(action, self.read(), &undo, t, params);
                 Prepared { target: Some(t.clone()), undo }
             })
             .collect()
@@ -288,4 +289,36 @@ pub(super) fn instance(id: &str) -> Target {
 
 pub(super) fn subnet(id: &str) -> Target {
     target(ResourceKind::VpcSubnet, id)
+}
+
+/// Of every action: the record is about its target, and nobody else's; and where it says whose it is, of its run.
+pub(super) fn holds_of_its_target_alone(
+    action: &dyn DynAction,
+    cx: ReadCx<'_>,
+    undo: &Value,
+    target: &Target,
+    params: &Value,
+) {
+    // what these tests leave out of a target, a plan has read
+    let mut target = target.clone();
+    for (what, id) in action.names(undo).into_iter().filter(|(what, _)| *what != What::of(target.kind)) {
+        let attr = match what {
+            What::Vpc => "vpc",
+            What::Subnet => "subnet",
+            What::Image => "image",
+            What::RouteTable => "route_table",
+            _ => continue,
+        };
+        target.attrs.entry(attr.to_owned()).or_insert(id);
+    }
+    let (run, step, params) = (Some(cx.run), cx.step, Some(params));
+    let of = Of { run, step, target: Some(&target), params, captured: None, refused_elsewhere: true };
+    assert_eq!(action.is_about(undo, &of), Ok(()));
+    let other = Target { id: "another".to_owned(), ..target.clone() };
+    let another = action.is_about(undo, &Of { target: Some(&other), ..of });
+    assert_eq!(another, Err(Stray::Target(target.id.clone())));
+    let run = RunId::from_existing("20260101T000000Z-another-aaaaaa");
+    let of_another_run = action.is_about(undo, &Of { run: Some(&run), ..of });
+    let says = ["token", "marks", "tags", "run"].iter().any(|field| undo.get(field).is_some());
+    assert!(of_another_run.is_err() || !says, "{undo} holds of another run, too");
 }

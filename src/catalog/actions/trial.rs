@@ -9,8 +9,8 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use crate::catalog::action::{
-    Action, ActionError, After, Applied, Finding, Gate, Prepared, Programs, Progress, ReadCx, SentCall,
-    Severity, Undone, WriteCx,
+    Action, ActionError, After, Applied, Calls, Finding, Gate, Prepared, Programs, Progress, ReadCx,
+    SentCall, Severity, Undone, WriteCx,
 };
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::{
@@ -36,12 +36,14 @@ impl Forward {
     }
 }
 
-#[async_trait]
-impl Gate for Forward {
+impl Calls for Forward {
     fn sent(&self) -> Vec<SentCall> {
         self.sent.lock().expect("no test has panicked here").clone()
     }
+}
 
+#[async_trait]
+impl Gate for Forward {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
         let sent = self.clock.now();
         let answer = self.to.send(&mutation).await;
@@ -139,6 +141,7 @@ impl Trial {
             t0: Some(self.t0),
             settle: Dur::secs(10),
             give_up: self.give_up,
+            calls: &self.gate,
         }
     }
 
@@ -183,8 +186,7 @@ impl Trial {
         // of every action: the record is about its target, and nobody else's
         if let Some(target) = target.filter(|_| Action::spec(action).kind.is_some()) {
             let with = serde_json::to_value(params).expect("parameters");
-            let about = |id: &str| crate::catalog::DynAction::is_about(action, &record, Some(id), &with);
-            assert_eq!((about(&target.id), about("another")), (Ok(()), Err(target.id.clone())));
+            super::testing::holds_of_its_target_alone(action, self.read(), &record, target, &with);
         }
         Ok(serde_json::from_value(record).expect("the record is read back"))
     }

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::look;
 use super::routing::{self, Place};
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{CloudResult, EffectCertainty, Mutation, RouteTable};
+use crate::cloud::{CloudResult, EffectCertainty, Mutation, Named, RouteTable, What};
 use crate::model::{Dur, ResourceKind, Target, target};
 
 /// `vpc.attach-route-table`.
@@ -48,6 +48,9 @@ pub struct Undo {
     pub wanted: String,
     /// The run, whose own tables the subnet may be taken from.
     pub run: String,
+    /// The subnet's association when the step was prepared; not on record of version 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<String>,
 }
 
 static SPEC: ActionSpec = ActionSpec {
@@ -98,8 +101,35 @@ impl Action for AttachRouteTable {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.subnet]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Subnet, &undo.subnet)]
+    }
+
+    fn found<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        let tables =
+            std::iter::once(&undo.wanted).chain(&undo.original).map(|t| (What::RouteTable, t.as_str()));
+        tables.chain(undo.association.iter().map(|a| (What::Association, a.as_str()))).collect()
+    }
+
+    fn astray(&self, undo: &Undo, of: &Of<'_>, params: &Params) -> Option<&'static str> {
+        let captured = Captured { table: undo.original.clone() };
+        // what was captured before the fault is what was planned; what is read later is what there is then
+        let planned = of.target.and_then(|t| t.attrs.get("route_table"));
+        let before = of.captured.is_some_and(|c| !c.is_null());
+        if !of.is_captured(&captured) || (before && of.refused_elsewhere && undo.original.as_ref() != planned)
+        {
+            return Some("original");
+        }
+        if of.run.is_some_and(|run| run.as_str() != undo.run) {
+            return Some("run");
+        }
+        let wanted = match &params.table {
+            None => undo.original.as_ref(),
+            Some(table) if table.starts_with("rtb-") => Some(table),
+            // by its name: which one that is was found when the step was prepared
+            Some(_) => return None,
+        };
+        (wanted != Some(&undo.wanted)).then_some("wanted")
     }
 
     fn check(&self, params: &Params) -> Vec<String> {
@@ -264,7 +294,9 @@ async fn record(
             find(&look::agreed(cx, found, || routing::tables(cx)).await?)?
         }
     };
-    Ok(Undo { subnet: target.id.clone(), original: captured.table, wanted, run: cx.run.to_string() })
+    let association = routing::place(tables, &target.id).association().map(str::to_owned);
+    let (subnet, run) = (target.id.clone(), cx.run.to_string());
+    Ok(Undo { subnet, original: captured.table, wanted, run, association })
 }
 
 fn vpc_of<'a>(place: &'a Place<'_>, target: &'a Target) -> Option<&'a str> {

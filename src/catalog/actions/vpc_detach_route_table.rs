@@ -14,12 +14,12 @@ use serde_json::Value;
 use super::look;
 use super::routing::{self, Made, Place};
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
-    Reversibility, Severity, StageRule, Undone, WriteCx,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, Permissions, Prepared, Progress,
+    ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudError, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, Mutation, Outcome, RouteTable,
-    all_pages,
+    CloudError, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, Mutation, Named, Outcome,
+    RouteTable, What, all_pages,
 };
 use crate::model::{Dur, ResourceKind, Tags, Target, target};
 
@@ -55,6 +55,9 @@ pub struct Undo {
     pub vpc: String,
     /// The table that the subnet was associated with.
     pub table: String,
+    /// By which association; not on record of version 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<String>,
     /// ClientToken of the table that the step makes in this VPC.
     pub token: String,
     /// Tags of that table: how it is found again.
@@ -124,8 +127,23 @@ impl Action for DetachRouteTable {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.subnet]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![
+            (What::Subnet, undo.subnet.as_str()),
+            (What::Vpc, undo.vpc.as_str()),
+            (What::RouteTable, undo.table.as_str()),
+        ]
+    }
+
+    fn found<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        undo.association.iter().map(|a| (What::Association, a.as_str())).collect()
+    }
+
+    fn astray(&self, undo: &Undo, of: &Of<'_>, _: &Params) -> Option<&'static str> {
+        if !of.is_tagged(&undo.tags) {
+            return Some("tags");
+        }
+        (!of.is_token(&undo.token, &asked_by(&undo.vpc))).then_some("token")
     }
 
     async fn inspect(
@@ -159,12 +177,21 @@ impl Action for DetachRouteTable {
             Err(e) => return batch.iter().map(|_| Err(e.clone().into())).collect(),
         };
         let record = |target: Option<&Target>| {
-            let subnet = &look::required(target)?.id;
-            let Place::On { table, .. } = routing::place(&tables, subnet) else {
+            let target = look::required(target)?;
+            let (subnet, planned) = (&target.id, target.attrs.get("route_table"));
+            let Place::On { table, association } = routing::place(&tables, subnet) else {
                 return Err(ActionError::refused(format!(
                     "{subnet} has no route table of its own to detach"
                 )));
             };
+            // what is put back is what was planned
+            if let Some(planned) = planned.filter(|planned| **planned != table.id) {
+                return Err(ActionError::refused(format!(
+                    "{subnet} was on {planned} when it was planned and is now on {}",
+                    table.id
+                ))
+                .hint("plan again: redrill plan"));
+            }
             if table.tags.contains_key(target::TAG_RUN) {
                 return Err(ActionError::refused(format!("{subnet} is on {}, which a run made", table.id)));
             }
@@ -174,7 +201,8 @@ impl Action for DetachRouteTable {
                 subnet: subnet.clone(),
                 vpc: table.vpc.clone(),
                 table: table.id.clone(),
-                token: cx.token(&format!("route table {}", table.vpc)),
+                association: Some(association.to_owned()),
+                token: cx.token(&asked_by(&table.vpc)),
                 tags,
             })
         };
@@ -229,7 +257,7 @@ impl Action for DetachRouteTable {
                     }
                     return Ok(Progress::Absent);
                 }
-                (To::Empty, Place::On { table, .. }) if routing::carries(table, &undo.tags) => {
+                (To::Empty, Place::On { table, .. }) if own(cx, undo, &tables) == Made::Table(table) => {
                     format!(
                         "{} moved from {} to {}, which has only the local route",
                         undo.subnet, undo.table, table.id
@@ -259,6 +287,11 @@ impl Action for DetachRouteTable {
             other => other,
         })
     }
+}
+
+/// What the token of a table's creation is made of.
+fn asked_by(vpc: &str) -> String {
+    format!("route table {vpc}")
 }
 
 fn implicit(tables: &[RouteTable], subnet: &str) -> Finding {
@@ -373,7 +406,7 @@ fn somebody_else(undo: &Undo, place: &Place<'_>) -> ActionError {
 }
 
 /// The step's own table among these.
-fn own<'a>(cx: WriteCx<'_>, undo: &Undo, tables: &'a [RouteTable]) -> Made<'a> {
+fn own<'a>(cx: ReadCx<'_>, undo: &Undo, tables: &'a [RouteTable]) -> Made<'a> {
     routing::made_by(tables, &undo.vpc, &undo.tags, &undo.token, &look::on_record(cx, &routing::TELLING))
 }
 
@@ -393,7 +426,7 @@ fn unclear(undo: &Undo, tables: &[&RouteTable]) -> ActionError {
 /// The step's empty table in the record's VPC: the one that it made, else made now. A table that AWS has
 /// just made may not be visible for a moment.
 async fn empty_table(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError> {
-    match own(cx, undo, &routing::tables(cx.read).await?) {
+    match own(cx.read, undo, &routing::tables(cx.read).await?) {
         Made::Table(table) => return Ok(table.id.clone()),
         Made::Unclear(tables) => return Err(unclear(undo, &tables)),
         Made::Nothing => {}
@@ -416,7 +449,7 @@ async fn empty_table(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError
         let tables = routing::tables(cx.read).await.map_err(|e| {
             ActionError::from(e).effect(EffectCertainty::Unknown) // the table may be there
         })?;
-        match own(cx, undo, &tables) {
+        match own(cx.read, undo, &tables) {
             Made::Table(table) => return Ok(table.id.clone()),
             Made::Unclear(tables) => return Err(unclear(undo, &tables)),
             Made::Nothing => {}
@@ -473,7 +506,7 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
                     Undone::Already(format!("{subnet} is on {table}"))
                 });
             }
-            Place::On { table: now, association } if own(cx, undo, &tables) == Made::Table(now) => {
+            Place::On { table: now, association } if own(cx.read, undo, &tables) == Made::Table(now) => {
                 Mutation::ReplaceRouteTableAssociation {
                     association: (*association).to_owned(),
                     table: table.clone(),
@@ -514,10 +547,10 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
 async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<Vec<String>, ActionError> {
     let mut patience = look::settle(cx.read);
     loop {
-        let made = |all: &Vec<RouteTable>| own(cx, undo, all) != Made::Nothing;
+        let made = |all: &Vec<RouteTable>| own(cx.read, undo, all) != Made::Nothing;
         let tables = look::agreed(cx.read, made, || routing::tables(cx.read)).await?;
         let others = |id| routing::strangers(&tables, &undo.vpc, &undo.tags, id);
-        let table = match own(cx, undo, &tables) {
+        let table = match own(cx.read, undo, &tables) {
             Made::Table(table) => table,
             Made::Nothing => return Ok(others(None)),
             Made::Unclear(tables) => return Err(unclear(undo, &tables)),

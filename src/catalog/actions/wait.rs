@@ -12,6 +12,7 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Permissions, Prepared, Progress, ReadCx,
     Reversibility, StageRule, Undone, WriteCx,
 };
+use crate::cloud::Named;
 use crate::model::{Dur, Target};
 
 /// The name in a drill.
@@ -67,7 +68,7 @@ impl Action for Wait {
         &SPEC
     }
 
-    fn about<'u>(&self, _: &'u Undo) -> Vec<&'u str> {
+    fn about<'u>(&self, _: &'u Undo) -> Vec<Named<'u>> {
         Vec::new()
     }
 

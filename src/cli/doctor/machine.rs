@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::{Check, Is, check};
+use crate::cli::runs::is_open;
 use crate::cli::signer::KeyName;
 use crate::cli::{CliError, Global, keys, session};
 use crate::journal::runs;
@@ -162,7 +163,7 @@ fn unfinished(state: &Path) -> Check {
     if let Some((run, holder)) = under_way {
         return check(name, Is::Note, format!("{run} is under way ({})", holder.at_work()));
     }
-    let open: Vec<&str> = list.iter().filter(|r| r.is_open()).map(|r| r.run.as_str()).collect();
+    let open: Vec<&str> = list.iter().filter(|r| is_open(state, r)).map(|r| r.run.as_str()).collect();
     match open.first() {
         None => check(name, Is::Ok, format!("{}, none unfinished", list.len())),
         Some(first) => {

@@ -570,7 +570,7 @@ async fn what_is_put_back_kept_or_left_is_settled_and_stuck_no_more() {
     take(&mut s, 20, Event::Kept { step: step.clone(), target: target(&b), proof });
     let kept = cell(&mut s, "replace", &b).clone();
     assert_eq!((kept.settled, kept.kept), (true, true));
-    take(&mut s, 30, Event::LeftInPlace { step, target: target(&b), why: String::new() });
+    take(&mut s, 30, Event::LeftInPlace { step, target: target(&b), why: String::new(), by: None });
     assert_eq!((cell(&mut s, "replace", &b).settled, cell(&mut s, "replace", &b).kept), (true, false));
     assert_eq!(s.stuck, ["no"]);
 }

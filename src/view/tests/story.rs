@@ -191,7 +191,19 @@ fn story() -> Vec<(Event, &'static str)> {
             Event::Kept { step: step("many"), target: t("a"), proof: "tagged".into() },
             "result of many on a kept",
         ),
-        (Event::LeftInPlace { step: step("many"), target: t("b"), why }, "many on b left in place: no use"),
+        (
+            Event::LeftInPlace {
+                step: step("many"),
+                target: t("b"),
+                why: why.clone(),
+                by: Some("alice@desk".into()),
+            },
+            "many on b left in place: no use (accepted by alice@desk)",
+        ),
+        (
+            Event::LeftInPlace { step: step("many"), target: t("b"), why, by: None },
+            "many on b left in place: no use",
+        ),
         (
             Event::Stuck {
                 step: Some(step("many")),

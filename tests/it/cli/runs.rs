@@ -456,3 +456,36 @@ fn a_run_that_was_thrown_away_is_missed() {
     let told = place.run(&["runs"]).exits(0).stderr;
     assert!(told.contains(&format!("run {} began at", ids[0])) && told.contains("is not there"), "{told}");
 }
+
+#[test]
+fn only_what_is_stuck_can_be_accepted_and_only_with_a_reason() {
+    let place = Place::new();
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bundles/stuck");
+    let journal = fs::read_to_string(golden.join("journal.jsonl")).expect("a journal");
+    let header: Value = serde_json::from_str(journal.lines().next().expect("a line")).expect("JSON");
+    let id = header["run"].as_str().expect("an id");
+    let run = place.state().join("runs").join(id);
+    fs::create_dir_all(&run).expect("made");
+    for name in ["journal.jsonl", "plan.json", "drill.yaml"] {
+        fs::copy(golden.join(name), run.join(name)).expect("copied");
+    }
+    let stuck = "detach/subnet-00000000000000003";
+    let ran = place.run(&["rollback", id, "--accept", stuck]).exits(2);
+    assert!(ran.stderr.contains("--reason"), "{}", ran.stderr);
+    let ran = place.run(&["rollback", id, "--accept", stuck, "--reason", " "]).exits(2);
+    assert!(ran.stderr.contains("the reason is empty"), "{}", ran.stderr);
+    for other in ["detach/subnet-00000000000000004", "detach", "nothing/at-all"] {
+        let ran = place.run(&["rollback", id, "--accept", other, "--reason", "meant"]).exits(2);
+        let told = format!("redrill: `{other}` is not stuck, so there is nothing to accept\n");
+        assert!(ran.stderr.starts_with(&told), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("stuck is: {stuck}")), "{}", ran.stderr);
+    }
+    // what is stuck is taken; there is no world here to go on in
+    let ran = place.run(&["rollback", id, "--accept", stuck, "--reason", "meant"]);
+    assert!(ran.code != 0 && !ran.stderr.contains("accept"), "{}", ran.stderr);
+    assert_eq!(
+        fs::read_to_string(run.join("journal.jsonl")).expect("there"),
+        journal,
+        "nothing was recorded"
+    );
+}

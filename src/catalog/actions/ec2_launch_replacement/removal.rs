@@ -12,7 +12,8 @@ pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, Ac
     // what was launched or stood here, and whether it is known to end
     let mut ours: BTreeMap<String, bool> = BTreeMap::new();
     if !look::is_long_ago(cx.read) {
-        let launched = look::on_record(cx, &["ec2:RunInstances"]).into_iter().filter_map(|sent| sent.made);
+        let launched =
+            look::on_record(cx.read, &["ec2:RunInstances"]).into_iter().filter_map(|sent| sent.made);
         ours.extend(launched.map(|id| (id, false)));
     }
     let mut stood = false;

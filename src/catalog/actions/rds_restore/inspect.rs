@@ -90,7 +90,7 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
     } else {
         window(cx, db, params, out);
     }
-    let copy = identifier(cx, id, params);
+    let copy = identifier(cx.run, cx.step, id, params);
     if find(cx, &copy).await?.is_some_and(|found| !super::of_this_step(cx, &found)) {
         out.push(refuse(
             format!("a database {copy} exists already"),

@@ -11,12 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::catalog::action::{
-    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, OutputSpec, Outputs, Permissions,
+    Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, RestoreSpec,
-    all_pages,
+    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, Named, RestoreSpec,
+    What, all_pages,
 };
 use crate::model::target::{TAG_KEPT, TAG_RUN, TAG_STEP};
 use crate::model::{Dur, ResourceKind, Tags, Target};
@@ -254,7 +254,7 @@ async fn prepare_one(
     let mut like = settings::to_ask_for(&original);
     let asked = params::overridden(&mut like, params);
     Ok(Undo {
-        identifier: params::identifier(cx, &target.id, params),
+        identifier: params::identifier(cx.run, cx.step, &target.id, params),
         source: target.id.clone(),
         tags: params::tags(cx, &original, params),
         original,
@@ -388,8 +388,23 @@ impl Action for RdsRestore {
         &SPEC
     }
 
-    fn about<'u>(&self, undo: &'u Undo) -> Vec<&'u str> {
-        vec![&undo.source]
+    fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Database, &undo.source)]
+    }
+
+    fn found<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
+        vec![(What::Database, &undo.identifier)]
+    }
+
+    fn astray(&self, undo: &Undo, of: &Of<'_>, params: &Params) -> Option<&'static str> {
+        if !of.is_captured(&undo.original) {
+            return Some("original");
+        }
+        if !of.is_tagged(&undo.tags) {
+            return Some("tags");
+        }
+        let identifier = of.run.map(|run| params::identifier(run, of.step, &undo.source, params));
+        identifier.is_some_and(|id| id != undo.identifier).then_some("identifier")
     }
 
     fn check(&self, params: &Params) -> Vec<String> {

@@ -10,7 +10,7 @@ use super::RestorePoint;
 use crate::catalog::action::{After, ReadCx};
 use crate::cloud::DbInstance;
 use crate::model::target::{TAG_KEPT, TAG_REPLACES};
-use crate::model::{Tags, naming};
+use crate::model::{RunId, StepId, Tags, naming};
 
 /// Which tags the copy gets besides the run's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -112,11 +112,11 @@ impl Params {
 
 /// The identifier of the copy: valid for RDS (at most 63 characters, no double and no trailing hyphen)
 /// and the same every time this step asks.
-pub(super) fn identifier(cx: ReadCx<'_>, source: &str, params: &Params) -> String {
+pub(super) fn identifier(run: &RunId, step: &StepId, source: &str, params: &Params) -> String {
     params
         .identifier
         .as_ref()
-        .map_or_else(|| naming::copy_identifier(cx.run, cx.step, source), |given| given.to_ascii_lowercase())
+        .map_or_else(|| naming::copy_identifier(run, step, source), |given| given.to_ascii_lowercase())
 }
 
 pub(super) fn is_identifier(text: &str) -> bool {

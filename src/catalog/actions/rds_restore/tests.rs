@@ -389,7 +389,7 @@ async fn the_longest_source_still_gives_a_valid_identifier() {
     let t = Trial::new();
     let p = params(&RdsRestore, json!({ "to": "latest" }));
     for source in ["a".repeat(63), format!("{}-{}", "a".repeat(45), "b".repeat(17))] {
-        let derived = identifier(t.read(), &source, &p);
+        let derived = identifier(t.read().run, t.read().step, &source, &p);
         assert!(is_identifier(&derived) && derived.contains("-redrill-"), "{derived}");
     }
 }

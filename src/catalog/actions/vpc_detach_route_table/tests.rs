@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::catalog::DynAction;
 use crate::catalog::actions::testing::{Bench, subnet};
 use crate::cloud::faulty::Fault;
 use crate::cloud::misread::Misread;
@@ -241,6 +242,10 @@ async fn copied(bench: &Bench, p: &Prepared<Value>) -> String {
     now.into_iter().find(|t| before.iter().all(|b| b.id != t.id)).expect("made").id
 }
 
+async fn poll(bench: &Bench, p: &Prepared<Value>) -> Result<Progress, ActionError> {
+    DynAction::poll(&DetachRouteTable, bench.read(), p.target.as_ref(), &p.undo, &Value::Null).await
+}
+
 async fn is_there(bench: &Bench, table: &str) -> bool {
     routing::tables(bench.read()).await.expect("reads").iter().any(|t| t.id == table)
 }
@@ -267,6 +272,43 @@ async fn a_table_of_somebody_else_with_the_same_tags_is_left_alone_and_told() {
         assert!(is_there(&bench, &theirs).await, "{between}");
         assert_eq!(bench.sent("ec2:DeleteRouteTable"), 1, "its own");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_that_somebody_put_on_a_copy_of_the_runs_table_is_not_where_the_step_left_it() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    for outcome in bench.apply(&DetachRouteTable, &batch, &Value::Null).await {
+        outcome.expect("accepted");
+    }
+    let seen = poll(&bench, &batch[0]).await;
+    assert!(matches!(seen, Ok(Progress::Ready(_))), "{seen:?}");
+    let theirs = copied(&bench, &batch[0]).await;
+    let tables = routing::tables(bench.read()).await.expect("reads");
+    let association = routing::place(&tables, &bench.a).association().expect("one").to_owned();
+    bench.somebody(Mutation::ReplaceRouteTableAssociation { association, table: theirs.clone() }).await;
+    let seen = poll(&bench, &batch[0]).await.expect_err("somebody else's");
+    assert!(
+        seen.hopeless && seen.message.contains(&format!("is now on {theirs}: somebody else acted")),
+        "{seen}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_that_is_not_where_it_was_planned_is_not_taken() {
+    let bench = Bench::new();
+    let planned = |table: &str| {
+        let mut t = subnet(&bench.a);
+        t.attrs.insert("route_table".to_owned(), table.to_owned());
+        [(Some(t), Value::Null)]
+    };
+    let elsewhere =
+        DynAction::prepare(&DetachRouteTable, bench.read(), &planned("rtb-other"), &Value::Null).await;
+    let refused = elsewhere[0].as_ref().expect_err("it moved");
+    assert!(refused.message.contains("was on rtb-other when it was planned and is now on "), "{refused}");
+    let there =
+        DynAction::prepare(&DetachRouteTable, bench.read(), &planned(&bench.private), &Value::Null).await;
+    assert!(there[0].is_ok(), "{there:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,7 +156,7 @@ fn the_end_of_the_clean_up_is_marked_where_it_is_clean() {
     let (error, hint) = (String::new(), String::new());
     let unclean = [
         Event::Stuck { step: Some(step.clone()), target: target.clone(), error, hint },
-        Event::LeftInPlace { step, target, why: String::new() },
+        Event::LeftInPlace { step, target, why: String::new(), by: None },
         Event::SteadyAfter { healthy: false },
     ];
     for end in &ends {
