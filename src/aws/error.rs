@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId as _;
 
+use crate::cloud::codes::{classify, without_reason};
 use crate::cloud::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 use crate::model::Clock;
 use crate::model::time::SystemClock;
@@ -46,7 +47,7 @@ where
             let (mut kind, effect) = classify(operation, meta.code(), Some(status), many);
             let mut message = match meta.message() {
                 Some(message) if !message.is_empty() => message.to_owned(),
-                _ => format!("HTTP {status}"),
+                _ => without_reason(operation, status).unwrap_or_else(|| format!("HTTP {status}")),
             };
             let ahead = ahead_ms(service.raw().headers().get("date"), &SystemClock);
             if kind == ErrorKind::Expired && is_clock_skew(meta.code(), &message, ahead) {
@@ -71,14 +72,14 @@ where
             let status = error.raw_response().map(|response| response.status().as_u16());
             let (kind, effect) = match status {
                 // accepted, and nobody can tell what came of it
-                None | Some(..=399) => (ErrorKind::Unreadable, EffectCertainty::Unknown),
+                None | Some(..=299) => (ErrorKind::Unreadable, EffectCertainty::Unknown),
                 _ => classify(operation, None, status, many),
             };
             let why = chain(error.source());
             let message = match status {
-                Some(status) => {
+                Some(status) => without_reason(operation, status).unwrap_or_else(|| {
                     format!("the answer could not be read: HTTP {status}, not in AWS's format: {why}")
-                }
+                }),
                 None => format!("the answer could not be read: {why}"),
             };
             let mut failed = CloudError::new(operation, kind, message).effect(effect);
@@ -109,158 +110,6 @@ where
         _ => {
             CloudError::new(operation, ErrorKind::Other, chain(Some(error))).effect(EffectCertainty::Unknown)
         }
-    }
-}
-
-/// What kind of failure an AWS code and HTTP status mean, and whether something may have changed.
-pub(super) fn classify(
-    operation: &str,
-    code: Option<&str>,
-    status: Option<u16>,
-    many: bool,
-) -> (ErrorKind, EffectCertainty) {
-    let kind = code.and_then(kind_of_code).unwrap_or_else(|| kind_of_status(code, status));
-    let effect = match kind {
-        ErrorKind::Server | ErrorKind::Timeout | ErrorKind::Unreadable => EffectCertainty::Unknown,
-        // A code that names the refusal decides; an unknown one only with a status that refuses.
-        ErrorKind::Other if !matches!(status, Some(400..=499)) => EffectCertainty::Unknown,
-        _ if many && may_be_partial(operation, code, kind) => EffectCertainty::Partial,
-        _ => EffectCertainty::None,
-    };
-    (kind, effect)
-}
-
-/// TerminateInstances acts zone by zone: unprotected instances of one zone may be gone although a
-/// protected one in another zone fails the call. Only refusals of the whole call are exempt.
-/// StartInstances may meet the end of the capacity half-way through.
-fn may_be_partial(operation: &str, code: Option<&str>, kind: ErrorKind) -> bool {
-    let refused_as_a_whole = matches!(
-        kind,
-        ErrorKind::NotFound
-            | ErrorKind::Throttled
-            | ErrorKind::Denied
-            | ErrorKind::Expired
-            | ErrorKind::NoCredentials
-            | ErrorKind::ClockSkew
-    ) || code == Some("InvalidInstanceID.Malformed");
-    match operation {
-        "ec2:TerminateInstances" => !refused_as_a_whole,
-        "ec2:StartInstances" => matches!(kind, ErrorKind::Capacity | ErrorKind::Limit),
-        _ => false,
-    }
-}
-
-fn kind_of_code(code: &str) -> Option<ErrorKind> {
-    // Query services name the fault, REST ones the exception; some prefix the guilty side.
-    let code = code.strip_prefix("Client.").or_else(|| code.strip_prefix("Server.")).unwrap_or(code);
-    let bare = code.strip_suffix("Exception").or_else(|| code.strip_suffix("Fault")).unwrap_or(code);
-    Some(match bare {
-        "RequestLimitExceeded"
-        | "Throttling"
-        | "Throttled"
-        | "ThrottledException"
-        | "EC2Throttled"
-        | "RequestThrottled"
-        | "TooManyRequests"
-        | "SlowDown"
-        | "BandwidthLimitExceeded"
-        | "PriorRequestNotComplete"
-        | "ProvisionedThroughputExceeded"
-        | "TransactionInProgress" => ErrorKind::Throttled,
-
-        "RequestTimeTooSkewed" | "RequestInTheFuture" => ErrorKind::ClockSkew,
-        "ExpiredToken"
-        | "RequestExpired"
-        | "InvalidClientTokenId"
-        | "AuthFailure"
-        | "UnrecognizedClient"
-        | "InvalidAccessKeyId"
-        | "SignatureDoesNotMatch"
-        | "InvalidSignature"
-        | "InvalidToken"
-        | "InvalidSecurityToken"
-        | "TokenRefreshRequired"
-        | "IncompleteSignature"
-        | "MissingAuthenticationToken" => ErrorKind::Expired,
-        "AccessDenied"
-        | "UnauthorizedOperation"
-        | "Unauthorized"
-        | "UnauthorizedAccess"
-        | "NotAuthorized"
-        | "AuthorizationNotFound"
-        | "AllAccessDisabled"
-        | "AccountProblem"
-        | "Blocked"
-        | "PendingVerification"
-        | "OptInRequired"
-        | "KMSKeyNotAccessible" => ErrorKind::Denied,
-
-        "OperationNotPermitted"
-        | "DependencyViolation"
-        | "IncorrectState"
-        | "IncorrectInstanceState"
-        | "IncorrectSpotRequestState"
-        | "Resource.AlreadyAssociated"
-        | "InvalidState"
-        | "InvalidStateTransition"
-        | "PointInTimeRestoreNotEnabled"
-        | "UnsupportedOperation"
-        | "OperationAborted"
-        | "PreconditionFailed"
-        | "VolumeInUse"
-        | "ResourceInUse"
-        | "Conflict"
-        | "InvalidObjectState" => ErrorKind::State,
-
-        "InsufficientFreeAddressesInSubnet" | "MaxSpotInstanceCountExceeded" => ErrorKind::Limit,
-        "InternalError"
-        | "InternalFailure"
-        | "ServiceUnavailable"
-        | "Unavailable"
-        | "InternalServerError"
-        | "InternalService" => ErrorKind::Server,
-        "RequestTimeout" => ErrorKind::Timeout,
-        "NotImplemented"
-        | "ValidationError"
-        | "Validation"
-        | "IdempotentParameterMismatch"
-        | "Unsupported"
-        | "UnknownParameter"
-        | "UnknownAction" => ErrorKind::Invalid,
-        _ if bare.ends_with("NotFound") || bare.ends_with("NotFoundError") || bare.starts_with("NoSuch") => {
-            ErrorKind::NotFound
-        }
-        _ if bare.contains("AlreadyExists")
-            || bare.contains("AlreadyOwnedByYou")
-            || bare.ends_with("Duplicate") =>
-        {
-            ErrorKind::AlreadyExists
-        }
-        _ if bare.starts_with("Insufficient") && bare.ends_with("Capacity") => ErrorKind::Capacity,
-        _ if bare.contains("LimitExceeded")
-            || bare.contains("QuotaExceeded")
-            || bare.starts_with("TooMany") =>
-        {
-            ErrorKind::Limit
-        }
-        _ if bare.starts_with("Invalid") && bare.ends_with("State") => ErrorKind::State,
-        _ if ["Invalid", "Missing", "Malformed", "BadRequest"].iter().any(|p| bare.starts_with(p)) => {
-            ErrorKind::Invalid
-        }
-        _ => return None,
-    })
-}
-
-/// A status without a code says little: a bare 404 is an unknown path, not a missing resource.
-fn kind_of_status(code: Option<&str>, status: Option<u16>) -> ErrorKind {
-    match status {
-        Some(401 | 403) => ErrorKind::Denied,
-        Some(404) if code.is_some() => ErrorKind::NotFound,
-        Some(409 | 412) => ErrorKind::State,
-        Some(429) => ErrorKind::Throttled,
-        Some(408) => ErrorKind::Timeout,
-        Some(500..=599) => ErrorKind::Server,
-        _ => ErrorKind::Other,
     }
 }
 
@@ -363,102 +212,15 @@ mod tests {
         assert_eq!(clock_is_off(-301_000), "this machine's clock is 301 s behind AWS's");
     }
 
+    /// As the SDK gives it: no code, since a HEAD answer has no body to hold one.
     #[test]
-    fn codes_have_kinds_and_effects() {
-        use EffectCertainty::{None as Nothing, Unknown};
-        use ErrorKind as K;
-        let table = [
-            ("InvalidInstanceID.NotFound", 400, K::NotFound, Nothing),
-            ("InvalidInstanceID.Malformed", 400, K::Invalid, Nothing),
-            ("InvalidRouteTableID.NotFound", 400, K::NotFound, Nothing),
-            ("InvalidAssociationID.NotFound", 400, K::NotFound, Nothing),
-            ("DBInstanceNotFound", 404, K::NotFound, Nothing),
-            ("DBInstanceNotFoundFault", 404, K::NotFound, Nothing),
-            ("ReplicationConfigurationNotFoundError", 404, K::NotFound, Nothing),
-            ("ResourceNotFoundException", 400, K::NotFound, Nothing),
-            ("NoSuchBucket", 404, K::NotFound, Nothing),
-            ("NoSuchKey", 404, K::NotFound, Nothing),
-            ("NoSuchDistribution", 404, K::NotFound, Nothing),
-            ("NoSuchInvalidation", 404, K::NotFound, Nothing),
-            ("DBInstanceAlreadyExists", 400, K::AlreadyExists, Nothing),
-            ("AccessDenied", 403, K::Denied, Nothing),
-            ("AccessDeniedException", 400, K::Denied, Nothing),
-            ("UnauthorizedOperation", 403, K::Denied, Nothing),
-            ("ExpiredToken", 400, K::Expired, Nothing),
-            ("ExpiredTokenException", 400, K::Expired, Nothing),
-            ("RequestExpired", 400, K::Expired, Nothing),
-            ("InvalidClientTokenId", 403, K::Expired, Nothing),
-            ("AuthFailure", 401, K::Expired, Nothing),
-            ("UnrecognizedClientException", 400, K::Expired, Nothing),
-            ("InvalidAccessKeyId", 403, K::Expired, Nothing),
-            ("SignatureDoesNotMatch", 403, K::Expired, Nothing),
-            ("RequestTimeTooSkewed", 403, K::ClockSkew, Nothing),
-            ("RequestLimitExceeded", 503, K::Throttled, Nothing),
-            ("SlowDown", 503, K::Throttled, Nothing),
-            ("Throttling", 400, K::Throttled, Nothing),
-            ("ThrottlingException", 400, K::Throttled, Nothing),
-            ("TooManyRequestsException", 429, K::Throttled, Nothing),
-            ("TooManyInvalidationsInProgress", 400, K::Limit, Nothing),
-            ("InstanceLimitExceeded", 400, K::Limit, Nothing),
-            ("InstanceQuotaExceeded", 400, K::Limit, Nothing),
-            ("StorageQuotaExceededFault", 400, K::Limit, Nothing),
-            ("InsufficientInstanceCapacity", 500, K::Capacity, Nothing),
-            ("InsufficientDBInstanceCapacityFault", 400, K::Capacity, Nothing),
-            ("IncorrectInstanceState", 400, K::State, Nothing),
-            ("InvalidDBInstanceState", 400, K::State, Nothing),
-            ("InvalidDBInstanceStateFault", 400, K::State, Nothing),
-            ("InvalidDBClusterStateFault", 400, K::State, Nothing),
-            ("OperationNotPermitted", 400, K::State, Nothing),
-            ("DependencyViolation", 400, K::State, Nothing),
-            ("Resource.AlreadyAssociated", 400, K::State, Nothing),
-            ("InvalidParameterCombination", 400, K::Invalid, Nothing),
-            ("MissingParameter", 400, K::Invalid, Nothing),
-            ("MalformedXML", 400, K::Invalid, Nothing),
-            ("SomethingNew", 400, K::Other, Nothing),
-            ("SomethingNew", 200, K::Other, Unknown),
-            ("InternalError", 500, K::Server, Unknown),
-            ("ServiceUnavailable", 503, K::Server, Unknown),
-            ("SomethingNew", 500, K::Server, Unknown),
-            ("RequestTimeout", 400, K::Timeout, Unknown),
-        ];
-        for (code, status, kind, effect) in table {
-            let seen = classify("ec2:RunInstances", Some(code), Some(status), false);
-            assert_eq!(seen, (kind, effect), "{code} {status}");
-        }
-    }
-
-    #[test]
-    fn a_status_without_a_code_never_means_not_found() {
-        let kind = |status| classify("cloudwatch:DescribeAlarms", None, Some(status), false);
-        assert_eq!(kind(404), (ErrorKind::Other, EffectCertainty::None));
-        assert_eq!(kind(403), (ErrorKind::Denied, EffectCertainty::None));
-        assert_eq!(kind(502), (ErrorKind::Server, EffectCertainty::Unknown));
-        // HEAD has no body; the SDK supplies the code
-        assert_eq!(classify("s3:HeadObject", Some("NotFound"), Some(404), false).0, ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn a_refused_batch_may_have_gone_through_in_part() {
-        let effect = |operation: &str, code: &str, status: u16, many: bool| {
-            classify(operation, Some(code), Some(status), many).1
-        };
-        let terminate = "ec2:TerminateInstances";
-        use EffectCertainty::{None as Nothing, Partial, Unknown};
-        assert_eq!(effect(terminate, "OperationNotPermitted", 400, true), Partial);
-        assert_eq!(effect(terminate, "OperationNotPermitted", 400, false), Nothing);
-        assert_eq!(effect(terminate, "SomethingNew", 400, true), Partial);
-        assert_eq!(effect(terminate, "InternalError", 500, true), Unknown);
-        for whole in [
-            "InvalidInstanceID.NotFound",
-            "InvalidInstanceID.Malformed",
-            "UnauthorizedOperation",
-            "RequestLimitExceeded",
-            "ExpiredToken",
-        ] {
-            assert_eq!(effect(terminate, whole, 400, true), Nothing, "{whole}");
-        }
-        assert_eq!(effect("ec2:StartInstances", "InsufficientInstanceCapacity", 500, true), Partial);
-        assert_eq!(effect("ec2:StopInstances", "IncorrectInstanceState", 400, true), Nothing);
+    fn a_head_request_that_is_refused_says_what_to_check() {
+        let head = |status| failed_read("s3:HeadBucket")(service(None, "", status));
+        let error = head(400);
+        assert_eq!((error.kind, error.effect), (ErrorKind::Other, EffectCertainty::None));
+        assert!(error.message.contains("aws sts get-caller-identity"), "{error}");
+        assert_eq!((head(403).kind, head(301).kind), (ErrorKind::Denied, ErrorKind::Invalid));
+        assert!(head(301).message.contains("another region"), "{}", head(301));
     }
 
     fn answer(status: u16) -> HttpResponse {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 mod address;
 pub mod agreed;
 mod asked;
+pub mod codes;
 pub mod custody;
 mod error;
 pub mod faulty;
