@@ -18,7 +18,7 @@ use super::error::{failed_change, failed_read};
 use super::s3::{LIST_VERSIONS, from_token, to_token};
 use super::{non_empty, others, sdk_time, time};
 use crate::cloud::custody::{
-    Archive, Custody, Keeping, Kms, KmsKey, ObjectLock, OwnedBucket, Stored, Upload,
+    Archive, Custody, Keeping, Kms, KmsKey, ObjectLock, OwnedBucket, Placed, Stored, Upload,
 };
 use crate::cloud::{CloudError, CloudResult, ErrorKind, Page, all_pages};
 use crate::model::Clock;
@@ -160,7 +160,7 @@ impl Archive for Bucket {
         }))
     }
 
-    async fn put(&self, bucket: &OwnedBucket, upload: &Upload) -> CloudResult<Option<String>> {
+    async fn put(&self, bucket: &OwnedBucket, upload: &Upload) -> CloudResult<Placed> {
         let op = "s3:PutObject";
         let sha256 = base64_of(&upload.sha256)
             .ok_or_else(|| CloudError::new(op, ErrorKind::Invalid, "that is no SHA-256"))?;
@@ -178,7 +178,10 @@ impl Archive for Bucket {
             .set_object_lock_mode(lock.map(|l| ObjectLockMode::from(l.mode.as_str())))
             .set_object_lock_retain_until_date(lock.map(|l| sdk_time(l.until)));
         let out = call.send().await.map_err(failed_change(op, false))?;
-        Ok(non_empty(out.version_id()).filter(|v| v != "null"))
+        Ok(Placed {
+            version: non_empty(out.version_id()).filter(|v| v != "null"),
+            kms_key: non_empty(out.ssekms_key_id()),
+        })
     }
 }
 

@@ -299,6 +299,7 @@ fn failed(e: PublishError, order: &Order<'_>, custody: &Custody) -> CliError {
     let versioned = format!(
         "switch it on: aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled"
     );
+    let quarter = "it may take S3 15 minutes from then until every upload gets a version: wait that long";
     match e {
         PublishError::NoLock(_) => CliError::refused(format!("{e}; nothing was uploaded"))
             .hint("make one that has it: aws s3api create-bucket --object-lock-enabled-for-bucket …")
@@ -308,9 +309,13 @@ fn failed(e: PublishError, order: &Order<'_>, custody: &Custody) -> CliError {
             ))
             .hint("--without-lock publishes what can be deleted; the receipt says so"),
         PublishError::NoVersioning(_) => {
-            CliError::refused(format!("{e}; nothing was uploaded")).hint(versioned)
+            CliError::refused(format!("{e}; nothing was uploaded")).hint(versioned).hint(quarter)
         }
         PublishError::TooLarge(_) => CliError::refused(format!("{e}; nothing was uploaded")),
+        PublishError::NoVersion(_) => CliError::internal(e.to_string())
+            .hint("no receipt was written")
+            .hint(format!("if versioning was switched on a moment ago, {quarter}, then repeat the command")),
+        PublishError::Unreadable { .. } => unreadable(e),
         PublishError::NotAsAsked { .. } => {
             CliError::internal(format!("what is in bucket {bucket} is not what was asked for: {e}"))
                 .hint("no receipt was written")
@@ -330,6 +335,22 @@ fn failed(e: PublishError, order: &Order<'_>, custody: &Custody) -> CliError {
             denied(e).hint("no receipt was written; repeat the command: what is there by then is kept")
         }
     }
+}
+
+/// An object was stored and cannot be read back: nothing more was uploaded.
+fn unreadable(e: PublishError) -> CliError {
+    let PublishError::Unreadable { kms_key, .. } = &e else { return CliError::internal(e.to_string()) };
+    let hint = match kms_key {
+        Some(key) => format!(
+            "the bucket encrypts with {key}: uploads take kms:GenerateDataKey on it, and reading checksums back kms:Decrypt"
+        ),
+        None => "S3 shows checksums and locks to those with s3:GetObject, s3:GetObjectVersion and \
+                 s3:GetObjectRetention; where the bucket encrypts with a key of AWS KMS, it takes kms:Decrypt, too"
+            .to_owned(),
+    };
+    CliError::refused(e.to_string())
+        .hint(hint)
+        .hint("no receipt was written; repeat the command: what is there by then is kept")
 }
 
 fn elsewhere(e: &CloudError) -> bool {

@@ -103,6 +103,15 @@ pub struct Upload {
     pub lock: Option<ObjectLock>,
 }
 
+/// What S3 answers to an upload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// The new version; `None` in a bucket without versioning.
+    pub version: Option<String>,
+    /// The key of AWS KMS (ARN) that encrypts it, where one does.
+    pub kms_key: Option<String>,
+}
+
 /// S3 as a place to keep things.
 #[async_trait]
 pub trait Archive: Send + Sync {
@@ -118,6 +127,6 @@ pub trait Archive: Send + Sync {
         key: &str,
         version: Option<&str>,
     ) -> CloudResult<Option<Stored>>;
-    /// PutObject, once; the new version.
-    async fn put(&self, bucket: &OwnedBucket, upload: &Upload) -> CloudResult<Option<String>>;
+    /// PutObject, once.
+    async fn put(&self, bucket: &OwnedBucket, upload: &Upload) -> CloudResult<Placed>;
 }

@@ -5,7 +5,7 @@
 //! the archive answers to an upload is never believed. I/O through [`Archive`] only.
 
 use crate::bundle::Files;
-use crate::cloud::custody::{Archive, Keeping, ObjectLock, OwnedBucket, Stored, Upload};
+use crate::cloud::custody::{Archive, Keeping, ObjectLock, OwnedBucket, Placed, Stored, Upload};
 use crate::cloud::{CloudError, EffectCertainty, ErrorKind};
 use crate::evidence::receipt::{COMPLIANCE, Object, Publication, Retention};
 use crate::evidence::statement::digest;
@@ -27,6 +27,19 @@ pub enum PublishError {
     /// The bucket locks nothing.
     #[error("bucket {0} has no Object Lock")]
     NoLock(String),
+    /// The bucket gave an object no version, although it keeps versions.
+    #[error("{0}: the bucket gave it no version")]
+    NoVersion(String),
+    /// An object was stored, and its checksum or its lock may not be read.
+    #[error("{key} was stored and cannot be read back: {why}")]
+    Unreadable {
+        /// The object.
+        key: String,
+        /// What was refused.
+        why: String,
+        /// The key of AWS KMS that encrypts it, where S3 said which.
+        kms_key: Option<String>,
+    },
     /// A file is too large.
     #[error("{0} is larger than one upload may be (5 GiB)")]
     TooLarge(String),
@@ -83,28 +96,29 @@ pub async fn publish(
     mut told: impl FnMut(&str, bool),
 ) -> Result<Vec<Object>, PublishError> {
     let there = archive.versions(&order.bucket, &order.prefix).await?;
-    let mut placed = Vec::new();
+    let (mut placed, mut tried) = (Vec::new(), false);
     for (name, bytes) in order.files {
         let file = File { name, bytes, key: format!("{}{name}", order.prefix), sha256: digest(bytes) };
         let earlier = file.among(archive, order, &there).await?;
         told(name, earlier.is_some());
         let version = match earlier {
             Some(object) => object.version,
-            None => file.upload(archive, order).await?,
+            None => {
+                let placed = file.upload(archive, order).await?;
+                // locked objects stay for years: before the second, the first is known to be as asked
+                if !tried {
+                    tried = true;
+                    file.read_back(archive, order, &placed).await?;
+                }
+                placed.version
+            }
         };
         placed.push((file, version));
     }
     let mut objects = Vec::new();
     for (file, version) in placed {
-        let stored = archive.stored(&order.bucket, &file.key, version.as_deref()).await?;
-        let stored = stored.ok_or_else(|| file.wrong("it is not there after the upload"))?;
-        if order.lock.is_some() && version.is_none() {
-            return Err(file.wrong("the bucket gave it no version"));
-        }
-        if stored.version != version {
-            return Err(file.wrong("another version came back than the one that was written"));
-        }
-        objects.push(file.as_asked(&stored, order.lock.as_ref()).map_err(|what| file.wrong(&what))?);
+        let placed = Placed { version, kms_key: None };
+        objects.push(file.read_back(archive, order, &placed).await?);
     }
     Ok(objects)
 }
@@ -136,7 +150,8 @@ fn compare(stored: &Stored, sha256: &str, size: u64, lock: Option<&Retention>) -
         (None, _) => Ok(()),
         (Some(_), None) => Err("no lock on it can be seen".to_owned()),
         (Some(_), Some(held)) if held.mode != COMPLIANCE => Err(format!("its lock is of mode {}", held.mode)),
-        (Some(asked), Some(held)) if held.until < asked.until => {
+        // S3 need not keep fractions of a second
+        (Some(asked), Some(held)) if held.until.timestamp() < asked.until.timestamp() => {
             Err(format!("it is locked until {}, not until {}", held.until, asked.until))
         }
         (Some(_), Some(_)) => Ok(()),
@@ -169,6 +184,35 @@ impl File<'_> {
         })
     }
 
+    /// The object as it is kept; an error where that is not as asked.
+    async fn read_back(
+        &self,
+        archive: &dyn Archive,
+        order: &Order<'_>,
+        placed: &Placed,
+    ) -> Result<Object, PublishError> {
+        let unreadable = |why: String| PublishError::Unreadable {
+            key: self.key.clone(),
+            why,
+            kms_key: placed.kms_key.clone(),
+        };
+        if order.lock.is_some() && placed.version.is_none() {
+            return Err(PublishError::NoVersion(self.key.clone()));
+        }
+        let stored = match archive.stored(&order.bucket, &self.key, placed.version.as_deref()).await {
+            Err(e) if e.kind == ErrorKind::Denied => return Err(unreadable(e.to_string())),
+            stored => stored?.ok_or_else(|| self.wrong("it is not there after the upload"))?,
+        };
+        if stored.version != placed.version {
+            return Err(self.wrong("another version came back than the one that was written"));
+        }
+        // without kms:Decrypt, S3 leaves the checksum of an object out that a key of AWS KMS encrypts
+        if stored.sha256.is_none() {
+            return Err(unreadable("S3 gives no SHA-256 of it".to_owned()));
+        }
+        self.as_asked(&stored, order.lock.as_ref()).map_err(|what| self.wrong(&what))
+    }
+
     /// A version of this object that is as asked already.
     async fn among(
         &self,
@@ -190,7 +234,7 @@ impl File<'_> {
     }
 
     /// Writes it; where nobody can tell whether it arrived, looks before it is written again.
-    async fn upload(&self, archive: &dyn Archive, order: &Order<'_>) -> Result<Option<String>, PublishError> {
+    async fn upload(&self, archive: &dyn Archive, order: &Order<'_>) -> Result<Placed, PublishError> {
         let upload = Upload {
             key: self.key.clone(),
             body: self.bytes.to_vec(),
@@ -201,7 +245,7 @@ impl File<'_> {
         let mut attempt = 1;
         loop {
             let error = match archive.put(&order.bucket, &upload).await {
-                Ok(version) => return Ok(version),
+                Ok(placed) => return Ok(placed),
                 Err(error) => error,
             };
             let again = error.kind == ErrorKind::Throttled || error.effect != EffectCertainty::None;
@@ -211,7 +255,7 @@ impl File<'_> {
             attempt += 1;
             let there = archive.versions(&order.bucket, &self.key).await?;
             if let Some(object) = self.among(archive, order, &there).await? {
-                return Ok(object.version);
+                return Ok(Placed { version: object.version, kms_key: None });
             }
         }
     }

@@ -31,9 +31,13 @@ enum Lie {
     Loses,
     /// Has a byte less than it was sent, under the same checksum.
     Truncates,
+    /// Stores, and lets nobody read.
+    Denies,
+    /// Keeps no fractions of a second.
+    WholeSeconds,
 }
 
-const LIES: [Lie; 9] = [
+const LIES: [Lie; 10] = [
     Lie::Corrupts,
     Lie::ForgetsChecksum,
     Lie::NoVersion,
@@ -43,6 +47,7 @@ const LIES: [Lie; 9] = [
     Lie::NoLock,
     Lie::Loses,
     Lie::Truncates,
+    Lie::Denies,
 ];
 
 struct Memory {
@@ -88,6 +93,9 @@ impl Archive for Memory {
         let mut found = found.map(|(_, s)| s.clone());
         match (&mut found, self.lie) {
             (_, Lie::Loses) => return Ok(None),
+            (Some(_), Lie::Denies) => {
+                return Err(CloudError::new("s3:HeadObject", ErrorKind::Denied, "no"));
+            }
             (Some(s), Lie::ForgetsChecksum) => s.sha256 = None,
             (Some(s), Lie::OtherVersion) => s.version = Some("other".to_owned()),
             _ => {}
@@ -95,7 +103,7 @@ impl Archive for Memory {
         Ok(found)
     }
 
-    async fn put(&self, _: &OwnedBucket, upload: &Upload) -> CloudResult<Option<String>> {
+    async fn put(&self, _: &OwnedBucket, upload: &Upload) -> CloudResult<Placed> {
         let mut puts = self.puts.lock().unwrap();
         *puts += 1;
         if self.refuses_from.is_some_and(|from| *puts >= from) {
@@ -106,6 +114,9 @@ impl Archive for Memory {
         match (&mut lock, self.lie) {
             (lock, Lie::NoLock) => *lock = None,
             (Some(l), Lie::Governance) => l.mode = "GOVERNANCE".to_owned(),
+            (Some(l), Lie::WholeSeconds) => {
+                l.until -= chrono::TimeDelta::nanoseconds(l.until.timestamp_subsec_nanos().into());
+            }
             (Some(l), Lie::ShorterLock) => l.until -= chrono::TimeDelta::days(1),
             _ => {}
         }
@@ -119,7 +130,9 @@ impl Archive for Memory {
                 CloudError::new("s3:PutObject", ErrorKind::Timeout, "lost").effect(EffectCertainty::Unknown)
             );
         }
-        Ok(kept.filter(|_| self.lie != Lie::NoVersion))
+        let encrypts = matches!(self.lie, Lie::ForgetsChecksum | Lie::Denies);
+        let kms_key = encrypts.then(|| "arn:aws:kms:::key/k".to_owned());
+        Ok(Placed { version: kept.filter(|_| self.lie != Lie::NoVersion), kms_key })
     }
 }
 
@@ -163,7 +176,11 @@ async fn an_archive_that_lies_never_gives_objects_for_a_receipt() {
     let mut believed = Vec::new();
     for lie in LIES {
         match published(&Memory::new(lie), true).await {
-            Err(PublishError::NotAsAsked { .. }) => {}
+            Err(
+                PublishError::NotAsAsked { .. }
+                | PublishError::NoVersion(_)
+                | PublishError::Unreadable { .. },
+            ) => {}
             other => believed.push((lie, other)),
         }
     }
@@ -222,7 +239,31 @@ async fn what_is_there_under_a_shorter_lock_or_with_other_bytes_is_written_again
     assert!(published(&archive, true).await.is_err());
     let honest = Memory { lie: Lie::Nothing, ..archive };
     assert!(published(&honest, true).await.is_ok());
-    assert_eq!(honest.puts(), 6, "a new version of each");
+    assert_eq!(honest.puts(), 4, "a new version of the one that was there");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_back_as_asked_ends_it_after_the_first_upload() {
+    for lie in LIES {
+        let archive = Memory::new(lie);
+        let error = published(&archive, true).await.expect_err("it is not as asked");
+        assert_eq!(archive.puts(), 1, "{lie:?}: locked for years, and not as it should be");
+        if matches!(lie, Lie::Denies | Lie::ForgetsChecksum) {
+            let named = |e: &PublishError| matches!(e, PublishError::Unreadable { kms_key: Some(key), .. } if key == "arn:aws:kms:::key/k");
+            assert!(named(&error), "{lie:?}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_compared_in_whole_seconds() {
+    let files = files();
+    let mut order = order(&files, true);
+    order.lock.as_mut().expect("locked").until += chrono::TimeDelta::milliseconds(400);
+    let archive = Memory::new(Lie::WholeSeconds);
+    assert!(publish(&archive, &order, |_, _| {}).await.is_ok());
+    assert!(publish(&archive, &order, |_, _| {}).await.is_ok());
+    assert_eq!(archive.puts(), 3, "and what is there is found again");
 }
 
 #[tokio::test]

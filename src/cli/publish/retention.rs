@@ -1,6 +1,6 @@
 //! For how long a bundle is locked: `7y`, `90d`, or until a date. Pure.
 
-use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use super::CliError;
 use crate::report;
@@ -37,7 +37,12 @@ impl Retain {
     pub fn until_date(text: &str) -> Result<Self, CliError> {
         let time = DateTime::parse_from_rfc3339(text).map(|t| t.to_utc());
         let date = || text.parse::<NaiveDate>().map(|d| d.and_time(NaiveTime::MIN).and_utc());
-        time.or_else(|_| date()).map(Self::Until).map_err(|_| {
+        // to the next whole second: S3 need not keep fractions, and would then end the lock earlier than was asked
+        let whole = |t: DateTime<Utc>| match t.timestamp_subsec_nanos() {
+            0 => t,
+            n => t + TimeDelta::nanoseconds(1_000_000_000 - i64::from(n)),
+        };
+        time.or_else(|_| date()).map(|t| Self::Until(whole(t))).map_err(|_| {
             CliError::usage(format!("`{text}` is no date")).hint("write 2033-12-31, or 2033-12-31T18:00:00Z")
         })
     }
@@ -97,6 +102,8 @@ mod tests {
         assert_eq!(until(Retain::read("100y")), at("2126-11-22T00:00:00Z"));
         assert_eq!(until(Retain::until_date("2033-12-31")), at("2033-12-31T00:00:00Z"));
         assert_eq!(until(Retain::until_date("2033-12-31T18:00:00+01:00")), at("2033-12-31T17:00:00Z"));
+        // never earlier than was asked, whatever S3 makes of fractions
+        assert_eq!(until(Retain::until_date("2033-12-31T18:00:00.2Z")), at("2033-12-31T18:00:01Z"));
         assert_eq!(
             Retain::read("1d").unwrap().until(at("2026-11-21T00:00:00Z")).unwrap(),
             at("2026-11-22T00:00:00Z")
