@@ -170,6 +170,9 @@ impl Finding {
 /// Named outputs of a step.
 pub type Outputs = std::collections::BTreeMap<String, String>;
 
+/// What was captured of each target, in order.
+pub type Captures = Vec<Result<Value, ActionError>>;
+
 /// The context of everything that only reads.
 #[derive(Clone, Copy)]
 pub struct ReadCx<'a> {
@@ -379,6 +382,15 @@ pub trait Action: Send + Sync + 'static {
         Ok(Value::Null)
     }
 
+    /// [`Action::capture`] of all targets of a step: one outcome per target, in order.
+    async fn capture_all(&self, cx: ReadCx<'_>, targets: &[Target], params: &Self::Params) -> Captures {
+        let mut captured = Vec::with_capacity(targets.len());
+        for target in targets {
+            captured.push(self.capture(cx, target, params).await);
+        }
+        captured
+    }
+
     /// Reads only, right before `apply`: captures what undo will need. One outcome per target, in order.
     /// `captured` is what [`Action::capture`] returned for the same target.
     async fn prepare(
@@ -444,7 +456,11 @@ pub trait DynAction: Send + Sync {
     fn names(&self, undo: &Value) -> Vec<(What, String)>;
     fn reversibility(&self, params: &Value) -> Reversibility;
     async fn inspect(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> CloudResult<Vec<Finding>>;
-    async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError>;
+    async fn capture_all(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> Captures;
+    async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError> {
+        let mut captured = self.capture_all(cx, std::slice::from_ref(target), params).await;
+        captured.pop().unwrap_or(Ok(Value::Null))
+    }
     async fn prepare(
         &self,
         cx: ReadCx<'_>,
@@ -539,8 +555,15 @@ impl<A: Action> DynAction for A {
         }
     }
 
-    async fn capture(&self, cx: ReadCx<'_>, target: &Target, params: &Value) -> Result<Value, ActionError> {
-        Action::capture(self, cx, target, &read::<A::Params>("with", params)?).await
+    async fn capture_all(&self, cx: ReadCx<'_>, targets: &[Target], params: &Value) -> Captures {
+        match read::<A::Params>("with", params) {
+            Ok(p) => {
+                let captured = Action::capture_all(self, cx, targets, &p).await;
+                assert_eq!(captured.len(), targets.len(), "BUG: capture must return one outcome per target");
+                captured
+            }
+            Err(e) => targets.iter().map(|_| Err(e.clone())).collect(),
+        }
     }
 
     async fn prepare(

@@ -88,8 +88,8 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
         if step.stage != Stage::Recovery {
             continue;
         }
-        for t in targets {
-            match action.capture(cx, t, &params).await {
+        for (t, captured) in targets.iter().zip(action.capture_all(cx, targets, &params).await) {
+            match captured {
                 Ok(serde_json::Value::Null) => {}
                 Ok(data) => {
                     events.push(Event::Captured { step: step.id.clone(), target: t.id.clone(), data });

@@ -142,7 +142,7 @@ pub async fn build(
     };
     let subnets = plan.subnets_hit();
     if !subnets.is_empty() {
-        let found = agreed::twice(|| inventory::inhabitants(reads, &options.region, &subnets)).await?;
+        let found = inhabitants(reads, &options.region, &subnets).await?;
         findings.extend(rules.into_iter().flat_map(|r| limits::affected(r, &found)));
         plan.affected = Some(affected(&subnets, &found));
     }
@@ -154,6 +154,20 @@ pub async fn build(
     findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
     plan.findings = findings;
     Ok(plan)
+}
+
+/// What two looks say is in these subnets. How many there are beside them changes all the time in a large account, and
+/// a number that is too low only makes a limit stricter.
+async fn inhabitants(
+    reads: &Reads,
+    region: &str,
+    subnets: &BTreeSet<&str>,
+) -> Result<Inhabitants, CloudError> {
+    if subnets.is_empty() {
+        return Ok(Inhabitants::default());
+    }
+    let look = || inventory::inhabitants(reads, region, subnets);
+    agreed::twice("ec2:DescribeInstances", |found: &Inhabitants| &found.instances, look).await
 }
 
 fn affected(subnets: &BTreeSet<&str>, found: &inventory::Inhabitants) -> Affected {
@@ -201,7 +215,7 @@ pub async fn check_drift(
         planned.into_iter().all(|id| now.instances.iter().any(|t| t.id == *id))
     };
     // who came since is not among the planned, so each look is two that say the same
-    let look = || agreed::twice(|| inventory::inhabitants(reads, &plan.region, &subnets));
+    let look = || inhabitants(reads, &plan.region, &subnets);
     let affected = agreed::agreed(settle, none_missing, look).await?;
     let mut out = drift::compare(plan, &now.targets, &identity.account, world, run);
     out.extend(drift::numbers(plan, &now.population));

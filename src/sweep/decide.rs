@@ -42,7 +42,7 @@ use crate::model::{ResourceKind, RunId, StepId, Target, naming};
 const CLOCKS: TimeDelta = TimeDelta::minutes(5);
 
 /// What tells who made something, other than its tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Birth {
     /// When it was made (UTC), where that is told.
     pub at: Option<DateTime<Utc>>,

@@ -2,14 +2,22 @@
 //!
 //! Invariant: that something is gone, the leftover itself or what it stands beside, is never concluded from one look.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::decide::{Need, is_gone, is_its_work, serves};
-use super::{Births, Leftover, SETTLE, births};
-use crate::cloud::{Cloud, CloudError, CloudResult, Filter, Instance, Mutation, Reply, agreed, all_pages};
+use super::{Birth, Births, Leftover, SETTLE, births};
+use crate::cloud::agreed::{self, Patience};
+use crate::cloud::{
+    Cloud, CloudError, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, Mutation, Reply, all_pages,
+};
 use crate::inventory;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{ResourceKind, Tags, Target, naming};
+
+/// How long the removal of something is repeated that something else still stands on.
+const DEPENDANTS: Duration = Duration::from_secs(60);
 
 /// Where calls are written down before they are sent.
 #[async_trait]
@@ -51,6 +59,11 @@ fn can_be_copied(db: &Target) -> bool {
         .is_some_and(|status| matches!(status.as_str(), "available" | "stopped" | "storage-full"))
 }
 
+/// Whether it was refused for what it is or what stands on it at the moment, so that it may be accepted later.
+fn is_state(e: &CloudError) -> bool {
+    e.kind == ErrorKind::State && e.effect == EffectCertainty::None
+}
+
 /// Mends one leftover. What is no longer as it was found is left alone. A database that is removed leaves a
 /// snapshot where `snapshots` says so.
 ///
@@ -79,9 +92,7 @@ pub async fn mend(
         return Ok(Outcome::Changed); // it stands in for nothing
     }
     if leftover.need == Need::Remove {
-        let known = |all: &Births| all.contains_key(&(now.kind, now.id.clone()));
-        let look = || births(&cloud.reads, std::slice::from_ref(&now));
-        let births = agreed::agreed(SETTLE, known, look).await?;
+        let births = certain(cloud, &now).await?;
         // a table stands in for nothing
         let stands =
             !now.tags.contains_key(TAG_REPLACES) || original(cloud, &now).await?.is_some_and(|o| serves(&o));
@@ -125,17 +136,37 @@ pub async fn mend(
             send(run).await?;
         }
         Need::Remove => {
-            send(match now.kind {
-                ResourceKind::Ec2Instance => Mutation::TerminateInstances { ids: vec![id] },
-                ResourceKind::RdsInstance => Mutation::DeleteDb { identifier: id, final_snapshot },
-                ResourceKind::VpcRouteTable => Mutation::DeleteRouteTable { table: id },
+            let (call, dependants) = match now.kind {
+                ResourceKind::Ec2Instance => (Mutation::TerminateInstances { ids: vec![id] }, Duration::ZERO),
+                ResourceKind::RdsInstance => {
+                    (Mutation::DeleteDb { identifier: id, final_snapshot }, Duration::ZERO)
+                }
+                ResourceKind::VpcRouteTable => (Mutation::DeleteRouteTable { table: id }, DEPENDANTS),
                 // decided otherwise
                 _ => return Ok(Outcome::Left),
-            })
-            .await?;
+            };
+            let mut patience = Patience::of(dependants, Duration::from_secs(2), Duration::from_secs(15));
+            loop {
+                match send(call.clone()).await {
+                    Ok(()) => break,
+                    Err(e) if !is_state(&e) => return Err(e),
+                    // what stood on it goes away, which takes a moment to be seen everywhere
+                    Err(_) if patience.wait().await => {}
+                    Err(e) => return Ok(Outcome::NotYet(e.to_string())),
+                }
+            }
         }
     }
     Ok(Outcome::Mended)
+}
+
+/// How it was made, as two looks say: a route that one leaves out would make a table look empty.
+async fn certain(cloud: &Cloud, made: &Target) -> CloudResult<Births> {
+    let key = (made.kind, made.id.clone());
+    let look = async || Ok(births(&cloud.reads, std::slice::from_ref(made)).await?.remove(&key));
+    let twice = || agreed::twice("ec2:Describe*", |birth: &Option<Birth>| birth, &look);
+    let birth = agreed::present::<_, CloudError, _>(SETTLE, twice).await?;
+    Ok(birth.into_iter().map(|birth| (key.clone(), birth)).collect())
 }
 
 /// The original of what a run made, as it stands beside it now: the world may have changed since the listing.

@@ -19,7 +19,7 @@ pub use decide::{Birth, Births, Need, decide};
 use decide::{is_gone, is_replaced};
 pub use mend::{Ledger, Outcome, final_snapshot, mend};
 
-use crate::cloud::{CloudResult, Filter, Reads, agreed, all_pages};
+use crate::cloud::{CloudResult, Filter, Reads, all_pages};
 use crate::drill::{Select, TargetSpec};
 use crate::inventory;
 use crate::model::pattern::OneOrMany;
@@ -60,8 +60,8 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
     let mut found = Found::default();
     for kind in ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()) {
         for spec in wanted(kind) {
-            // what one answer leaves out would be called put back, or gone
-            let resolved = agreed::twice(|| inventory::resolve(reads, region, &spec)).await?;
+            // one look: what it leaves out is found by the next sweep, and `mend` looks again before it removes anything
+            let resolved = inventory::resolve(reads, region, &spec).await?;
             found.unreadable.extend(resolved.unreadable.into_iter().map(|u| u.name));
             targets.extend(resolved.matched.into_iter().map(|t| ((kind, t.id.clone()), t)));
         }
@@ -79,22 +79,25 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
 /// How what carries a run's tag was made.
 async fn births(reads: &Reads, all: &[Target]) -> CloudResult<Births> {
     let of = |kind| all.iter().filter(move |t| t.kind == kind && t.tags.contains_key(TAG_RUN));
-    let filter = |kind| Filter { ids: of(kind).map(|t| t.id.clone()).collect(), ..Filter::default() };
+    // by their tag rather than by their ids: one id that is gone by now would fail the whole call
+    let made = Filter { tags: vec![(TAG_RUN.to_owned(), vec!["*".to_owned()])], ..Filter::default() };
+    let wanted = |kind, id: &String| of(kind).any(|t| t.id == *id);
     let mut births: Births = of(ResourceKind::RdsInstance)
         .map(|t| {
             let at = t.attrs.get(inventory::CREATED).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
             ((t.kind, t.id.clone()), Birth { at: at.map(|at| at.to_utc()), ..Birth::default() })
         })
         .collect();
-    let (instances, tables) = (filter(ResourceKind::Ec2Instance), filter(ResourceKind::VpcRouteTable));
-    if !instances.ids.is_empty() {
-        for i in all_pages(|page| reads.ec2.instances(&instances, page)).await? {
+    if of(ResourceKind::Ec2Instance).next().is_some() {
+        let all = all_pages(|page| reads.ec2.instances(&made, page)).await?;
+        for i in all.into_iter().filter(|i| wanted(ResourceKind::Ec2Instance, &i.id)) {
             let birth = Birth { at: i.launched_at, token: i.client_token, ..Birth::default() };
             births.insert((ResourceKind::Ec2Instance, i.id), birth);
         }
     }
-    if !tables.ids.is_empty() {
-        for t in all_pages(|page| reads.ec2.route_tables(&tables, page)).await? {
+    if of(ResourceKind::VpcRouteTable).next().is_some() {
+        let all = all_pages(|page| reads.ec2.route_tables(&made, page)).await?;
+        for t in all.into_iter().filter(|t| wanted(ResourceKind::VpcRouteTable, &t.id)) {
             let empty = t.routes.iter().all(|route| route.via == "local");
             births.insert((ResourceKind::VpcRouteTable, t.id), Birth { empty, ..Birth::default() });
         }

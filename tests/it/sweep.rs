@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redrill::cloud::faulty::{Fault, Faulty};
 use redrill::cloud::misread::{Misread, Reader};
-use redrill::cloud::{CloudError, CloudResult, ErrorKind, Mutation, Reply};
+use redrill::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
 use redrill::journal::Event;
 use redrill::model::Stage;
 use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
@@ -105,7 +106,7 @@ recovery: [{ action: rds.restore-to-point-in-time, target: it, with: { to: lates
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_run_left_is_put_back_and_removed() {
     for (text, stage, seconds) in [
-        (CUT, Stage::Fault, [0, 1, 2]),
+        (CUT, Stage::Fault, [3, 4, 5]),
         (CUT, Stage::Recovery, [0, 5, 29]),
         (STOPPED, Stage::Fault, [1, 5, 10]),
         (RESTORE, Stage::Recovery, [1, 60, 900]),
@@ -350,6 +351,61 @@ async fn a_database_that_is_removed_leaves_a_snapshot_unless_told_otherwise() {
     assert_eq!(sweep::mend(&bench.sim.cloud(), &calls, &ready, true).await, Ok(Outcome::Mended));
     let wanted = Mutation::DeleteDb { identifier: ready.target.id.clone(), final_snapshot: Some(name) };
     assert_eq!(*calls.0.lock().expect("no other thread panicked"), [wanted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_something_still_stands_on_is_tried_again_for_a_while_and_a_database_later() {
+    for (text, refusals, calls, least) in
+        [(CUT, 0, 1, 2), (CUT, 2, 3, 8), (CUT, usize::MAX, 8, 60), (RESTORE, usize::MAX, 1, 0)]
+    {
+        let (bench, _) = left_behind(text, Stage::Recovery).await;
+        tokio::time::sleep(Duration::from_secs(7200)).await;
+        for l in found(&bench).await.leftovers.iter().filter(|l| l.need != Need::Remove) {
+            assert_eq!(
+                sweep::mend(&bench.sim.cloud(), &Notes::default(), l, false).await,
+                Ok(Outcome::Mended)
+            );
+        }
+        let made = found(&bench).await.leftovers.into_iter().find(|l| l.need == Need::Remove).expect("made");
+        let sim = bench.sim.cloud();
+        let in_use = Faulty::new(sim.mutate.clone(), move |n, _| (n < refusals).then_some(Fault::State));
+        let cloud = Cloud { mutate: Arc::new(in_use), ..sim };
+        let (notes, began) = (Notes::default(), tokio::time::Instant::now());
+        let outcome = sweep::mend(&cloud, &notes, &made, false).await;
+        let at = format!("{text} {refusals}: {outcome:?}");
+        match outcome {
+            Ok(Outcome::Mended) => assert!(refusals < 3, "{at}"),
+            Ok(Outcome::NotYet(why)) => assert!(refusals > 3 && why.contains("not in this state"), "{at}"),
+            _ => panic!("{at}"),
+        }
+        assert_eq!(notes.sent.lock().expect("no other thread panicked").len(), calls, "{at}");
+        let took = began.elapsed().as_secs();
+        assert!((least..least + 9).contains(&took), "{took} s: {at}");
+    }
+}
+
+/// How things were made is asked by their tag: an id that is gone by then would fail the whole call.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_since_it_was_listed_does_not_end_the_sweep() {
+    let (bench, _) = left_behind(BESIDE, Stage::Verify).await;
+    let reader =
+        Reader::new(|_, operation| (operation == "ec2:DescribeInstances").then_some(Misread::NotFound));
+    let cloud = reader.over(bench.sim.cloud());
+    let shown = sweep::find(&cloud.reads, "us-east-1", true).await;
+    assert_eq!(shown, Ok(found(&bench).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_listing_is_read_once() {
+    let (bench, _) = left_behind(CUT, Stage::Recovery).await;
+    bench.sim.set_page_size(1_000);
+    let before = bench.sim.calls().len();
+    assert!(!found(&bench).await.leftovers.is_empty());
+    let calls = bench.sim.calls().split_off(before);
+    let sent = |operation: &str| calls.iter().filter(|c| c.operation == operation).count();
+    assert_eq!((sent("rds:DescribeDBInstances"), sent("ec2:DescribeSubnets")), (1, 1));
+    // with the subnets, by themselves, and how the run's was made
+    assert_eq!(sent("ec2:DescribeRouteTables"), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cloud::agreed::Failure;
 use crate::cloud::{CloudError, EffectCertainty, ErrorKind};
 
 /// Why an action failed, and whether it may have had an effect.
@@ -63,6 +64,12 @@ impl ActionError {
     /// until a step's limit is time in which a fault stays in place.
     pub fn in_vain(&self) -> bool {
         self.hopeless || self.kind == Some(ErrorKind::Denied)
+    }
+}
+
+impl Failure for ActionError {
+    fn is_throttled(&self) -> bool {
+        self.kind == Some(ErrorKind::Throttled)
     }
 }
 

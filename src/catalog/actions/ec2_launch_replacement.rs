@@ -263,8 +263,16 @@ impl Action for LaunchReplacement {
     }
 
     async fn capture(&self, cx: ReadCx<'_>, target: &Target, _params: &Params) -> Result<Value, ActionError> {
-        let original = original::capture(cx, &target.id).await?;
-        serde_json::to_value(original).map_err(|e| ActionError::refused(format!("cannot be recorded: {e}")))
+        recordable(original::capture(cx, &target.id).await)
+    }
+
+    async fn capture_all(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        _params: &Params,
+    ) -> Vec<Result<Value, ActionError>> {
+        original::capture_all(cx, &look::ids(targets)).await.into_iter().map(recordable).collect()
     }
 
     async fn prepare(
@@ -340,6 +348,10 @@ impl Action for LaunchReplacement {
     ) -> Result<Undone, ActionError> {
         keep(cx, undo).await
     }
+}
+
+fn recordable(captured: Result<Original, ActionError>) -> Result<Value, ActionError> {
+    serde_json::to_value(captured?).map_err(|e| ActionError::refused(format!("cannot be recorded: {e}")))
 }
 
 async fn record(

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 
-use crate::catalog::action::{ActionError, ReadCx, SentCall};
-pub(super) use crate::cloud::agreed::{Patience, twice};
+use crate::catalog::action::{ActionError, ReadCx, SentCall, WriteCx};
+pub(super) use crate::cloud::agreed::Patience;
 use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, Mutation, Outcome, agreed, all_pages};
-use crate::model::Target;
+use crate::model::{Dur, Target};
 
 /// Ids in one DescribeInstances call.
 const DESCRIBE: usize = 1000;
@@ -19,6 +19,9 @@ const DESCRIBE: usize = 1000;
 const LISTED: chrono::TimeDelta = chrono::TimeDelta::minutes(60);
 /// Reads of single instances under way at once.
 const ABREAST: usize = 8;
+/// How many times the settling time of the run is looked for what an unanswered call made: two minutes, where the drill
+/// does not say otherwise.
+const UNANSWERED: u32 = 12;
 /// Set by EC2 Auto Scaling on the members of a group.
 pub(super) const TAG_GROUP: &str = "aws:autoscaling:groupName";
 
@@ -151,6 +154,23 @@ pub(super) fn on_record(cx: ReadCx<'_>, operations: &[&str]) -> Vec<OnRecord> {
         Some(OnRecord { asked: serde_json::from_value(s.params).ok()?, made })
     })
     .collect()
+}
+
+/// The context to conclude from that nothing was made: where one of these calls of the step was sent and its answer
+/// never came, what it made may take minutes to show ("Eventual consistency in the Amazon EC2 API", Amazon EC2 Developer
+/// Guide: from a couple of seconds "up to a few minutes"), so it is looked for longer.
+pub(super) fn unanswered<'a>(cx: WriteCx<'a>, operations: &[&str]) -> WriteCx<'a> {
+    let open = |s: &SentCall| {
+        s.step == *cx.read.step
+            && !s.refused
+            && s.outcome.is_none()
+            && operations.contains(&s.operation.as_str())
+    };
+    if !cx.read.calls.sent().iter().any(open) {
+        return cx;
+    }
+    let settle = Dur(cx.read.settle.0 * UNANSWERED);
+    WriteCx { read: ReadCx { settle, ..cx.read }, ..cx }
 }
 
 /// The ids of these targets.

@@ -14,13 +14,15 @@ use sha2::{Digest as _, Sha256};
 use super::ec2_terminate::elastic_ips;
 use super::look;
 use crate::catalog::action::{ActionError, ReadCx};
-use crate::cloud::{Address, BlockDevice, CloudResult, Instance, Volume, all_pages};
+use crate::cloud::{Address, BlockDevice, CloudResult, Instance, Volume, agreed, all_pages};
 
 /// User data of this process's captures, by digest: the same text is the same entry.
 static USER_DATA: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 /// Target groups read at once.
 const ABREAST: usize = 8;
+/// Volumes in one DescribeVolumes call.
+const VOLUMES: usize = 200;
 
 /// An instance as it was before the fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,38 +57,73 @@ pub struct Registered {
     pub port: Option<i32>,
 }
 
-/// Reads everything about the instance, all pages of target groups included: until two readings in a row are the same,
-/// since a registration or an address that one answer left out would be missing on the replacement.
+/// Reads everything about the instance; see [`capture_all`].
 pub(super) async fn capture(cx: ReadCx<'_>, id: &str) -> Result<Original, ActionError> {
-    look::twice(|| read(cx, id)).await
+    capture_all(cx, &[id.to_owned()]).await.pop().unwrap_or_else(|| Err(gone(id)))
 }
 
-async fn read(cx: ReadCx<'_>, id: &str) -> Result<Original, ActionError> {
-    let now = look::present(cx, || look::instance(cx, id)).await?;
-    let instance = now.filter(|i| !look::is_ending(&i.state)).ok_or_else(|| {
-        ActionError::refused(format!(
-            "{id} is terminated or does not exist: what it was cannot be read any more"
-        ))
+/// Reads everything about these instances, all pages of target groups included: until two readings in a row are the
+/// same, since a registration or an address that one answer left out would be missing on the replacement. What can
+/// be asked for all is asked once for all. One outcome per id, in order.
+pub(super) async fn capture_all(cx: ReadCx<'_>, ids: &[String]) -> Vec<Result<Original, ActionError>> {
+    let captured = agreed::each_twice(
+        "ec2:DescribeInstances",
+        ids.to_vec(),
+        String::clone,
+        |read| read,
+        |ids| read(cx, ids),
+    );
+    let mut captured = match captured.await {
+        Ok(captured) => captured,
+        Err(e) => return ids.iter().map(|_| Err(ActionError::clone(&e))).collect(),
+    };
+    let outcome = |id: &String| captured.remove(id).map_or_else(|| Err(gone(id)), |agreed| agreed?);
+    ids.iter().map(outcome).collect()
+}
+
+fn gone(id: &str) -> ActionError {
+    ActionError::refused(format!("{id} is terminated or does not exist: what it was cannot be read any more"))
         .hint("a replacement is captured before the fault; pick a target that still exists")
-    })?;
-    let detail = cx.reads.ec2.instance_detail(id).await?;
-    let user_data_sha256 = detail.user_data.filter(|d| !d.is_empty()).map(|data| {
-        let digest = sha256(&data);
-        USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), data);
-        digest
-    });
-    let volumes = volumes(cx, &instance).await?;
-    let addresses = elastic_ips(cx, &[id.to_owned()]).await?.remove(id).unwrap_or_default();
-    let registrations = registrations(cx, &instance).await?;
-    Ok(Original {
-        instance,
-        user_data_sha256,
-        termination_protection: detail.disable_api_termination,
-        stop_protection: detail.disable_api_stop,
-        volumes,
-        addresses,
-        registrations,
-    })
+}
+
+async fn read(
+    cx: ReadCx<'_>,
+    ids: Vec<String>,
+) -> Result<BTreeMap<String, Result<Original, ActionError>>, ActionError> {
+    let all_there = |found: &BTreeMap<String, Instance>| ids.iter().all(|id| found.contains_key(id));
+    let mut instances = look::agreed(cx, all_there, || look::instances(cx, &ids)).await?;
+    instances.retain(|_, i| !look::is_ending(&i.state));
+    let alive: Vec<String> = instances.keys().cloned().collect();
+    let mut details = look::details(cx, &alive).await?;
+    let mut volumes = volumes(cx, instances.values()).await?;
+    let mut addresses = elastic_ips(cx, &alive).await?;
+    let mut registrations = registrations(cx, instances.values()).await?;
+    let mut of = |instance: Instance| {
+        let id = &instance.id;
+        let detail = details.remove(id).unwrap_or_default();
+        let user_data_sha256 = detail.user_data.filter(|d| !d.is_empty()).map(|data| {
+            let digest = sha256(&data);
+            USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), data);
+            digest
+        });
+        let devices = instance.block_devices.iter();
+        Original {
+            user_data_sha256,
+            termination_protection: detail.disable_api_termination,
+            stop_protection: detail.disable_api_stop,
+            volumes: devices.filter_map(|b| Some((b.clone(), volumes.remove(&b.volume)?))).collect(),
+            addresses: addresses.remove(id).unwrap_or_default(),
+            registrations: registrations.remove(id).unwrap_or_default(),
+            instance,
+        }
+    };
+    Ok(ids
+        .into_iter()
+        .map(|id| {
+            let original = instances.remove(&id).map(&mut of).ok_or_else(|| gone(&id));
+            (id, original)
+        })
+        .collect())
 }
 
 /// The user data that was captured: from memory, else read again from the instance, which AWS may
@@ -116,17 +153,34 @@ fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-async fn volumes(cx: ReadCx<'_>, instance: &Instance) -> CloudResult<Vec<(BlockDevice, Volume)>> {
-    let ids: Vec<String> = instance.block_devices.iter().map(|b| b.volume.clone()).collect();
-    if ids.is_empty() {
-        return Ok(Vec::new()); // without ids it would list everyone's
+/// Their volumes, by id.
+async fn volumes(
+    cx: ReadCx<'_>,
+    instances: impl Iterator<Item = &Instance>,
+) -> CloudResult<BTreeMap<String, Volume>> {
+    let ids: Vec<String> = instances.flat_map(|i| &i.block_devices).map(|b| b.volume.clone()).collect();
+    let mut by_id = BTreeMap::new();
+    // none are asked for without ids, which would list everyone's
+    for some in ids.chunks(VOLUMES) {
+        let found = all_pages(|page| cx.reads.ec2.volumes(some, page)).await?;
+        by_id.extend(found.into_iter().map(|v| (v.id.clone(), v)));
     }
-    let found = all_pages(|page| cx.reads.ec2.volumes(&ids, page)).await?;
-    let mut by_id: BTreeMap<String, Volume> = found.into_iter().map(|v| (v.id.clone(), v)).collect();
-    Ok(instance.block_devices.iter().filter_map(|b| Some((b.clone(), by_id.remove(&b.volume)?))).collect())
+    Ok(by_id)
 }
 
-async fn registrations(cx: ReadCx<'_>, instance: &Instance) -> CloudResult<Vec<Registered>> {
+/// Where they are registered, by their ids.
+async fn registrations(
+    cx: ReadCx<'_>,
+    instances: impl Iterator<Item = &Instance>,
+) -> CloudResult<BTreeMap<String, Vec<Registered>>> {
+    let (mut by_id, mut by_ip) = (BTreeMap::new(), BTreeMap::new());
+    for i in instances {
+        by_id.insert(i.id.as_str(), i.id.clone());
+        by_ip.extend(i.private_ip.as_deref().map(|ip| (ip, i.id.clone())));
+    }
+    if by_id.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let groups = all_pages(|page| cx.reads.elb.target_groups(page)).await?;
     let mut reads = Vec::new();
     for group in groups {
@@ -140,19 +194,18 @@ async fn registrations(cx: ReadCx<'_>, instance: &Instance) -> CloudResult<Vec<R
             (group, by_address, answer)
         });
     }
-    let mut found = Vec::new();
+    let mut found: BTreeMap<String, Vec<Registered>> = BTreeMap::new();
     let mut answers = futures::stream::iter(reads).buffered(ABREAST);
     while let Some((group, by_address, answer)) = answers.next().await {
-        let own = if by_address { instance.private_ip.as_deref() } else { Some(instance.id.as_str()) };
-        for r in answer? {
-            if own == Some(r.id.as_str()) && r.state != "draining" {
-                found.push(Registered {
-                    group: group.arn.clone(),
-                    name: group.name.clone(),
-                    by_address,
-                    port: r.port,
-                });
-            }
+        let known = if by_address { &by_ip } else { &by_id };
+        for r in answer?.into_iter().filter(|r| r.state != "draining") {
+            let Some(id) = known.get(r.id.as_str()) else { continue };
+            found.entry(id.clone()).or_default().push(Registered {
+                group: group.arn.clone(),
+                name: group.name.clone(),
+                by_address,
+                port: r.port,
+            });
         }
     }
     Ok(found)

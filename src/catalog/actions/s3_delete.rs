@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::look;
 use super::rds_restore::over;
-use super::s3_objects::{Recorded, State, Which, current, delete, keys, recorded, stacks, states};
+use super::s3_objects::{Recorded, State, Which, current, delete, keys, stacks, states};
 use super::s3_own::Own;
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
@@ -119,7 +119,9 @@ fn refusals(cx: ReadCx<'_>, info: &BucketInfo, params: &Params) -> Vec<(String, 
         let state = if info.versioning.is_empty() { "off" } else { &info.versioning };
         out.push((
             format!("its versioning is {state}, so a deletion could not be undone"),
-            "turn on versioning, or choose another bucket".to_owned(),
+            "turn on versioning and wait 15 minutes, which S3 may take until every write makes a version; or choose \
+             another bucket"
+                .to_owned(),
         ));
     }
     if info.mfa_delete {
@@ -238,8 +240,7 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
     let mut replicas = Vec::new();
     for replica in &params.replicas {
         let there =
-            recorded(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix))
-                .await?;
+            stacks(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix)).await?;
         let recorded = there
             .into_iter()
             .filter(|(key, _)| names.contains(key))

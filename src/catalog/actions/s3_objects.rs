@@ -53,7 +53,8 @@ pub(super) struct Recorded {
 /// Versions and markers by key.
 pub(super) type Stacks = BTreeMap<String, Vec<ObjectVersion>>;
 
-/// Every version of what is meant, every page.
+/// Every version of what is meant, every page. One look is enough, also for what goes on record: S3 lists what was
+/// written before (Amazon S3 User Guide, "Amazon S3 data consistency model").
 pub(super) async fn stacks(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> CloudResult<Stacks> {
     let mut out = Stacks::new();
     match which {
@@ -74,11 +75,6 @@ pub(super) async fn stacks(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> Cl
     Ok(out)
 }
 
-/// The same for what goes on record: what an answer left out would count as new for good.
-pub(super) async fn recorded(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> CloudResult<Stacks> {
-    look::twice(|| stacks(cx, bucket, which)).await
-}
-
 /// The objects that exist now, with their history. A key that was named and does not exist is an error.
 pub(super) async fn current(
     cx: ReadCx<'_>,
@@ -86,7 +82,7 @@ pub(super) async fn current(
     which: Which<'_>,
 ) -> Result<Vec<Recorded>, ActionError> {
     let mut out = Vec::new();
-    for (key, stack) in recorded(cx, bucket, which).await? {
+    for (key, stack) in stacks(cx, bucket, which).await? {
         match stack.iter().find(|v| v.latest && !v.marker) {
             Some(current) => out.push(Recorded {
                 current: current.version.clone(),

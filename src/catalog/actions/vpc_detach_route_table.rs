@@ -546,6 +546,7 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
 /// tables that only carry its tags.
 async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<Vec<String>, ActionError> {
     let mut patience = look::settle(cx.read);
+    let cx = look::unanswered(cx, &["ec2:CreateRouteTable"]);
     loop {
         let made = |all: &Vec<RouteTable>| own(cx.read, undo, all) != Made::Nothing;
         let tables = look::agreed(cx.read, made, || routing::tables(cx.read)).await?;

@@ -8,6 +8,7 @@ use super::*;
 /// stood here and is merely not listed, or not found by TerminateInstances, may run on: it is looked for until the
 /// time is over, and nothing is sent for what is not seen.
 pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+    let cx = look::unanswered(cx, &["ec2:RunInstances"]);
     let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     // what was launched or stood here, and whether it is known to end
     let mut ours: BTreeMap<String, bool> = BTreeMap::new();

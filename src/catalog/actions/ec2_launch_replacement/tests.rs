@@ -154,6 +154,51 @@ async fn a_lost_answer_launches_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_launch_that_was_never_answered_and_shows_late_is_removed() {
+    let mut s = scene("late");
+    let p = s.lost(&Value::Null).await;
+    s.bench.sim.tune(|pace| pace.consistency = Dur::secs(60));
+    s.bench.fail_once(RUN, Fault::LoseAnswer);
+    assert_eq!(s.apply(&p).await.expect_err("no answer").effect, EffectCertainty::Unknown);
+    let done = s.bench.undo(&ACTION, &p).await;
+    assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}");
+    let left = s.replacements().await;
+    assert!(left.len() == 1 && left[0].state == "terminated", "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_is_captured_with_one_pause_and_its_target_groups_are_read_once_a_look() {
+    let s = scene("fleet");
+    s.bench.sim.set_page_size(1_000);
+    let mut fleet = vec![instance(&s.old)];
+    fleet.extend((0..20).map(|n| {
+        let seed =
+            InstanceSeed { name: format!("web-{n}"), subnet: s.bench.a.clone(), ..InstanceSeed::default() };
+        instance(&s.bench.sim.add_instance(&seed))
+    }));
+    fleet.push(instance("i-0123456789abcdef0"));
+    let (began, before) = (s.bench.read().clock.stamp().mono_ms, s.bench.sim.calls().len());
+    // what is not there is looked for until it is settled that it is not
+    let captured = DynAction::capture_all(&ACTION, s.bench.read(), &fleet[..21], &Value::Null).await;
+    assert_eq!(s.bench.read().clock.stamp().mono_ms - began, 2_000);
+    let calls = s.bench.sim.calls().split_off(before);
+    let sent = |operation: &str| calls.iter().filter(|c| c.operation == operation).count();
+    assert_eq!(sent("elasticloadbalancing:DescribeTargetGroups"), 2);
+    assert_eq!((sent("ec2:DescribeInstances"), sent("ec2:DescribeVolumes")), (2, 2));
+    for (target, captured) in fleet.iter().zip(&captured) {
+        let captured = captured.as_ref().expect("captured");
+        assert_eq!(captured["instance"]["id"], target.id.as_str());
+        assert_eq!(captured["volumes"].as_array().map(Vec::len), Some(1), "{captured}");
+        let registrations = captured["registrations"].as_array().map_or(0, Vec::len);
+        assert_eq!(registrations, usize::from(target.id == s.old), "{captured}");
+    }
+    let captured = DynAction::capture_all(&ACTION, s.bench.read(), &fleet[19..], &Value::Null).await;
+    let told = |n: usize| captured[n].as_ref().map(|c| c["instance"]["id"].clone());
+    assert_eq!((told(0), told(1)), (Ok(json!(fleet[19].id)), Ok(json!(fleet[20].id))));
+    assert!(told(2).expect_err("it never was").message.contains("does not exist"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_request_is_absent_and_applied_again_launches_once() {
     let mut s = scene("request");
     let p = s.lost(&Value::Null).await;

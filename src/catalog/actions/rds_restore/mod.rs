@@ -477,6 +477,7 @@ impl Action for RdsRestore {
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let id = &undo.identifier;
+        let cx = look::unanswered(cx, &["rds:RestoreDBInstanceToPointInTime"]);
         let (mut turn, mut seen, mut going, mut sent, mut hidden) = (0, false, false, None, None);
         loop {
             let now = match standing(cx.read, id).await? {
