@@ -222,7 +222,28 @@ async fn own(shared: &Shared) -> Vec<Target> {
         return all;
     };
     let foreign = |t: &Option<Target>| holder(t.as_ref()).is_some_and(|run| run != shared.run.as_str());
-    all.into_iter().zip(&now).filter(|(_, now)| !foreign(now)).map(|(t, _)| t).collect()
+    let (moved, mut own): (Vec<_>, Vec<_>) =
+        all.into_iter().zip(now).filter(|(_, now)| !foreign(now)).partition(|(t, now)| {
+            t.kind == ResourceKind::RdsInstance && now.as_ref().is_none_or(|now| !plan::is_the_same(t, now))
+        });
+    if !moved.is_empty() {
+        own.extend(renamed(shared, moved).await);
+    }
+    own.into_iter().map(|(t, _)| t).collect()
+}
+
+/// Databases by the ARN that they have now: a cut-over renames them. What another one has taken the name of, and is
+/// found nowhere, is gone: the tags of the other are not the run's to change.
+async fn renamed(shared: &Shared, planned: Vec<(Target, Option<Target>)>) -> Vec<(Target, Option<Target>)> {
+    let Ok(all) = plan::held_databases(&shared.plan, &shared.cloud.reads).await else {
+        return planned;
+    };
+    let held: Vec<&Target> = all.iter().filter(|t| holder(Some(t)) == Some(shared.run.as_str())).collect();
+    let now = |(p, named): (Target, Option<Target>)| match held.iter().find(|t| plan::is_the_same(&p, t)) {
+        Some(t) => Some((Target { arn: t.arn.clone(), ..p }, named)),
+        None => named.is_none().then_some((p, None)),
+    };
+    planned.into_iter().filter_map(now).collect()
 }
 
 /// The run that a target's tag names.

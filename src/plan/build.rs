@@ -14,10 +14,11 @@ use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, l
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
 use crate::cloud::{CloudError, Identity, Reads, agreed};
 use crate::drill::selector;
-use crate::drill::{Drill, Known, Loaded, Step};
+use crate::drill::{Drill, Known, Loaded, Select, Step, TargetSpec};
 use crate::inventory::{self, Inhabitants, Reread};
 use crate::model::exercise::Exercise;
-use crate::model::{Clock, Dur, EndpointProof, ResourceKind, RunId, Stage, StepId, Target, World};
+use crate::model::target::TAG_HELD;
+use crate::model::{Clock, Dur, EndpointProof, OneOrMany, ResourceKind, RunId, Stage, StepId, Target, World};
 
 /// Where and how to plan.
 #[derive(Clone)]
@@ -191,6 +192,21 @@ pub async fn read_again(
     targets: &[Target],
 ) -> Result<Vec<Option<Target>>, CloudError> {
     Ok(inventory::reread_all(reads, &plan.region, targets).await?.targets)
+}
+
+/// The databases that a run holds, whatever they are called now.
+///
+/// # Errors
+/// Where AWS cannot be read.
+pub async fn held_databases(plan: &Plan, reads: &Reads) -> Result<Vec<Target>, CloudError> {
+    let spec = TargetSpec {
+        resource: ResourceKind::RdsInstance,
+        tags: [(TAG_HELD.to_owned(), OneOrMany::from("*"))].into(),
+        attrs: BTreeMap::new(),
+        select: Select::All,
+        include_run_made: true,
+    };
+    Ok(inventory::resolve(reads, &plan.region, &spec).await?.matched)
 }
 
 /// Reads every target of a plan again, what its faults reach and how much exists, and says what changed;

@@ -43,11 +43,6 @@ pub fn compare(
                 format!("another resource has its name now: it was created {is}, the planned one {was}");
             out.push(refusal(&subject, text));
         }
-        let table = |t: &Target| t.attrs.get("route_table").cloned();
-        if before.kind == ResourceKind::VpcSubnet && table(before) != table(now) {
-            let on = |t: &Target| table(t).unwrap_or_else(|| "its VPC's main table".to_owned());
-            out.push(refusal(&subject, format!("it was on {}, is on {}", on(before), on(now))));
-        }
         if let Some(spec) = plan.drill.targets.get(name)
             && !selector::matches(spec, now)
         {
@@ -59,6 +54,11 @@ pub fn compare(
     }
     out.dedup();
     out.into_iter().map(hinted).collect()
+}
+
+/// Whether both were made at the same moment: another one may have the name by now.
+pub fn is_the_same(before: &Target, now: &Target) -> bool {
+    before.attrs.get(CREATED) == now.attrs.get(CREATED)
 }
 
 /// What undo would put back to is not what it was: somebody has put a subnet on another route table, or stopped or

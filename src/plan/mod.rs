@@ -28,7 +28,8 @@ use crate::model::exercise::Exercise;
 use crate::model::{Dur, EndpointProof, ResourceKind, Stage, StepId, Target, World};
 
 pub use again::{Again, again, refused_by};
-pub use build::{BuildOptions, PlanError, build, check_drift, read_again};
+pub use build::{BuildOptions, PlanError, build, check_drift, held_databases, read_again};
+pub use drift::is_the_same;
 pub use file::FileError;
 pub use house::House;
 

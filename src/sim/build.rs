@@ -383,6 +383,18 @@ impl Sim {
         }
     }
 
+    /// Somebody renames a database: its identifier, its ARN and its endpoint are others then, its tags and its age
+    /// stay (ModifyDBInstance, NewDBInstanceIdentifier).
+    pub fn rename_db(&self, identifier: &str, to: &str) {
+        let mut world = self.lock();
+        let (arn, endpoint) = (world.db_arn(to), world.db_endpoint(to));
+        if let Some(mut d) = world.dbs.remove(identifier) {
+            to.clone_into(&mut d.inst.identifier);
+            (d.inst.arn, d.inst.endpoint) = (arn, Some(endpoint));
+            world.dbs.insert(to.to_owned(), d);
+        }
+    }
+
     /// Sets how many databases the account may have (40 at first).
     pub fn set_db_quota(&self, instances: i64) {
         self.lock().db_quota = instances;

@@ -383,3 +383,23 @@ async fn the_held_tag_is_there_before_the_first_change_and_gone_after_the_last()
     }
     assert!(!bench.sim.snapshot().to_string().contains("redrill:held"));
 }
+
+/// The usual cut-over, in the middle of a run: the source gives its name to the copy.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_took_the_name_of_its_source_is_told_and_the_source_is_let_go_of() {
+    let steps = RESTORE.replace("}]", "}, { manual: Cut over, id: cut-over }]");
+    let bench = Bench::new(&drill("/", &steps)).await;
+    let mut play = Play::start(&bench);
+    play.until(|e| matches!(e, Event::Waiting { .. })).await;
+    let copy = bench.sim.cloud().reads.rds.instances(None, None).await.expect("reads").items;
+    let copy = copy.into_iter().find(|d| d.tags.contains_key("redrill:run")).expect("the copy").identifier;
+    bench.sim.rename_db("shop-orders", "shop-orders-old");
+    bench.sim.rename_db(&copy, "shop-orders");
+    play.signal().await;
+    let (ended, journal) = play.ends_with(20).await;
+    let said = format!("{copy} was renamed to shop-orders and may be what serves");
+    assert!(ended.reasons.iter().any(|r| r.contains(&said)), "{:?}", ended.reasons);
+    let now = bench.sim.snapshot().to_string();
+    assert!(!now.contains("redrill:held"), "the source, by its new name, is let go of: {}", dump(&journal));
+    assert_eq!(accepted(&bench, "rds:DeleteDBInstance"), 0);
+}

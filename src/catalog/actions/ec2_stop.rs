@@ -133,6 +133,16 @@ impl Action for StopInstances {
             };
             findings.extend(refusals(instance, groups.get(id), details.get(id)));
             findings.extend(losses(instance, &addresses));
+            if instance.state == "stopped" {
+                findings.push(
+                    Finding::new(
+                        Severity::Warning,
+                        id,
+                        "it is stopped already: this step does nothing to it",
+                    )
+                    .hint("select what runs: `where: { state: running }`"),
+                );
+            }
             if instance.lifecycle.as_deref() == Some("spot") || instance.spot_request.is_some() {
                 let kind = match &instance.spot_request {
                     Some(request) => cx.reads.ec2.spot_request_type(request).await?,
@@ -170,9 +180,12 @@ impl Action for StopInstances {
         batch: &[Prepared<Undo>],
         _params: &Params,
     ) -> Vec<Result<Applied, ActionError>> {
-        let ids: Vec<String> = batch.iter().map(|p| p.undo.id.clone()).collect();
-        let outcomes = batch::send(cx, &ids, &BULK).await;
-        batch::in_order(&ids, &outcomes)
+        // what does not run is not stopped: a call for it would make a step of nothing look like a fault
+        let (running, others): (Vec<_>, Vec<_>) = batch.iter().partition(|p| p.undo.state == "running");
+        let ids = |of: &[&Prepared<Undo>]| of.iter().map(|p| p.undo.id.clone()).collect::<Vec<_>>();
+        let mut outcomes = batch::send(cx, &ids(&running), &BULK).await;
+        outcomes.extend(ids(&others).into_iter().map(|id| (id, Ok(()))));
+        batch::in_order(&batch.iter().map(|p| p.undo.id.clone()).collect::<Vec<_>>(), &outcomes)
     }
 
     async fn poll(

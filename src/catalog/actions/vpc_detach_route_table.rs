@@ -562,7 +562,15 @@ async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<Vec<String>, Actio
             if patience.wait().await {
                 continue;
             }
-            return Ok(others(Some(&table.id)));
+            return match put_there(cx.read, table).as_slice() {
+                [] => Ok(others(Some(&table.id))),
+                strangers => Err(ActionError::hopeless(format!(
+                    "{} stands on {}, the empty table of this run, which therefore stays: somebody put it there",
+                    strangers.join(", "),
+                    table.id
+                ))
+                .hint("put it on its own route table; the table is then removed when the run is put back again")),
+            };
         }
         match cx.gate.send(Mutation::DeleteRouteTable { table: table.id.clone() }).await {
             Ok(_) => return Ok(others(Some(&table.id))),
@@ -573,6 +581,15 @@ async fn remove_table(cx: WriteCx<'_>, undo: &Undo) -> Result<Vec<String>, Actio
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// The subnets that somebody else put on the run's table: by associations that no call of the step was answered with.
+/// None, where an answer of the step is not known.
+fn put_there<'t>(cx: ReadCx<'_>, table: &'t RouteTable) -> Vec<&'t str> {
+    let sent = look::on_record(cx, &["ec2:ReplaceRouteTableAssociation"]);
+    let own = |id: &String| sent.iter().any(|s| s.made.as_ref().is_none_or(|made| made == id));
+    let on_it = table.associations.iter().filter(|a| !own(&a.id));
+    on_it.filter_map(|a| a.subnet.as_deref()).collect()
 }
 
 fn is_in_use(e: &CloudError) -> bool {

@@ -26,6 +26,8 @@ async fn what_ran_runs_again_and_what_was_stopped_stays_stopped() {
     let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
     assert!(bench.apply(&ACTION, &batch, &Value::Null).await.iter().all(Result::is_ok));
     assert_eq!(bench.sent("ec2:StopInstances"), 1);
+    let asked = bench.sim.changes()[0].change.as_ref().expect("a change").to_string();
+    assert!(!asked.contains(&targets[1].id), "what does not run is not stopped: {asked}");
     for p in &batch {
         bench.ready(&ACTION, p, &Value::Null).await;
     }
@@ -200,4 +202,17 @@ async fn a_server_that_is_not_listed_for_minutes_is_not_called_terminated() {
     assert!(error.hint.is_some_and(|h| h.contains("start-instances") && !h.contains("replacement")));
     bench.t0 = Some(bench.clock.now() - chrono::TimeDelta::hours(2));
     assert!(bench.undo(&ACTION, &batch[0]).await.expect_err("forgotten").hopeless);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_runs_nothing_is_sent_and_the_plan_says_so() {
+    let bench = Bench::new();
+    let targets = several(&bench, 1);
+    bench.sim.edit_instance(&targets[0].id, |i, _| "stopped".clone_into(&mut i.state));
+    let found = bench.inspect(&ACTION, &targets, &Value::Null).await;
+    assert!(found.iter().any(|f| f.text.contains("does nothing to it")), "{found:?}");
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    assert!(bench.apply(&ACTION, &batch, &Value::Null).await[0].is_ok());
+    bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    assert_eq!(bench.sim.changes().len(), 0, "a run of it alone sends nothing, and does not pass");
 }

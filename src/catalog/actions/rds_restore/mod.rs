@@ -15,10 +15,10 @@ use crate::catalog::action::{
     Prepared, Progress, ReadCx, Reversibility, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, Named, RestoreSpec,
-    What, all_pages,
+    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, Named, Outcome,
+    RestoreSpec, What, all_pages,
 };
-use crate::model::target::{TAG_KEPT, TAG_RUN, TAG_STEP};
+use crate::model::target::{TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{Dur, ResourceKind, Tags, Target};
 
 use super::look;
@@ -478,15 +478,18 @@ impl Action for RdsRestore {
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let id = &undo.identifier;
         let cx = look::unanswered(cx, &["rds:RestoreDBInstanceToPointInTime"]);
+        // what AWS has accepted is there, or on its way, whatever one look or the looks of a few seconds say
+        let made = accepted(cx.read, id, "rds:RestoreDBInstanceToPointInTime");
+        let deleted = accepted(cx.read, id, "rds:DeleteDBInstance");
         let (mut turn, mut seen, mut going, mut sent, mut hidden) = (0, false, false, None, None);
         loop {
             let now = match standing(cx.read, id).await? {
-                None if seen && !going => listed(cx.read, id).await?,
+                None if (seen || made) && !going && !deleted => listed(cx.read, undo).await?,
                 now => now,
             };
             match now {
                 // a restore whose answer was lost would have shown up by now
-                None if !seen => {
+                None if !seen && (!made || deleted) => {
                     return Ok(Undone::Already(format!("no {id}: DescribeDBInstances says not found")));
                 }
                 None if going => {
@@ -496,8 +499,13 @@ impl Action for RdsRestore {
                 // database may have its name by now.
                 None => {
                     let since = *hidden.get_or_insert_with(|| cx.read.clock.now());
-                    if over(cx.read, since, HIDDEN) {
+                    if over(cx.read, since, HIDDEN) && seen {
                         return Err(not_seen(id));
+                    } else if over(cx.read, since, HIDDEN) {
+                        let minutes = HIDDEN.ms() / 60_000;
+                        return Ok(Undone::Already(format!(
+                            "no {id}: it is not listed for {minutes} minutes, so somebody else deleted it"
+                        )));
                     }
                 }
                 Some(db) => {
@@ -552,10 +560,35 @@ impl Action for RdsRestore {
     }
 }
 
-/// The same by another question: among all databases, every page.
-async fn listed(cx: ReadCx<'_>, identifier: &str) -> CloudResult<Option<DbInstance>> {
+/// The same by another question: among all databases, every page. One that this step made and that has another name
+/// now, the usual end of a cut-over, may be what serves.
+async fn listed(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<DbInstance>, ActionError> {
     let all = all_pages(|page| cx.reads.rds.instances(None, page)).await?;
-    Ok(all.into_iter().find(|db| db.identifier.eq_ignore_ascii_case(identifier)))
+    let is_it = |db: &DbInstance| db.identifier.eq_ignore_ascii_case(&undo.identifier);
+    let renamed = |db: &&DbInstance| {
+        of_this_step(cx, db) && db.tags.get(TAG_REPLACES).is_some_and(|source| *source == undo.source)
+    };
+    match all.iter().find(renamed).filter(|db| !is_it(db)) {
+        Some(db) if !all.iter().any(is_it) => Err(ActionError::hopeless(format!(
+            "{} was renamed to {} and may be what serves, so it is not deleted",
+            undo.identifier, db.identifier
+        ))
+        .effect(EffectCertainty::Unknown)
+        .hint(format!(
+            "if it serves, take it out of the run: `aws rds remove-tags-from-resource --resource-name {} --tag-keys \
+             {TAG_RUN} {TAG_STEP}`; if not, delete it by hand",
+            db.arn
+        ))),
+        _ => Ok(all.into_iter().find(|db| is_it(db))),
+    }
+}
+
+/// Whether AWS has accepted such a call of this step for this database, in this process or an earlier one.
+fn accepted(cx: ReadCx<'_>, identifier: &str, operation: &str) -> bool {
+    cx.calls.sent().iter().any(|s| {
+        let of_it = matches!(&s.outcome, Some(Outcome::Db { identifier: id, .. }) if id.eq_ignore_ascii_case(identifier));
+        s.step == *cx.step && s.operation == operation && !s.refused && of_it
+    })
 }
 
 fn not_seen(id: &str) -> ActionError {

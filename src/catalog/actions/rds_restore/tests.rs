@@ -265,6 +265,38 @@ async fn what_was_seen_and_never_asked_to_go_is_not_called_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_aws_has_accepted_is_looked_for_longer_than_the_settling_time() {
+    let mut t = Trial::new();
+    let before = t.sim.snapshot();
+    let (undo, _) = restored(&t, json!({ "to": "-15m" })).await;
+    // every look of the first 25 seconds says that it is not there; `settle` is 10 s
+    let (clock, began) = (Arc::clone(&t.clock), t.clock.now());
+    let hidden =
+        move |_: usize, _: &str| ((clock.now() - began).num_seconds() < 25).then_some(Misread::NotFound);
+    t.cloud = Reader::new(hidden).over(t.cloud);
+    let done = RdsRestore.undo(t.write(), None, &undo).await.unwrap();
+    assert!(matches!(done, Undone::PutBack(_)), "{done:?}");
+    tokio::time::sleep(Duration::from_secs(1_800)).await;
+    assert_eq!((deletions(&t), t.sim.snapshot()), (1, before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_was_renamed_may_serve_and_is_not_called_gone() {
+    let t = Trial::new();
+    let (undo, _) = restored(&t, json!({ "to": "-15m" })).await;
+    t.sim.rename_db(&undo.identifier, "orders-new");
+    let error = RdsRestore.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(error.hopeless && error.message.contains("was renamed to orders-new"), "{error}");
+    assert!(error.hint.as_ref().is_some_and(|h| h.contains("remove-tags-from-resource")), "{error:?}");
+    assert_eq!(deletions(&t), 0);
+    // a person took it out of the run
+    t.sim.edit_db("orders-new", |db| db.tags.retain(|k, _| k != TAG_RUN && k != TAG_STEP));
+    let done = RdsRestore.undo(t.write(), None, &undo).await.unwrap();
+    assert!(matches!(&done, Undone::Already(text) if text.contains("somebody else")), "{done:?}");
+    assert_eq!(deletions(&t), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_sent_for_what_is_not_seen_any_more() {
     let t = Trial::new();
     t.sim.tune(|pace| pace.db_delete = Dur::secs(0));

@@ -337,3 +337,25 @@ async fn where_the_answer_was_lost_one_empty_table_is_deleted_at_most() {
     assert!(error.hopeless && error.hint.is_some_and(|h| h.contains("delete-route-table")));
     assert_eq!(bench.sent("ec2:DeleteRouteTable"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_put_on_the_runs_table_is_told_and_the_table_stays_until_it_is_off() {
+    let bench = Bench::new();
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
+    bench.apply(&DetachRouteTable, &batch, &Value::Null).await.remove(0).expect("accepted");
+    let own = place(&bench, &bench.a).await.expect("the run's");
+    let move_to = async |table: &str| {
+        let tables = routing::tables(bench.read()).await.expect("reads");
+        let association = routing::place(&tables, &bench.b).association().expect("one").to_owned();
+        bench.somebody(Mutation::ReplaceRouteTableAssociation { association, table: table.to_owned() }).await;
+    };
+    move_to(&own).await;
+    let stuck = bench.undo(&DetachRouteTable, &batch[0]).await.expect_err("a stranger is on it");
+    let said = format!("{} stands on {own}, the empty table of this run", bench.b);
+    assert!(stuck.hopeless && stuck.message.starts_with(&said), "{stuck}");
+    assert_eq!(place(&bench, &bench.a).await.as_ref(), Some(&bench.private), "its own subnet is back");
+    move_to(&bench.private).await;
+    bench.undo(&DetachRouteTable, &batch[0]).await.expect("the table can go");
+    assert_eq!(bench.sim.snapshot(), before);
+}
