@@ -18,7 +18,7 @@ use crate::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
 use crate::journal::runs;
 use crate::journal::runs::{RunsError, TargetLocks};
 use crate::model::time::SystemClock;
-use crate::model::{Clock, Dur, RunId};
+use crate::model::{Clock, Dur, ResourceKind, RunId};
 use crate::plan::limits;
 use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 
@@ -61,6 +61,7 @@ struct Place {
     cloud: Cloud,
     account: String,
     found: Vec<Leftover>,
+    denied: Vec<(ResourceKind, String)>,
 }
 
 pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
@@ -88,9 +89,10 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
         if args.list || work.is_empty() {
             said.extend(work.iter().map(|(p, l)| report(p, l, "found", None)));
             if global.output == Output::Json {
+                said.extend(unseen(&places));
                 out::json(&said);
             }
-            return Ok(0);
+            return Ok(seen(&places));
         }
         if !args.yes && !out::can_ask() {
             return Err(CliError::refused("there is no terminal to ask on, and --yes was not given")
@@ -129,7 +131,10 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
             }
         }
         match global.output {
-            Output::Json => out::json(&said),
+            Output::Json => {
+                said.extend(unseen(&places));
+                out::json(&said);
+            }
             Output::Text => {
                 out::note(&format!("what was sent is written down in {}", ledger.path.display()));
                 if left > 0 {
@@ -137,8 +142,13 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
                 }
             }
         }
-        Ok(if left == 0 { 0 } else { 20 })
+        Ok(if left == 0 { seen(&places) } else { 20 })
     })
+}
+
+/// 0 where all was looked at; else 5, for want of a permission.
+fn seen(places: &[Place]) -> u8 {
+    if places.iter().all(|p| p.denied.is_empty()) { 0 } else { 5 }
 }
 
 /// What only a person does anything about is not asked about.
@@ -209,7 +219,7 @@ async fn look(
             // buckets are listed once for all regions, and CloudFront is global
             let found = sweep::find(&cloud.reads, &cloud.region, n == 0).await?;
             unreadable.extend(found.unreadable);
-            places.push(Place { found: found.leftovers, account, cloud });
+            places.push(Place { found: found.leftovers, denied: found.denied, account, cloud });
         }
     }
     Ok((places, unreadable))
@@ -279,6 +289,8 @@ fn show(
     for p in places {
         let count = p.found.len();
         let text = if count == 0 { "nothing left behind".to_owned() } else { format!("{count} left behind") };
+        let some = if p.denied.is_empty() { "" } else { " of what could be looked at" };
+        let text = format!("{text}{some}");
         out::line(&format!("account {} ({}), {}: {text}", p.account, p.cloud.world, p.cloud.region));
         for (_, l, spared) in all.iter().filter(|(place, ..)| std::ptr::eq(*place, p)) {
             let name = l.target.name.as_ref().map(|n| format!(" ({n})")).unwrap_or_default();
@@ -286,11 +298,25 @@ fn show(
             let next = spared.as_ref().map_or_else(|| next(args, l), |why| format!("left alone: {why}"));
             out::line(&format!("    {next}"));
         }
+        for (kind, permission) in &p.denied {
+            out::line(&format!("  {kind} was not looked at: AWS denied {permission} (exit code 5)"));
+        }
     }
     if !unreadable.is_empty() {
         let names: Vec<&str> = unreadable.iter().map(String::as_str).collect();
         out::line(&format!("the tags of {} cannot be read: nobody knows", names.join(", ")));
     }
+}
+
+/// What nobody looked at, as `--output json` tells it.
+fn unseen(places: &[Place]) -> impl Iterator<Item = Value> + '_ {
+    let one = |p: &Place, (kind, permission): &(ResourceKind, String)| {
+        json!({
+            "account": p.account, "region": p.cloud.region, "world": p.cloud.world, "kind": kind,
+            "outcome": "not-looked-at", "why": format!("AWS denied {permission}"),
+        })
+    };
+    places.iter().flat_map(move |p| p.denied.iter().map(move |d| one(p, d)))
 }
 
 fn report(place: &Place, l: &Leftover, outcome: &str, why: Option<&String>) -> Value {

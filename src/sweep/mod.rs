@@ -19,7 +19,7 @@ pub use decide::{Birth, Births, Need, decide};
 use decide::{is_gone, is_replaced};
 pub use mend::{Ledger, Outcome, final_snapshot, mend};
 
-use crate::cloud::{CloudResult, Filter, Reads, all_pages};
+use crate::cloud::{CloudResult, ErrorKind, Filter, Reads, all_pages};
 use crate::drill::{Select, TargetSpec};
 use crate::inventory;
 use crate::model::pattern::OneOrMany;
@@ -49,19 +49,30 @@ pub struct Found {
     pub leftovers: Vec<Leftover>,
     /// Resources whose tags may not be read, so that nobody knows.
     pub unreadable: Vec<String>,
+    /// Kinds that the caller may not list, so that nobody knows, with the permission that is missing.
+    pub denied: Vec<(ResourceKind, String)>,
 }
 
 /// Finds what runs left behind. Global services are looked at only where `global` says so.
 ///
 /// # Errors
-/// The first error of any page: a partial listing is never returned.
+/// The first error of any page: a partial listing is never returned. That the caller may not list a kind is one only
+/// where it may list none: the policy of a drill allows what the drill needs.
 pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Found> {
     let mut targets: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
     let mut found = Found::default();
-    for kind in ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()) {
+    let kinds: Vec<ResourceKind> =
+        ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()).collect();
+    for kind in kinds.iter().copied() {
         for spec in wanted(kind) {
             // one look: what it leaves out is found by the next sweep, and `mend` looks again before it removes anything
-            let resolved = inventory::resolve(reads, region, &spec).await?;
+            let resolved = match inventory::resolve(reads, region, &spec).await {
+                Err(e) if e.kind == ErrorKind::Denied && found.denied.len() + 1 < kinds.len() => {
+                    found.denied.push((kind, e.operation));
+                    break;
+                }
+                resolved => resolved?,
+            };
             found.unreadable.extend(resolved.unreadable.into_iter().map(|u| u.name));
             targets.extend(resolved.matched.into_iter().map(|t| ((kind, t.id.clone()), t)));
         }

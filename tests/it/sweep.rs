@@ -608,3 +608,24 @@ async fn a_tag_that_names_no_run_is_found() {
         assert_eq!((all[0].target.id.as_str(), all[0].run.as_str()), (target(&bench).as_str(), ""));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_not_be_listed_is_named_and_does_not_hide_the_others() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let _journal_is_lost = play.killed().await;
+    bench.sim.fail_next("rds:DescribeDBInstances", "AccessDenied", 100);
+    let seen = found(&bench).await;
+    assert_eq!(seen.denied, [(ResourceKind::RdsInstance, "rds:DescribeDBInstances".to_owned())]);
+    assert!(seen.leftovers.iter().any(|l| matches!(l.need, Need::Reroute { .. })), "{:?}", seen.leftovers);
+    // where nothing may be listed, that is an error, and not an empty account
+    for kind in
+        ["ec2:DescribeInstances", "ec2:DescribeSubnets", "ec2:DescribeRouteTables", "s3:ListAllMyBuckets"]
+    {
+        bench.sim.fail_next(kind, "AccessDenied", 100);
+    }
+    let denied =
+        sweep::find(&bench.sim.cloud().reads, "us-east-1", false).await.expect_err("nothing was seen");
+    assert_eq!(denied.kind, redrill::cloud::ErrorKind::Denied);
+}
