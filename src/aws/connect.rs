@@ -454,6 +454,10 @@ fn endpoint_url(text: &str) -> Result<reqwest::Url, CloudError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(invalid("holds a user name or password"));
     }
+    // it stands in plan, journal and output as it is
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("holds a query or a fragment, which no AWS endpoint has"));
+    }
     Ok(url)
 }
 

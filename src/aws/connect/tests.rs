@@ -129,6 +129,13 @@ fn the_endpoints_in_force_are_those_that_the_clients_take() {
 fn an_endpoint_holds_no_password() {
     let error = endpoint_url("http://user:hunter2@127.0.0.1:5000").unwrap_err();
     assert!(!error.to_string().contains("hunter2"));
+    for odd in ["http://127.0.0.1:5000/?key=hunter2", "http://127.0.0.1:5000/#hunter2"] {
+        let error = endpoint_url(odd).unwrap_err();
+        assert!(
+            error.message.contains("query or a fragment") && !error.message.contains("hunter2"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]
