@@ -9,11 +9,12 @@
 
 use super::decide::unmended;
 use super::state::{RunState, Status};
-use crate::drill::{Impact, Role, RtoClock};
+use crate::drill::{Impact, Known, Role, RtoClock};
 use crate::journal::event::UNREADABLE;
 use crate::journal::{Measured, StopCause, Verdict};
 use crate::model::time::in_words;
 use crate::model::{Stage, StepId};
+use crate::plan::lint;
 
 /// The verdict with its reasons, most important first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub struct Judged {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rules {
     /// Version 0.1.0 took the exit code of a program for a change, without a fault asked nothing of a capacity
-    /// that never dropped, and of a run that was stopped not whether anybody looked at its end. Everything
-    /// else it judged alike.
+    /// that never dropped, of a run that was stopped not whether anybody looked at its end, and of a restore not
+    /// whether anything read the copy. Everything else it judged alike.
     V0_1_0,
     /// This version's.
     Own,
@@ -197,6 +198,11 @@ fn forward(rules: Rules, state: &RunState, measured: &Measured, add: &mut impl F
     if nobody_looked(state) {
         add(Verdict::Inconclusive, NOBODY_LOOKED.to_owned());
     }
+    if rules == Rules::Own {
+        for step in unread(state) {
+            add(Verdict::Inconclusive, format!("nothing read what `{step}` restored"));
+        }
+    }
     match measured.judged_ms {
         Some(ms) if ms > rto.ms() => {
             add(
@@ -253,6 +259,12 @@ fn seen_to_change(state: &RunState, measured: &Measured) -> bool {
     let person = state.plan.steps.iter().any(|s| s.manual.is_some());
     let capacity = measured.capacity_ms.is_some() || measured.capacity_lost;
     person || measured.outage || capacity || state.turned
+}
+
+/// What was restored beside the original and not read: that the restore came to its end shows nothing of it.
+fn unread(state: &RunState) -> Vec<&StepId> {
+    let restored = |id: &&StepId| state.cells_of(id).any(|(_, cell)| cell.may_have_effect());
+    lint::unread(&state.plan, &Known::shipped()).into_iter().filter(restored).collect()
 }
 
 fn passed_text(measured: &Measured) -> String {

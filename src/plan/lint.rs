@@ -5,8 +5,8 @@ use crate::catalog;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::catalog::actions::{command, wait};
 use crate::drill::refs::{self, Reference};
-use crate::drill::{Impact, Known, Role};
-use crate::model::Stage;
+use crate::drill::{Impact, Known, ProbeUse, Role};
+use crate::model::{Stage, StepId};
 
 /// Everything that looks wrong.
 pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
@@ -92,17 +92,30 @@ fn creates(step: &PlannedStep) -> bool {
     step.stage == Stage::Recovery && step.reversibility == Reversibility::Additive
 }
 
-fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
-    for step in plan.steps.iter().filter(|s| creates(s)) {
+/// The steps that restore something beside the original which no verify probe reads that could fail.
+pub fn unread<'p>(plan: &'p Plan, known: &Known) -> Vec<&'p StepId> {
+    // a replacement is seen by the steady state; what is restored beside the original is not
+    let beside = |step: &&PlannedStep| {
         let spec = step.action.as_deref().and_then(|a| known.action(a)).map(|a| a.spec());
-        // a replacement is seen by the steady state; what is restored beside the original is not
-        let beside = spec.is_some_and(|s| s.mends.is_empty() && !s.outputs.is_empty());
-        if beside && !plan.drill.verify.iter().any(|p| refers(&p.with, step.id.as_str())) {
-            out.push(
-                warning(step.id.as_str(), "no verify probe looks at what this step restores".to_owned())
-                    .hint(format!("refer to it under `verify`, for example with ${{steps.{}.…}}", step.id)),
-            );
-        }
+        creates(step) && spec.is_some_and(|s| s.mends.is_empty() && !s.outputs.is_empty())
+    };
+    let any_answer = |p: &&ProbeUse| catalog::probe(&p.probe).is_some_and(|probe| probe.any_answer(&p.with));
+    let read = |id: &StepId| {
+        plan.drill.verify.iter().filter(|p| !any_answer(p)).any(|p| refers(&p.with, id.as_str()))
+    };
+    plan.steps.iter().filter(beside).map(|step| &step.id).filter(|id| !read(id)).collect()
+}
+
+fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
+    for id in unread(plan, known) {
+        out.push(
+            warning(
+                id.as_str(),
+                "no verify probe that could fail looks at what this step restores: the verdict will be inconclusive"
+                    .to_owned(),
+            )
+            .hint(format!("refer to it under `verify`, for example with ${{steps.{id}.…}}")),
+        );
     }
 }
 

@@ -616,7 +616,7 @@ steady_state:"#;
     assert_eq!(
         warnings(&[("steady_state:", restore)]).await,
         [
-            "restore: no verify probe looks at what this step restores",
+            "restore: no verify probe that could fail looks at what this step restores: the verdict will be inconclusive",
             "restore: `manual` uses it, and it is removed at the end of the run"
         ]
     );

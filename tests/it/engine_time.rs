@@ -23,8 +23,9 @@ use crate::bench::{Bench, SharedJournal, dump};
 use crate::play::{Play, drill as text};
 
 const RESTORE: &str = "objectives: { rto: 1h }
-targets: { it: { resource: rds.instance, tags: { role: orders } } }
-recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]";
+targets: { it: { resource: rds.instance, tags: { role: orders }, select: { count: 1 } } }
+recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]
+verify: [{ name: restored, probe: rds.instance, with: { identifier: \"${steps.restore.identifier}\", status: available } }]";
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_was_never_away_still_waits_for_the_restore() {
@@ -310,7 +311,8 @@ recovery:
 #[tokio::test(start_paused = true)]
 async fn a_verify_probe_is_not_satisfied_by_the_steady_state() {
     let steps = format!(
-        "{RESTORE}\nverify: [{{ name: other, probe: http, with: {{ url: \"http://127.0.0.1:8080/other\", status: 200 }}, every: 1s }}]"
+        "{}, {{ name: other, probe: http, with: {{ url: \"http://127.0.0.1:8080/other\", status: 200 }}, every: 1s }}]",
+        RESTORE.trim_end_matches(']')
     )
     .replace("rto: 1h", "rto: 40m, give_up: 1h");
     let bench = Bench::new(&text("/", &steps)).await;

@@ -21,8 +21,9 @@ targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } 
 fault: [{ action: vpc.detach-route-table, target: it }]
 recovery: [{ action: wait, with: { for: 30s } }]";
 const RESTORE: &str = "objectives: { rto: 1h }
-targets: { it: { resource: rds.instance, tags: { role: orders } } }
-recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]";
+targets: { it: { resource: rds.instance, tags: { role: orders }, select: { count: 1 } } }
+recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]
+verify: [{ name: restored, probe: rds.instance, with: { identifier: \"${steps.restore.identifier}\", status: available } }]";
 
 pub async fn association(bench: &Bench, subnet: &str) -> (String, String) {
     let filter = redrill::cloud::Filter::default();

@@ -116,10 +116,9 @@ class Drill:
         """The database is restored beside the original."""
         self.targets["orders"] = TARGETS["orders"]
         self.recovery.append(step("rds.restore-to-point-in-time", "restore", "orders", to=rng.choice(["-15m", "-2h"])))
-        if rng.random() < 0.5:
-            self.verify.append(json.dumps({
-                "name": "it is available", "probe": "rds.instance", "every": "300ms",
-                "with": {"identifier": "${steps.restore.identifier}", "status": "available"}}))
+        self.verify.append(json.dumps({
+            "name": "it is available", "probe": "rds.instance", "every": "300ms",
+            "with": {"identifier": "${steps.restore.identifier}", "status": "available"}}))
 
     def reboot(self, rng):
         """The database restarts, perhaps in the other zone."""

@@ -56,6 +56,19 @@ impl Probe for RdsInstance {
         out
     }
 
+    fn any_answer(&self, params: &Params) -> bool {
+        const FAR_APART: [&str; 7] = [
+            "available",
+            "creating",
+            "deleting",
+            "failed",
+            "incompatible-restore",
+            "stopped",
+            "storage-full",
+        ];
+        FAR_APART.iter().all(|status| params.status.matches(status))
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         match cx.reads.rds.instances(Some(&params.identifier), None).await {
             Ok(page) => match page.items.first() {

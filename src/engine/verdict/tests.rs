@@ -157,6 +157,39 @@ async fn what_was_not_done_is_no_pass() {
     holds(&state, &measured(), Verdict::Inconclusive, &["skipped: restore: no"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_restore_whose_copy_nothing_read_is_no_pass() {
+    let why = "nothing read what `restore` restored";
+    let verify = LOSS.split_once("verify:").unwrap().1.split_once("stop:").unwrap().0;
+    for (what, drill) in [
+        ("no verify", LOSS.replace(&format!("verify:{verify}"), "")),
+        ("of the source", LOSS.replace("${steps.restore.identifier}", "shop-orders")),
+        ("of the run", LOSS.replace("${steps.restore.identifier}", "${run.id}")),
+        ("any answer", LOSS.replace("status: available", "status: \"*\"")),
+        ("every answer", LOSS.replace("status: available", "status: [available, \"*\"]")),
+    ] {
+        assert_ne!(drill, LOSS, "{what}");
+        let mut state = ended(&drill).await;
+        holds(&state, &measured(), Verdict::Inconclusive, &[why]);
+        let by_older = judge_by(Rules::V0_1_0, &state, &measured());
+        assert_eq!(by_older.verdict, Verdict::Passed, "{what}: as version 0.1.0 judged it");
+        // what was not restored need not be read
+        set(&mut state, "restore", Status::Skipped);
+        assert_eq!(judge(&state, &measured()).verdict, Verdict::Passed, "{what}");
+    }
+    // one that reads it is enough, among others that do not; a replacement is seen by the steady state
+    for drill in [
+        LOSS.to_owned(),
+        LOSS.replace(
+            "verify:\n",
+            "verify:\n  - { name: page2, probe: tcp, with: { host: shop, port: 80 } }\n",
+        ),
+        LOSS.replace("status: available", "status: [available, backing-up]"),
+    ] {
+        assert_eq!(judge(&ended(&drill).await, &measured()).verdict, Verdict::Passed, "{drill}");
+    }
+}
+
 /// Programs alone: no call shows that something was changed.
 const PROGRAMS: &str = "version: 1
 name: programs

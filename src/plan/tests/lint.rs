@@ -53,7 +53,8 @@ async fn a_whole_drill_is_not_warned_of() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_restored_beside_the_original_is_looked_at() {
-    let unseen = "restore: no verify probe looks at what this step restores -> \
+    let unseen = "restore: no verify probe that could fail looks at what this step restores: \
+                  the verdict will be inconclusive -> \
                   refer to it under `verify`, for example with ${steps.restore.…}";
     assert_eq!(found(&[(VERIFY, "")]).await, [unseen]);
     assert_eq!(found(&[("${steps.restore.identifier}", "shop-orders")]).await, [unseen]);
@@ -62,6 +63,9 @@ async fn what_is_restored_beside_the_original_is_looked_at() {
         [unseen],
         "a reference to something else"
     );
+    let any =
+        "rows: any answer satisfies this probe, so it shows nothing -> say which answer is the healthy one";
+    assert_eq!(found(&[("status: available", "status: \"*\"")]).await, [any, unseen]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +76,7 @@ async fn what_is_put_back_in_its_place_is_not_beside_the_original() {
         let step = plan.steps.iter_mut().find(|s| s.id.as_str() == "restore").unwrap();
         (step.stage, step.reversibility) = (stage, reversibility);
         let found = crate::plan::lint::lint(&plan, &drill::Known::shipped());
-        found.iter().any(|f| f.text.starts_with("no verify probe looks"))
+        found.iter().any(|f| f.text.starts_with("no verify probe that could fail"))
     };
     use crate::catalog::action::Reversibility::{Additive, Reversible};
     use crate::model::Stage::{Fault, Recovery};

@@ -66,7 +66,8 @@ impl Parts {
 
     /// Verified only while the test's own page says so.
     pub fn gated(mut self, w: &World) -> Self {
-        self.verify = page("verified", &w.gate.url).replace(", hold: 1s", "");
+        let gate = page("verified", &w.gate.url).replace(", hold: 1s", "");
+        self.verify = if self.verify.is_empty() { gate } else { format!("{}\n{gate}", self.verify) };
         self
     }
 }
@@ -130,6 +131,8 @@ pub fn database(w: &World) -> Parts {
     Parts {
         fault: String::new(),
         recovery: "  - { action: rds.restore-to-point-in-time, id: restore, target: orders, with: { to: \"-15m\" } }"
+            .to_owned(),
+        verify: "  - { name: restored, probe: rds.instance, with: { identifier: \"${steps.restore.identifier}\" }, every: 300ms }"
             .to_owned(),
         ..network(w)
     }
