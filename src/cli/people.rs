@@ -4,6 +4,8 @@
 //! process records the request, with who and when. If nobody does, the command records it itself, as
 //! that process would have, and nothing is left behind. What can be seen to be of no use is refused.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
@@ -127,6 +129,9 @@ pub fn abort(global: &Global, args: &AbortArgs) -> Result<u8, CliError> {
     tell(global, &args.run, Request::Abort { note: args.note.clone() }, &args.known)
 }
 
+/// How long a person is kept waiting for the run's door.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Who is told.
 enum Told {
     /// The process that works on the run.
@@ -146,7 +151,7 @@ fn tell(global: &Global, run: &str, request: Request, known: &Known) -> Result<u
         }
         of_use(global, &dir, &lines, &by, &request)?;
     }
-    let door = dir.door().map_err(io(DOOR))?;
+    let door = dir.door_within(PATIENCE).map_err(io(DOOR))?;
     let left = dir.leave(&door, SystemClock.now(), &by, request).map_err(io(DOOR))?;
     // only now the lock: a process that dies later leaves the request for the next one
     let told = match runs::lock(&dir) {

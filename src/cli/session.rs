@@ -191,8 +191,19 @@ fn cut(global: &Global, dir: &RunDir) -> CliError {
 
 /// Locks the run. A command that only tells it something, and holds the lock for a moment, is waited for.
 fn lock(global: &Global, dir: &RunDir) -> Result<Lock, CliError> {
-    let _door = dir.door().map_err(|e| locked(global, e))?;
+    let _door = entered(dir).map_err(|e| locked(global, e))?;
     runs::lock(dir).map_err(|e| locked(global, e))
+}
+
+/// The run's door; `None` where another process keeps it: putting things back, or ending, does not wait for that.
+fn entered(dir: &RunDir) -> Result<Option<Door>, RunsError> {
+    match dir.door() {
+        Err(e @ RunsError::DoorHeld { .. }) => {
+            out::note(&format!("{e}: going on without it; a request that is left now may not be read"));
+            Ok(None)
+        }
+        door => door.map(Some),
+    }
 }
 
 /// The journal, to go on with it, and what it holds. The caller has the run's lock.
@@ -285,7 +296,7 @@ async fn work_on(
     // an unfinished run keeps its requests for the next process; a finished one leaves none unanswered
     let door = match ended.is_ok() {
         true => last_look(dir, plan, secrets, Arc::clone(&clock)).await,
-        false => dir.door().map_err(io(DOOR)),
+        false => entered(dir).map_err(io(DOOR)),
     };
     if let Ok(notary) = shown {
         notary.end();
@@ -318,14 +329,14 @@ async fn work_on(
 pub const DOOR: &str = "the run's inbox cannot be used";
 
 /// Answers what came after the engine's last look. While the door is held nobody leaves more, and
-/// whoever comes next finds the run let go of.
+/// whoever comes next finds the run let go of. What lies there is answered also where another process keeps the door.
 async fn last_look(
     dir: &RunDir,
     plan: Arc<Plan>,
     secrets: BTreeMap<String, String>,
     clock: Arc<dyn Clock>,
-) -> Result<Door, CliError> {
-    let door = dir.door().map_err(io(DOOR))?;
+) -> Result<Option<Door>, CliError> {
+    let door = entered(dir).map_err(io(DOOR))?;
     if !dir.requests().map_err(io(DOOR))?.is_empty() {
         let (journal, lines) = open(dir)?;
         let recorder = Recorder::new(Box::new(journal), RunState::new(plan), lines, clock, secrets, None);
@@ -441,7 +452,7 @@ mod tests {
     use crate::drill::{self, LoadOptions};
     use crate::engine::requests::answer;
     use crate::journal::Measured;
-    use crate::journal::inbox::Request;
+    use crate::journal::inbox::{Left, Request};
     use crate::model::World;
     use crate::model::time::VirtualClock;
     use crate::plan::{self, BuildOptions};
@@ -458,8 +469,8 @@ targets: {}
 steady_state: [{ probe: tcp, with: { host: shop.example.com, port: 443 } }]
 recovery: [{ manual: Call the team, id: call }]";
 
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_after_the_engines_last_look_is_answered_behind_the_closed_door() {
+    /// A run on record as ended, and a request that came too late.
+    async fn late() -> (tempfile::TempDir, RunDir, Arc<Plan>, Arc<dyn Clock>, Left) {
         let start = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
         let cloud = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).unwrap().cloud();
@@ -477,8 +488,27 @@ recovery: [{ manual: Call the team, id: call }]";
         FileJournal::create(dir.journal()).unwrap().append(clock.stamp(), &[end], true).await.unwrap();
         let request = Request::Abort { note: "late".into() };
         let left = dir.leave(&dir.door().unwrap(), clock.now(), "ann@desk", request).unwrap();
+        (state, dir, plan, clock, left)
+    }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_keeps_the_door_freezes_neither_the_end_of_a_run_nor_what_puts_it_back() {
+        let (_state, dir, plan, clock, _) = late().await;
+        let other = dir.door().unwrap();
+        assert!(last_look(&dir, plan, BTreeMap::new(), clock).await.unwrap().is_none());
+        let lines = read_journal(&dir).unwrap();
+        assert!(matches!(lines[1].event, Event::RequestUnused { .. }), "{:?}", lines[1].event);
+        assert_eq!(dir.requests().unwrap(), []);
+        assert!(entered(&dir).unwrap().is_none());
+        drop(other);
+        assert!(entered(&dir).unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_engines_last_look_is_answered_behind_the_closed_door() {
+        let (_state, dir, plan, clock, left) = late().await;
         let door = last_look(&dir, Arc::clone(&plan), BTreeMap::new(), clock).await.unwrap();
+        assert!(door.is_some());
         let lines = read_journal(&dir).unwrap();
         let unused = answer(
             &RunState::replay(plan, &lines),

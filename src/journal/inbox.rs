@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::runs::{RunDir, RunsError, io_error, is_folder, no_follow, own_folder, temporary};
 use super::{Asked, Mark};
 use crate::model::StepId;
+
+/// How long a process that works on a run waits for its door, which nobody needs for longer than a moment.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a person asks of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,17 +112,32 @@ fn ids(run: &RunDir) -> Result<Vec<String>, RunsError> {
 }
 
 impl RunDir {
-    /// Waits until nobody else stands in the door. Held for moments only.
+    /// Waits until nobody else stands in the door, for 2 seconds at most. Held for moments only.
     ///
     /// # Errors
-    /// When the inbox is not a folder or cannot be locked.
+    /// When the inbox is not a folder or cannot be locked; [`RunsError::DoorHeld`] where somebody else keeps standing
+    /// in it.
     pub fn door(&self) -> Result<Door, RunsError> {
+        self.door_within(PATIENCE)
+    }
+
+    /// As [`RunDir::door`], for as long as this.
+    ///
+    /// # Errors
+    /// As [`RunDir::door`].
+    pub fn door_within(&self, patience: Duration) -> Result<Door, RunsError> {
         let inbox = folder(self);
         own_folder(&inbox)?;
         let opened = OpenOptions::new().read(true).custom_flags(no_follow()).open(&inbox);
         let folder = opened.map_err(io_error("open", &inbox))?;
-        folder.lock().map_err(io_error("lock", &inbox))?;
-        Ok(Door { _folder: folder })
+        // the system's own wait has no end: a thread waits, and lets go at once where nobody wants it any more
+        let (locked, told) = mpsc::channel();
+        let wait = move || drop(locked.send(folder.lock().map(|()| folder)));
+        std::thread::Builder::new().spawn(wait).map_err(io_error("lock", &inbox))?;
+        match told.recv_timeout(patience) {
+            Ok(folder) => Ok(Door { _folder: folder.map_err(io_error("lock", &inbox))? }),
+            Err(_) => Err(RunsError::DoorHeld { path: inbox }),
+        }
     }
 
     /// Leaves a request, durably. `_door` is this run's.
@@ -252,6 +272,18 @@ mod tests {
         assert!(matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
         drop(door);
         file.try_lock().unwrap();
+    }
+
+    #[test]
+    fn who_keeps_standing_in_the_door_is_not_waited_for() {
+        let (_state, run) = run();
+        let other = run.door().unwrap();
+        let refused = run.door_within(Duration::from_millis(1)).unwrap_err();
+        assert!(matches!(&refused, RunsError::DoorHeld { path } if *path == folder(&run)), "{refused}");
+        drop(other);
+        // who gave up does not come into the door later
+        drop(run.door_within(Duration::from_secs(600)).unwrap());
+        run.door_within(Duration::from_secs(600)).unwrap();
     }
 
     #[test]

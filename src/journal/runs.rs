@@ -85,6 +85,12 @@ pub enum RunsError {
         /// The runs.
         candidates: Vec<String>,
     },
+    /// Another process keeps the inbox of a run locked.
+    #[error("another process keeps {} locked", path.display())]
+    DoorHeld {
+        /// The inbox.
+        path: PathBuf,
+    },
     /// Another process works on it.
     #[error("{what} is in use by {holder}")]
     Locked {
