@@ -4,10 +4,15 @@
 //! undo records. What the state is folded from (ids, targets, stages, kinds, verdicts) is never touched;
 //! that no secret stands there is for [`super::secrets`] to see to, before the fault.
 //!
-//! A secret is known by its text, so it is also looked for as it stands inside JSON, a URL, base64 (at
-//! each of its three alignments, alone or behind a user's name) and hexadecimal digits; and each of these cut
-//! off, at the end of a text and wherever a text was cut, which `…` says. Left to others: ways of writing a secret that nobody can foresee. Invariant: what is
-//! acted on later comes back byte for byte, or not at all: [`reveal`] errs where a secret is not known.
+//! A secret is known by its text, so it is looked for in every way in which a text may be meant ([`views`]: the
+//! escapes of URLs, JSON, HTML and shells undone, lines put together again), and there as it is, in base64 (at
+//! each of its three alignments, alone or behind a user's name) and in hexadecimal digits; and each of these cut
+//! off, at the end of a text and wherever a text was cut, which `…` says. Left to others: ways of writing a secret
+//! that nobody can foresee. Invariant: what is acted on later comes back byte for byte, or not at all: [`reveal`]
+//! errs where a secret is not known. What can be put back is what a list knows ([`encoded`]); views are for the rest.
+
+mod needles;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,6 +21,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
+use self::needles::Needles;
+use self::views::{View, views};
 use crate::journal::Event;
 use crate::model::ProgramId;
 
@@ -34,6 +41,12 @@ const LITERAL: &str = "[secret :]";
 pub struct Redaction {
     /// What to look for, the longest first.
     forms: Vec<Form>,
+    /// The same by their numbers.
+    as_written: Needles,
+    /// What to look for in a [`View`].
+    meant: Vec<Meant>,
+    /// The same by their numbers.
+    as_meant: Needles,
     /// Every secret parameter that there is.
     names: Vec<String>,
     /// Those whose values this process does not know.
@@ -48,6 +61,25 @@ struct Form {
     encoding: Option<usize>,
 }
 
+/// What a view says where it says a secret.
+struct Meant {
+    bytes: Vec<u8>,
+    name: String,
+    /// The secret itself.
+    plain: bool,
+}
+
+/// What stands somewhere in a text.
+#[derive(Clone, Copy)]
+enum Found<'r> {
+    /// This, as it is known.
+    Written(&'r Form),
+    /// The secret of this name, in whatever way.
+    Meant(&'r str),
+    /// [`MARK`].
+    Literal,
+}
+
 /// For whom a text is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum For {
@@ -57,14 +89,43 @@ enum For {
     Acting,
 }
 
+/// How long the beginning of the secret is that the text ends with, where it is long enough to tell.
+fn begun(secret: &[u8], text: &[u8], shortest: usize) -> Option<usize> {
+    let longest = secret.len().saturating_sub(1).min(text.len());
+    (shortest..=longest).rev().find(|n| text.ends_with(&secret[..*n]))
+}
+
+impl Meant {
+    /// As it may stand in a view: the secret, without its blanks, and encoded as it is or as JSON is.
+    fn all_of(name: &str, secret: &str) -> Vec<Self> {
+        let mut all = BTreeSet::from([secret.split_ascii_whitespace().collect::<String>().into_bytes()]);
+        for text in [secret.to_owned(), in_json(secret)] {
+            all.extend(in_base64(text.as_bytes()).into_iter().map(String::into_bytes));
+        }
+        let hex = in_hex(secret.as_bytes());
+        all.extend([hex.to_uppercase().into_bytes(), hex.into_bytes()]);
+        all.remove(secret.as_bytes());
+        let all = all.into_iter().map(|bytes| (bytes, false));
+        let all = all.chain([(secret.as_bytes().to_vec(), true)]);
+        let all = all.filter(|(bytes, _)| bytes.len() >= SHORTEST_CUT);
+        all.map(|(bytes, plain)| Self { bytes, name: name.to_owned(), plain }).collect()
+    }
+
+    /// From where on a text that was cut ends with the beginning of it, as the view says.
+    fn begun_at(&self, view: &View, text: &str) -> Option<usize> {
+        let plain = self.plain && !view.squeezed;
+        let length =
+            begun(&self.bytes, &view.bytes, if plain { SHORTEST_CUT } else { SHORTEST_ENCODED_CUT })?;
+        Some(view.range(text, view.bytes.len() - length, view.bytes.len()).0)
+    }
+}
+
 impl Form {
-    /// How long the beginning of it is that the text ends with, where it is long enough to tell.
-    fn begun(&self, text: &str) -> Option<usize> {
+    /// From where on a text that was cut ends with the beginning of it.
+    fn begun_at(&self, text: &str) -> Option<usize> {
         let shortest = if self.encoding.is_none() { SHORTEST_CUT } else { SHORTEST_ENCODED_CUT };
-        let longest = self.text.len().saturating_sub(1).min(text.len());
-        (shortest..=longest).rev().find(|n| {
-            self.text.is_char_boundary(*n) && text.as_bytes().ends_with(&self.text.as_bytes()[..*n])
-        })
+        let length = begun(self.text.as_bytes(), text.as_bytes(), shortest)?;
+        Some(text.floor_char_boundary(text.len() - length))
     }
 
     fn mark(&self, whom: For) -> String {
@@ -79,15 +140,18 @@ impl Form {
 impl Redaction {
     /// For the values given, and the names of every secret parameter that there is.
     pub fn new(secrets: BTreeMap<String, String>, names: &[String]) -> Self {
-        let mut forms = Vec::new();
+        let (mut forms, mut meant) = (Vec::new(), Vec::new());
         for (name, secret) in secrets.iter().filter(|(_, s)| !s.is_empty()) {
+            meant.extend(Meant::all_of(name, secret));
             forms.push(Form { text: secret.clone(), name: name.clone(), encoding: None });
             let encoded = encoded(secret).into_iter().enumerate();
             forms.extend(encoded.map(|(n, text)| Form { text, name: name.clone(), encoding: Some(n) }));
         }
         forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
         let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
-        Self { forms, names: names.to_vec(), unknown }
+        let as_written = Needles::new(forms.iter().map(|form| form.text.as_bytes()));
+        let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()));
+        Self { forms, as_written, meant, as_meant, names: names.to_vec(), unknown }
     }
 
     /// Puts the secrets that are known here back in; a value that holds another one stays as it is.
@@ -229,32 +293,92 @@ impl Redaction {
 
     /// One pass, so that no mark is looked through again.
     fn text(&self, text: &mut String, whom: For) {
-        let mut rest = text.as_str();
+        let mut rest = 0;
         let mut out = String::new();
-        loop {
-            let found = self.forms.iter().filter_map(|f| Some((rest.find(f.text.as_str())?, Some(f))));
-            let literal = rest.find(MARK).filter(|_| whom == For::Acting).map(|at| (at, None));
-            let length = |form: Option<&Form>| form.map_or(MARK.len(), |f| f.text.len());
-            let first = found.chain(literal).min_by_key(|(at, form)| (*at, usize::MAX - length(*form)));
-            let Some((at, form)) = first else { break };
-            out.push_str(&rest[..at]);
-            out.push_str(&form.map_or_else(|| LITERAL.to_owned(), |f| f.mark(whom)));
-            rest = &rest[at + length(form)..];
+        for (from, to, found) in self.found(text, whom) {
+            out.push_str(&text[rest..from]);
+            out.push_str(&match found {
+                Found::Written(form) => form.mark(whom),
+                Found::Meant(name) => format!("{MARK}{name}, encoded]"),
+                Found::Literal => LITERAL.to_owned(),
+            });
+            rest = to;
         }
-        if rest.len() < text.len() {
-            out.push_str(rest);
+        if rest > 0 {
+            out.push_str(&text[rest..]);
             *text = out;
         }
+    }
+
+    /// Where what stands in a text, from left to right.
+    fn found(&self, text: &str, whom: For) -> Vec<(usize, usize, Found<'_>)> {
+        let mut all = Vec::new();
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let form = self.as_written.begins(&bytes[at..]);
+            let literal = whom == For::Acting && bytes[at..].starts_with(MARK.as_bytes());
+            let (length, found) = match form {
+                Some((length, _)) if literal && length < MARK.len() => (MARK.len(), Some(Found::Literal)),
+                Some((length, number)) => (length, Some(Found::Written(&self.forms[number]))),
+                None if literal => (MARK.len(), Some(Found::Literal)),
+                None => (1, None),
+            };
+            all.extend(found.map(|found| (at, at + length, found)));
+            at += length;
+        }
+        for view in views(text) {
+            // of a secret that may overlap itself the first
+            let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
+            for (from, to, number) in self.as_meant.all_in(&view.bytes) {
+                let name = self.meant[number].name.as_str();
+                let end = ends.entry(name).or_default();
+                if from >= *end {
+                    *end = to;
+                    let (from, to) = view.range(text, from, to);
+                    all.push((from, to, Found::Meant(name)));
+                }
+            }
+        }
+        // of the same place what is known stands first: the sort keeps their order
+        all.sort_by_key(|(from, to, _)| (*from, std::cmp::Reverse(*to)));
+        let mut apart: Vec<(usize, usize, Found<'_>)> = Vec::new();
+        for (from, to, found) in all {
+            match apart.last_mut().filter(|last| from < last.1) {
+                Some(last) if to <= last.1 => {}
+                Some(last) => {
+                    let name = |found| match found {
+                        Found::Written(form) => Some(form.name.as_str()),
+                        Found::Meant(name) => Some(name),
+                        Found::Literal => None,
+                    };
+                    last.1 = to;
+                    last.2 = name(last.2).or(name(found)).map_or(Found::Literal, Found::Meant);
+                }
+                None => apart.push((from, to, found)),
+            }
+        }
+        apart
     }
 
     /// A text that was cut to a length may end within a secret, however that is written; and other words may
     /// stand behind it by now.
     fn cut(&self, text: &mut String) {
+        /// The most characters that two escapes, one in the other, make of one.
+        const WIDEST: usize = 16;
+        let longest = self.meant.iter().map(|meant| meant.bytes.len()).max().unwrap_or(0);
         let cuts: Vec<usize> = text.match_indices(CUT).map(|(at, _)| at).chain([text.len()]).collect();
         for at in cuts.into_iter().rev() {
-            let begun = self.forms.iter().filter_map(|form| Some((form.begun(&text[..at])?, form)));
-            if let Some((length, form)) = begun.max_by_key(|(length, _)| *length) {
-                text.replace_range(at - length..at, &format!("{MARK}{}, cut]", form.name));
+            let from = text.floor_char_boundary(at.saturating_sub(longest.saturating_mul(WIDEST)));
+            let seen = views(&text[from..at]);
+            let written =
+                self.forms.iter().filter_map(|form| Some((form.begun_at(&text[..at])?, &form.name)));
+            let meant = self.meant.iter().flat_map(|meant| {
+                let begun = seen.iter().filter_map(|view| meant.begun_at(view, &text[from..at]));
+                begun.map(|begun| (from + begun, &meant.name))
+            });
+            if let Some((begun, name)) = written.chain(meant).min_by_key(|(begun, _)| *begun) {
+                text.replace_range(begun..at, &format!("{MARK}{name}, cut]"));
             }
         }
     }
@@ -286,11 +410,9 @@ impl Redaction {
 fn encoded(secret: &str) -> BTreeSet<String> {
     let bytes = secret.as_bytes();
     let mut out = BTreeSet::new();
-    let json = Value::from(secret).to_string();
-    let json = json[1..json.len() - 1].to_owned();
+    let json = in_json(secret);
     // once more, as JSON within JSON
-    let twice = Value::from(json.as_str()).to_string();
-    out.insert(twice[1..twice.len() - 1].to_owned());
+    out.insert(in_json(&json));
     out.insert(json);
     out.insert(secret.split_whitespace().collect::<Vec<_>>().join(" "));
     for unreserved in ["-_.~", "", "-_.~!$&'()*+,;=:@/?"] {
@@ -307,6 +429,29 @@ fn encoded(secret: &str) -> BTreeSet<String> {
             out.insert(url);
         }
     }
+    out.extend(in_base64(bytes));
+    let hex = in_hex(bytes);
+    out.insert(hex.to_uppercase());
+    out.insert(hex);
+    out.retain(|form| form != secret && form.len() >= SHORTEST_CUT);
+    out
+}
+
+fn in_json(text: &str) -> String {
+    let json = Value::from(text).to_string();
+    json[1..json.len() - 1].to_owned()
+}
+
+fn in_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, b| {
+        let _ = write!(hex, "{b:02x}");
+        hex
+    })
+}
+
+/// At each alignment, in both alphabets.
+fn in_base64(bytes: &[u8]) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
     for shift in 0..3 {
         // of the characters that depend on the neighbours too, none is looked for
         let mut padded = vec![0; shift];
@@ -316,13 +461,6 @@ fn encoded(secret: &str) -> BTreeSet<String> {
             out.insert(text[from..to].to_owned());
         }
     }
-    let hex = bytes.iter().fold(String::new(), |mut hex, b| {
-        let _ = write!(hex, "{b:02x}");
-        hex
-    });
-    out.insert(hex.to_uppercase());
-    out.insert(hex);
-    out.retain(|form| form != secret && form.len() >= SHORTEST_CUT);
     out
 }
 
@@ -395,185 +533,4 @@ pub fn revealed(text: &str, secrets: &BTreeMap<String, String>, names: &[String]
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::model::StepId;
-
-    const SECRET: &str = "cAn?ry \"7/ü\"+x";
-
-    fn secrets() -> BTreeMap<String, String> {
-        [("token".to_owned(), SECRET.to_owned())].into()
-    }
-
-    fn redaction() -> Redaction {
-        Redaction::new(secrets(), &["token".to_owned()])
-    }
-
-    fn redacted(text: &str) -> String {
-        let mut text = text.to_owned();
-        redaction().told(&mut text);
-        text
-    }
-
-    #[test]
-    fn a_secret_is_known_however_it_is_written() {
-        assert_eq!(redacted(&format!("a {SECRET} b {SECRET}")), "a [secret token] b [secret token]");
-        let json = json!({ "said": SECRET }).to_string();
-        assert_eq!(redacted(&json), r#"{"said":"[secret token, encoded]"}"#);
-        assert!(!redacted(&json!({ "body": json }).to_string()).contains("ry"));
-        for url in
-            ["cAn%3Fry%20%227%2F%C3%BC%22%2Bx", "cAn%3fry+%227%2f%c3%bc%22%2bx", "cAn?ry%20%227/%C3%BC%22+x"]
-        {
-            assert_eq!(
-                redacted(&format!("http://h/?q={url}&r")),
-                "http://h/?q=[secret token, encoded]&r",
-                "{url}"
-            );
-        }
-        for user in ["", "a:", "ab:", "abc:", "user:"] {
-            for suffix in ["", "\n", "xyz"] {
-                let plain = format!("{user}{SECRET}{suffix}");
-                for text in [STANDARD_NO_PAD.encode(&plain), URL_SAFE_NO_PAD.encode(&plain)] {
-                    let got = redacted(&format!("Authorization: Basic {text}"));
-                    assert!(got.contains("[secret token, encoded]"), "{plain}: {got}");
-                }
-            }
-        }
-        assert!(!redacted("6341 6e 63416e3f727920 x").contains("secret"), "half of it is nothing");
-        assert!(redacted("x63416E3F72792022372FC3BC222B78y").contains("[secret token, encoded]"));
-    }
-
-    #[test]
-    fn a_text_that_ends_within_a_secret_loses_the_rest() {
-        assert_eq!(redacted("stdout: cAn?ry \"7/"), "stdout: [secret token, cut]");
-        assert_eq!(redacted("stdout: cAn?r…"), "stdout: [secret token, cut]…");
-        assert_eq!(redacted("stdout: cAn"), "stdout: cAn");
-        assert_eq!(redacted("it is `cAn?ry…`, not `b`"), "it is `[secret token, cut]…`, not `b`");
-        assert_eq!(redacted("said: 63416e3f7279…; it failed"), "said: [secret token, cut]…; it failed");
-        assert_eq!(redacted("put back on rtb-6341"), "put back on rtb-6341", "as much stands in any id");
-    }
-
-    /// The longest beginning of a form that the text holds.
-    fn left(text: &str, forms: &[Form]) -> usize {
-        let holds =
-            |f: &Form| (1..=f.text.len()).rev().find(|n| text.contains(f.text.get(..*n).unwrap_or("\0")));
-        forms.iter().filter_map(holds).max().unwrap_or(0)
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn wherever_a_text_is_cut_a_short_rest_of_the_secret_remains(
-            secret in "[!-~üß ]{8,40}",
-            user in "[a-z:]{0,6}",
-            kind in 0_usize..9,
-            at in 0_usize..400,
-            behind in 0_usize..3,
-        ) {
-            proptest::prop_assume!(secret.trim() == secret && !secret.contains("  "));
-            let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
-            let whole = format!("{user}{secret}");
-            let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
-            let mut forms: Vec<String> = vec![secret.clone()];
-            forms.extend(encoded(&secret));
-            let written = match kind {
-                0 => STANDARD_NO_PAD.encode(&whole),
-                1 => URL_SAFE_NO_PAD.encode(&whole),
-                2 => hex.to_uppercase(),
-                3 => hex,
-                4 => json!({ "a": json!({ "b": secret }).to_string() }).to_string(),
-                5 => json!({ "b": secret }).to_string(),
-                n => forms[(n * at) % forms.len()].clone(),
-            };
-            let text = format!("#### {written} ####");
-            let end = (0..=at.min(text.len())).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
-            let mut text = format!("{}{}", &text[..end], ["", "…", "…`; and it failed"][behind]);
-            redaction.told(&mut text);
-            let left = left(&text, &redaction.forms);
-            proptest::prop_assert!(left < SHORTEST_ENCODED_CUT, "{left} of {secret:?} in {text:?}");
-        }
-    }
-
-    fn names() -> Vec<String> {
-        vec!["token".to_owned()]
-    }
-
-    #[test]
-    fn what_is_acted_on_comes_back_as_it_was() {
-        let base64 = STANDARD_NO_PAD.encode(format!("user:{SECRET}"));
-        let undo = json!({ "env": {
-            "A": SECRET,
-            "B": "ends in cAn?ry",
-            "C": format!("x{base64}"),
-            "D": json!({ "json": SECRET }).to_string(),
-            "E": format!("[secret token] [secret :] [secret [secret token, form 1]{SECRET}[secret"),
-        } });
-        let event = Event::StepPrepared { step: StepId::new("s"), target: None, undo: undo.clone() };
-        let Event::StepPrepared { undo: mut kept, .. } = redaction().event(event) else { panic!() };
-        assert_eq!(kept["env"]["A"], "[secret token]");
-        let written = kept.to_string();
-        assert!(!written.contains("ry \\\"7") && !written.contains(&base64[10..20]), "{written}");
-        reveal(&mut kept, &secrets(), &names()).unwrap();
-        assert_eq!(kept, undo);
-    }
-
-    #[test]
-    fn what_cannot_be_put_back_is_not_acted_on() {
-        let of = |text: &str, secrets: &BTreeMap<String, String>| revealed(text, secrets, &names());
-        let known = secrets();
-        let why = of("-p[secret token]", &BTreeMap::new()).unwrap_err();
-        assert_eq!(why, "it holds the secret `token`, which was not given");
-        // as version 0.1.0 wrote it
-        for mark in ["[secret token, encoded]", "[secret token, cut]", "[secret token, form 99]"] {
-            assert!(of(mark, &known).unwrap_err().contains("not on record"), "{mark}");
-        }
-        for text in ["[secret other]", "[secret ", "[secret token"] {
-            assert_eq!(of(text, &known).as_deref(), Ok(text));
-        }
-        assert_eq!(revealed("[secret token]", &known, &[]).as_deref(), Ok("[secret token]"));
-    }
-
-    #[test]
-    fn nothing_that_the_state_is_folded_from_is_touched() {
-        let word = |w: &str| Redaction::new([("pw".to_owned(), w.to_owned())].into(), &["pw".to_owned()]);
-        let step = StepId::new("restore");
-        let target = Some("shop-orders".to_owned());
-        let ready = Event::StepReady {
-            step: step.clone(),
-            target: target.clone(),
-            outputs: [("identifier".to_owned(), "shop-orders-2".to_owned())].into(),
-            notes: vec!["shop-orders is there".to_owned()],
-        };
-        let Event::StepReady { step: s, target: t, outputs, notes } = word("orders").event(ready) else {
-            panic!()
-        };
-        assert_eq!((s, t), (step, target));
-        assert_eq!(outputs["identifier"], "shop-[secret pw]-2");
-        assert_eq!(notes, ["shop-[secret pw] is there"]);
-        for event in [
-            Event::Stage { stage: crate::model::Stage::Recovery },
-            Event::Holding { targets: vec!["recovery".to_owned()] },
-            Event::StepStarted { step: StepId::new("recovery"), targets: vec![Some("recovery".to_owned())] },
-        ] {
-            assert_eq!(word("recovery").event(event.clone()), event);
-        }
-    }
-
-    #[test]
-    fn a_note_is_kept_out_while_a_secret_is_unknown() {
-        let names = ["other".to_owned(), "token".to_owned()];
-        let half = Redaction::new([("other".to_owned(), "known-value".to_owned())].into(), &names);
-        let note = |text: &str| Event::Confirmed {
-            step: StepId::new("s"),
-            by: "a@b".to_owned(),
-            note: text.to_owned(),
-            simulated: false,
-            request: None,
-        };
-        let Event::Confirmed { note: kept, .. } = half.event(note("anything")) else { panic!() };
-        assert_eq!(kept, "[kept out: it could hold the secret `token`, which was not given]");
-        assert_eq!(half.event(note("")), note(""));
-        assert_eq!(redaction().event(note("anything")), note("anything"));
-    }
-}
+mod tests;

@@ -1,0 +1,183 @@
+//! What is taken out, and what comes back.
+
+use serde_json::json;
+
+use super::*;
+use crate::model::StepId;
+
+const SECRET: &str = "cAn?ry \"7/ü\"+x";
+
+fn secrets() -> BTreeMap<String, String> {
+    [("token".to_owned(), SECRET.to_owned())].into()
+}
+
+fn redaction() -> Redaction {
+    Redaction::new(secrets(), &["token".to_owned()])
+}
+
+fn redacted(text: &str) -> String {
+    let mut text = text.to_owned();
+    redaction().told(&mut text);
+    text
+}
+
+#[test]
+fn a_secret_is_known_however_it_is_written() {
+    assert_eq!(redacted(&format!("a {SECRET} b {SECRET}")), "a [secret token] b [secret token]");
+    let json = json!({ "said": SECRET }).to_string();
+    assert_eq!(redacted(&json), r#"{"said":"[secret token, encoded]"}"#);
+    assert!(!redacted(&json!({ "body": json }).to_string()).contains("ry"));
+    for url in
+        ["cAn%3Fry%20%227%2F%C3%BC%22%2Bx", "cAn%3fry+%227%2f%c3%bc%22%2bx", "cAn?ry%20%227/%C3%BC%22+x"]
+    {
+        assert_eq!(
+            redacted(&format!("http://h/?q={url}&r")),
+            "http://h/?q=[secret token, encoded]&r",
+            "{url}"
+        );
+    }
+    for user in ["", "a:", "ab:", "abc:", "user:"] {
+        for suffix in ["", "\n", "xyz"] {
+            let plain = format!("{user}{SECRET}{suffix}");
+            for text in [STANDARD_NO_PAD.encode(&plain), URL_SAFE_NO_PAD.encode(&plain)] {
+                let got = redacted(&format!("Authorization: Basic {text}"));
+                assert!(got.contains("[secret token, encoded]"), "{plain}: {got}");
+            }
+        }
+    }
+    assert!(!redacted("6341 6e 63416e3f727920 x").contains("secret"), "half of it is nothing");
+    assert!(redacted("x63416E3F72792022372FC3BC222B78y").contains("[secret token, encoded]"));
+}
+
+#[test]
+fn a_text_that_ends_within_a_secret_loses_the_rest() {
+    assert_eq!(redacted("stdout: cAn?ry \"7/"), "stdout: [secret token, cut]");
+    assert_eq!(redacted("stdout: cAn?r…"), "stdout: [secret token, cut]…");
+    assert_eq!(redacted("stdout: cAn"), "stdout: cAn");
+    assert_eq!(redacted("it is `cAn?ry…`, not `b`"), "it is `[secret token, cut]…`, not `b`");
+    assert_eq!(redacted("said: 63416e3f7279…; it failed"), "said: [secret token, cut]…; it failed");
+    assert_eq!(redacted("put back on rtb-6341"), "put back on rtb-6341", "as much stands in any id");
+}
+
+/// The longest beginning of a form that the text holds.
+fn left(text: &str, forms: &[Form]) -> usize {
+    let holds = |f: &Form| (1..=f.text.len()).rev().find(|n| text.contains(f.text.get(..*n).unwrap_or("\0")));
+    forms.iter().filter_map(holds).max().unwrap_or(0)
+}
+
+proptest::proptest! {
+    #[test]
+    fn wherever_a_text_is_cut_a_short_rest_of_the_secret_remains(
+        secret in "[!-~üß ]{8,40}",
+        user in "[a-z:]{0,6}",
+        kind in 0_usize..9,
+        at in 0_usize..400,
+        behind in 0_usize..3,
+    ) {
+        proptest::prop_assume!(secret.trim() == secret && !secret.contains("  "));
+        let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
+        let whole = format!("{user}{secret}");
+        let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
+        let mut forms: Vec<String> = vec![secret.clone()];
+        forms.extend(encoded(&secret));
+        let written = match kind {
+            0 => STANDARD_NO_PAD.encode(&whole),
+            1 => URL_SAFE_NO_PAD.encode(&whole),
+            2 => hex.to_uppercase(),
+            3 => hex,
+            4 => json!({ "a": json!({ "b": secret }).to_string() }).to_string(),
+            5 => json!({ "b": secret }).to_string(),
+            n => forms[(n * at) % forms.len()].clone(),
+        };
+        let text = format!("#### {written} ####");
+        let end = (0..=at.min(text.len())).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+        let mut text = format!("{}{}", &text[..end], ["", "…", "…`; and it failed"][behind]);
+        redaction.told(&mut text);
+        let left = left(&text, &redaction.forms);
+        proptest::prop_assert!(left < SHORTEST_ENCODED_CUT, "{left} of {secret:?} in {text:?}");
+    }
+}
+
+fn names() -> Vec<String> {
+    vec!["token".to_owned()]
+}
+
+#[test]
+fn what_is_acted_on_comes_back_as_it_was() {
+    let base64 = STANDARD_NO_PAD.encode(format!("user:{SECRET}"));
+    let undo = json!({ "env": {
+        "A": SECRET,
+        "B": "ends in cAn?ry",
+        "C": format!("x{base64}"),
+        "D": json!({ "json": SECRET }).to_string(),
+        "E": format!("[secret token] [secret :] [secret [secret token, form 1]{SECRET}[secret"),
+    } });
+    let event = Event::StepPrepared { step: StepId::new("s"), target: None, undo: undo.clone() };
+    let Event::StepPrepared { undo: mut kept, .. } = redaction().event(event) else { panic!() };
+    assert_eq!(kept["env"]["A"], "[secret token]");
+    let written = kept.to_string();
+    assert!(!written.contains("ry \\\"7") && !written.contains(&base64[10..20]), "{written}");
+    reveal(&mut kept, &secrets(), &names()).unwrap();
+    assert_eq!(kept, undo);
+}
+
+#[test]
+fn what_cannot_be_put_back_is_not_acted_on() {
+    let of = |text: &str, secrets: &BTreeMap<String, String>| revealed(text, secrets, &names());
+    let known = secrets();
+    let why = of("-p[secret token]", &BTreeMap::new()).unwrap_err();
+    assert_eq!(why, "it holds the secret `token`, which was not given");
+    // as version 0.1.0 wrote it
+    for mark in ["[secret token, encoded]", "[secret token, cut]", "[secret token, form 99]"] {
+        assert!(of(mark, &known).unwrap_err().contains("not on record"), "{mark}");
+    }
+    for text in ["[secret other]", "[secret ", "[secret token"] {
+        assert_eq!(of(text, &known).as_deref(), Ok(text));
+    }
+    assert_eq!(revealed("[secret token]", &known, &[]).as_deref(), Ok("[secret token]"));
+}
+
+#[test]
+fn nothing_that_the_state_is_folded_from_is_touched() {
+    let word = |w: &str| Redaction::new([("pw".to_owned(), w.to_owned())].into(), &["pw".to_owned()]);
+    let step = StepId::new("restore");
+    let target = Some("shop-orders".to_owned());
+    let ready = Event::StepReady {
+        step: step.clone(),
+        target: target.clone(),
+        outputs: [("identifier".to_owned(), "shop-orders-2".to_owned())].into(),
+        notes: vec!["shop-orders is there".to_owned()],
+    };
+    let Event::StepReady { step: s, target: t, outputs, notes } = word("orders").event(ready) else {
+        panic!()
+    };
+    assert_eq!((s, t), (step, target));
+    assert_eq!(outputs["identifier"], "shop-[secret pw]-2");
+    assert_eq!(notes, ["shop-[secret pw] is there"]);
+    for event in [
+        Event::Stage { stage: crate::model::Stage::Recovery },
+        Event::Holding { targets: vec!["recovery".to_owned()] },
+        Event::StepStarted { step: StepId::new("recovery"), targets: vec![Some("recovery".to_owned())] },
+    ] {
+        assert_eq!(word("recovery").event(event.clone()), event);
+    }
+}
+
+#[test]
+fn a_note_is_kept_out_while_a_secret_is_unknown() {
+    let names = ["other".to_owned(), "token".to_owned()];
+    let half = Redaction::new([("other".to_owned(), "known-value".to_owned())].into(), &names);
+    let note = |text: &str| Event::Confirmed {
+        step: StepId::new("s"),
+        by: "a@b".to_owned(),
+        note: text.to_owned(),
+        simulated: false,
+        request: None,
+    };
+    let Event::Confirmed { note: kept, .. } = half.event(note("anything")) else { panic!() };
+    assert_eq!(kept, "[kept out: it could hold the secret `token`, which was not given]");
+    assert_eq!(half.event(note("")), note(""));
+    assert_eq!(redaction().event(note("anything")), note("anything"));
+}
+
+mod spellings;

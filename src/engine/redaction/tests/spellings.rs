@@ -1,0 +1,223 @@
+//! No ordinary way of writing a secret gets past: every one of them, whole, in lines, and cut.
+
+use super::*;
+
+/// A secret as some program writes it; of the whole the part that gives it away.
+fn spelled(kind: usize, secret: &str, before: &str, behind: &str) -> Option<(String, String)> {
+    let same = |text: String| Some((text.clone(), text));
+    let each = |f: &dyn Fn(char) -> String| secret.chars().map(f).collect::<String>();
+    let percent = |plain: &str, text: &str| {
+        let one = |b: u8| match char::from(b) {
+            c if c.is_ascii_alphanumeric() || plain.contains(c) => c.to_string(),
+            _ => format!("%{b:02X}"),
+        };
+        text.bytes().map(one).collect::<String>()
+    };
+    let in_base64 = |engine: &dyn Fn(&str) -> String| {
+        let whole = engine(&format!("{before}{secret}{behind}"));
+        let from = (before.len() * 8).div_ceil(6);
+        let core = whole[from..(before.len() + secret.len()) * 8 / 6].to_owned();
+        Some((whole, core))
+    };
+    let json = in_json(secret);
+    let in_units = |c: char, write: &dyn Fn(u16) -> String| {
+        c.encode_utf16(&mut [0; 2]).iter().map(|unit| write(*unit)).collect::<String>()
+    };
+    match kind {
+        0 => same(secret.to_owned()),
+        // python's quote, encodeURIComponent, a form, and with small digits
+        1 => same(percent("_.-~/", secret)),
+        2 => same(percent("-_.!~*'()", secret)),
+        3 => same(percent("*-._ ", secret).replace(' ', "+")),
+        4 => same(lower_escapes(&percent("", secret))),
+        5 => same(json),
+        6 => same(each(&|c| {
+            if c.is_ascii() { in_json(&c.to_string()) } else { in_units(c, &|u| format!("\\u{u:04x}")) }
+        })),
+        7 => same(each(&|c| in_units(c, &|u| format!("\\u{u:04X}")))),
+        8 => same(json.replace('/', "\\/")),
+        9 => same(in_json(&json)),
+        10 => same(each(&|c| match c {
+            '&' => "&amp;".into(),
+            '<' => "&lt;".into(),
+            '>' => "&gt;".into(),
+            '"' => "&quot;".into(),
+            '\'' => "&#39;".into(),
+            c => c.into(),
+        })),
+        11 => same(each(&|c| {
+            if c.is_ascii_alphanumeric() { c.into() } else { format!("&#x{:x};", u32::from(c)) }
+        })),
+        12 => same(secret.replace('\'', "'\\''")),
+        13 => same(secret.replace('\'', "'\"'\"'")),
+        14 => same(each(&|c| if c.is_ascii_punctuation() || c == ' ' { format!("\\{c}") } else { c.into() })),
+        15 => same(each(&|c| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_ascii() => c.into(),
+            c => c.to_string().bytes().map(|b| format!("\\x{b:02x}")).collect(),
+        })),
+        16 => same(secret.replace('\'', "''").replace('"', "\"\"")),
+        17 => same(in_hex(secret.as_bytes())),
+        18 => same(in_hex(secret.as_bytes()).to_uppercase()),
+        19 => in_base64(&|text| STANDARD_NO_PAD.encode(text)),
+        20 => in_base64(&|text| URL_SAFE_NO_PAD.encode(text)),
+        21 => in_base64(&|text| STANDARD_NO_PAD.encode(text))
+            .map(|(all, core)| (percent("", &all), percent("", &core))),
+        22 => same(in_json(&percent("", secret))),
+        23 => same(percent("", &json)),
+        24 => same(json.replace('&', "&amp;").replace('"', "&quot;")),
+        25 => same(in_json(&secret.replace('\'', "'\\''"))),
+        _ => None,
+    }
+}
+const KINDS: usize = 26;
+
+/// As programs break lines: after so many characters.
+fn wrapped(text: &str, width: usize, with: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    chars.chunks(width).map(|line| line.iter().collect::<String>()).collect::<Vec<_>>().join(with)
+}
+
+/// Whether that much of what gives the secret away is left, wherever lines were broken.
+fn gives_away(text: &str, core: &str) -> bool {
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    let (text, core) = (squeezed(text), squeezed(core));
+    core.as_bytes().windows(SHORTEST_ENCODED_CUT).any(|part| {
+        let letters = part.iter().filter(|b| b.is_ascii_alphanumeric()).count();
+        letters >= 4 && text.as_bytes().windows(part.len()).any(|there| there == part)
+    })
+}
+
+#[test]
+fn what_programs_made_of_one_secret_is_taken_out() {
+    let secret = "pa'ss/w\"örd & more+1";
+    let redaction = Redaction::new([("pw".to_owned(), secret.to_owned())].into(), &["pw".to_owned()]);
+    for (what, text) in [
+        ("bash -x", r#"+ curl -u 'me:pa'\''ss/w"örd & more+1' http://h"#),
+        ("printf %q", r#"pa\'ss/w\"örd\ \&\ more+1"#),
+        ("shlex.quote", r#"'pa'"'"'ss/w"örd & more+1'"#),
+        ("quote", "GET https://api/x?token=pa%27ss/w%22%C3%B6rd%20%26%20more%2B1"),
+        ("encodeURIComponent", "token=pa'ss%2Fw%22%C3%B6rd%20%26%20more%2B1"),
+        ("urlencode", "token=pa%27ss%2fw%22%c3%b6rd+%26+more%2b1"),
+        ("json.dumps", r#"{"password": "pa'ss/w\"\u00f6rd & more+1"}"#),
+        ("json_encode", r#"{"password":"pa'ss\/w\"\u00F6rd & more+1"}"#),
+        ("ascii", r#"'pa\'ss/w"\xf6rd & more+1'"#),
+        ("bytes", r#"b'pa\'ss/w"\xc3\xb6rd & more+1'"#),
+        ("octal", r#"$'pa\'ss/w"\303\266rd & more+1'"#),
+        ("html.escape", "<b>pa&#x27;ss/w&quot;örd &amp; more+1</b>"),
+        ("xml", "<b>pa&apos;ss/w&quot;&#246;rd &amp; more+1</b>"),
+        ("base64 -w 20", "bWU6cGEnc3Mvdy\nLDtnJkICYgbW9y\nZSsxCg=="),
+        ("xxd -p", "70612773732f7722c3b67264202620\n6d6f72652b31"),
+        ("fold", "pa'ss/w\"ör\nd & more+1"),
+    ] {
+        let text = match what {
+            "base64 -w 20" => wrapped(&STANDARD_NO_PAD.encode(format!("me:{secret}\n")), 20, "\n"),
+            _ => text.to_owned(),
+        };
+        let mut kept = format!("it said: {text} ####");
+        redaction.told(&mut kept);
+        assert!(kept.contains("[secret pw, encoded]"), "{what}: {kept}");
+        for part in ["ss/w", "rd &", "rd%20", "more", "w%22", "72642", "cGE"] {
+            assert!(!kept.replace("curl", "").contains(part), "{what}: {kept}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_secret_stays() {
+    let redaction = Redaction::new([("pw".to_owned(), "pa'ss/wörd".to_owned())].into(), &["pw".to_owned()]);
+    for text in [
+        r#"C:\temp\new said "it's" 100% of a+b &amp; c, \u00f6 %2F ''"#,
+        "pa'ss\nno word",
+        "line\nline\r\n\tline …",
+        "eyJhIjoi\nYiJ9",
+    ] {
+        let mut kept = text.to_owned();
+        redaction.told(&mut kept);
+        assert_eq!(kept, text);
+    }
+}
+
+#[test]
+fn what_is_acted_on_and_cannot_be_put_back_is_taken_out_all_the_same() {
+    let written = r#"-H "token: cAn?ry \"7\/ü\"+x""#;
+    let mut value = json!({ "argv": [written, SECRET, format!("'{SECRET}'"), format!("\\{SECRET}")] });
+    redaction().value(&mut value, For::Acting);
+    assert_eq!(
+        value,
+        json!({ "argv": [
+            r#"-H "token: [secret token, encoded]""#,
+            "[secret token]",
+            "'[secret token]'",
+            "\\[secret token]",
+        ] })
+    );
+    assert!(reveal(&mut value, &secrets(), &names()).unwrap_err().contains("not on record"));
+}
+
+#[test]
+fn of_two_that_overlap_nothing_is_left() {
+    let two = [("a".to_owned(), "first'one".to_owned()), ("b".to_owned(), "one/second".to_owned())];
+    let redaction = Redaction::new(two.into(), &["a".to_owned(), "b".to_owned()]);
+    let mut text = "x first'one\\/second y".to_owned();
+    redaction.told(&mut text);
+    assert_eq!(text, "x [secret a, encoded] y");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_spelling_gets_past_whole_or_in_lines(
+        secret in "[!-~üß😀 ]{8,40}",
+        before in "[a-z:{]{0,6}",
+        behind in "[a-z}]{0,6}",
+        kind in 0..KINDS,
+        width in 4_usize..80,
+        broken in 0_usize..5,
+    ) {
+        proptest::prop_assume!(secret.trim() == secret);
+        let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
+        let (written, core) = spelled(kind, &secret, &before, &behind).unwrap();
+        let written = match ["", "\n", "\r\n", " ", "\n    "][broken] {
+            "" => written,
+            with => wrapped(&written, width, with),
+        };
+        let mut text = format!("#### {written} #### it's 100% \\d &c; {written}");
+        redaction.told(&mut text);
+        proptest::prop_assert!(!gives_away(&text, &core), "{kind}: {core:?} in {text:?} of {written:?}");
+        proptest::prop_assert!(text.starts_with("####") && text.contains(" #### it's 100% \\d &c; "), "{text:?}");
+    }
+
+    #[test]
+    fn of_a_spelling_that_was_cut_little_is_left(
+        secret in "[!-~üß]{10,40}",
+        before in "[a-z:{]{0,6}",
+        kind in 0..KINDS,
+        at in 0_usize..400,
+        width in 20_usize..80,
+    ) {
+        let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
+        let (written, _) = spelled(kind, &secret, &before, "").unwrap();
+        let first: String = secret.chars().take(SHORTEST_ENCODED_CUT).collect();
+        let short = spelled(kind, &first, &before, "").unwrap().0.len() + 12;
+        let text = wrapped(&written, width, "\n");
+        let end = text.floor_char_boundary(at.min(text.len()));
+        let mut text = format!("#### {}…; it failed", &text[..end]);
+        redaction.told(&mut text);
+        let left = text.trim_start_matches("#### ").split("[secret").next().unwrap_or("");
+        let left = left.split('…').next().unwrap_or("").len();
+        proptest::prop_assert!(left <= short, "{kind}: {left} > {short} of {secret:?} in {text:?}");
+    }
+
+    #[test]
+    fn a_text_without_the_secret_stays_as_it_is(
+        secret in "[!-~ü]{8,40}",
+        text in "([a-z ]{1,9}|%[0-9A-F]{2}|\\\\u00[0-9a-f]{2}|\\\\[n\"/]|&(amp|quot|#39);|'\\\\''|''|[A-Za-z0-9+/]{64}\n|…){0,30}",
+    ) {
+        let redaction = Redaction::new([("pw".to_owned(), secret)].into(), &["pw".to_owned()]);
+        let mut kept = text.clone();
+        redaction.told(&mut kept);
+        proptest::prop_assert_eq!(&kept, &text);
+        redaction.text(&mut kept, For::Acting);
+        proptest::prop_assert_eq!(kept, text);
+    }
+}
