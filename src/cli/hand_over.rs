@@ -10,15 +10,17 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::material::{Folder, optional};
+use super::session::command;
 use super::signer::{KeyName, Signer};
 use super::{CliError, Global, out, timestamp};
 use crate::bundle::{self, Files, Sources, Stamp, seal};
 use crate::evidence::Record;
 use crate::evidence::dsse::Envelope;
 use crate::evidence::keys::PublicKey;
-use crate::evidence::statement::digest;
+use crate::evidence::statement::{Statement, digest};
 use crate::evidence::timestamp::Timestamp;
 use crate::journal::runs::RunDir;
+use crate::model::RunId;
 
 /// Which key signed last, beside its public half in [`bundle::KEY`].
 const KEY_NAME: &str = "signing.name";
@@ -36,7 +38,11 @@ pub fn bundle(
             "run {} is not finished; a bundle is made of finished runs",
             dir.id()
         ))
-        .hint(format!("go on with: redrill resume {0}, or: redrill rollback {0}", dir.id())));
+        .hint(format!(
+            "go on with: {}\nor put everything back: {}",
+            command(global, "resume", dir),
+            command(global, "rollback", dir)
+        )));
     }
     let mut sources = Sources { files: folder.sources(dir)? };
     let settings = bundle::settings(&global.settings.settings());
@@ -172,13 +178,30 @@ fn kept(payload: &[u8]) -> String {
     format!("signature-{}.dsse.json", &digest(payload)[..16])
 }
 
-/// Writes the files. The folder must be new, empty, or hold an older bundle (its envelope, and nothing of another name).
-pub fn write(folder: &Path, files: &Files) -> Result<(), CliError> {
+/// The run that a bundle is of, as its envelope says.
+fn run_of(envelope: &Path) -> Option<String> {
+    let payload = Envelope::from_bytes(&super::files::bytes(envelope).ok()?).ok()?.payload();
+    let statement: Statement = serde_json::from_slice(&payload).ok()?;
+    let configuration = statement.predicate["configuration"].as_array()?.clone();
+    configuration.iter().find_map(|c| Some(c["annotations"]["run"].as_str()?.to_owned()))
+}
+
+/// Writes the files. The folder must be new, empty, or hold an older bundle of the same run (its envelope, and nothing
+/// of another name).
+pub fn write(folder: &Path, run: &RunId, files: &Files) -> Result<(), CliError> {
     let failed = |e: io::Error| {
         CliError::usage(format!("the bundle cannot be written to {}", folder.display())).because(e)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    let foreign = !folder.join(bundle::ENVELOPE).exists();
+    let envelope = folder.join(bundle::ENVELOPE);
+    let foreign = !envelope.exists();
+    if let Some(other) = run_of(&envelope).filter(|other| other != run.as_str()) {
+        return Err(CliError::usage(format!(
+            "{} holds the bundle of run {other}, and this is run {run}",
+            folder.display()
+        ))
+        .hint("name another folder with --out; nothing was written"));
+    }
     for entry in fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         if foreign || !files.contains_key(&name) {

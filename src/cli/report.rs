@@ -132,7 +132,7 @@ pub fn run(global: &Global, args: &ReportArgs) -> Result<u8, CliError> {
             Some(place) => {
                 let record = folder.bundled(&settings);
                 let files = hand_over::bundle(global, &dir, &folder, &record, args.key.as_deref())?;
-                hand_over::write(place, &files)?;
+                hand_over::write(place, dir.id(), &files)?;
                 match global.output {
                     Output::Text => {
                         out::line(&format!(
