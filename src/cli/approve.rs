@@ -94,6 +94,19 @@ pub fn run(global: &Global, args: &ApproveArgs) -> Result<u8, CliError> {
             out::line(&format!("written   {}", path.display()));
         }
     }
+    let own = keys::own(global)?;
+    let runner = Runner { user: &who.user, host: &who.host, keys: &own };
+    // as they would count for whoever starts the run elsewhere
+    let nobody = Runner { user: "", host: "", keys: &[] };
+    let files = read_all(&lying_beside(&args.plan))?;
+    let read = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+    let (count, _) = approval::judge(read, &sha256, &nobody, &planned.house.approvers, SystemClock.now());
+    if let Some(text) = given(&planned, count.len()) {
+        out::note(&text);
+    }
+    for doubt in approval::doubts(&said, &fingerprint, &runner, &planned.house.approvers) {
+        out::note(&format!("warning: {doubt}"));
+    }
     Ok(0)
 }
 
@@ -129,6 +142,17 @@ pub fn refuse_unapproved(planned: &Plan) -> Result<(), CliError> {
     }
 }
 
+/// How many approvals the plan needs, how many it has, and whose count; `None` where it needs none.
+pub fn given(planned: &Plan, has: usize) -> Option<String> {
+    let needed = planned.house.approvals(&planned.drill.limits);
+    let names: Vec<&str> = planned.house.approvers.iter().map(|a| a.name.trim()).collect();
+    let who = match names.is_empty() {
+        true => "those of anybody but whoever runs it count: redrill.toml lists no [[approvers]]".to_owned(),
+        false => format!("those of {} count (redrill.toml)", names.join(", ")),
+    };
+    (needed > 0).then(|| format!("approvals: {has} of {needed} given; {who}"))
+}
+
 fn too_few(has: usize, needed: usize) -> CliError {
     let plural = if needed == 1 { "" } else { "s" };
     CliError::refused(format!("refused: limits.approvals: the plan has {has} of {needed} approval{plural}"))
@@ -143,26 +167,20 @@ pub fn gather(
     now: DateTime<Utc>,
 ) -> Result<Vec<(Approved, Vec<u8>)>, CliError> {
     let needed = planned.house.approvals(&planned.drill.limits);
-    let mut files = Vec::new();
-    for path in named.iter().cloned().chain(lying_beside(file)) {
-        let bytes = super::files::bytes(&path).map_err(|e| {
-            CliError::usage(format!("the approval {} cannot be read", path.display())).because(e)
-        })?;
-        files.push((path.display().to_string(), bytes));
-    }
+    let files = read_all(&[named, &lying_beside(file)].concat())?;
     let own = if files.is_empty() { Vec::new() } else { keys::own(global)? };
     let who = operator();
     let runner = Runner { user: &who.user, host: &who.host, keys: &own };
-    let given = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-    let (count, not) = approval::judge(given, &planned.sha256(), &runner, &planned.house.approvers, now);
+    let read = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+    let (count, not) = approval::judge(read, &planned.sha256(), &runner, &planned.house.approvers, now);
     if count.len() < needed {
         let next =
             format!("somebody else approves it: redrill approve {} --by NAME --key FILE", file.display());
         let e = too_few(count.len(), needed);
         return Err(not.into_iter().fold(e, |e, why| e.hint(format!("does not count: {why}"))).hint(next));
     }
-    if needed > 0 && planned.house.approvers.is_empty() {
-        out::note("anybody's approval counts: redrill.toml lists no [[approvers]]");
+    if let Some(text) = given(planned, count.len()) {
+        out::note(&text);
     }
     for (_, a) in count.iter().filter(|_| planned.house.approvers.is_empty()) {
         if let Some(how) = a.not_independent() {
@@ -172,6 +190,17 @@ pub fn gather(
     let bytes =
         |name: &str| files.iter().find(|(n, _)| n == name).map(|(_, b)| b.clone()).unwrap_or_default();
     Ok(count.into_iter().map(|(name, approved)| (approved, bytes(name))).collect())
+}
+
+/// The files with their names.
+fn read_all(paths: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>, CliError> {
+    let read = |path: &PathBuf| {
+        let bytes = super::files::bytes(path).map_err(|e| {
+            CliError::usage(format!("the approval {} cannot be read", path.display())).because(e)
+        })?;
+        Ok((path.display().to_string(), bytes))
+    };
+    paths.iter().map(read).collect()
 }
 
 fn lying_beside(plan: &Path) -> Vec<PathBuf> {

@@ -8,12 +8,14 @@ use clap::Args;
 
 use super::check::load;
 use super::exercise::ExerciseArgs;
-use super::{CliError, DrillArgs, Global, Output, files, out, place, run, runtime, world};
-use crate::catalog::Severity;
+use super::{CliError, DrillArgs, Global, Output, approve, files, out, place, run, runtime, world};
+use crate::catalog::{Finding, Severity};
 use crate::cloud::Cloud;
 use crate::drill::Loaded;
+use crate::engine::kill_switch;
 use crate::model::Clock;
 use crate::model::time::SystemClock;
+use crate::plan::limits::Rule;
 use crate::plan::{self, BuildOptions, Plan, PlanError, file, will};
 use crate::report::plan_text::plan_text;
 
@@ -61,6 +63,11 @@ pub async fn build(
     clock: &dyn Clock,
     options: &BuildOptions,
 ) -> Result<Plan, CliError> {
+    // a region that is not allowed is not asked anything
+    let rules = Rule::all(&loaded.drill.limits, &options.house);
+    if let Some(f) = rules.into_iter().find_map(|rule| plan::limits::region(rule, &options.region)) {
+        return Err(refused(&f));
+    }
     let plan = plan::build(loaded, &cloud.reads, clock, options).await;
     let plan = plan.map_err(|PlanError::Cloud(e)| CliError::from(e))?;
     run::keep_out(&plan, &[], &loaded.secrets)?;
@@ -75,8 +82,7 @@ pub fn hold_against(global: &Global, plan: &Plan) -> Result<(), CliError> {
     let house = global.settings.house();
     // what refuses is named before that the rules are others
     if let Some(f) = plan::refused_by(plan, &house).into_iter().find(|f| f.severity == Severity::Refusal) {
-        let e = CliError::refused(format!("refused: {}: {}", f.subject, f.text));
-        return Err(f.hint.into_iter().fold(e, CliError::hint));
+        return Err(refused(&f));
     }
     if !house.is_empty() && house != plan.house {
         return Err(CliError::refused("the plan was made under other rules than those of this redrill.toml")
@@ -87,6 +93,11 @@ pub fn hold_against(global: &Global, plan: &Plan) -> Result<(), CliError> {
         Some(why) => Err(CliError::refused(format!("refused: {why}")).hint(AGAIN)),
         None => Ok(()),
     }
+}
+
+fn refused(f: &Finding) -> CliError {
+    let e = CliError::refused(format!("refused: {}: {}", f.subject, f.text));
+    f.hint.iter().fold(e, CliError::hint)
 }
 
 /// Says what of a run's plan cannot be relied on. Nothing is refused: what is to be put back is put back.
@@ -101,10 +112,7 @@ pub fn say_doubts(plan: &Plan) {
 pub fn refuse(plan: &Plan) -> Result<(), CliError> {
     let refusals: Vec<_> = plan.refusals().collect();
     let Some(first) = refusals.first() else { return Ok(()) };
-    let mut e = CliError::refused(format!("refused: {}: {}", first.subject, first.text));
-    if let Some(hint) = &first.hint {
-        e = e.hint(hint.clone());
-    }
+    let mut e = refused(first);
     for more in &refusals[1..] {
         e = e.hint(format!("also refused: {}: {}", more.subject, more.text));
     }
@@ -148,11 +156,163 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
             }
         }
     }
+    if let Some(warning) = runtime.block_on(switched(&plan, &cloud)) {
+        out::note(&warning);
+    }
     if let Some(path) = &args.out {
         files::write(path, &file::write(&plan))
             .map_err(|e| CliError::usage(format!("cannot write {}", path.display())).because(e))?;
-        out::note(&format!("plan written to {0}; run it with: redrill run {0}", path.display()));
     }
-    refuse(&plan)?;
+    let refusal = refuse(&plan);
+    match &args.out {
+        Some(path) if refusal.is_err() => out::note(&format!("plan written to {}", path.display())),
+        None if refusal.is_err() => {}
+        out => next(&plan, out.as_deref()).iter().for_each(|line| out::note(line)),
+    }
+    refusal?;
     Ok(0)
+}
+
+/// What the kill switch would say to a run of this plan.
+async fn switched(plan: &Plan, cloud: &Cloud) -> Option<String> {
+    let switch = &plan.house.kill_switch;
+    if switch.is_empty() {
+        return None;
+    }
+    let refuses = "a run is refused as long as that is so";
+    match kill_switch::place(switch, &cloud.reads, cloud.local.as_ref()).await {
+        Ok(None) => None,
+        Ok(Some(place)) => Some(format!("warning: the kill switch is set: {place}; {refuses}")),
+        Err(e) => Some(format!("warning: the kill switch cannot be read: {e}; {refuses}")),
+    }
+}
+
+/// What is typed next, line by line. `path` is where the plan was written.
+fn next(plan: &Plan, path: Option<&Path>) -> Vec<String> {
+    let mut lines: Vec<String> = approve::given(plan, 0).into_iter().collect();
+    let Some(path) = path.map(Path::display) else {
+        lines.push("to run exactly this plan, write it with: -o plan.json".to_owned());
+        return lines;
+    };
+    let set = plan.set_again();
+    match plan.house.approvals(&plan.drill.limits) {
+        0 => lines.push(format!("plan written to {path}; run it with: redrill run {path}{set}")),
+        _ => lines.extend([
+            format!("plan written to {path}; approve it with: redrill approve {path} --by NAME --key FILE"),
+            format!("then run it with: redrill run {path}{set}"),
+        ]),
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::{self, LoadOptions};
+    use crate::model::World;
+    use crate::model::time::VirtualClock;
+    use crate::plan::House;
+    use crate::sandbox::ESTATE_JSON;
+    use crate::sim::Sim;
+
+    const DRILL: &str = "version: 1
+name: cut
+title: Cut
+service: shop
+objectives: { rto: 1h }
+params: { token: { secret: true } }
+limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 2 }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+steady_state: [{ probe: http, with: { url: \"http://127.0.0.1/\", headers: { X-Token: \"${params.token}\" } } }]
+fault: [{ action: vpc.detach-route-table, target: it }]";
+
+    fn world() -> (Arc<dyn Clock>, Cloud, Loaded) {
+        let start = chrono::DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
+        let cloud = Sim::from_estate(ESTATE_JSON, Arc::clone(&clock)).unwrap().cloud();
+        let set = vec![("token".to_owned(), "kQ8vZ2pLr0".to_owned())];
+        let loaded = drill::load("drill.yaml", DRILL, &LoadOptions { env: None, set }).unwrap();
+        (clock, cloud, loaded)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_region_that_is_not_allowed_is_asked_nothing() {
+        let (clock, mut cloud, mut loaded) = world();
+        // whatever is asked there is denied
+        cloud.reads.sts = Arc::new(Denied);
+        let options = |region: &str, house: &str| {
+            let mut options = BuildOptions::new(World::Sim, region);
+            options.house = toml::from_str::<House>(house).unwrap();
+            options
+        };
+        for (region, house, says) in [
+            ("us-east-2", "", "refused: limits.regions: this is us-east-2; the drill may run in us-east-1"),
+            (
+                "us-east-1",
+                "[limits]\nregions = [\"eu-west-1\"]",
+                "refused: redrill.toml: limits.regions: this is us-east-1; the drill may run in eu-west-1",
+            ),
+        ] {
+            let e = build(&loaded, &cloud, clock.as_ref(), &options(region, house)).await.unwrap_err();
+            assert_eq!((e.exit_code(), e.message()), (3, says));
+            assert_eq!(e.hints(), ["check --region, or add the region"]);
+        }
+        loaded.drill.limits.regions.push("us-east-2".to_owned());
+        let e = build(&loaded, &cloud, clock.as_ref(), &options("us-east-2", "")).await.unwrap_err();
+        assert_eq!(e.exit_code(), 5, "{}", e.text());
+    }
+
+    struct Denied;
+
+    #[async_trait::async_trait]
+    impl crate::cloud::Sts for Denied {
+        async fn identity(&self) -> crate::cloud::CloudResult<crate::cloud::Identity> {
+            Err(crate::cloud::CloudError::new("sts:GetCallerIdentity", crate::cloud::ErrorKind::Denied, "no"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_ends_with_what_is_typed_next() {
+        let (clock, cloud, loaded) = world();
+        let mut options = BuildOptions::new(World::Sim, cloud.region.clone());
+        let plan = build(&loaded, &cloud, clock.as_ref(), &options).await.unwrap();
+        let run = "redrill run p.json --set token=…";
+        assert_eq!(
+            next(&plan, Some(Path::new("p.json"))),
+            [format!("plan written to p.json; run it with: {run}")]
+        );
+        assert_eq!(next(&plan, None), ["to run exactly this plan, write it with: -o plan.json"]);
+        options.house =
+            toml::from_str("[limits]\napprovals = 2\n[[approvers]]\nname = \"Ann\"\nkey = \"SHA256:x\"")
+                .unwrap();
+        let plan = build(&loaded, &cloud, clock.as_ref(), &options).await.unwrap();
+        assert_eq!(
+            next(&plan, Some(Path::new("p.json"))),
+            [
+                "approvals: 0 of 2 given; those of Ann count (redrill.toml)".to_owned(),
+                "plan written to p.json; approve it with: redrill approve p.json --by NAME --key FILE"
+                    .to_owned(),
+                format!("then run it with: {run}"),
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kill_switch_that_is_set_is_told_when_planning() {
+        let (clock, cloud, loaded) = world();
+        let mut options = BuildOptions::new(World::Sim, cloud.region.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stop");
+        options.house.kill_switch.file = Some(file.display().to_string());
+        let plan = build(&loaded, &cloud, clock.as_ref(), &options).await.unwrap();
+        let mut cloud = cloud;
+        cloud.local = Arc::new(crate::net::RealLocal::default());
+        assert_eq!(switched(&plan, &cloud).await, None);
+        std::fs::write(&file, "").unwrap();
+        let told = switched(&plan, &cloud).await.unwrap();
+        assert!(
+            told.starts_with(&format!("warning: the kill switch is set: file {}", file.display())),
+            "{told}"
+        );
+    }
 }

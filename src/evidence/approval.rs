@@ -125,6 +125,37 @@ pub fn sat_at(said: &Said, runner: &Runner<'_>) -> (bool, bool) {
     (same_user, machine.trim().eq_ignore_ascii_case(runner.host))
 }
 
+/// Why an approval that was just given may not count, or counts under another name. `runner` is whoever gave it, as
+/// if they started the run themselves.
+pub fn doubts(said: &Said, key: &str, runner: &Runner<'_>, listed: &[Approver]) -> Vec<String> {
+    let mut out = Vec::new();
+    let names: Vec<&str> = listed.iter().map(|a| a.name.trim()).collect();
+    match listed.iter().find(|a| a.key == key) {
+        None if !listed.is_empty() => {
+            let text = "it does not count: its key is none of the approvers of redrill.toml";
+            out.push(format!("{text} ({})", names.join(", ")));
+        }
+        Some(a) if !a.name.trim().eq_ignore_ascii_case(said.by.trim()) => {
+            let (name, by) = (a.name.trim(), said.by.trim());
+            out.push(format!(
+                "redrill.toml lists its key as that of `{name}`, not `{by}`: it counts as theirs"
+            ));
+        }
+        None => out.push(format!(
+            "redrill.toml lists no [[approvers]]: it does not count where {} starts the run",
+            said.operator
+        )),
+        Some(_) => {}
+    }
+    if runner.keys.iter().any(|own| own == key) {
+        out.push(
+            "its key is one of this state folder: it does not count for runs that are started with it"
+                .to_owned(),
+        );
+    }
+    out
+}
+
 /// Judges approvals, each with the name of its file: which count, one for each approver, and why the
 /// others do not.
 pub fn judge<'a>(
@@ -316,6 +347,33 @@ mod tests {
         let (count, not) = judged(&files, &[], &listed, "2026-11-21T00:00:00Z");
         assert_eq!(count, ["Ann A."]);
         assert!(not[0].contains("none of the approvers of redrill.toml"), "{not:?}");
+    }
+
+    #[test]
+    fn whoever_approves_is_told_why_it_may_not_count() {
+        let key = key();
+        let print = key.public().fingerprint();
+        let listed = |name: &str, key: &str| vec![Approver { name: name.to_owned(), key: key.to_owned() }];
+        let told = |list: &[Approver], keys: &[String]| {
+            doubts(&said("ann"), &print, &Runner { user: "ann", host: "desk", keys }, list).join("\n")
+        };
+        assert_eq!(told(&listed("Ann", &print), &[]), "");
+        assert_eq!(
+            told(&listed("Ben", "SHA256:other"), &[]),
+            "it does not count: its key is none of the approvers of redrill.toml (Ben)"
+        );
+        assert_eq!(
+            told(&listed("Ben", &print), &[]),
+            "redrill.toml lists its key as that of `Ben`, not `ann`: it counts as theirs"
+        );
+        assert_eq!(
+            told(&[], &[]),
+            "redrill.toml lists no [[approvers]]: it does not count where ann@desk starts the run"
+        );
+        assert!(
+            told(&listed("Ann", &print), std::slice::from_ref(&print))
+                .starts_with("its key is one of this state")
+        );
     }
 
     #[test]

@@ -46,7 +46,9 @@ pub fn compare(
         if let Some(spec) = plan.drill.targets.get(name)
             && !selector::matches(spec, now)
         {
-            out.push(refusal(&subject, format!("it no longer matches `{name}`{}", difference(before, now))));
+            let text = ended(now)
+                .unwrap_or_else(|| format!("it no longer matches `{name}`{}", difference(before, now)));
+            out.push(refusal(&subject, text));
         }
         out.extend(moved(before, now).map(|text| refusal(&subject, text)));
         out.extend(plan.rules().into_iter().flat_map(|r| limits::tags(r, now)));
@@ -129,8 +131,24 @@ fn drawn(plan: &Plan) -> impl Iterator<Item = (&String, &Target)> {
     plan.targets.iter().flat_map(|(name, p)| p.drawn.iter().map(move |t| (name, t)))
 }
 
-/// The first tag or attribute that differs, in words.
+/// That it is gone for good or about to be: everything else that differs follows from that.
+fn ended(now: &Target) -> Option<String> {
+    let state = now.attrs.get("state").map_or("", String::as_str);
+    match (now.kind, state) {
+        (ResourceKind::Ec2Instance, "terminated") => Some("it is terminated".to_owned()),
+        (ResourceKind::Ec2Instance, "shutting-down") => Some("it is being terminated".to_owned()),
+        (ResourceKind::RdsInstance, "deleting") => Some("it is being deleted".to_owned()),
+        _ => None,
+    }
+}
+
+/// The first tag or attribute that differs, in words; the state before all others.
 fn difference(before: &Target, now: &Target) -> String {
+    if let (Some(was), Some(is)) = (before.attrs.get("state"), now.attrs.get("state"))
+        && was != is
+    {
+        return format!(": state was `{was}`, is `{is}`");
+    }
     let pairs = [(&before.tags, &now.tags, "tag "), (&before.attrs, &now.attrs, "")];
     for (old, new, what) in pairs {
         for (key, value) in old {

@@ -55,10 +55,7 @@ pub fn place(rule: Rule<'_>, drill: &Drill, account: &str, region: &str) -> Vec<
         let text = format!("this is account {account}; the drill may run in {}", accounts.join(", "));
         out.push(rule.refusal("accounts", text).hint("check --profile, or add the account"));
     }
-    if !regions.is_empty() && !regions.iter().any(|r| r == region) {
-        let text = format!("this is {region}; the drill may run in {}", regions.join(", "));
-        out.push(rule.refusal("regions", text).hint("check --region, or add the region"));
-    }
+    out.extend(self::region(rule, region));
     let global = drill.targets.iter().find(|(_, spec)| spec.resource.is_global());
     if let Some((name, spec)) = global
         && !regions.is_empty()
@@ -72,6 +69,16 @@ pub fn place(rule: Rule<'_>, drill: &Drill, account: &str, region: &str) -> Vec<
         out.push(rule.refusal("regions", text).hint("add `global` to the regions"));
     }
     out
+}
+
+/// Whether the drill may run in this region: known before AWS is asked anything.
+pub fn region(rule: Rule<'_>, region: &str) -> Option<Finding> {
+    let regions = &rule.limits.regions;
+    let may = regions.is_empty() || regions.iter().any(|r| r == region);
+    (!may).then(|| {
+        let text = format!("this is {region}; the drill may run in {}", regions.join(", "));
+        rule.refusal("regions", text).hint("check --region, or add the region")
+    })
 }
 
 /// Whether the drill is for the environment that the house allows, and the account belongs to it.

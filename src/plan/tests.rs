@@ -539,7 +539,7 @@ async fn drift_names_the_target_and_what_changed() {
         [
             "i-00000000000000002 (shop-web-2): it no longer matches `web`: tag role was `web`, is `db`",
             "i-00000000000000002 (shop-web-2): it carries the tag redrill=never, which limits.forbid_tags forbids",
-            "i-00000000000000003 (shop-web-3): it no longer matches `web`: state was `running`, is `shutting-down`",
+            "i-00000000000000003 (shop-web-3): it is being terminated",
         ]
     );
     tokio::time::sleep(std::time::Duration::from_secs(7200)).await;

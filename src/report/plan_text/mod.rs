@@ -38,7 +38,7 @@ pub fn plan_text(plan: &Plan, width: usize) -> String {
     findings(plan, &mut page);
     page.blank();
     let n = plan.permissions.len();
-    page.hanging("", &format!("{n} permissions are needed; `redrill plan --output json` lists them."));
+    page.hanging("", &format!("{n} permissions are needed; `redrill plan DRILL --output json` lists them."));
     page.hanging("", &format!("Plan sha256 {}", plan.sha256()));
     page.text()
 }

@@ -124,6 +124,15 @@ fn a_changed_plan_and_an_expired_approval_are_void() {
 }
 
 #[test]
+fn whoever_approves_learns_whether_it_will_count() {
+    let place = place();
+    let own = approve(&place, "ann", "ann.pem", &[]).exits(0).stderr;
+    let says =
+        format!("warning: redrill.toml lists no [[approvers]]: it does not count where {}@", os_user());
+    assert!(own.contains(&says) && own.contains("approvals: 1 of 2 given"), "{own}");
+}
+
+#[test]
 fn only_listed_approvers_count_and_the_list_is_part_of_the_plan() {
     let place = place();
     approve_as(&place, "ann", "ann", "ann.pem");
