@@ -12,13 +12,15 @@ use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::out::Outcome;
 use super::{CliError, DrillArgs, Global, Kind, Output, out, plan, session};
+use crate::catalog::Severity;
+use crate::drill::Drill;
 use crate::engine::{self, Control, People, Setup};
 use crate::journal::writer::MemoryJournal;
 use crate::journal::{Line, Mode};
 use crate::model::time::{SystemClock, VirtualClock};
 use crate::model::{Clock, World};
 use crate::plan::house::KillSwitch;
-use crate::plan::{BuildOptions, Plan};
+use crate::plan::{BuildOptions, Plan, limits};
 use crate::report;
 use crate::sandbox::ESTATE_JSON;
 use crate::sim::Sim;
@@ -66,7 +68,9 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
             let given = plan::read(from)?;
             let secrets = super::run::secrets_for(&given, &args.args)?;
             let targets: Vec<_> = given.targets.values().flat_map(|t| t.drawn.clone()).collect();
-            (Sim::from_targets(&targets, Arc::clone(&clock)), on_sim(given), secrets)
+            let sim = Sim::from_targets(&targets, Arc::clone(&clock));
+            alarms(&given.drill).iter().for_each(|name| sim.set_alarm(name, "OK"));
+            (sim, on_sim(given), secrets)
         }
         (None, Some(drill)) => {
             let loaded = load(drill, &args.args)?;
@@ -89,6 +93,8 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
                 .hint("for example: redrill rehearse drills/critical-service-loss.yaml"));
         }
     };
+    let mut plan = plan;
+    at_any_hour(&mut plan, clock.as_ref());
     super::run::keep_out(&plan, &[], &secrets)?;
     plan::refuse(&plan)?;
     let mut cloud = sim.cloud();
@@ -98,7 +104,7 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
     let run = session::new_id(clock.as_ref(), &plan.drill.name);
     let setup = Setup {
         plan_sha256: plan.sha256(),
-        finish: format!("redrill rollback {run}"),
+        finish: format!("redrill rollback {run}{}", plan.set_again()),
         run,
         plan: Arc::new(plan),
         cloud,
@@ -143,6 +149,28 @@ async fn rehearse(global: &Global, args: &RehearseArgs) -> Result<u8, CliError> 
         }
     }
     Ok(ended.exit_code)
+}
+
+/// The alarms that the drill's probes and stop conditions ask for: a made-up world has them, and they are quiet.
+fn alarms(drill: &Drill) -> Vec<String> {
+    let probes = drill.steady_state.iter().chain(&drill.verify).map(|p| (&p.probe, &p.with));
+    let all = probes.chain(drill.stop.iter().map(|s| (&s.probe, &s.with)));
+    all.filter(|(probe, _)| *probe == "cloudwatch.alarm")
+        .filter_map(|(_, with)| Some(with.get("name")?.as_str()?.to_owned()))
+        .collect()
+}
+
+/// Says that a run would be refused at this hour. A rehearsal breaks nothing, so it goes on.
+fn at_any_hour(plan: &mut Plan, clock: &dyn Clock) {
+    let longest = limits::longest(&plan.drill, &plan.steps);
+    let rules = plan.rules().into_iter();
+    for f in rules.flat_map(|rule| limits::hours(rule, clock.now(), longest, Severity::Warning)) {
+        out::note(&format!("warning: {}: {}; a rehearsal goes on all the same", f.subject, f.text));
+    }
+    for limits in [&mut plan.drill.limits, &mut plan.house.limits] {
+        limits.windows.clear();
+        limits.freeze.clear();
+    }
 }
 
 /// The same plan, for the simulator: another world has another hash, and its resources another birth.

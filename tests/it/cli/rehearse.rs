@@ -160,6 +160,38 @@ fn a_plan_is_rehearsed_on_a_world_made_of_its_targets() {
 }
 
 #[test]
+fn a_frozen_day_is_no_hindrance_to_a_rehearsal_and_is_said() {
+    let place = Place::new();
+    let frozen = "max_targets: 300, freeze: [\"2000-01-01 to 2999-12-31 UTC\"]";
+    place.write("drill.yaml", crate::play::drill("/health", CUT).replace("max_targets: 300", frozen));
+    let ran = place.run(&["rehearse", "drill.yaml"]).exits(0);
+    let says = "warning: limits.freeze: nothing is broken during `2000-01-01 to 2999-12-31 UTC`; a rehearsal goes on";
+    assert!(ran.stderr.starts_with(says), "{}", ran.stderr);
+}
+
+const CUT: &str = "objectives: { rto: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]
+recovery: [{ action: vpc.attach-route-table, target: it }]";
+
+#[test]
+fn the_world_of_a_plan_has_the_alarms_that_it_names() {
+    let place = Place::new();
+    let stop =
+        "recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]
+objectives: { rto: 1h }
+targets: { it: { resource: rds.instance, tags: { role: orders } } }
+stop: [{ name: errors, probe: cloudwatch.alarm, with: { name: shop-errors } }]";
+    let steady = "{ probe: cloudwatch.alarm, with: { name: shop-well }, every: 10s, hold: 20s }";
+    let text = crate::play::drill("/health", stop);
+    let from = text.find("  - { name: shop, probe: http").expect("the page");
+    let to = from + text[from..].find('\n').expect("a line");
+    place.write("plan.json", place.plan_of(&format!("{}  - {steady}{}", &text[..from], &text[to..])));
+    let ran = place.run(&["rehearse", "--from", "plan.json"]).exits(0);
+    assert!(ran.stdout.contains("verdict   PASSED"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_plan_that_was_edited_is_refused() {
     let place = Place::new();
     let plan = place.plan_of(&text_of(&shipped("rds-point-in-time")));
