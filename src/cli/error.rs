@@ -155,6 +155,11 @@ impl From<crate::cloud::CloudError> for CliError {
             ),
             _ => ("an AWS call failed", "nothing was changed; mend the cause, then repeat the command"),
         };
-        Self::new(Kind::Aws, format!("{what}: {e}")).hint(hint)
+        let said = match e.kind {
+            // it says nothing more
+            K::NoRegion => what.to_owned(),
+            _ => format!("{what}: {e}"),
+        };
+        Self::new(Kind::Aws, said).hint(hint)
     }
 }

@@ -27,7 +27,7 @@ pub fn reference() -> String {
 /// What each exit code means.
 const EXIT_CODES: [(u8, &str); 14] = [
     (0, "passed, or the command did what it should"),
-    (1, "internal error"),
+    (1, "internal error; of `verify`: a bundle that does not hold"),
     (2, "wrong usage, or an invalid drill, plan or configuration"),
     (3, "refused: limits, no targets, drift, lock, window; nothing was changed"),
     (4, "not-steady: the steady state did not hold before the fault; nothing was changed"),

@@ -74,6 +74,13 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
                 )
             }));
     }
+    if let Some(run) = run_in(&args.path) {
+        return Err(CliError::usage(format!(
+            "{} is the folder of a run, and no bundle",
+            args.path.display()
+        ))
+        .hint(format!("make a bundle of it: redrill report {run} --out DIR, then: redrill verify DIR")));
+    }
     let found = match read(&args.path)? {
         Ok(files) => {
             let mut found = verify(&files, &trust);
@@ -92,6 +99,15 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Result<u8, CliError> {
         Output::Text => show(&found),
     }
     Ok(u8::from(!found.all_hold()))
+}
+
+/// The run whose own folder this is: one of a state folder's `runs`, with a journal and no envelope.
+fn run_in(path: &Path) -> Option<String> {
+    let whole = fs::canonicalize(path).ok()?;
+    let is_run = whole.parent()?.file_name()? == "runs"
+        && whole.join(bundle::JOURNAL).is_file()
+        && !whole.join(bundle::ENVELOPE).exists();
+    Some(whole.file_name()?.to_string_lossy().into_owned()).filter(|_| is_run)
 }
 
 /// The folder that a file lies in.

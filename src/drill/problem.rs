@@ -283,7 +283,9 @@ pub fn nearest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
             best = Some((far, candidate));
         }
     }
-    best.map(|(_, candidate)| candidate)
+    // `rds.restor` for `rds.restore-to-point-in-time`
+    let begins = |candidate: &&&str| wanted.chars().count() >= 4 && plain(candidate).starts_with(&wanted);
+    best.map(|(_, candidate)| candidate).or_else(|| known.iter().find(begins).copied())
 }
 
 #[cfg(test)]
@@ -298,6 +300,8 @@ mod tests {
         assert_eq!(nearest("max-targets", &known), Some("max_targets"));
         assert_eq!(nearest("terminate-instances", &known), Some("ec2.terminate-instances"));
         assert_eq!(nearest("ec2.terminate-instance", &known), Some("ec2.terminate-instances"));
+        assert_eq!(nearest("ec2.ter", &known), Some("ec2.terminate-instances"));
+        assert_eq!(nearest("ec2", &known), None);
         assert_eq!(nearest("colour", &known), None);
         assert_eq!(nearest("", &known), None);
     }

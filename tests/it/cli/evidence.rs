@@ -231,6 +231,31 @@ fn not_even_a_valid_signature_covers_a_report_that_the_journal_does_not_bear_out
 }
 
 #[test]
+fn the_folder_of_a_run_is_no_bundle_and_says_how_one_is_made() {
+    let (place, ids) = a_place_with_runs();
+    let ran = place.run(&["verify", &format!(".redrill/runs/{}", ids[0])]).exits(2);
+    assert!(ran.stderr.contains("is the folder of a run, and no bundle"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("redrill report {} --out DIR", ids[0])), "{}", ran.stderr);
+}
+
+#[test]
+fn the_bundle_of_another_run_is_not_written_over() {
+    let (place, ids, files) = a_bundle();
+    let ran = place.run(&["report", &ids[0], "--out", "bundle"]).exits(2);
+    let says = format!("redrill: bundle holds the bundle of run {}, and this is run {}\n", ids[1], ids[0]);
+    assert!(ran.stderr.starts_with(&says), "{}", ran.stderr);
+    assert!(ran.stderr.contains("name another folder with --out"), "{}", ran.stderr);
+    assert!(read(&place.path().join("bundle")) == files, "nothing was written");
+    // its own is written again, also where the writing broke off after the first file
+    for name in files.keys().filter(|name| *name != "attestation.dsse.json") {
+        fs::remove_file(place.path().join("bundle").join(name)).expect("removed");
+    }
+    let _refused = place.run(&["report", &ids[0], "--out", "bundle"]).exits(2);
+    let _again = place.run(&["report", &ids[1], "--out", "bundle"]).exits(0);
+    assert!(read(&place.path().join("bundle")) == files);
+}
+
+#[test]
 fn a_bundle_needs_a_finished_run_its_plan_and_a_folder_of_its_own() {
     let (place, ids) = a_place_with_runs();
     let run = &ids[1];
