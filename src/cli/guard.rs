@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::at_work::AtWork;
 use super::runs::is_open;
 use super::session::{io, read_journal, read_plan};
 use super::{CliError, Global, Kind};
@@ -51,12 +52,21 @@ pub fn locked(global: &Global, e: RunsError) -> CliError {
     match e {
         RunsError::Locked { ref holder, .. } => {
             let (run, state) = (holder.run.clone(), holder.state.clone());
-            let refused = CliError::refused("another redrill is at work there").because(e);
-            let Some(run) = run else { return refused.hint("wait for it to end") };
-            let there = |verb: &str| command_in(global, verb, &run, state.as_deref());
-            refused
-                .hint(format!("wait for it to end; how far it is: {}", there("show")))
-                .hint(format!("or stop it, which puts everything back: {}", there("abort")))
+            let Some(run) = run else {
+                let refused = CliError::refused("another redrill is at work there").because(e);
+                return refused.hint("wait for it to end");
+            };
+            let at_work = AtWork::of(global, &run, state.as_deref(), holder);
+            let refused = match &e {
+                RunsError::Locked { what, .. } if *what == format!("run {run}") => {
+                    CliError::refused(format!("{what} is in use by {}", at_work.text))
+                }
+                RunsError::Locked { what, .. } => {
+                    CliError::refused(format!("{what} is in use by run {run}: {}", at_work.text))
+                }
+                _ => CliError::refused("another redrill is at work there").because(&e),
+            };
+            at_work.hinted(refused)
         }
         RunsError::NotOurs { ref path, .. } => {
             let remove = format!("rm -r {}", quoted(&path.display().to_string()));
@@ -92,13 +102,9 @@ pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
         let Ok(other) = read_plan(&dir) else { continue };
         let Some(why) = in_the_way(&other, plan).filter(|_| is_open(&global.state, &entry)) else { continue };
         if let Some(holder) = runs::holder(&dir) {
-            let at_work = holder.at_work();
-            return Err(CliError::refused(format!("run {} is under way ({at_work}) and {why}", entry.run))
-                .hint(format!("wait for it to end; how far it is: {}", command(global, "show", &dir)))
-                .hint(format!(
-                    "or stop it, which puts everything back: {}",
-                    command(global, "abort", &dir)
-                )));
+            let at_work = AtWork::of(global, entry.run.as_str(), None, &holder);
+            let refused = format!("run {} is under way ({}) and {why}", entry.run, at_work.text);
+            return Err(at_work.hinted(CliError::refused(refused)));
         }
         if read_journal(&dir).is_ok_and(|lines| lines.is_empty()) {
             // it ended before its first line: nothing was sent, so there is nothing to put back
@@ -127,11 +133,16 @@ fn quoted(path: &str) -> String {
 
 /// The exact command: from any folder and shell, it must find the same run and the same account.
 pub fn command(global: &Global, verb: &str, dir: &RunDir) -> String {
-    command_in(global, verb, dir.id().as_str(), None)
+    typed(global, verb, dir.id().as_str(), None, Some(dir))
 }
 
 /// The same for a run of another state folder.
 pub fn command_in(global: &Global, verb: &str, run: &str, state: Option<&Path>) -> String {
+    let dir = RunDir::at(state.unwrap_or(&global.state).join("runs").join(run));
+    typed(global, verb, run, state, dir.as_ref())
+}
+
+fn typed(global: &Global, verb: &str, run: &str, state: Option<&Path>, dir: Option<&RunDir>) -> String {
     let mut command = format!("redrill {verb} {run}");
     let own = || std::fs::canonicalize(&global.state).ok();
     let state = state.filter(|state| Some(*state) != own().as_deref()).unwrap_or(&global.state);
@@ -140,6 +151,12 @@ pub fn command_in(global: &Global, verb: &str, run: &str, state: Option<&Path>) 
     }
     if let Some(profile) = &global.profile {
         command = format!("{command} --profile {profile}");
+    }
+    // whoever takes the run up needs its secrets again
+    if matches!(verb, "resume" | "rollback")
+        && let Some(plan) = dir.and_then(|dir| read_plan(dir).ok())
+    {
+        command.push_str(&plan.set_again());
     }
     command
 }

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 mod approve;
+mod at_work;
 mod catalog;
 mod check;
 mod checkpoints;

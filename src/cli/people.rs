@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
+use super::at_work::AtWork;
 use super::runs::finished;
 use super::session::{self, DOOR, command, io, operator, read_journal};
 use super::{CliError, Global, Kind, Output, out, place, run, runtime};
@@ -283,7 +284,19 @@ fn useless(global: &Global, dir: &RunDir, plan: &Plan, request: &Request, why: &
     match request {
         Request::Confirm { .. } if manual.is_empty() => e.hint("this drill has no manual step"),
         Request::Confirm { .. } => e.hint(format!("the manual steps of this drill: {}", manual.join(", "))),
-        _ => e.hint(format!("if no process does it: {}", command(global, "rollback", dir))),
+        Request::Mark { .. } => e,
+        Request::Abort { .. } => match runs::holder(dir) {
+            Some(holder) => {
+                let at_work = AtWork::of(global, dir.id().as_str(), None, &holder);
+                let text = format!("run {} is being put back already, by {}", dir.id(), at_work.text);
+                at_work.hinted(CliError::usage(text))
+            }
+            None => CliError::usage(format!(
+                "run {} was being put back already when its process ended; no process works on it",
+                dir.id()
+            ))
+            .hint(format!("put back the rest: {}", command(global, "rollback", dir))),
+        },
     }
 }
 
@@ -297,7 +310,9 @@ fn say(global: &Global, dir: &RunDir, request: &Request, told: &Told) {
     match (global.output, told) {
         (Output::Json, Told::Process) => out::json(&serde_json::json!({"run": id, "left": what})),
         (Output::Json, Told::Journal) => out::json(&serde_json::json!({"run": id, "recorded": what})),
-        (Output::Text, Told::Process) => out::line(&format!("{what} left for run {id}")),
+        (Output::Text, Told::Process) => {
+            out::line(&format!("{what} handed to the process that works on run {id}"))
+        }
         (Output::Text, Told::Journal) => {
             out::line(&format!("{what} recorded for run {id}; no process works on it"));
             match request {

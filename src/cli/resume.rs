@@ -1,18 +1,20 @@
 //! `redrill resume` and `redrill rollback`: from the journal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, place, runs, runtime, world};
-use crate::engine::Accepted;
+use super::{CliError, DrillArgs, Global, out, place, runs, runtime, world};
 use crate::engine::state::{Cell, RunState};
+use crate::engine::{Accepted, setup};
 use crate::journal::runs::RunDir;
 use crate::journal::{Line, Mode, runs as store};
 use crate::model::time::SystemClock;
 use crate::model::{Clock, World};
+use crate::plan::Plan;
 
 /// Take up an interrupted run: measure and recover, never inject again.
 #[derive(Debug, Args)]
@@ -108,7 +110,13 @@ fn take_up(
     let global = place::settle(global, dir.id(), &plan)?;
     let secrets = match mode {
         // undo works from the journal alone; a secret that is not given is only missed by a mending step
-        Mode::Rollback => secrets_given(&plan, &args.set)?,
+        Mode::Rollback => {
+            let secrets = secrets_given(&plan, &args.set)?;
+            if let Some(text) = lacking(&global, &dir, &plan, &secrets) {
+                out::note(&text);
+            }
+            secrets
+        }
         _ => secrets_for(&plan, args)?,
     };
     runtime()?.block_on(async {
@@ -179,4 +187,28 @@ fn accepted(
         }
     };
     accept.accept.iter().map(one).collect()
+}
+
+/// What a rollback cannot do for want of secret parameters; `None` where all are given.
+fn lacking(
+    global: &Global,
+    dir: &store::RunDir,
+    plan: &Plan,
+    secrets: &BTreeMap<String, String>,
+) -> Option<String> {
+    let missing: Vec<String> =
+        plan.secret_params.iter().filter(|n| !secrets.contains_key(*n)).map(|n| format!("`{n}`")).collect();
+    let (noun, verb) = if missing.len() == 1 { ("parameter", "was") } else { ("parameters", "were") };
+    let probes: Vec<String> = setup::unread(plan, secrets).keys().map(|probe| format!("`{probe}`")).collect();
+    let then = match probes.is_empty() {
+        true => "what needs it cannot be put back or mended".to_owned(),
+        false => format!("nobody can look whether the service is healthy ({})", probes.join(", ")),
+    };
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the secret {noun} {} {verb} not given: everything else is put back, but {then}; with it: {}",
+            missing.join(", "),
+            session::command(global, "rollback", dir)
+        )
+    })
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::at_work::AtWork;
 use super::out::Outcome;
 use super::{CliError, Global, Kind, Output, out, session};
 use crate::engine::decide;
@@ -195,11 +196,9 @@ pub fn show(global: &Global, args: &ShowArgs) -> Result<u8, CliError> {
             }
             let type_ = |verb: &str| session::command(global, verb, &dir);
             if let Some(holder) = runs::entry_of(&dir).under_way {
-                out::line(&format!(
-                    "\nThe run is under way: {}. Stop it and put everything back: {}",
-                    holder.at_work(),
-                    type_("abort")
-                ));
+                let at_work = AtWork::of(global, dir.id().as_str(), None, &holder);
+                out::line(&format!("\nThe run is under way: {}.", at_work.text));
+                at_work.print();
             } else if view.verdict.is_none() {
                 out::line(&format!(
                     "\nThe run is not finished. Go on with: {}\nor put everything back:  {}",

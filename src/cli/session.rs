@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::{self, Notary};
 pub use super::guard::{
-    by_tag, command, locked, machine_locks, on_machine, refuse_unfinished, remove, target_keys,
+    by_tag, command, command_in, locked, machine_locks, on_machine, refuse_unfinished, remove, target_keys,
 };
-use super::guard::{command_in, service_key, unfinished};
+use super::guard::{service_key, unfinished};
 use super::out::Outcome;
 use super::terminal::{self, Leave};
 use super::watching::{self, Show};
@@ -373,8 +373,7 @@ fn leaving(global: &Global, dir: &RunDir, rto_ms: i64) -> impl Fn(Leave) + Send 
 }
 
 fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
-    let set = read_plan(dir).map(|plan| plan.set_again()).unwrap_or_default();
-    let finish = format!("finish it with: {}{set}", command(global, "rollback", dir));
+    let finish = format!("finish it with: {}", command(global, "rollback", dir));
     match e {
         EngineError::Journal(source) => {
             let e = CliError::new(Kind::Journal, "the journal cannot be written; nothing more was changed");

@@ -48,7 +48,7 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
             "run {} is not finished; there is nothing to sign off",
             dir.id()
         ))
-        .hint(format!("go on with: redrill resume {}", dir.id())));
+        .hint(format!("go on with: {}", super::session::command(global, "resume", &dir))));
     }
     let name = KeyName::read(&args.key)?;
     let signer = Signer::open(global, &name)?;

@@ -267,7 +267,8 @@ fn spared(
     if let Some(here) = runs::list(&global.state).unwrap_or_default().iter().find(|r| r.run.as_str() == l.run)
         && is_open(&global.state, here)
     {
-        return Some(format!("its journal is here: redrill rollback {}", l.run));
+        let rollback = super::session::command_in(global, "rollback", &l.run, None);
+        return Some(format!("its journal is here: {rollback}"));
     }
     let limit = TimeDelta::from_std(args.older_than.0).unwrap_or(TimeDelta::MAX);
     match l.began {

@@ -496,20 +496,18 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
     if !state.holding.is_empty() && !state.release_failed {
         return Decision::run(vec![Task::Release]);
     }
-    let Some(cleaned) = state.cleaned else { return Decision::record(Event::Cleaned {}) };
+    let Some(cleaned) = state.cleaned else {
+        let until = is_to_be_judged(state) && !state.waits_in_vain(now);
+        let until = until.then(|| chrono::DateTime::from_timestamp_millis(now + patience(state)));
+        return Decision::record(Event::Cleaned { until: until.flatten() });
+    };
     if !running.is_empty() {
         return Decision::wait_until(now + 1000);
     }
     if let Some(_judged) = state.steady_after {
         return Decision { over: true, ..Decision::default() };
     }
-    // a journal that is taken up may have lost what a fault did; where it held its targets, the world is asked
-    let touched =
-        state.cells.values().any(CellState::may_have_effect) || (state.mode != Mode::Run && state.has_held);
-    let nothing_to_judge = state.plan.drill.steady_state.iter().all(|p| p.role != Role::Client)
-        || !touched
-        || state.signals >= 2;
-    if nothing_to_judge {
+    if !is_to_be_judged(state) || state.waits_in_vain(now) {
         return Decision { over: true, ..Decision::default() };
     }
     let hold = state.longest_hold().min(state.plan.drill.settle.ms());
@@ -521,17 +519,43 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
         }
         return Decision::wait_until(since + hold);
     }
-    // where a person is needed already, it may just have come back; waiting long decides nothing
-    let patience = if state.stuck.is_empty() && owed(state).is_empty() {
-        state.plan.drill.objectives.give_up().ms().min(AFTER_MS)
-    } else {
-        2 * state.plan.drill.settle.ms()
-    };
-    let limit = cleaned + patience;
+    let limit = cleaned + patience(state);
     if now >= limit {
         return Decision { events: not_steady_after(state, now), ..Decision::default() };
     }
     Decision::wait_until(limit.min(now + 1000))
+}
+
+/// Whether somebody has to look if the service is healthy after the clean-up.
+fn is_to_be_judged(state: &RunState) -> bool {
+    // a journal that is taken up may have lost what a fault did; where it held its targets, the world is asked
+    let touched =
+        state.cells.values().any(CellState::may_have_effect) || (state.mode != Mode::Run && state.has_held);
+    let decides = state.plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
+    decides && touched && state.signals < 2
+}
+
+/// Whether the clean-up ended without a look at the service, since a secret parameter was not given.
+pub fn is_unseen(state: &RunState) -> bool {
+    let unread =
+        state.steady.tracks().iter().any(|t| t.info.decides() && state.unread.contains_key(&t.info.name));
+    unread && state.cleaned.is_some() && state.steady_after.is_none() && is_to_be_judged(state)
+}
+
+/// How long the service may take to be healthy after the clean-up (ms).
+fn patience(state: &RunState) -> i64 {
+    // where a person is needed already, it may just have come back; waiting long decides nothing
+    if state.stuck.is_empty() && owed(state).is_empty() {
+        state.plan.drill.objectives.give_up().ms().min(AFTER_MS)
+    } else {
+        2 * state.plan.drill.settle.ms()
+    }
+}
+
+/// Until when a run that is cleaned up waits for the service to be healthy (ms), if it does.
+pub fn waits_until(state: &RunState) -> Option<i64> {
+    let waits = state.stage() == Stage::Undo && state.steady_after.is_none() && is_to_be_judged(state);
+    state.cleaned.filter(|_| waits).map(|cleaned| cleaned + patience(state))
 }
 
 fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {

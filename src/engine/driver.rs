@@ -86,7 +86,7 @@ pub struct Setup {
     pub lines: Vec<Line>,
     /// Why this process is here.
     pub mode: Mode,
-    /// The command that finishes the run, as it is typed from here, without its secrets.
+    /// The command that finishes the run, as it is typed from here, with the secrets that have to be given again.
     pub finish: String,
     /// The place of a new run among those of its state folder; `None` of one that is kept in none, or is taken
     /// up.
@@ -240,7 +240,7 @@ impl Shared {
 
     /// The command that finishes this run, with the secrets that have to be given again.
     pub fn finish(&self) -> String {
-        format!("{}{}", self.finish, self.plan.set_again())
+        self.finish.clone()
     }
 
     /// How long to wait between polls: an emulator answers at once and costs nothing.
@@ -287,7 +287,8 @@ impl Shared {
 /// # Errors
 /// See [`EngineError`]; whatever happened before is on record.
 pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended, EngineError> {
-    let state = RunState::new(Arc::clone(&setup.plan));
+    let mut state = RunState::new(Arc::clone(&setup.plan));
+    state.unread = setup::unread(&setup.plan, &setup.secrets);
     let fresh = setup.lines.is_empty();
     let recorder = Arc::new(Recorder::new(
         setup.journal,
@@ -398,9 +399,8 @@ fn nothing_to_do(recorder: &Recorder, mode: Mode, finish: &str) -> Option<Ended>
     let exit_code = if mode == Mode::Rollback { 0 } else { verdict.exit_code() };
     let mut reasons = vec![format!("the run is finished already ({}); nothing was changed", verdict.name())];
     if open {
-        let set = recorder.with(|s, _| s.plan.set_again());
         reasons.push(format!(
-            "something is left to put back or to mend, which a resumed run does not do: {finish}{set}"
+            "something is left to put back or to mend, which a resumed run does not do: {finish}"
         ));
     }
     Some(Ended {
@@ -443,6 +443,9 @@ async fn finish(shared: &Shared, inbox: Option<&Arc<dyn Inbox>>) -> Result<Ended
     if !owed.is_empty() {
         shared.recorder.durable(owed.iter().map(|o| outlook::stuck(shared, o)).collect()).await?;
     }
+    let unseen =
+        shared.recorder.with(|s, _| decide::is_unseen(s).then(|| outlook::unseen(&s.unread, &shared.finish)));
+    shared.recorder.durable(unseen.into_iter().collect()).await?;
     let params = setup::clock_params(&shared.plan);
     let plan = Arc::clone(&shared.plan);
     let (measured, judged) = shared.recorder.with_lines(|lines, _| {
@@ -500,11 +503,11 @@ impl Loop {
         let recorder = Arc::clone(&self.shared.recorder);
         let mut changes = recorder.changes();
         let mut still = Standstill::default();
-        match probing::standing(&self.shared).await {
-            Ok(probes) => self.watch(probes),
-            // a run that is put back goes on without what a probe needs; it is then not judged healthy
-            Err(_) if recorder.with(|s, _| s.mode != Mode::Run) => {}
-            Err(why) => self.record(vec![refuse(why)]).await?,
+        let (probes, lacks) = probing::standing(&self.shared).await;
+        self.watch(probes);
+        // a run that is put back goes on without what a probe needs; it is then not judged healthy
+        if let Some(why) = lacks.filter(|_| recorder.with(|s, _| s.mode == Mode::Run)) {
+            self.record(vec![refuse(why)]).await?;
         }
         loop {
             if recorder.is_broken() {

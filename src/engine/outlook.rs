@@ -2,6 +2,8 @@
 //!
 //! Whoever presses Ctrl-C has to know what it does, and what a second time would leave undone.
 
+use std::collections::BTreeMap;
+
 use super::decide::{self, Owed};
 use super::driver::Shared;
 use super::state::{Fate, RunState, Status};
@@ -24,6 +26,21 @@ pub fn stuck(shared: &Shared, owed: &Owed) -> Event {
         target: None,
         error: format!("{}{on} is not mended: step `{mend}` {how}", broke(fault)),
         hint: format!("{first}finish with: {}", shared.finish()),
+    }
+}
+
+/// A person is needed: nobody could look whether the service is healthy. `unread` are the probes with the secret
+/// parameters that they lack; `finish` is the command that finishes the run.
+pub fn unseen(unread: &BTreeMap<String, String>, finish: &str) -> Event {
+    let lacks = |(probe, name): (&String, &String)| {
+        format!("`{probe}` needs the secret parameter `{name}`, which was not given")
+    };
+    let lacks: Vec<String> = unread.iter().map(lacks).collect();
+    Event::Stuck {
+        step: None,
+        target: None,
+        error: format!("nobody could look whether the service is healthy: {}", lacks.join(", ")),
+        hint: format!("look at the service, or have it looked at: {finish}"),
     }
 }
 

@@ -61,7 +61,7 @@ impl RunState {
             | Event::PreflightPassed {}
             | Event::Signal { .. }
             | Event::StopRequested { .. }
-            | Event::Cleaned {}
+            | Event::Cleaned { .. }
             | Event::SteadyAfter { .. }
             | Event::Finished { .. }
             | Event::CallSent { step: None, .. }

@@ -193,7 +193,7 @@ fn identity_findings(shared: &Shared, account: &str) -> Option<Finding> {
 /// A stop condition that is breached already, or cannot be found, would stop the run at once.
 async fn stop_conditions(shared: &Arc<Shared>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Ok(probes) = super::probing::standing(shared).await else { return findings };
+    let (probes, _) = super::probing::standing(shared).await;
     for probe in &probes {
         let stops = &shared.plan.drill.stop;
         let Some(stop) = stops.iter().find(|s| super::stop::key(&s.name) == probe.name) else { continue };

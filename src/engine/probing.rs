@@ -50,22 +50,24 @@ impl Running {
     }
 }
 
-/// The probes of the steady state, and the stop conditions.
-///
-/// # Errors
-/// A parameter that cannot be resolved, in words.
-pub async fn standing(shared: &Shared) -> Result<Vec<Running>, String> {
+/// The probes of the steady state, and the stop conditions, as far as their parameters can be resolved; and, in
+/// words, the first parameter that cannot.
+pub async fn standing(shared: &Shared) -> (Vec<Running>, Option<String>) {
     let drill = &shared.plan.drill;
-    let mut all = Vec::new();
+    let (mut all, mut lacks) = (Vec::new(), None);
     for p in &drill.steady_state {
-        let params = shared.resolve(&p.with).await?;
-        all.extend(Running::new(&p.name, &p.probe, params, p.every, p.timeout));
+        match shared.resolve(&p.with).await {
+            Ok(params) => all.extend(Running::new(&p.name, &p.probe, params, p.every, p.timeout)),
+            Err(why) => _ = lacks.get_or_insert(why),
+        }
     }
     for s in &drill.stop {
-        let params = shared.resolve(&s.with).await?;
-        all.extend(Running::new(&stop::key(&s.name), &s.probe, params, s.every, s.timeout));
+        match shared.resolve(&s.with).await {
+            Ok(params) => all.extend(Running::new(&stop::key(&s.name), &s.probe, params, s.every, s.timeout)),
+            Err(why) => _ = lacks.get_or_insert(why),
+        }
     }
-    Ok(all)
+    (all, lacks)
 }
 
 /// The verify probes; their references resolve once the recovery steps are ready.

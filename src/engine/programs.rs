@@ -128,7 +128,7 @@ pub(super) async fn end(shared: &Shared, step: &StepId, mark: &str) -> Result<()
 
 /// It may go on, so what it broke is not put back: it could be broken again afterwards.
 fn stuck(shared: &Shared, step: &StepId, program: &ProgramId, why: &Unended) -> Event {
-    let rollback = format!("redrill rollback {}{}", shared.run, shared.plan.set_again());
+    let rollback = shared.finish();
     let (error, hint) = match why {
         Unended::Lives(named, ids) => {
             let ids: Vec<String> = ids.iter().map(u32::to_string).collect();

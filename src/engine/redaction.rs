@@ -206,7 +206,7 @@ impl Redaction {
             | Event::PreflightPassed {}
             | Event::Signal { count: _, now: _ }
             | Event::UndoStarted { step: _, target: _ }
-            | Event::Cleaned {}
+            | Event::Cleaned { until: _ }
             | Event::SteadyAfter { healthy: _ } => {}
             // what the environment says may be anything
             Event::Endpoint { proof } => {

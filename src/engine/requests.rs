@@ -66,7 +66,7 @@ pub fn answer(
 }
 
 /// Whether there is nothing left to stop.
-fn going_back(state: &RunState) -> bool {
+pub fn going_back(state: &RunState) -> bool {
     state.stage() == Stage::Undo || state.mode == Mode::Rollback
 }
 

@@ -1,5 +1,7 @@
 //! What the pure parts need to know of a plan's probes. Pure.
 
+use std::collections::BTreeMap;
+
 use super::recovery::ClockParams;
 use super::steady_state::{ProbeInfo, ProbeUsage};
 use super::stop;
@@ -38,6 +40,18 @@ fn info(p: &ProbeUse, stage_of_use: ProbeUsage) -> ProbeInfo {
         hold_ms: p.hold.ms(),
         stage_of_use,
     }
+}
+
+/// The probes of the steady state that cannot be read for want of a secret parameter: each with the first one that
+/// was not given.
+pub fn unread(plan: &Plan, given: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let lacks = |p: &ProbeUse| {
+        let text = p.with.to_string();
+        let missing =
+            |name: &&String| !given.contains_key(*name) && text.contains(&format!("${{params.{name}}}"));
+        plan.secret_params.iter().find(missing).map(|name| (p.name.clone(), name.clone()))
+    };
+    plan.drill.steady_state.iter().filter_map(lacks).collect()
 }
 
 fn timeout(probe: &str, given: Option<Dur>) -> Dur {

@@ -146,6 +146,9 @@ pub struct RunState {
     pub signals: u8,
     /// When undo and clean-up were over (ms).
     pub cleaned: Option<i64>,
+    /// Probes that this process cannot read, since a secret parameter was not given to it: each with that
+    /// parameter's name. Not on record.
+    pub unread: BTreeMap<String, String>,
     /// Whether the steady state held again after the clean-up; `None` until judged.
     pub steady_after: Option<bool>,
     /// A person is needed.
@@ -220,6 +223,7 @@ impl RunState {
             stop: None,
             signals: 0,
             cleaned: None,
+            unread: BTreeMap::new(),
             steady_after: None,
             stuck: Vec::new(),
             accepted: Vec::new(),
@@ -434,7 +438,7 @@ impl RunState {
                     cell.was_stuck = true;
                 }
             }
-            Event::Cleaned {} => self.cleaned = Some(now),
+            Event::Cleaned { .. } => self.cleaned = Some(now),
             Event::SteadyAfter { healthy } => self.steady_after = Some(*healthy),
             Event::Finished { verdict, .. } => self.finished = Some(*verdict),
             Event::Unknown(_) => self.unknown += 1,
@@ -526,6 +530,14 @@ impl RunState {
             })
             .collect();
         if bad.is_empty() { "it did not stay healthy for long enough".to_owned() } else { bad.join(", ") }
+    }
+
+    /// Whether this process cannot read a deciding probe, and every other one is healthy: what waits for the
+    /// steady state then waits for nothing.
+    pub fn waits_in_vain(&self, now: i64) -> bool {
+        let unread = |t: &super::steady_state::ProbeTrack| self.unread.contains_key(&t.info.name);
+        self.deciding().any(unread)
+            && self.deciding().all(|t| unread(t) || t.health_at(now) == Health::Healthy)
     }
 
     /// A deciding probe that cannot be read now, where no other is known to be unhealthy.

@@ -428,7 +428,7 @@ mod tests {
         let mut t = Timeline::new();
         t.line(&header(2));
         t.line(&attached(stamp(1_000_000, 500), Some("a")));
-        t.line(&line(stamp(1_010_000, 10_500), Event::Cleaned {}));
+        t.line(&line(stamp(1_010_000, 10_500), Event::Cleaned { until: None }));
         // killed, the clock set back by 35 s, taken up 60 s after the first line
         t.line(&attached(stamp(1_025_000, 60_500), Some("a")));
         assert_eq!(t.ms(stamp(1_026_000, 61_500)), 1_061_000);
@@ -441,11 +441,11 @@ mod tests {
             let mut t = Timeline::new();
             t.line(&header(2));
             t.line(&attached(stamp(1_000_000, 500), Some("a")));
-            t.line(&line(stamp(1_000_000, 500), Event::Cleaned {}));
+            t.line(&line(stamp(1_000_000, 500), Event::Cleaned { until: None }));
             if let Some(ms) = skew {
                 t.line(&line(stamp(1_000_000, 500), Event::Skew { ms }));
             }
-            t.line(&line(stamp(1_050_000, 50_500), Event::Cleaned {}));
+            t.line(&line(stamp(1_050_000, 50_500), Event::Cleaned { until: None }));
             t
         };
         // another boot, with the wall clock 35 s back: nothing is before the last line

@@ -376,9 +376,7 @@ fn safety(plan: Option<&Plan>, run: &RunView) -> Safety {
         .filter(|_| recovered)
         .filter(|(_, p, _)| p.is_some_and(|p| p.reversibility == Reversibility::Irreversible))
         .filter_map(|(s, _, c)| match (&c.ending, &c.target) {
-            (Some(Ending::Left { why }), Some(target)) => {
-                Some(format!("left in place: {} on {target}: {why}", s.id))
-            }
+            (Some(Ending::Left { why }), Some(target)) => Some(run.gone(&s.id, Some(target), why)),
             _ => None,
         })
         .collect();
@@ -422,7 +420,7 @@ fn ending(cell: &CellView) -> String {
         }
         Some(Ending::Kept { proof, .. }) => format!("kept: {proof}"),
         Some(Ending::Stuck { error, .. }) => format!("stuck: {error}"),
-        Some(Ending::Left { why }) => format!("left in place: {why}"),
+        Some(Ending::Left { why }) => why.clone(),
     }
 }
 

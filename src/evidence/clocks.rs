@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn clocks_that_agree_are_nothing_to_tell() {
-        let more = vec![(900, 1_399, Event::Cleaned {}), (60_000, 60_500, marked(30_000))];
+        let more = vec![(900, 1_399, Event::Cleaned { until: None }), (60_000, 60_500, marked(30_000))];
         assert_eq!(found(more), [""; 0]);
         // killed and taken up on the same boot, and the simulator, which has none
         let again = vec![(90_000, 90_500, attached(Some("a"))), (91_000, 91_500, Event::Skew { ms: 700 })];
@@ -269,12 +269,12 @@ mod tests {
             let found = found(more);
             assert!(found.iter().any(|f| f.contains(wanted)), "{wanted}: {found:?}");
         };
-        told(vec![(-34_000, 1_500, Event::Cleaned {})], "set back by 35 s before line 3");
-        told(vec![(36_000, 1_500, Event::Cleaned {})], "set forward by 35 s before line 3");
+        told(vec![(-34_000, 1_500, Event::Cleaned { until: None })], "set back by 35 s before line 3");
+        told(vec![(36_000, 1_500, Event::Cleaned { until: None })], "set forward by 35 s before line 3");
         // also between two processes of one boot
         told(vec![(-30_000, 5_500, attached(Some("a")))], "set back by 35 s before line 3");
         told(vec![(-30_000, 100, attached(Some("b")))], "line 3 was recorded 30 s before");
-        told(vec![(1_000, 400, Event::Cleaned {})], "the monotonic clock ran backwards");
+        told(vec![(1_000, 400, Event::Cleaned { until: None })], "the monotonic clock ran backwards");
         told(vec![(1_000, 1_500, marked(12_000))], "line 3: the mark declare is from 11 s after");
         told(vec![(1_000, 100, attached(None))], "process 2 does not say on which boot");
         let skews = vec![(0, 500, Event::Skew { ms: 100 }), (9_000, 9_500, Event::Skew { ms: -34_900 })];
@@ -283,7 +283,10 @@ mod tests {
         let (what, by, note, why) = ("w".into(), "b".into(), String::new(), "y".into());
         let event = Event::RequestUnused { what, by, note, why, request };
         told(vec![(0, 500, event)], "a request is from 1 min after");
-        let twice = vec![(36_000, 1_500, Event::Cleaned {}), (1_000, 2_500, Event::Cleaned {})];
+        let twice = vec![
+            (36_000, 1_500, Event::Cleaned { until: None }),
+            (1_000, 2_500, Event::Cleaned { until: None }),
+        ];
         told(twice, "(and 1 more of the kind)");
         let run = lines(vec![(-60_000, 0, header(World::Aws))]);
         assert_eq!(

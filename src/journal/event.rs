@@ -558,8 +558,12 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
-    /// Undo and clean-up are over.
-    Cleaned {},
+    /// Undo and clean-up are over. `until`: so long, at the longest, the run waits for the service to be healthy
+    /// (UTC); `None` where it does not wait.
+    Cleaned {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
+    },
     /// Whether the steady state held again after the clean-up.
     SteadyAfter { healthy: bool },
     /// The end: the verdict, why, and what was measured.

@@ -92,7 +92,7 @@ pub enum RunsError {
         path: PathBuf,
     },
     /// Another process works on it.
-    #[error("{what} is in use by {holder}")]
+    #[error("{what} is in use by {}", holder.of_another(what))]
     Locked {
         /// What is locked: a run or a target.
         what: String,
@@ -163,7 +163,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    fn at(path: PathBuf) -> Option<Self> {
+    /// The run in this folder; `None` where the path has no name to call it by.
+    pub fn at(path: PathBuf) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
         // a folder that was moved or copied is still that run's: its tags, its signed checkpoints
         let id = written(&path.join(JOURNAL)).unwrap_or_else(|| RunId::from_existing(name));

@@ -188,7 +188,7 @@ fn cell_status(step: &StepView, cell: &CellView) -> String {
         }
         Some(Ending::Kept { .. }) => Some("result kept".to_owned()),
         Some(Ending::Stuck { .. }) => Some("STUCK".to_owned()),
-        Some(Ending::Left { why }) => Some(format!("left in place: {why}")),
+        Some(Ending::Left { why }) => Some(why.clone()),
     };
     if let Some(ending) = ending {
         text.push_str("; ");

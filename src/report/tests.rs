@@ -160,7 +160,7 @@ fn what_is_left_behind_is_said() {
         "STUCK: restore: denied. What to do: Delete it",
         "kept: the result of restore on i-1",
         "undo not finished: cut on i-3",
-        "left in place: restore on i-2: --keep-going",
+        "restore on i-2: --keep-going, if it took effect",
         "still tagged redrill:held: orders",
     ] {
         assert!(text::summary(&v, None).contains(part), "{part}");

@@ -64,7 +64,7 @@ pub fn summary(view: &RunView, report: Option<&str>) -> String {
     }
     section(&mut out, "steps", steps(view));
     section(&mut out, "left behind", left_behind(view));
-    section(&mut out, "findings", view.findings.iter().map(finding).collect());
+    section(&mut out, "plan warnings", view.findings.iter().map(finding).collect());
     if let Some(m) = &view.measured {
         let gaps = m.gaps.iter().map(|g| {
             let ms = g.to.signed_duration_since(g.from).num_milliseconds();

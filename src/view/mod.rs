@@ -145,12 +145,35 @@ impl RunView {
             }
         }
         for (step, target, why) in self.left_in_place() {
-            out.push(format!("left in place: {step}{}: {why}", on(target)));
+            out.push(self.gone(step, target, why));
         }
         if !self.held.is_empty() {
             out.push(format!("still tagged redrill:held: {}", self.held.join(", ")));
         }
         out
+    }
+
+    /// What cannot be put back, with what stands in its place where a recovery step made that.
+    pub fn gone(&self, step: &StepId, target: Option<&str>, why: &str) -> String {
+        let replaced = self.cells().find_map(|(other, c)| {
+            let same = other != step && target.is_some() && c.target.as_deref() == target;
+            c.outputs.get("instance_id").filter(|_| same)
+        });
+        let by = replaced.map(|id| format!("; replaced by {id}")).unwrap_or_default();
+        format!("{step}{}: {why}{by}", target.map(|t| format!(" on {t}")).unwrap_or_default())
+    }
+
+    /// How it is told that something stays as it is: somebody accepted that, or it cannot be put back. Only what was
+    /// seen to its end is said to have happened.
+    fn left(&self, step: &StepId, target: Option<&String>, why: &str, by: Option<&str>) -> String {
+        let ended = |(id, c): (&StepId, &CellView)| {
+            id == step && c.target.as_ref() == target && c.status == Status::Ready
+        };
+        match by {
+            Some(by) => format!("left in place: {why} (accepted by {by})"),
+            None if self.cells().any(ended) => why.to_owned(),
+            None => format!("{why}, if it took effect"),
+        }
     }
 
     /// What went wrong in which step, in the steps' own words.
@@ -429,7 +452,7 @@ impl RunView {
                 self.cell(step, target.as_ref()).ending = Some(Ending::Kept { proof, at });
             }
             Event::LeftInPlace { step, target, why, by } => {
-                let why = accepted(why, by.as_deref());
+                let why = self.left(step, target.as_ref(), why, by.as_deref());
                 self.cell(step, target.as_ref()).ending = Some(Ending::Left { why });
             }
             Event::Stuck { step, target, error, hint } => {
@@ -443,11 +466,6 @@ impl RunView {
             _ => {}
         }
     }
-}
-
-/// Why something is left, and who said so.
-fn accepted(why: &str, by: Option<&str>) -> String {
-    by.map_or_else(|| why.to_owned(), |by| format!("{why} (accepted by {by})"))
 }
 
 #[cfg(test)]

@@ -117,9 +117,13 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             format!("STUCK: {step}{}: {error}", on(target.as_ref()))
         }
         Event::LeftInPlace { step, target, why, by } => {
-            format!("{step}{} left in place: {}", on(target.as_ref()), super::accepted(why, by.as_deref()))
+            view.gone(step, target.as_deref(), &view.left(step, target.as_ref(), why, by.as_deref()))
         }
-        Event::Cleaned {} => "clean-up over".to_owned(),
+        Event::Cleaned { until: None } => "clean-up over".to_owned(),
+        Event::Cleaned { until: Some(until) } => format!(
+            "clean-up over; waiting for the service to be healthy, until {} at the latest",
+            until.format("%H:%M:%S UTC")
+        ),
         Event::SteadyAfter { healthy } => {
             if *healthy { "healthy after the clean-up" } else { "NOT healthy after the clean-up" }.to_owned()
         }

@@ -140,7 +140,7 @@ pub(crate) fn example(world: World) -> Vec<Line> {
         (1_380_000, Event::UndoStarted { step: step.clone(), target: target.clone() }),
         (1_390_000, Event::UndoDone { step, target, how: "removed".into(), proof: "not found".into() }),
         (1_390_100, Event::Released { targets: vec!["orders".into()] }),
-        (1_390_200, Event::Cleaned {}),
+        (1_390_200, Event::Cleaned { until: None }),
         (1_390_300, Event::Unknown(json!({"type": "from-the-future"}))),
         (
             1_400_000,

@@ -122,7 +122,7 @@ impl Bench {
             journal: Box::new(SharedJournal(journal)),
             lines,
             mode,
-            finish: format!("redrill rollback {}", self.run),
+            finish: format!("redrill rollback {}{}", self.run, self.plan.set_again()),
             chain: Some(Chained { number: 1, list: "0".repeat(64), before: None }),
             approvals: vec![],
             secrets: self.secrets.clone(),

@@ -69,6 +69,49 @@ async fn what_somebody_else_moved_is_left_and_finished_once_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_the_secret_of_its_probe_a_rollback_puts_back_and_waits_for_nobody() {
+    let text = drill("/health", CUT)
+        .replace("status: 200", "status: 200, headers: { X-Token: \"${params.token}\" }")
+        + "params: { token: { secret: true } }\n";
+    let set = vec![("token".to_owned(), "kQ8vZ2pLr0".to_owned())];
+    let loaded = redrill::drill::load("drill.yaml", &text, &redrill::drill::LoadOptions { env: None, set });
+    let mut bench = Bench::planned(&loaded.unwrap_or_else(|p| panic!("{p}")), |_| {}).await;
+    let before = bench.sim.snapshot();
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let journal = play.killed().await;
+    let secrets = std::mem::take(&mut bench.secrets);
+    let until = |journal: &MemoryJournal| {
+        let lines = MemoryJournal::resume(&journal.bytes()).expect("a chain").1.lines;
+        let cleaned = |l: &Line| match l.event {
+            Event::Cleaned { until } => Some(until.map(|until| (until - l.stamp.at).num_minutes())),
+            _ => None,
+        };
+        lines.iter().rev().find_map(cleaned).expect("it was cleaned up")
+    };
+    let began = bench.clock.now();
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!(before, bench.sim.snapshot(), "undo needs no secret");
+    assert!((bench.clock.now() - began).num_seconds() < 60, "it waited until {}", bench.clock.now());
+    assert_eq!((ended.exit_code, until(&journal)), (20, None), "{:?}", ended.reasons);
+    assert_eq!(
+        ended.reasons[0],
+        "nobody could look whether the service is healthy: `shop` needs the secret parameter `token`, which was \
+         not given"
+    );
+    let text = dump(&journal);
+    assert!(
+        text.contains(&format!("have it looked at: redrill rollback {} --set token=…", bench.run)),
+        "{text}"
+    );
+    // with it somebody looks, and says so and until when
+    bench.secrets = secrets;
+    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
+    assert_eq!((ended.exit_code, until(&journal)), (0, Some(15)), "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tag_that_could_not_be_removed_is_removed_by_a_rollback() {
     let bench = Bench::new(&drill("/health", CUT)).await;
     let before = bench.sim.snapshot();
@@ -168,7 +211,7 @@ async fn a_run_taken_up_hours_later_still_looks_before_it_judges() {
     let bench = Bench::new(&drill("/health", CUT)).await;
     let before = bench.sim.snapshot();
     let mut play = Play::start(&bench);
-    play.until(|e| matches!(e, Event::Cleaned {} | Event::Released { .. })).await;
+    play.until(|e| matches!(e, Event::Cleaned { .. } | Event::Released { .. })).await;
     for _ in 0..3 {
         play.signal().await;
     }

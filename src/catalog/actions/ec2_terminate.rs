@@ -220,9 +220,9 @@ impl Action for TerminateInstances {
         &self,
         _cx: WriteCx<'_>,
         _target: Option<&Target>,
-        undo: &Undo,
+        _undo: &Undo,
     ) -> Result<Undone, ActionError> {
-        Ok(Undone::Irreversible(format!("{} cannot be brought back once it is terminated", undo.id)))
+        Ok(Undone::Irreversible("terminated for good".to_owned()))
     }
 }
 

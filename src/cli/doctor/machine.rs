@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Check, Is, check};
 use crate::cli::runs::is_open;
+use crate::cli::session::command_in;
 use crate::cli::signer::KeyName;
 use crate::cli::{CliError, Global, keys, session};
 use crate::journal::runs;
@@ -24,7 +25,7 @@ pub fn checks(global: &Global) -> Vec<Check> {
     all.push(locks());
     all.push(signing_key(global));
     all.extend(checkpoint_key(global));
-    all.push(unfinished(&global.state));
+    all.push(unfinished(global));
     all
 }
 
@@ -153,9 +154,9 @@ fn checkpoint_key(global: &Global) -> Option<Check> {
 }
 
 /// Runs that nobody has brought to an end. Whether they stand in the way depends on their targets.
-fn unfinished(state: &Path) -> Check {
+fn unfinished(global: &Global) -> Check {
     let name = "runs";
-    let list = match runs::list(state) {
+    let list = match runs::list(&global.state) {
         Ok(list) => list,
         Err(e) => return check(name, Is::Problem, format!("cannot be listed: {e}")),
     };
@@ -163,14 +164,15 @@ fn unfinished(state: &Path) -> Check {
     if let Some((run, holder)) = under_way {
         return check(name, Is::Note, format!("{run} is under way ({})", holder.at_work()));
     }
-    let open: Vec<&str> = list.iter().filter(|r| is_open(state, r)).map(|r| r.run.as_str()).collect();
+    let open: Vec<&str> = list.iter().filter(|r| is_open(&global.state, r)).map(|r| r.run.as_str()).collect();
     match open.first() {
         None => check(name, Is::Ok, format!("{}, none unfinished", list.len())),
         Some(first) => {
             let text = format!(
-                "{} of {} not finished, the first {first}: redrill rollback {first}",
+                "{} of {} not finished, the first {first}: {}",
                 open.len(),
-                list.len()
+                list.len(),
+                command_in(global, "rollback", first, None)
             );
             check(name, Is::Note, text)
         }

@@ -236,7 +236,7 @@ async fn after_the_clean_up_the_steady_state_must_hold_again() {
     for n in 0..2 {
         *cell(&mut state, n) = CellState { status: Status::Ready, settled: true, ..CellState::default() };
     }
-    assert!(matches!(decide(&state, 100, &[]).events[..], [Event::Cleaned {}]));
+    assert!(matches!(decide(&state, 100, &[]).events[..], [Event::Cleaned { .. }]));
     state.cleaned = Some(10_000);
     // asked before the clean-up was over
     healthy(&mut state, 0, 10);

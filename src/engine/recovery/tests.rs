@@ -523,7 +523,7 @@ fn play(run: &mut Run, items: &[(i64, Item)]) {
             Item::Mark(mark, off) => drop(run.mark(now, *mark, now + off).lines.len()),
             Item::Attached => drop(run.attached(now, Mode::Resume).lines.len()),
             Item::Steady => drop(run.at(now, Event::Steady { since: stamp(now).at }).lines.len()),
-            Item::Clean => drop(run.at(now, Event::Cleaned {}).lines.len()),
+            Item::Clean => drop(run.at(now, Event::Cleaned { until: None }).lines.len()),
         }
     }
 }
@@ -593,7 +593,7 @@ proptest! {
                 now += pause;
             }
             if steady { run.at(now, Event::Steady { since: stamp(now).at }); }
-            run.at(now, Event::Cleaned {});
+            run.at(now, Event::Cleaned { until: None });
         }
         prop_assert!(rolled.lines.len() <= plain.lines.len());
         let (a, b) = (measure(&plain.lines, &many()), measure(&rolled.lines, &many()));
@@ -624,7 +624,7 @@ fn four_hours_of_ten_probes_fit_and_measure_the_same() {
                 run.see(name, health, s * 1_000);
             }
         }
-        run.at(4 * 3_600_000, Event::Cleaned {});
+        run.at(4 * 3_600_000, Event::Cleaned { until: None });
     }
     let bytes: usize = rolled
         .lines

@@ -471,7 +471,7 @@ async fn a_process_that_takes_a_run_up_looks_anew_and_tries_what_was_stuck() {
         take(&mut s, 10, Event::PreflightPassed {});
         take(&mut s, 20, Event::Signal { count: 2, now: None });
         take(&mut s, 21, sent(1, None, Phase::Hold));
-        take(&mut s, 30, Event::Cleaned {});
+        take(&mut s, 30, Event::Cleaned { until: None });
         take(&mut s, 31, Event::SteadyAfter { healthy: false });
         let (step, target) = (Some(StepId::new("terminate")), Some(a.clone()));
         take(&mut s, 32, Event::Stuck { step, target, error: "no".to_owned(), hint: String::new() });

@@ -198,12 +198,9 @@ fn story() -> Vec<(Event, &'static str)> {
                 why: why.clone(),
                 by: Some("alice@desk".into()),
             },
-            "many on b left in place: no use (accepted by alice@desk)",
+            "many on b: left in place: no use (accepted by alice@desk)",
         ),
-        (
-            Event::LeftInPlace { step: step("many"), target: t("b"), why, by: None },
-            "many on b left in place: no use",
-        ),
+        (Event::LeftInPlace { step: step("many"), target: t("b"), why, by: None }, "many on b: no use"),
         (
             Event::Stuck {
                 step: Some(step("many")),
@@ -227,7 +224,11 @@ fn story() -> Vec<(Event, &'static str)> {
             "STUCK: the clean-up: unwell",
         ),
         (Event::Released { targets: vec!["a".into()] }, ""),
-        (Event::Cleaned {}, "clean-up over"),
+        (Event::Cleaned { until: None }, "clean-up over"),
+        (
+            Event::Cleaned { until: chrono::DateTime::from_timestamp(1_790_000_000, 0) },
+            "clean-up over; waiting for the service to be healthy, until 14:13:20 UTC at the latest",
+        ),
         (Event::SteadyAfter { healthy: true }, "healthy after the clean-up"),
         (Event::SteadyAfter { healthy: false }, "NOT healthy after the clean-up"),
         (
@@ -377,7 +378,7 @@ fn what_is_left_behind_is_told_with_what_to_do() {
         "STUCK: the clean-up: unwell. What to do: wait",
         "undo not finished: break on b",
         "undo not finished: break on c",
-        "left in place: many on b: no use",
+        "many on b: no use",
         "still tagged redrill:held: b",
     ];
     assert_eq!(left, wanted);

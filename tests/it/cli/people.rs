@@ -69,7 +69,7 @@ fn requests_are_left_for_a_process_at_work_with_who_and_when() {
     let before = SystemClock.now();
     assert_eq!(
         place.run(&["mark", "last", "ack", "--note", "mine"]).all(),
-        (0, format!("mark left for run {id}\n").as_str(), "")
+        (0, format!("mark handed to the process that works on run {id}\n").as_str(), "")
     );
     let at = ["mark", "last", "declare", "--at", "2026-09-21T14:00:00Z"];
     let _ = place.run(&at).exits(0);
@@ -306,11 +306,83 @@ fn an_abort_during_the_clean_up_is_refused_and_says_how_to_finish() {
     let place = Place::new();
     let dir = place.run_of(&drill("/health", CUT), 1);
     cut_behind(&dir, |e| matches!(e, Event::Stage { stage: redrill::model::Stage::Undo }));
-    let told = refused(&place, &dir, &["abort", "last"], "run RUN: everything is being put back already");
-    assert!(
-        told.ends_with(&format!("  hint: if no process does it: redrill rollback {}\n", dir.id())),
-        "{told}"
+    let told = refused(&place, &dir, &["abort", "last"], GOING_BACK);
+    assert!(told.ends_with(&format!("  hint: put back the rest: redrill rollback {}\n", dir.id())), "{told}");
+}
+
+const GOING_BACK: &str = "run RUN was being put back already when its process ended; no process works on it";
+
+#[test]
+fn a_process_that_puts_back_is_named_with_what_it_waits_for_and_how_it_is_ended() {
+    let place = Place::new();
+    let dir = place.run_of(&drill("/health", CUT), 1);
+    let (id, process) = (dir.id().clone(), std::process::id());
+    let whole = fs::read(dir.journal()).expect("a journal");
+    let waits = "; it has put everything back and waits for the service to be healthy (`shop`), until 1";
+    for (cut, does, ends) in [
+        (
+            (|e| matches!(e, Event::Cleaned { .. })) as fn(&Event) -> bool,
+            waits,
+            format!("press Ctrl-C there, or type `kill {process}`, twice\n"),
+        ),
+        (
+            |e| matches!(e, Event::Stage { stage: redrill::model::Stage::Undo }),
+            "; it is putting everything back",
+            format!("or type `kill {process}`, three times, then: redrill rollback {id}\n"),
+        ),
+    ] {
+        fs::write(dir.journal(), &whole).expect("written");
+        cut_behind(&dir, cut);
+        let at_work = runs::lock(&dir).expect("nobody else");
+        let who = format!("process {process}, since 2");
+        let aborted = place.run(&["abort", "last"]).exits(2).stderr;
+        assert!(aborted.contains(&format!("run {id} is being put back already, by {who}")), "{aborted}");
+        let rolled = place.run(&["rollback", "last"]).exits(3).stderr;
+        assert!(rolled.contains(&format!("run {id} is in use by {who}")), "{rolled}");
+        let shown = place.run(&["show", "last"]).exits(0).stdout;
+        for told in [aborted, rolled, shown] {
+            assert!(told.contains(&format!(" on {}", host())), "{told}");
+            assert!(told.contains(does) && told.contains(&ends), "{told}");
+            assert!(!told.contains("redrill abort"), "it would be refused: {told}");
+        }
+        drop(at_work);
+    }
+}
+
+fn host() -> String {
+    let out = std::process::Command::new("uname").arg("-n").output().expect("there is uname");
+    String::from_utf8_lossy(&out.stdout).trim().to_owned()
+}
+
+#[test]
+fn every_command_that_takes_a_run_up_names_its_secrets() {
+    let place = Place::new();
+    let text = drill("/health", CUT)
+        .replace("status: 200", "status: 200, headers: { X-Token: \"${params.token}\" }")
+        + "params: { token: { secret: true } }\n";
+    let set = vec![("token".to_owned(), "kQ8vZ2pLr0".to_owned())];
+    let loaded = redrill::drill::load("drill.yaml", &text, &redrill::drill::LoadOptions { env: None, set });
+    let dir = place.run_in(&loaded.unwrap_or_else(|p| panic!("{p}")), 1, |_| {});
+    cut_behind(&dir, |e| matches!(e, Event::Waiting { .. }));
+    let id = dir.id();
+    let typed = |verb: &str| format!("redrill {verb} {id} --set token=…");
+    let shown = place.run(&["show", "last"]).exits(0).stdout;
+    assert!(shown.contains(&typed("resume")) && shown.contains(&typed("rollback")), "{shown}");
+    let doctor = place.run(&["doctor"]);
+    assert!(doctor.stdout.contains(&typed("rollback")), "{}", doctor.stdout);
+    let report = place.run(&["report", "last", "--out", "bundle"]).exits(2).stderr;
+    assert!(report.contains(&typed("resume")) && report.contains(&typed("rollback")), "{report}");
+    let rolled = place.run(&["rollback", "last"]).stderr;
+    let says = format!(
+        "the secret parameter `token` was not given: everything else is put back, but nobody can look whether the \
+         service is healthy (`shop`); with it: {}\n",
+        typed("rollback")
     );
+    assert!(rolled.starts_with(&says), "{rolled}");
+    let given = place.run(&["rollback", "last", "--set", "token=kQ8vZ2pLr0"]).stderr;
+    assert!(!given.contains("was not given"), "{given}");
+    let aborted = place.run(&["abort", "last"]).exits(0).stdout;
+    assert!(aborted.contains(&typed("rollback")), "{aborted}");
 }
 
 /// The command, stopped at the door that the test stands in (where the system tells).
@@ -428,7 +500,7 @@ fn a_mark_does_not_make_a_rollback_something_else() {
     let dir = waiting(&place);
     add(&dir, &[attached(Mode::Rollback)]);
     let _ = place.run(&["mark", "last", "note"]).exits(0);
-    refused(&place, &dir, &["abort", "last"], "run RUN: everything is being put back already");
+    refused(&place, &dir, &["abort", "last"], GOING_BACK);
 }
 
 /// A process on real time that works on a run with a manual step.

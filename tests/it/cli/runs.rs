@@ -401,11 +401,11 @@ fn a_run_under_way_is_shown_as_such_with_its_process() {
     assert_eq!((&json[0]["verdict"], &json[0]["under_way"]["pid"]), (&Value::Null, &json!(process)));
     let shown = place.run(&["show"]).exits(0).stdout;
     let says = format!("The run is under way: process {process}, since 2");
-    assert!(shown.contains(&says) && shown.contains(&format!("redrill abort {id}")), "{shown}");
+    assert!(shown.contains(&says) && shown.contains(&format!("redrill abort {id}\n")), "{shown}");
     assert!(!shown.contains("redrill resume"), "{shown}");
     let refused = place.run(&["rollback", "last"]);
     assert!(
-        refused.stderr.contains(&format!("in use by run {id} (process {process}, since 2")),
+        refused.stderr.contains(&format!("run {id} is in use by process {process}, since 2")),
         "{}",
         refused.stderr
     );

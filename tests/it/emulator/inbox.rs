@@ -19,7 +19,7 @@ async fn a_second_run_on_the_same_targets_is_refused() {
     // nor can the run be taken up meanwhile
     for verb in ["rollback", "resume"] {
         let taken = w.take_up(verb).end().await;
-        taken.refused(3, "another redrill is at work");
+        taken.refused(3, "is in use by ");
     }
     w.gate.set(true);
     first.end().await.expect(0, "passed");
@@ -33,7 +33,7 @@ async fn nor_from_another_state_folder_before_the_targets_are_tagged() {
     let mut first = w.start_run(&network(&w).text().replace("hold: 1s", "hold: 20m"));
     first.stage("baseline").await;
     let second = w.go(["run", "drill.yaml", "--yes", "--output", "json", "--state", "elsewhere"]).await;
-    second.refused(3, "another redrill is at work");
+    second.refused(3, "is in use by ");
     let aborted = w.go(["abort", "last"]).await;
     assert_eq!(aborted.code, Some(0), "{aborted}");
     first.end().await.expect(13, "stopped");

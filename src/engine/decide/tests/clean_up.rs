@@ -64,7 +64,7 @@ async fn what_a_person_did_is_not_put_back_and_momentary_things_are_over() {
             .await;
     state.cleaned = None;
     state.cells.values_mut().for_each(|c| c.settled = false);
-    assert_eq!(decide(&state, 0, &[]).events, [Event::Cleaned {}]);
+    assert_eq!(decide(&state, 0, &[]).events, [Event::Cleaned { until: None }]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,4 +178,17 @@ async fn how_long_it_may_take_to_return_depends_on_whether_a_person_is_needed_an
         );
         assert_eq!(told, hint, "{case}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_probes_that_cannot_be_read() {
+    let mut state = cleaned(DRILL).await;
+    assert_eq!(waits_until(&state), Some(10_000 + 15 * 60_000));
+    assert!(!decide(&state, 10_001, &[]).over && !is_unseen(&state));
+    state.unread.insert("page".to_owned(), "token".to_owned());
+    let over = decide(&state, 10_001, &[]);
+    assert!(over.over && over.events.is_empty() && is_unseen(&state), "{over:?}");
+    // a second signal asked that nobody looks
+    state.signals = 2;
+    assert!(!is_unseen(&state) && waits_until(&state).is_none());
 }

@@ -151,7 +151,7 @@ fn the_end_of_the_clean_up_is_marked_where_it_is_clean() {
         },
         Event::Kept { step: step.clone(), target: target.clone(), proof },
         Event::Released { targets: vec![] },
-        Event::Cleaned {},
+        Event::Cleaned { until: None },
     ];
     let (error, hint) = (String::new(), String::new());
     let unclean = [
@@ -392,11 +392,11 @@ fn giving_up_is_told_from_its_time_on() {
         let mut run = Run::new();
         run.call(1, "break", 1_000, 1_100)
             .seconds("web", Health::Unhealthy, 2, 100)
-            .at(until, Event::Cleaned {});
+            .at(until, Event::Cleaned { until: None });
         assert_eq!(said(&run, &params(), "no recovery was seen within 2 min").len() == 1, told, "{until}");
     }
     let mut run = Run::new();
-    outage(&mut run).at(500_000, Event::Cleaned {});
+    outage(&mut run).at(500_000, Event::Cleaned { until: None });
     assert_eq!(said(&run, &params(), "no recovery"), [""; 0], "recovered");
 }
 
