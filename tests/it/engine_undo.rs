@@ -431,7 +431,7 @@ async fn the_held_tag_is_there_before_the_first_change_and_gone_after_the_last()
 /// The usual cut-over, in the middle of a run: the source gives its name to the copy.
 #[tokio::test(start_paused = true)]
 async fn a_copy_that_took_the_name_of_its_source_is_told_and_the_source_is_let_go_of() {
-    let steps = RESTORE.replace("}]", "}, { manual: Cut over, id: cut-over }]");
+    let steps = RESTORE.replace("-15m } }]", "-15m } }, { manual: Cut over, id: cut-over }]");
     let bench = Bench::new(&drill("/", &steps)).await;
     let mut play = Play::start(&bench);
     play.until(|e| matches!(e, Event::Waiting { .. })).await;
