@@ -311,7 +311,7 @@ fn say(global: &Global, dir: &RunDir, request: &Request, told: &Told) {
         (Output::Json, Told::Process) => out::json(&serde_json::json!({"run": id, "left": what})),
         (Output::Json, Told::Journal) => out::json(&serde_json::json!({"run": id, "recorded": what})),
         (Output::Text, Told::Process) => {
-            out::line(&format!("{what} handed to the process that works on run {id}"))
+            out::line(&format!("{what} handed to the process that works on run {id}"));
         }
         (Output::Text, Told::Journal) => {
             out::line(&format!("{what} recorded for run {id}; no process works on it"));

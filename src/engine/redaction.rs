@@ -297,11 +297,12 @@ impl Redaction {
         let mut out = String::new();
         for (from, to, found) in self.found(text, whom) {
             out.push_str(&text[rest..from]);
-            out.push_str(&match found {
+            let mark = match found {
                 Found::Written(form) => form.mark(whom),
                 Found::Meant(name) => format!("{MARK}{name}, encoded]"),
                 Found::Literal => LITERAL.to_owned(),
-            });
+            };
+            out.push_str(&mark);
             rest = to;
         }
         if rest > 0 {

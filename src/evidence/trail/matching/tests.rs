@@ -8,6 +8,9 @@ use super::super::{Proof, Standing};
 use super::*;
 use crate::model::CallError;
 
+/// A change of one thing, and what is said of it.
+type Change<T> = (fn(&mut T), &'static str);
+
 fn session() -> Session {
     Session::of(&run().finish(100)).expect("a header")
 }
@@ -51,7 +54,8 @@ fn record(id: &str, s: i64) -> TrailRecord {
 
 #[test]
 fn each_figure_has_its_words_for_one_and_for_more() {
-    let figures: [(fn(&mut Counts, usize), &str, &str); 5] = [
+    type Figure = (fn(&mut Counts, usize), &'static str, &'static str);
+    let figures: [Figure; 5] = [
         (|c, n| c.missing = n, "1 call without a record", "2 calls without a record"),
         (
             |c, n| c.contradicted = n,
@@ -216,7 +220,7 @@ fn a_record_is_of_the_call_within_the_tolerance_and_no_further() {
         let claimed = probable(std::slice::from_ref(call), &mut results, &[(&r, "caller")], &session);
         assert_eq!((results[0].class == Class::Probable, claimed.len()), (fits, usize::from(fits)), "{s}");
     }
-    let changes: [(fn(&mut TrailRecord), &str); 3] = [
+    let changes: [Change<TrailRecord>; 3] = [
         (|r| r.operation = "ec2:StartInstances".into(), "ec2:StartInstances"),
         (|r| r.account = Some("999999999999".into()), "account 999999999999"),
         (|r| r.user_agent = Some("app/redrill-another".into()), "run another"),
@@ -322,7 +326,7 @@ fn each_limit_of_a_comparison_is_warned_of_and_nothing_else_is() {
     let mut open = session();
     open.finished = false;
     assert_eq!(said(&open, &whole()), ["the run has not come to its end; compare again when it has"]);
-    let changes: [(fn(&mut Gathering), &str); 5] = [
+    let changes: [Change<Gathering>; 5] = [
         (|g| g.oldest = None, "the files hold nothing from before the run's end"),
         (|g| g.oldest = Some(at(101)), "the files hold nothing from before the run's end"),
         (
