@@ -219,7 +219,10 @@ fn what_went_wrong_at_the_end_is_kept_apart() {
     let view = RunView::of(&lines);
     assert_eq!(view.stop.as_ref().unwrap().cause, StopCause::Signal, "the first cause counts");
     assert_eq!(view.stuck.len(), 1);
-    assert_eq!(view.left_in_place().collect::<Vec<_>>(), [(&StepId::new("restore"), Some("b"), "asked to")]);
+    assert_eq!(
+        view.left_in_place().collect::<Vec<_>>(),
+        [(&StepId::new("restore"), Some("b"), "asked to, if it took effect")]
+    );
     assert_eq!(view.kept().count(), 1);
 }
 

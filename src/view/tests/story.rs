@@ -200,7 +200,10 @@ fn story() -> Vec<(Event, &'static str)> {
             },
             "many on b: left in place: no use (accepted by alice@desk)",
         ),
-        (Event::LeftInPlace { step: step("many"), target: t("b"), why, by: None }, "many on b: no use"),
+        (
+            Event::LeftInPlace { step: step("many"), target: t("b"), why, by: None },
+            "many on b: no use, if it took effect",
+        ),
         (
             Event::Stuck {
                 step: Some(step("many")),
@@ -378,7 +381,7 @@ fn what_is_left_behind_is_told_with_what_to_do() {
         "STUCK: the clean-up: unwell. What to do: wait",
         "undo not finished: break on b",
         "undo not finished: break on c",
-        "many on b: no use",
+        "many on b: no use, if it took effect",
         "still tagged redrill:held: b",
     ];
     assert_eq!(left, wanted);

@@ -321,7 +321,7 @@ fn a_process_that_puts_back_is_named_with_what_it_waits_for_and_how_it_is_ended(
     let waits = "; it has put everything back and waits for the service to be healthy (`shop`), until 1";
     for (cut, does, ends) in [
         (
-            (|e| matches!(e, Event::Cleaned { .. })) as fn(&Event) -> bool,
+            (|e| matches!(e, Event::Released { .. })) as fn(&Event) -> bool,
             waits,
             format!("press Ctrl-C there, or type `kill {process}`, twice\n"),
         ),
@@ -555,12 +555,14 @@ fn a_process_at_work_records_what_the_commands_leave() {
     let place = Place::new();
     let mut work = AtWork::start(&place);
     work.until(|e| matches!(e, Event::Waiting { .. }));
-    assert!(place.run(&["mark", "last", "ack", "--note", "mine"]).exits(0).stdout.starts_with("mark left"));
+    assert!(
+        place.run(&["mark", "last", "ack", "--note", "mine"]).exits(0).stdout.starts_with("mark handed to")
+    );
     let marked = work.until(|e| matches!(e, Event::Marked { .. }));
     let Event::Marked { by, note, request: Some(_), .. } = &marked else { panic!("{marked:?}") };
     assert!(by.starts_with(&format!("{}@", os_user())) && note == "mine", "{marked:?}");
     let ran = place.run(&["confirm", "last", "call", "--note", "called"]).exits(0);
-    assert!(ran.stdout.starts_with("confirmation left"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("confirmation handed to"), "{}", ran.stdout);
     let confirmed = work.until(|e| matches!(e, Event::Confirmed { .. }));
     let Event::Confirmed { by, note, simulated: false, request: Some(_), .. } = &confirmed else {
         panic!("{confirmed:?}")

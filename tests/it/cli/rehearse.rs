@@ -180,7 +180,8 @@ fn the_world_of_a_plan_has_the_alarms_that_it_names() {
     let stop =
         "recovery: [{ id: restore, action: rds.restore-to-point-in-time, target: it, with: { to: -15m } }]
 objectives: { rto: 1h }
-targets: { it: { resource: rds.instance, tags: { role: orders } } }
+targets: { it: { resource: rds.instance, tags: { role: orders }, select: { count: 1 } } }
+verify: [{ name: copy, probe: rds.instance, with: { identifier: \"${steps.restore.identifier}\" } }]
 stop: [{ name: errors, probe: cloudwatch.alarm, with: { name: shop-errors } }]";
     let steady = "{ probe: cloudwatch.alarm, with: { name: shop-well }, every: 10s, hold: 20s }";
     let text = crate::play::drill("/health", stop);

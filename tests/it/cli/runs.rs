@@ -49,13 +49,13 @@ fn runs_are_listed_oldest_first() {
         (&missed["verdict"], &missed["world"], &missed["account"]),
         (&"objective-missed".into(), &"sim".into(), &"123456789012".into())
     );
-    assert_eq!((&missed["started_at"], &missed["rto_ms"]), (&"2026-09-21T14:13:20Z".into(), &60_000.into()));
+    assert_eq!((&missed["started_at"], &missed["rto_ms"]), (&"2026-09-21T14:13:22Z".into(), &60_000.into()));
     assert!(missed["rta_ms"].as_i64().is_some_and(|ms| ms > 60_000), "{missed}");
     let text = place.run(&["runs"]).exits(0).stdout;
     let mut lines = text.lines();
     assert!(lines.next().is_some_and(|l| l.starts_with("RUN ") && l.ends_with("STARTED")), "{text}");
     assert_eq!(lines.count(), 2);
-    assert!(text.contains("objective-missed") && text.contains("2026-09-21 14:13:20 UTC"), "{text}");
+    assert!(text.contains("objective-missed") && text.contains("2026-09-21 14:13:22 UTC"), "{text}");
 }
 
 #[test]

@@ -64,7 +64,8 @@ async fn what_a_person_did_is_not_put_back_and_momentary_things_are_over() {
             .await;
     state.cleaned = None;
     state.cells.values_mut().for_each(|c| c.settled = false);
-    assert_eq!(decide(&state, 0, &[]).events, [Event::Cleaned { until: None }]);
+    let until = chrono::DateTime::from_timestamp_millis(15 * 60_000);
+    assert_eq!(decide(&state, 0, &[]).events, [Event::Cleaned { until }]);
 }
 
 #[tokio::test(start_paused = true)]
