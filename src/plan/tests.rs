@@ -223,8 +223,8 @@ recovery:
         "3 wait with for: 30s",
         "4 call: a person: Call\\n the team",
         "with role=web service=shop where state=run* (3 match, 4 exist)",
-        "kill switch file /etc/stop; before each step and every 3s (redrill.toml)",
-        "kill switch ssm /redrill/stop; before each step and every 3s (redrill.toml)",
+        "kill switch file /etc/stop; before each step and every second (redrill.toml)",
+        "kill switch ssm /redrill/stop; before each step and every second (redrill.toml)",
     ] {
         assert!(flat.contains(row), "{row}\n---\n{shown}");
     }

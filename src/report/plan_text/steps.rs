@@ -142,7 +142,8 @@ pub(super) fn asked(plan: &Plan, page: &mut Page) {
             false => format!(", given the secret {}", a.secrets.join(", ")),
         };
         let when = when.get(n).cloned().unwrap_or_else(|| {
-            let often = if a.what == "gate" { "before the fault" } else { "before each step and every 3s" };
+            let often =
+                if a.what == "gate" { "before the fault" } else { "before each step and every second" };
             if a.house { format!("{often} (redrill.toml)") } else { often.to_owned() }
         });
         let label = format!("  {:<what$}  {:<probe$}  ", a.what, written_out(&a.probe));
