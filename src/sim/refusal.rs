@@ -1,6 +1,6 @@
-//! How the simulated account refuses: AWS's error codes, and what kind of failure each is. Pure.
+//! How the simulated account refuses: with AWS's error codes. Pure.
 
-use crate::cloud::{CloudError, EffectCertainty, ErrorKind};
+use crate::cloud::{CloudError, EffectCertainty, codes};
 
 /// A refused call, before it knows its operation and request id.
 #[derive(Clone, Debug)]
@@ -28,40 +28,10 @@ impl Refusal {
     }
 
     pub(super) fn into_error(self, operation: &str, request_id: &str) -> CloudError {
-        let mut e =
-            CloudError::new(operation, kind_of(self.code), self.message).code(self.code).effect(self.effect);
+        // what a code means is what it means where AWS says it
+        let (kind, _) = codes::classify(operation, Some(self.code), Some(400), false);
+        let mut e = CloudError::new(operation, kind, self.message).code(self.code).effect(self.effect);
         e.request_id = Some(request_id.to_owned());
         e
-    }
-}
-
-/// The kind of failure that a code of AWS's stands for.
-pub(super) fn kind_of(code: &str) -> ErrorKind {
-    match code {
-        "IncorrectInstanceState"
-        | "OperationNotPermitted"
-        | "UnsupportedOperation"
-        | "DependencyViolation"
-        | "InvalidDBInstanceState"
-        | "Resource.AlreadyAssociated"
-        | "PointInTimeRestoreNotEnabled" => ErrorKind::State,
-        "DBInstanceAlreadyExists" | "InvalidationBatchAlreadyExists" => ErrorKind::AlreadyExists,
-        "NoSuchBucket"
-        | "NoSuchDistribution"
-        | "NoSuchResource"
-        | "TargetGroupNotFound"
-        | "ResourceNotFoundException"
-        | "DBInstanceNotFound"
-        | "DBSubnetGroupNotFoundFault" => ErrorKind::NotFound,
-        c if c.ends_with(".NotFound") => ErrorKind::NotFound,
-        "InsufficientInstanceCapacity" => ErrorKind::Capacity,
-        "InstanceQuotaExceeded"
-        | "InsufficientFreeAddressesInSubnet"
-        | "TooManyInvalidationsInProgress"
-        | "TagLimitExceeded" => ErrorKind::Limit,
-        "AccessDenied" | "UnauthorizedOperation" => ErrorKind::Denied,
-        "RequestLimitExceeded" => ErrorKind::Throttled,
-        "InternalError" => ErrorKind::Server,
-        _ => ErrorKind::Invalid,
     }
 }
