@@ -332,7 +332,6 @@ impl RunState {
                     self.holding.remove(t);
                 }
                 self.release_failed = !self.holding.is_empty();
-                self.cleaned.get_or_insert(now);
             }
             Event::StepPrepared { step, target, undo } => {
                 let Some(cell) = self.cell(step, target) else { return };

@@ -107,14 +107,24 @@ pub fn unread<'p>(plan: &'p Plan, known: &Known) -> Vec<&'p StepId> {
 }
 
 fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
+    let several = |id: &StepId| {
+        let step = plan.steps.iter().find(|s| s.id == *id);
+        let target = step.and_then(|s| s.target.as_ref()).and_then(|t| plan.targets.get(t));
+        target.is_some_and(|t| t.drawn.len() > 1)
+    };
     for id in unread(plan, known) {
+        // a reference to a step of several targets is refused
+        let first = match several(id) {
+            true => "give each target a step of its own, with `select: { count: 1 }`, and ",
+            false => "",
+        };
         out.push(
             warning(
                 id.as_str(),
                 "no verify probe that could fail looks at what this step restores: the verdict will be inconclusive"
                     .to_owned(),
             )
-            .hint(format!("refer to it under `verify`, for example with ${{steps.{id}.…}}")),
+            .hint(format!("{first}refer to it under `verify`, for example with ${{steps.{id}.…}}")),
         );
     }
 }

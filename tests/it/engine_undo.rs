@@ -96,11 +96,23 @@ async fn without_the_secret_of_its_probe_a_rollback_puts_back_and_waits_for_nobo
         text.contains(&format!("have it looked at: redrill rollback {} --set token=…", bench.run)),
         "{text}"
     );
+    assert_eq!(waited(&journal), [false], "{text}");
     // with it somebody looks
     bench.secrets = secrets;
     let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
     assert_eq!(ended.exit_code, 0, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert_eq!(waited(&journal), [false, true], "{}", dump(&journal));
     assert_eq!(before, bench.sim.snapshot());
+}
+
+/// Of each end of the clean-up: whether it is told until when the service is waited for.
+fn waited(journal: &MemoryJournal) -> Vec<bool> {
+    let lines = journal.lines();
+    let told = lines.iter().filter_map(|line| match line.event {
+        Event::Cleaned { until } => Some(until.is_some()),
+        _ => None,
+    });
+    told.collect()
 }
 
 #[tokio::test(start_paused = true)]

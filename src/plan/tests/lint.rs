@@ -69,6 +69,21 @@ async fn what_is_restored_beside_the_original_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_a_step_restores_several_each_copy_needs_a_step_of_its_own() {
+    let mut plan = planned(&WHOLE.replace(VERIFY, "")).await;
+    let name = plan.steps.iter().find(|s| s.id.as_str() == "restore").unwrap().target.clone().unwrap();
+    let drawn = &mut plan.targets.get_mut(&name).unwrap().drawn;
+    drawn.push(drawn[0].clone());
+    let found = crate::plan::lint::lint(&plan, &drill::Known::shipped());
+    let hint = found.iter().find(|f| f.text.starts_with("no verify probe")).unwrap().hint.clone();
+    assert_eq!(
+        hint.unwrap(),
+        "give each target a step of its own, with `select: { count: 1 }`, and refer to it under `verify`, for \
+         example with ${steps.restore.…}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_put_back_in_its_place_is_not_beside_the_original() {
     // it stands among the recoveries and makes nothing new, or makes something and is a fault
     let with = |stage, reversibility| async move {

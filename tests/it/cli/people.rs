@@ -321,7 +321,7 @@ fn a_process_that_puts_back_is_named_with_what_it_waits_for_and_how_it_is_ended(
     let waits = "; it has put everything back and waits for the service to be healthy (`shop`), until 1";
     for (cut, does, ends) in [
         (
-            (|e| matches!(e, Event::Released { .. })) as fn(&Event) -> bool,
+            (|e| matches!(e, Event::Cleaned { .. })) as fn(&Event) -> bool,
             waits,
             format!("press Ctrl-C there, or type `kill {process}`, twice\n"),
         ),
