@@ -58,6 +58,18 @@ def patch_cloudfront(pace):
     cls.create_distribution = create_distribution
 
 
+def end_the_unhealthy(backend, group):
+    """Ends the members that are marked, unless a process that this takes is suspended."""
+    if {"Terminate", "ReplaceUnhealthy"} & set(group.__dict__.get("_suspended_processes", ())):
+        return
+    marked = [s.instance for s in group.instance_states if s.health_status == "Unhealthy"]
+    for instance in marked:
+        if state_of(instance) != "terminated":
+            instance.terminate()
+    if marked:
+        backend.notify_terminate_instances([i.id for i in marked])
+
+
 def patch_autoscaling():
     """Suspended processes hold back replacements; resuming them makes up for it. A stopped member is replaced."""
     group_cls, cls = asg.FakeAutoScalingGroup, asg.AutoScalingBackend
@@ -71,6 +83,8 @@ def patch_autoscaling():
 
     def resume_processes(self, group_name, scaling_processes):
         resume(self, group_name, scaling_processes)
+        # the mark stays when the instance runs again: what was held back happens now
+        end_the_unhealthy(self, self.autoscaling_groups[group_name])
         self.set_desired_capacity(group_name, self.autoscaling_groups[group_name].desired_capacity)
 
     group_cls.replace_autoscaling_group_instances, cls.resume_processes = replace_instances, resume_processes
@@ -82,13 +96,12 @@ def patch_autoscaling():
         result = stop(self, instance_ids)
         groups = asg.autoscaling_backends[self.account_id][self.region_name]
         for group in groups.autoscaling_groups.values():
-            held = {"Terminate", "HealthCheck", "ReplaceUnhealthy"} & set(group.__dict__.get("_suspended_processes", ()))
-            members = [s.instance for s in group.instance_states if s.instance.id in instance_ids]
-            if members and not held:
-                for instance in members:
-                    if state_of(instance) != "terminated":
-                        instance.terminate()
-                groups.notify_terminate_instances([i.id for i in members])
+            if "HealthCheck" in group.__dict__.get("_suspended_processes", ()):
+                continue
+            for state in group.instance_states:
+                if state.instance.id in instance_ids:
+                    state.health_status = "Unhealthy"
+            end_the_unhealthy(groups, group)
         return result
 
     InstanceBackend.stop_instances = stop_instances

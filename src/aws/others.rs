@@ -185,7 +185,8 @@ impl AutoScaling for AutoScalingReads {
                     .await
                     .map_err(failed_read("autoscaling:DescribeAutoScalingInstances"))?;
                 found.extend(out.auto_scaling_instances().iter().filter_map(|m| {
-                    Some((m.instance_id()?.to_owned(), m.auto_scaling_group_name()?.to_owned()))
+                    let is_unhealthy = m.health_status().is_some_and(|h| h.eq_ignore_ascii_case("unhealthy"));
+                    Some((m.instance_id()?.to_owned(), m.auto_scaling_group_name()?.to_owned(), is_unhealthy))
                 }));
                 token = non_empty(out.next_token());
                 if token.is_none() {
@@ -193,13 +194,14 @@ impl AutoScaling for AutoScalingReads {
                 }
             }
         }
-        let suspended = self.suspended(found.iter().map(|(_, group)| group.clone()).collect()).await?;
+        let suspended = self.suspended(found.iter().map(|(_, group, _)| group.clone()).collect()).await?;
         Ok(found
             .into_iter()
-            .map(|(instance, group)| GroupMember {
+            .map(|(instance, group, is_unhealthy)| GroupMember {
                 suspended: suspended.get(&group).cloned().unwrap_or_default(),
                 instance,
                 group,
+                is_unhealthy,
             })
             .collect())
     }

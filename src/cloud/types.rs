@@ -273,6 +273,9 @@ pub struct GroupMember {
     pub group: String,
     /// The group's suspended processes.
     pub suspended: Vec<String>,
+    /// `HealthStatus` is `Unhealthy`. It never becomes healthy by itself again: the group replaces the instance as
+    /// soon as its processes let it.
+    pub is_unhealthy: bool,
 }
 
 /// A load balancer's target group.

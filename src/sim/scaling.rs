@@ -11,25 +11,29 @@ impl World {
         instances
             .iter()
             .filter_map(|id| {
-                let group = self.instances.get(id)?.group.clone()?;
+                let machine = self.instances.get(id)?;
+                let group = machine.group.clone()?;
                 let suspended = self.groups.get(&group)?.suspended.clone();
-                Some(GroupMember { instance: id.clone(), group, suspended })
+                Some(GroupMember {
+                    instance: id.clone(),
+                    group,
+                    suspended,
+                    is_unhealthy: machine.is_unhealthy,
+                })
             })
             .collect()
     }
 
-    /// The group ends members that are not running, and launches what is missing.
+    /// The group marks members that are not running, ends what is marked, and launches what is missing. Nothing
+    /// takes a mark away again: what was marked while the group might not replace it is ended as soon as it may.
     pub(super) fn group_looks(&mut self, name: &str) {
         let Some(group) = self.groups.get(name).cloned() else { return };
         let off = |process: &str| group.suspended.iter().any(|s| s == process);
-        let unwell: Vec<String> = self
-            .live_members(name)
-            .into_iter()
-            .filter(|(_, m)| ["stopping", "stopped"].contains(&m.inst.state.as_str()))
-            .map(|(id, _)| id.clone())
-            .collect();
-        if !off("HealthCheck") && !off("ReplaceUnhealthy") && !off("Terminate") {
-            for id in unwell {
+        let members: Vec<String> = self.live_members(name).into_keys().cloned().collect();
+        for id in members {
+            let Some(m) = self.instances.get_mut(&id) else { continue };
+            m.is_unhealthy |= !off("HealthCheck") && ["stopping", "stopped"].contains(&m.inst.state.as_str());
+            if m.is_unhealthy && !off("ReplaceUnhealthy") && !off("Terminate") {
                 self.end_instance(&id);
             }
         }

@@ -178,6 +178,18 @@ async fn a_stopped_member_is_replaced_unless_the_group_may_not() {
         };
         let all = sim.cloud().reads.ec2.instances(&filter, None).await.expect("reads").items;
         assert_eq!(all.iter().filter(|i| i.state == "running").count(), running, "{suspended:?}");
+        // the mark outlives the stop: what was held back happens when it may
+        let marked = sim.cloud().reads.autoscaling.members(&ids).await.expect("reads");
+        assert_eq!(marked.iter().any(|m| m.is_unhealthy), !suspended.is_empty());
+        sim.cloud()
+            .mutate
+            .send(&Mutation::StartInstances { ids: vec![ids[0].clone()] })
+            .await
+            .map_or_else(|_| assert!(suspended.is_empty()), |_| ());
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        sim.suspend("web", &[]);
+        tokio::time::sleep(Duration::from_secs(240)).await;
+        assert!(["shutting-down", "terminated"].contains(&named(&sim, "shop-web-1").await.state.as_str()));
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Machine {
     pub(super) generation: u64,
     pub(super) running_since: Option<DateTime<Utc>>,
     pub(super) group: Option<String>,
+    /// Its group holds it for unhealthy.
+    pub(super) is_unhealthy: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -38,7 +38,16 @@ pub struct Undo {
     pub id: String,
     /// State before: only what was `running` is started again.
     pub state: String,
+    /// Its Auto Scaling group, as the tag says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
+
+/// What a group must not do while a member is stopped, and why it is all three: HealthCheck marks what does not run,
+/// and the mark stays, so that ReplaceUnhealthy ends the instance when it is resumed ("any instances that were marked
+/// unhealthy while this process was suspended", Amazon EC2 Auto Scaling User Guide); Terminate is how a group scales
+/// in, which stopped servers bring about.
+const MUST_REST: [&str; 3] = ["HealthCheck", "ReplaceUnhealthy", "Terminate"];
 
 /// How long `stopping` and `pending` may last before undo gives up.
 const MOVING: Duration = Duration::from_secs(20 * 60);
@@ -70,7 +79,13 @@ static SPEC: ActionSpec = ActionSpec {
         poll: &["ec2:DescribeInstances"],
         // starting an instance with encrypted volumes makes a grant for EC2 in the caller's name; without it
         // the call is accepted and the instance stops again
-        undo: &["ec2:StartInstances", "ec2:DescribeInstances", "kms:CreateGrant"],
+        undo: &[
+            "ec2:StartInstances",
+            "ec2:DescribeInstances",
+            "kms:CreateGrant",
+            "autoscaling:DescribeAutoScalingInstances",
+            "autoscaling:DescribeAutoScalingGroups",
+        ],
     },
     undo_story: "Starts each instance that was running and waits until it runs again; one that was stopped stays stopped.",
     docs: "\
@@ -81,8 +96,11 @@ Undo starts what was running, waiting first where an instance is still `stopping
 InsufficientInstanceCapacity: it is repeated, with growing waits, until the drill gives up; then a person is needed. \
 An instance that somebody terminated meanwhile cannot be started: a person is needed at once.
 
-Refused: members of an Auto Scaling group, unless both its processes ReplaceUnhealthy and Terminate are suspended (a \
-group terminates a stopped member as unhealthy); instances with an instance-store root (they cannot be stopped); \
+Refused: members of an Auto Scaling group, unless its processes HealthCheck, ReplaceUnhealthy and Terminate are all \
+suspended. A group marks a stopped member unhealthy and terminates it; where only the replacing is suspended, the mark \
+stays and the member is terminated when it is resumed. Resume them only when the members run again and the load \
+balancers of the group hold them for healthy. A member that is marked nevertheless is told after undo. Also refused: \
+instances with an instance-store root (they cannot be stopped); \
 one-time Spot instances (they cannot be started by their owner again); instances with stop protection. A public \
 address that is not an Elastic IP is lost, and so is the data on instance-store volumes: see the plan's findings.
 
@@ -221,7 +239,12 @@ impl Action for StopInstances {
         if undo.state != "running" {
             return Ok(Undone::Already(format!("{} was {} before and stays so", undo.id, undo.state)));
         }
-        start(cx, &undo.id).await
+        let started = start(cx, &undo.id).await?;
+        Ok(match (&undo.group, started) {
+            (Some(_), Undone::PutBack(text)) => Undone::PutBack(text + &marked(cx.read, &undo.id).await),
+            (Some(_), Undone::Already(text)) => Undone::Already(text + &marked(cx.read, &undo.id).await),
+            (_, started) => started,
+        })
     }
 }
 
@@ -229,7 +252,11 @@ fn before(target: Option<&Target>, instances: &BTreeMap<String, Instance>) -> Re
     let id = &look::required(target)?.id;
     let instance = instances.get(id).ok_or_else(|| ActionError::refused(format!("{id} does not exist")))?;
     match instance.state.as_str() {
-        "running" | "stopping" | "stopped" => Ok(Undo { id: id.clone(), state: instance.state.clone() }),
+        "running" | "stopping" | "stopped" => Ok(Undo {
+            id: id.clone(),
+            state: instance.state.clone(),
+            group: instance.tags.get(look::TAG_GROUP).cloned(),
+        }),
         "pending" => Err(ActionError::refused(format!("{id} is still starting"))
             .hint("run the drill when it is running: EC2 does not stop a pending instance")),
         state => Err(ActionError::refused(format!("{id} is {state}"))),
@@ -242,6 +269,19 @@ const NOT_LISTED: &str = "not listed";
 fn gone(id: &str) -> ActionError {
     ActionError::hopeless(format!("{id} was terminated by somebody else and cannot be started again"))
         .hint("launch a replacement, and find out who terminated it")
+}
+
+/// What is told of a member that its group has marked unhealthy; nothing where it has not, or where that cannot be read:
+/// the instance runs again, whatever the group thinks of it.
+async fn marked(cx: ReadCx<'_>, id: &str) -> String {
+    let members = cx.reads.autoscaling.members(&[id.to_owned()]).await.unwrap_or_default();
+    members.iter().find(|m| m.instance == id && m.is_unhealthy).map_or_else(String::new, |m| {
+        format!(
+            ", but its Auto Scaling group {} has marked it unhealthy and terminates it unless its processes stay \
+             suspended: `aws autoscaling set-instance-health --instance-id {id} --health-status Healthy`",
+            m.group
+        )
+    })
 }
 
 /// Starts one instance and waits until it runs. `running` is believed at once only where a start of this undo was
@@ -305,10 +345,8 @@ fn refusals(instance: &Instance, group: Option<&Group>, detail: Option<&Instance
         findings.push(Finding::new(Severity::Refusal, &instance.id, text).hint(hint));
     };
     if let Some(group) = group {
-        let missing: Vec<&str> = ["ReplaceUnhealthy", "Terminate"]
-            .into_iter()
-            .filter(|p| !group.suspended.iter().any(|s| s == p))
-            .collect();
+        let missing: Vec<&str> =
+            MUST_REST.into_iter().filter(|p| !group.suspended.iter().any(|s| s == p)).collect();
         if !missing.is_empty() {
             refuse(
                 format!(
@@ -316,7 +354,8 @@ fn refusals(instance: &Instance, group: Option<&Group>, detail: Option<&Instance
                     group.name,
                     missing.join(" and ")
                 ),
-                "suspend ReplaceUnhealthy and Terminate for the time of the drill, or pick other instances",
+                "suspend HealthCheck, ReplaceUnhealthy and Terminate before the drill and resume them when the instances \
+                 run again and are healthy, or pick other instances",
             );
         }
     }

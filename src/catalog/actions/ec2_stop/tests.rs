@@ -135,8 +135,8 @@ async fn inspect_refuses_what_would_not_come_back() {
     let bench = Bench::new();
     let targets = several(&bench, 7);
     let id = |n: usize| targets[n].id.as_str();
-    bench.sim.add_group("bare", &[id(0)], &["ReplaceUnhealthy"]);
-    bench.sim.add_group("calm", &[id(1)], &["ReplaceUnhealthy", "Terminate"]);
+    bench.sim.add_group("bare", &[id(0)], &["ReplaceUnhealthy", "Terminate"]);
+    bench.sim.add_group("calm", &[id(1)], &MUST_REST);
     bench.sim.edit_instance(id(2), |i, _| i.root_device_type = "instance-store".to_owned());
     bench.sim.make_spot(id(3), "one-time");
     bench.sim.make_spot(id(4), "persistent");
@@ -146,8 +146,34 @@ async fn inspect_refuses_what_would_not_come_back() {
     let refused: Vec<&str> =
         findings.iter().filter(|f| f.severity == Severity::Refusal).map(|f| f.subject.as_str()).collect();
     assert_eq!(refused, [id(0), id(2), id(3), id(5)], "{findings:?}");
-    assert!(findings[0].text.contains("Terminate not suspended"), "{}", findings[0].text);
+    assert!(findings[0].text.contains("HealthCheck not suspended"), "{}", findings[0].text);
     assert!(findings.iter().any(|f| f.subject == id(6) && f.text.contains("not an Elastic IP")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_group_must_not_do_is_enough_and_not_more_than_enough() {
+    // stopped and started again, then everything is resumed: with all three the member lives, with one less it does not
+    for left_out in [None, Some(0), Some(1)] {
+        let bench = Bench::new();
+        let targets = several(&bench, 1);
+        let id = targets[0].id.as_str();
+        let rest: Vec<&str> =
+            MUST_REST.iter().enumerate().filter(|(i, _)| Some(*i) != left_out).map(|(_, p)| *p).collect();
+        bench.sim.add_group("web", &[id], &rest);
+        let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+        bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+        bench.ready(&ACTION, &batch[0], &Value::Null).await;
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        let undone = bench.undo(&ACTION, &batch[0]).await.expect("started");
+        let Undone::PutBack(text) = undone else { panic!("{undone:?}") };
+        // what is marked is told, with the way out
+        assert_eq!(text.contains("set-instance-health"), left_out == Some(0), "{left_out:?}: {text}");
+        bench.sim.suspend("web", &[]);
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        let lives =
+            look::instance(bench.read(), id).await.expect("reads").is_some_and(|i| i.state == "running");
+        assert_eq!(lives, left_out != Some(0), "{left_out:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
