@@ -3,7 +3,8 @@
 //!
 //! One rule for all calls: what a call names ([`Mutation::names`]) is one of the step's targets, what the plan read of
 //! them, what an undo record found of them, or what the run's own calls made, by the ids that were answered. Where an
-//! answer was lost, as many ids may come unannounced as answers are missing. Left to others: undo records
+//! answer was lost, as many ids may come unannounced as answers are missing; a database that was renamed meanwhile is
+//! let go of by another name. Left to others: undo records
 //! (`place`), which are refused before anything is undone by them; whether an answer on record is AWS's, which only
 //! CloudTrail tells.
 
@@ -13,7 +14,8 @@ use super::redaction;
 use crate::catalog;
 use crate::cloud::{Mutation, Outcome, What};
 use crate::journal::{Event, Line, Phase};
-use crate::model::{EffectCertainty, ResourceKind, Stage, StepId};
+use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
+use crate::model::{EffectCertainty, ResourceKind, Stage, StepId, Target};
 use crate::plan::Plan;
 
 /// What does not belong in the journal of this plan.
@@ -60,6 +62,8 @@ struct Known {
     adopted: BTreeMap<What, usize>,
     /// Subnets whose association nobody wrote down: journals of version 0.1.0.
     unwritten: usize,
+    /// Databases that were tagged at the end under a name which is not on record, by the step that did it.
+    renamed: BTreeMap<Option<StepId>, BTreeSet<String>>,
 }
 
 impl Known {
@@ -146,7 +150,11 @@ impl Pass<'_> {
             if id.1.contains(redaction::MARK) || (id.0 == What::Volume && with_own) {
                 continue;
             }
-            if self.is_planned(step, id) || self.is_known(step, id) || self.known.adopt(id) {
+            if self.is_planned(step, id)
+                || self.is_known(step, id)
+                || self.known.adopt(id)
+                || self.is_renamed(step, phase, mutation)
+            {
                 continue;
             }
             let by =
@@ -179,6 +187,38 @@ impl Pass<'_> {
                     || self.plan.beside(step).contains(id)
             }
         }
+    }
+
+    /// Whether it takes the run's own marks off a database, or tells that it is kept, and no more than that: a service
+    /// is cut over by renaming databases, and then what the run held or made is found by its tags under another name.
+    /// As many names are taken as there are databases of whom that may be, beside theirs and nowhere else. No other
+    /// call may name one, so whatever else such a name is, nothing is done to it.
+    fn is_renamed(&mut self, step: Option<&StepId>, phase: Phase, mutation: &Mutation) -> bool {
+        let (arn, is_mark) = match (step, phase, mutation) {
+            (None, Phase::Release, Mutation::UntagDb { arn, keys }) => {
+                (arn, keys.iter().all(|k| k == TAG_HELD))
+            }
+            (Some(_), Phase::Keep, Mutation::UntagDb { arn, keys }) => {
+                (arn, keys.iter().all(|k| k == TAG_RUN || k == TAG_STEP))
+            }
+            (Some(_), Phase::Keep, Mutation::TagDb { arn, tags }) => {
+                (arn, tags.keys().all(|k| k == TAG_KEPT))
+            }
+            _ => return false,
+        };
+        let beside = |arn: &str| arn.rsplit_once(':').map(|(beside, _)| beside.to_owned());
+        let drawn: Vec<&Target> = match step.map(|s| self.plan.step(s)) {
+            None => self.plan.targets.values().flat_map(|t| &t.drawn).collect(),
+            Some(planned) => planned.into_iter().flat_map(|s| self.plan.targets_of(s)).collect(),
+        };
+        let databases = drawn.into_iter().filter(|t| t.kind == ResourceKind::RdsInstance);
+        let arns: BTreeSet<&str> = databases.filter_map(|t| t.arn.as_deref()).collect();
+        if !is_mark || !arns.iter().any(|theirs| beside(theirs) == beside(arn)) {
+            return false;
+        }
+        let renamed = self.known.renamed.entry(step.cloned()).or_default();
+        renamed.insert(arn.clone());
+        renamed.len() <= arns.len()
     }
 
     fn is_known(&self, step: Option<&StepId>, id: &Id) -> bool {
@@ -273,6 +313,43 @@ mod tests {
         let with = |ids: &[&str]| calls(&[lines.clone(), vec![tags(ids)]].concat());
         assert_eq!(with(&["i-new", "vol-1"]), [""; 0]);
         assert_eq!(with(&["vol-1"]), ["a call of step `replace` on volume vol-1"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_was_renamed_loses_the_runs_marks_and_nothing_else_is_done_to_it() {
+        let plan = plan_of(LOSS).await;
+        let arn = plan.targets["orders"].drawn[0].arn.clone().expect("an ARN");
+        let beside = |id: &str| format!("{}:{id}", arn.rsplit_once(':').expect("an ARN").0);
+        let untag = |step: &str, phase: Phase, arn: String, keys: &[&str]| {
+            let keys = keys.iter().map(|k| (*k).to_owned()).collect();
+            sent(1, step, phase, &Mutation::UntagDb { arn, keys })
+        };
+        let calls = |lines: &[Line]| strangers(&plan, lines).calls;
+        let (held, own) = (&[TAG_HELD][..], &[TAG_RUN, TAG_STEP][..]);
+        let release = untag("", Phase::Release, beside("orders-old"), held);
+        let kept = Mutation::TagDb {
+            arn: beside("orders-new"),
+            tags: [(TAG_KEPT.to_owned(), "run".to_owned())].into(),
+        };
+        let keep = [
+            sent(0, "restore", Phase::Keep, &kept),
+            untag("restore", Phase::Keep, beside("orders-new"), own),
+        ];
+        assert_eq!(calls(&[release.clone(), release.clone()]), [""; 0]);
+        assert_eq!(calls(&keep), [""; 0]);
+        // one database is drawn: there are no two that it can be
+        let second = untag("", Phase::Release, beside("payroll"), held);
+        assert_eq!(calls(&[release, second]), ["a call of holding and letting go on database payroll"]);
+        for other in [
+            untag("", Phase::Release, beside("orders-old"), &[TAG_HELD, "service"]),
+            untag("", Phase::Hold, beside("orders-old"), held),
+            untag("", Phase::Release, beside("orders-old"), own),
+            untag("restore", Phase::Undo, beside("orders-new"), own),
+            untag("terminate", Phase::Keep, beside("orders-new"), own),
+            untag("", Phase::Release, "arn:aws:rds:eu-west-1:999999999999:db:orders-old".to_owned(), held),
+        ] {
+            assert_eq!(calls(std::slice::from_ref(&other)).len(), 1, "{other:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
