@@ -207,6 +207,8 @@ fn held(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> N
         (ResourceKind::Ec2Instance, Some("ec2.stop-instances")) => match state(t) {
             "stopped" if hint.ends_with("was running") => Need::Start,
             "stopping" => person("it is still stopping; sweep again once it has stopped", hint),
+            // it may stop again: without the key of a volume, say
+            "pending" => person("it is still starting; sweep again once it runs", hint),
             _ => Need::Release,
         },
         (ResourceKind::S3Bucket, Some("s3.delete-objects")) => {

@@ -18,6 +18,8 @@ use crate::model::{ResourceKind, Tags, Target, naming};
 
 /// How long the removal of something is repeated that something else still stands on.
 const DEPENDANTS: Duration = Duration::from_secs(60);
+/// How long an instance that was started is waited for.
+const STARTING: Duration = Duration::from_secs(180);
 
 /// Where calls are written down before they are sent.
 #[async_trait]
@@ -126,6 +128,18 @@ pub async fn mend(
         }
         Need::Start => {
             send(Mutation::StartInstances { ids: vec![id] }).await?;
+            // a start that is accepted may still fail, without capacity or the key of a volume: until it runs, the tag
+            // is all that finds it again
+            let state = |t: &Option<Target>| t.as_ref().and_then(|t| t.attrs.get("state").cloned());
+            let runs = |t: &Option<Target>| state(t).is_some_and(|s| s == "running");
+            let look = || inventory::reread(&cloud.reads, region, &leftover.target);
+            let then = agreed::agreed(STARTING, runs, look).await?;
+            if !runs(&then) {
+                let state = state(&then).unwrap_or_else(|| "not listed".to_owned());
+                return Ok(Outcome::NotYet(format!(
+                    "it was started and is {state}: sweep again when it runs"
+                )));
+            }
             send(release(cloud, &now).await?).await?;
         }
         Need::Release => send(release(cloud, &now).await?).await?,

@@ -470,6 +470,26 @@ async fn what_is_kept_and_stopped_by_a_run_is_started_and_still_kept() {
     assert_eq!(before, bench.sim.snapshot());
 }
 
+/// A start that AWS has accepted may come to nothing, and then the tag is all that finds the instance again.
+#[tokio::test(start_paused = true)]
+async fn what_is_started_is_let_go_of_only_once_it_runs() {
+    let (bench, before) = left_behind(STOPPED, Stage::Impact).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    bench.sim.tune(|pace| pace.instance_start = redrill::model::Dur::hours(1));
+    let shown = found(&bench).await.leftovers.into_iter().find(|l| l.need == Need::Start).expect("shown");
+    let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &shown, true).await;
+    assert!(matches!(&outcome, Ok(Outcome::NotYet(why)) if why.contains("is pending")), "{outcome:?}");
+    let now =
+        found(&bench).await.leftovers.into_iter().find(|l| l.target.id == shown.target.id).expect("held");
+    assert!(now.target.tags.contains_key(TAG_HELD) && matches!(now.need, Need::Person { .. }), "{now:?}");
+    // without capacity, say
+    bench.sim.edit_instance(&shown.target.id, |i, _| "stopped".clone_into(&mut i.state));
+    bench.sim.tune(|pace| pace.instance_start = redrill::model::Dur::secs(25));
+    assert_eq!(swept(&bench).await, []);
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    assert_eq!(before, bench.sim.snapshot());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_subnet_that_a_recovery_moved_is_a_persons_who_is_told_where_it_stood() {
     let own = "attach-route-table, target: it }]";

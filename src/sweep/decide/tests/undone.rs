@@ -36,6 +36,7 @@ fn an_instance_that_was_stopped_is_started_once_it_stands_still() {
     assert_eq!(need("running", ran), Need::Release);
     let said = format!("it is still stopping; sweep again once it has stopped ({ran})");
     assert_eq!(why(need("stopping", ran)), said);
+    assert!(why(need("pending", ran)).starts_with("it is still starting; sweep again once it runs"));
     for gone in ["terminated", "shutting-down"] {
         assert!(why(need(gone, ran)).starts_with("it is gone, and nothing that a run made stands in for it"));
     }
