@@ -4,7 +4,10 @@
 //! [`publish`] returns has been read back from the archive, with checksum, version and lock; whatever
 //! the archive answers to an upload is never believed. I/O through [`Archive`] only.
 
+use std::time::Duration;
+
 use crate::bundle::Files;
+use crate::cloud::agreed::Patience;
 use crate::cloud::custody::{Archive, Keeping, ObjectLock, OwnedBucket, Placed, Stored, Upload};
 use crate::cloud::{CloudError, EffectCertainty, ErrorKind};
 use crate::evidence::receipt::{COMPLIANCE, Object, Publication, Retention};
@@ -14,6 +17,10 @@ use crate::evidence::statement::digest;
 const LARGEST: u64 = 5 << 30;
 /// How often an upload is tried that may not have arrived.
 const ATTEMPTS: usize = 3;
+/// How long in all an upload is put off, and for how long at first and at most.
+const SLOWED: Duration = Duration::from_secs(60);
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 /// Why nothing, or not all of it, could be published.
 #[derive(Debug, thiserror::Error)]
@@ -242,17 +249,19 @@ impl File<'_> {
             content_type: content_type(self.name),
             lock: order.lock.as_ref().map(|l| ObjectLock { mode: l.mode.clone(), until: l.until }),
         };
-        let mut attempt = 1;
+        let (mut attempt, mut patience) = (1, Patience::of(SLOWED, FIRST_WAIT, LONGEST_WAIT));
         loop {
             let error = match archive.put(&order.bucket, &upload).await {
                 Ok(placed) => return Ok(placed),
                 Err(error) => error,
             };
-            let again = error.kind == ErrorKind::Throttled || error.effect != EffectCertainty::None;
-            if !again || attempt == ATTEMPTS {
+            let slowed = error.kind == ErrorKind::Throttled;
+            let again = slowed || (error.effect != EffectCertainty::None && attempt < ATTEMPTS);
+            // asked again at once, who is slowed down is slowed down again
+            if !again || !patience.wait().await {
                 return Err(error.into());
             }
-            attempt += 1;
+            attempt += usize::from(!slowed);
             let there = archive.versions(&order.bucket, &self.key).await?;
             if let Some(object) = self.among(archive, order, &there).await? {
                 return Ok(Placed { version: object.version, kms_key: None });

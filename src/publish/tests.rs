@@ -8,6 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::cloud::CloudResult;
+use crate::model::Clock as _;
+use crate::model::time::VirtualClock;
 
 /// How the archive misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ struct Memory {
     lie: Lie,
     /// Writes, then fails: the answers that are lost, by the number of the upload from 1.
     lost: Vec<usize>,
+    /// Asks to slow down, so many times.
+    slows: usize,
     /// Refuses from this upload on.
     refuses_from: Option<usize>,
     puts: Mutex<usize>,
@@ -64,7 +68,15 @@ struct Memory {
 impl Memory {
     fn new(lie: Lie) -> Self {
         let keeping = Keeping { region: None, versioning: true, object_lock: true };
-        Self { keeping, lie, lost: vec![], refuses_from: None, puts: Mutex::new(0), held: Mutex::default() }
+        Self {
+            keeping,
+            lie,
+            lost: vec![],
+            slows: 0,
+            refuses_from: None,
+            puts: Mutex::new(0),
+            held: Mutex::default(),
+        }
     }
 
     fn puts(&self) -> usize {
@@ -108,6 +120,9 @@ impl Archive for Memory {
         *puts += 1;
         if self.refuses_from.is_some_and(|from| *puts >= from) {
             return Err(CloudError::new("s3:PutObject", ErrorKind::Denied, "no"));
+        }
+        if *puts <= self.slows {
+            return Err(CloudError::new("s3:PutObject", ErrorKind::Throttled, "slow down"));
         }
         let version = format!("v{puts}");
         let mut lock = upload.lock.clone();
@@ -210,7 +225,23 @@ async fn a_bucket_without_lock_or_versions_is_refused_before_anything_is_sent() 
     assert_eq!(archive.puts(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn who_is_asked_to_slow_down_waits_before_the_next_attempt_and_not_for_ever() {
+    let mut archive = Memory::new(Lie::Nothing);
+    archive.slows = 5;
+    let clock = VirtualClock::starting_at(DateTime::UNIX_EPOCH);
+    assert_eq!(published(&archive, true).await.unwrap().len(), 3);
+    assert_eq!(archive.puts(), 8);
+    // 0.5 + 1 + 2 + 4 + 8 s
+    assert_eq!(clock.stamp().mono_ms, 15_500);
+    let mut archive = Memory::new(Lie::Nothing);
+    archive.slows = usize::MAX;
+    let ended = published(&archive, true).await;
+    assert!(matches!(ended, Err(PublishError::Cloud(e)) if e.kind == ErrorKind::Throttled));
+    assert!(archive.puts() < 20, "{}", archive.puts());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_looked_up_before_anything_is_sent_again() {
     let mut archive = Memory::new(Lie::Nothing);
     archive.lost = vec![1, 3];
