@@ -84,6 +84,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "BandwidthLimitExceeded"
         | "PriorRequestNotComplete"
         | "ProvisionedThroughputExceeded"
+        | "ConcurrentTagAccess"
         | "TransactionInProgress" => ErrorKind::Throttled,
 
         "RequestTimeTooSkewed" | "RequestInTheFuture" => ErrorKind::ClockSkew,
@@ -194,7 +195,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         {
             ErrorKind::AlreadyExists
         }
-        _ if bare.starts_with("Insufficient") && bare.ends_with("Capacity") => ErrorKind::Capacity,
+        _ if bare.starts_with("Insufficient") && (bare.ends_with("Capacity") || bare.ends_with("CapacityOnHost")) => ErrorKind::Capacity,
         _ if bare.contains("LimitExceeded")
             || bare.contains("QuotaExceeded")
             || bare.starts_with("TooMany") =>
@@ -333,6 +334,8 @@ mod tests {
             ("DBSubnetGroupDoesNotCoverEnoughAZs", 400, K::Invalid, Nothing),
             ("ProvisionedIopsNotAvailableInAZFault", 400, K::Capacity, Nothing),
             ("InsufficientHostCapacity", 500, K::Capacity, Nothing),
+            ("InsufficientCapacityOnHost", 400, K::Capacity, Nothing),
+            ("ConcurrentTagAccess", 400, K::Throttled, Nothing),
             ("SnapshotQuotaExceeded", 400, K::Limit, Nothing),
             ("TooManyTargets", 400, K::Limit, Nothing),
             ("BatchTooLarge", 413, K::Invalid, Nothing),

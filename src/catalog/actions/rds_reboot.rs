@@ -73,8 +73,8 @@ needs to shut down, recover and start, which grows with the activity before. Wit
 database is restarted on its standby instead, and clients have to resolve its host name again. Pending parameter \
 changes that wait for a reboot take effect.
 
-Refused: `failover: true` on a database in a single zone, a database that is not `available`, and members of \
-clusters.
+Refused: `failover: true` on a database in a single zone, a database that is not `available`, members of \
+clusters, and RDS Custom.
 
 The step is done when the database is `available` again. After a lost answer nothing in AWS tells whether the \
 reboot took place once the database is available, so such a step counts as done; whether there was an impact is \
@@ -108,6 +108,12 @@ fn refusals(db: &DbInstance, params: &Params) -> Vec<(String, &'static str)> {
         out.push((
             format!("it is a member of the cluster {cluster}"),
             "choose a database that is not in a cluster",
+        ));
+    }
+    if db.engine.starts_with("custom-") {
+        out.push((
+            format!("it is RDS Custom ({}), which RebootDBInstance does not reboot", db.engine),
+            "reboot its EC2 instance, or choose a database that is not RDS Custom",
         ));
     }
     if db.status != "available" {
@@ -329,6 +335,9 @@ mod tests {
         assert_eq!(refusals("shop-orders", json!({ "failover": true })).await, "");
         assert!(refusals("batch-scratch", json!({ "failover": true })).await.contains("a single zone"));
         assert_eq!(refusals("batch-scratch", json!({})).await, "");
+        t.sim.edit_db("batch-scratch", |db| db.engine = "custom-oracle-ee".to_owned());
+        assert!(refusals("batch-scratch", json!({})).await.starts_with("it is RDS Custom"));
+        t.sim.edit_db("batch-scratch", |db| db.engine = "mysql".to_owned());
         t.sim.edit_db("batch-scratch", |db| "stopped".clone_into(&mut db.status));
         assert!(refusals("batch-scratch", json!({})).await.contains("it is stopped"));
         let scratch = target(ResourceKind::RdsInstance, "batch-scratch");
