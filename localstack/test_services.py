@@ -312,8 +312,9 @@ class Databases(Case):
     def test_modify_is_seen_and_shown(self):
         self.rds.modify_db_instance(DBInstanceIdentifier="shop-orders", EnablePerformanceInsights=True,
                                     DeletionProtection=False, ApplyImmediately=True)
-        found = self.database("shop-orders")
-        self.assertEqual((found["DBInstanceStatus"], found["PerformanceInsightsEnabled"]), ("modifying", True))
+        self.assertEqual(self.status("shop-orders"), "available")
+        self.assertTrue(poll(lambda: self.status("shop-orders") == "modifying"))
+        self.assertIs(self.database("shop-orders")["PerformanceInsightsEnabled"], True)
         self.assertTrue(poll(lambda: self.status("shop-orders") == "available"))
         self.assertIs(self.database("shop-orders")["DeletionProtection"], False)
 
@@ -466,10 +467,24 @@ class Groups(Case):
         self.assertTrue(poll(lambda: self.state(old[0]) == "running" == self.state(old[1])))
         self.ec2.stop_instances(InstanceIds=[old[0]])
         self.assertEqual(self.members(), set(old))
-        self.autoscaling.resume_processes(AutoScalingGroupName="g", ScalingProcesses=[])
+        # the mark stays, so that the member ends when this may go on, although it runs again
+        self.assertTrue(poll(lambda: self.state(old[0]) == "stopped"))
+        self.ec2.start_instances(InstanceIds=[old[0]])
+        self.autoscaling.resume_processes(AutoScalingGroupName="g", ScalingProcesses=["ReplaceUnhealthy", "Terminate"])
+        self.assertNotIn(old[0], self.members())
+        self.assertIn(self.state(old[0]), ("shutting-down", "terminated"))
         self.ec2.stop_instances(InstanceIds=[old[1]])
         self.assertNotIn(old[1], self.members())
-        self.assertIn(self.state(old[1]), ("shutting-down", "terminated"))
+
+    def test_stopped_member_is_not_marked_while_health_checks_are_suspended(self):
+        old = sorted(self.group())
+        self.autoscaling.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=["HealthCheck"])
+        self.assertTrue(poll(lambda: self.state(old[0]) == "running" == self.state(old[1])))
+        self.ec2.stop_instances(InstanceIds=[old[0]])
+        self.assertTrue(poll(lambda: self.state(old[0]) == "stopped"))
+        self.ec2.start_instances(InstanceIds=[old[0]])
+        self.autoscaling.resume_processes(AutoScalingGroupName="g", ScalingProcesses=["HealthCheck"])
+        self.assertEqual(self.members(), set(old))
 
 
 if __name__ == "__main__":

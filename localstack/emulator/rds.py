@@ -201,7 +201,8 @@ def patch_backend(pace):
         if database.status in ("creating", "deleting", "rebooting"):
             raise state_error(database, "modified")
         database = modify(self, db_instance_identifier, db_kwargs)
-        begin(database, ("modifying", pace["modify"]))
+        # the call is answered, and for a while nothing shows of it
+        begin(database, ("available", pace["modify"] / 2), ("modifying", pace["modify"]))
         return database
 
     def do_delete(self, db_instance_identifier, final_db_snapshot_identifier=None, skip_final_snapshot=False,

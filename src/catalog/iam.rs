@@ -178,6 +178,7 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("kms:CreateGrant", On(&[Type::KmsKey])),
     ("kms:Decrypt", On(&[Type::KmsKey])),
     ("kms:DescribeKey", On(&[Type::KmsKey])),
+    ("kms:GenerateDataKey", On(&[Type::KmsKey])),
     ("kms:GenerateDataKeyWithoutPlaintext", On(&[Type::KmsKey])),
     ("kms:GetPublicKey", On(&[Type::KmsKey])),
     // one API, ReEncrypt, decided on the key that it comes from and on the one that it goes to

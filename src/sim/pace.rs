@@ -37,6 +37,8 @@ pub struct Pace {
     pub db_failover: Dur,
     /// `deleting`.
     pub db_delete: Dur,
+    /// Until an accepted change shows as `modifying`: the database stays `available` meanwhile.
+    pub db_modify_begins: Dur,
     /// `modifying`.
     pub db_modify: Dur,
     /// Until a changed deletion protection shows; the status stays as it is.
@@ -66,6 +68,7 @@ impl Default for Pace {
             db_reboot: Dur::secs(60),
             db_failover: Dur::secs(90),
             db_delete: Dur::mins(6),
+            db_modify_begins: Dur::secs(30),
             db_modify: Dur::mins(5),
             db_protect: Dur::secs(5),
             db_restorable_lag: Dur::mins(5),
@@ -99,6 +102,7 @@ impl Pace {
             db_reboot: zero,
             db_failover: zero,
             db_delete: zero,
+            db_modify_begins: zero,
             db_modify: zero,
             db_protect: zero,
             invalidation: zero,

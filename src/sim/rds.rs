@@ -103,6 +103,9 @@ impl World {
             engine: source.inst.engine.clone(),
             engine_version: source.inst.engine_version.clone(),
             storage_gib: like.storage_gib.or(source.inst.storage_gib),
+            storage_type: like.storage_type.clone().or_else(|| source.inst.storage_type.clone()),
+            iops: like.iops.or(source.inst.iops),
+            throughput: like.throughput.or(source.inst.throughput),
             encrypted: source.inst.encrypted,
             kms_key: source.inst.kms_key.clone(),
             backup_retention: source.inst.backup_retention,
@@ -157,6 +160,23 @@ impl World {
             return Err(refuse(
                 "InvalidParameterCombination",
                 "ManageMasterUserPassword applies to RDS for Oracle only",
+            ));
+        }
+        let provisioned = matches!(spec.like.storage_type.as_deref(), Some("io1" | "io2"));
+        if source.inst.engine.contains("sqlserver") && spec.like.iops.is_some() {
+            return Err(refuse(
+                "InvalidParameterCombination",
+                "Iops does not apply to SQL Server in a restore",
+            ));
+        }
+        if provisioned && spec.like.iops.is_none() {
+            return Err(refuse("InvalidParameterCombination", "this storage type needs a value for Iops"));
+        }
+        let features = &spec.like.processor_features;
+        if !features.is_empty() && !spec.like.class.is_empty() && spec.like.class != source.inst.class {
+            return Err(refuse(
+                "InvalidParameterCombination",
+                format!("{} does not have these processor features", spec.like.class),
             ));
         }
         if let Some(group) = spec.like.subnet_group.as_ref().filter(|g| !self.subnet_groups.contains_key(*g))
@@ -270,10 +290,14 @@ impl World {
         }
         let rest = ModifyDb { deletion_protection: None, ..change.clone() };
         if rest != ModifyDb::default() {
-            let generation = self.send_db(&id, "modifying");
+            // the call is answered, and nothing shows of it yet
+            let generation = self.send_db(&id, "available");
             let change = change.clone();
-            self.later(self.pace.db_modify, Due::DbChanged { id: id.clone(), born, change });
-            self.later(self.pace.db_modify, Due::Db { id: id.clone(), generation, to: "available" });
+            let begins = self.pace.db_modify_begins;
+            let ends = crate::model::Dur(begins.0 + self.pace.db_modify.0);
+            self.later(begins, Due::Db { id: id.clone(), generation, to: "modifying" });
+            self.later(ends, Due::DbChanged { id: id.clone(), born, change });
+            self.later(ends, Due::Db { id: id.clone(), generation, to: "available" });
         }
         let status = self.dbs[&id].inst.status.clone();
         Ok(Outcome::Db { identifier: id, status })

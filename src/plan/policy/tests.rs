@@ -308,6 +308,23 @@ fn keys_are_used_through_their_service_alone() {
 }
 
 #[test]
+fn a_secret_under_a_key_of_ones_own_is_encrypted_through_the_service_that_keeps_it() {
+    let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "rds-point-in-time").unwrap();
+    let document = of(&loaded.drill, Phase::Run);
+    for (permission, service) in [
+        ("kms:Decrypt", "secretsmanager"),
+        ("kms:GenerateDataKey", "secretsmanager"),
+        ("kms:DescribeKey", "rds"),
+        ("kms:CreateGrant", "rds"),
+    ] {
+        let found: Vec<_> = document.statement.iter().filter(|s| s.action.0.contains(permission)).collect();
+        assert_eq!(found.len(), 1, "{permission}");
+        let via = Values::one(format!("{service}.us-east-1.amazonaws.com"));
+        assert_eq!(found[0].condition["StringEquals"]["kms:ViaService"], via, "{permission}");
+    }
+}
+
+#[test]
 fn a_rollback_may_mend_what_cannot_be_undone_and_injects_nothing() {
     let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "ec2-instance-loss").unwrap();
     let document = of(&loaded.drill, Phase::Undo);

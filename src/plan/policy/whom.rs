@@ -76,6 +76,10 @@ pub fn of(action: &str, takes: Option<ResourceKind>, permission: &str, kind: Typ
     match (permission, kind) {
         ("iam:PassRole", _) if action.starts_with("ec2.") => vec![Whom::For(&["ec2.amazonaws.com"])],
         ("iam:PassRole", _) => vec![Whom::For(&["monitoring.rds.amazonaws.com", "rds.amazonaws.com"])],
+        // what encrypts the secret with the master password of a database
+        ("kms:Decrypt" | "kms:GenerateDataKey", Type::KmsKey) if !action.starts_with("ec2.") => {
+            vec![Whom::Keys("secretsmanager")]
+        }
         (_, Type::KmsKey) => vec![Whom::Keys(if action.starts_with("ec2.") { "ec2" } else { "rds" })],
         // secrets that RDS manages have its prefix
         (_, Type::Secret) => vec![Whom::Named("rds!db-*")],

@@ -24,6 +24,7 @@ use crate::model::{Dur, ResourceKind, Tags, Target};
 use super::look;
 
 mod inspect;
+mod later;
 mod params;
 mod point;
 mod settings;
@@ -70,6 +71,9 @@ static SPEC: ActionSpec = ActionSpec {
             "iam:PassRole",
             "kms:CreateGrant",
             "kms:DescribeKey",
+            // what encrypts the secret under a key of one's own is the caller's to use
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
             "secretsmanager:CreateSecret",
             "secretsmanager:TagResource",
         ],
@@ -90,7 +94,8 @@ itself AWS gives the new database the default security group, subnet group and p
 zone (\"RestoreDBInstanceToPointInTime\", API reference), so every setting of the source is sent explicitly, \
 as it was in preflight, before any fault. Enhanced monitoring, Performance Insights and, for all engines but \
 Oracle, a master password that RDS manages cannot be given in that call: the step waits until the database is \
-available and sends one ModifyDBInstance. The copy's managed password is another one than the source's, in the \
+available, sends one ModifyDBInstance for monitoring and one for the password, and waits until each shows, for ten \
+minutes at most. The copy's managed password is another one than the source's, in the \
 secret that the output `secret` names. Whatever still differs from the source is told, setting by setting. \
 Deletion protection stays off on the copy.
 
@@ -112,17 +117,14 @@ subscriptions) the copy runs as well, and it reaches what the source reaches.
 Refused: members of Aurora and Multi-AZ clusters (restore the cluster, then add instances), RDS Custom, read \
 replicas and databases without automated backups (they have no LatestRestorableTime), and times outside the backups. Quotas, \
 free addresses of the subnet group and cost are looked at beforehand. `iam:PassRole` is used for the roles of \
-enhanced monitoring and of a directory, `kms:*` for encrypted storage, `secretsmanager:*` where the source's \
-master password is managed by RDS.
+enhanced monitoring and of a directory, `kms:*` for encrypted storage and, through Secrets Manager, for a secret \
+under a key of your own, `secretsmanager:*` where the source's master password is managed by RDS.
 
 The copy carries `redrill:run`, `redrill:step` and, in `redrill:replaces`, the source's identifier; with \
 `after: keep` also `redrill:kept` from the start, so that no sweep removes it under what is cut over to it. With \
 `tags: copy` it also looks like the source to everything that selects by tag, so the default is `none`. Relied on: \
 \"Restoring a DB instance to a specified time for Amazon RDS\" and \"Deleting a DB instance\" (RDS User Guide).",
 };
-
-/// For how long a setting that comes later is asked for again where the database's state refuses it.
-const REFUSED: Dur = Dur::mins(15);
 
 /// For how long a database that stood may be missing from all answers.
 const HIDDEN: Dur = Dur::mins(10);
@@ -294,46 +296,7 @@ async fn wait_until_restorable(cx: ReadCx<'_>, undo: &Undo) -> Result<(), Action
     }
 }
 
-/// What only a ModifyDBInstance can bring, once the copy is available. What fails is told, since the data is
-/// restored all the same.
-async fn follow_up(cx: WriteCx<'_>, undo: &Undo) -> Result<(), ActionError> {
-    let (mut turn, mut refused) = (0, None);
-    let sent = loop {
-        let db = standing(cx.read, &undo.identifier)
-            .await?
-            .ok_or_else(|| ActionError::refused("the copy is gone"))?;
-        if is_failed(&db.status) {
-            return Err(ActionError::refused(format!("the copy is {}", db.status)));
-        }
-        if is_usable(&db.status) {
-            let Some(change) = settings::follow_up(&undo.original, Some(&db)) else { return Ok(()) };
-            let mutation = Mutation::ModifyDb { identifier: undo.identifier.clone(), change };
-            match cx.gate.send(mutation).await {
-                // its first backup began in between, say
-                Err(e)
-                    if e.kind == ErrorKind::State
-                        && !over(cx.read, *refused.get_or_insert_with(|| cx.read.clock.now()), REFUSED) => {}
-                sent => break sent,
-            }
-        }
-        pause(&mut turn).await;
-    };
-    sent?;
-    // it is `available` for a moment longer before it says `modifying`
-    let since = cx.read.clock.now();
-    while !over(cx.read, since, cx.read.settle) {
-        match find(cx.read, &undo.identifier).await? {
-            Some(db) if is_usable(&db.status) && settings::follow_up(&undo.original, Some(&db)).is_some() => {
-            }
-            _ => break,
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    Ok(())
-}
-
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
-    let mut notes = Vec::new();
     if own_copy(cx.read, undo).await?.is_none() {
         wait_until_restorable(cx.read, undo).await?;
         let spec = RestoreSpec {
@@ -354,16 +317,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
             Err(e) => return Err(restore_error(e)),
         }
     }
-    if settings::follow_up(&undo.original, None).is_some()
-        && let Err(e) = follow_up(cx, undo).await
-    {
-        notes.push(format!(
-            "monitoring, Performance Insights and a managed master password were not carried over where the \
-             source has them: {}",
-            e.message
-        ));
-    }
-    Ok(Applied { outputs: outputs(undo, None), notes })
+    Ok(Applied { outputs: outputs(undo, None), notes: later::carry_over(cx, undo).await })
 }
 
 fn restore_error(e: CloudError) -> ActionError {
@@ -537,10 +491,14 @@ impl Action for RdsRestore {
     }
 
     async fn keep(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
-        let id = &undo.identifier;
-        let db = standing(cx.read, id)
-            .await?
-            .ok_or_else(|| ActionError::hopeless(format!("{id} should be kept, but does not exist")))?;
+        let db = look::present(cx.read, || to_keep(cx.read, undo)).await?.ok_or_else(|| {
+            ActionError::hopeless(format!("{} should be kept, but does not exist", undo.identifier))
+        })?;
+        let id = if db.identifier.eq_ignore_ascii_case(&undo.identifier) {
+            db.identifier.clone()
+        } else {
+            format!("{}, now {},", undo.identifier, db.identifier)
+        };
         let run = cx.read.run.to_string();
         let kept = db.tags.get(TAG_KEPT) == Some(&run);
         if !of_this_run(cx.read, &db) {
@@ -558,6 +516,22 @@ impl Action for RdsRestore {
         cx.gate.send(Mutation::UntagDb { arn: db.arn, keys }).await?;
         Ok(Undone::PutBack(format!("{id} is kept: tagged {TAG_KEPT}")))
     }
+}
+
+/// What is to be kept, whatever its name is by now: a service is cut over by giving the source's name to the copy.
+/// Whatever else has the name of the copy comes last, so that it is told.
+async fn to_keep(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<Option<DbInstance>> {
+    let named = find(cx, &undo.identifier).await?;
+    let is_kept = |db: &DbInstance| db.tags.get(TAG_KEPT).is_some_and(|run| run == cx.run.as_str());
+    if named.as_ref().is_some_and(|db| of_this_step(cx, db) || is_kept(db)) {
+        return Ok(named);
+    }
+    let mut all = all_pages(|page| cx.reads.rds.instances(None, page)).await?;
+    all.retain(|db| db.tags.get(TAG_REPLACES).is_some_and(|source| *source == undo.source));
+    let own = all.iter().find(|db| of_this_step(cx, db));
+    // asked again, the marks of the run are gone already
+    let own = own.or_else(|| all.iter().find(|db| is_kept(db) && !of_this_run(cx, db)));
+    Ok(own.cloned().or(named))
 }
 
 /// The same by another question: among all databases, every page. One that this step made and that has another name

@@ -151,6 +151,10 @@ pub(super) fn overridden(like: &mut DbInstance, params: &Params) -> BTreeSet<Str
     let mut asked = BTreeSet::new();
     let mut ask = |name: &str| asked.insert(name.to_owned());
     if let Some(class) = &params.class {
+        // cores and threads per core are those of a class: another one has its own
+        if like.class != *class {
+            like.processor_features.clear();
+        }
         like.class.clone_from(class);
         ask("class");
     }

@@ -19,6 +19,14 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
         (like.managed_secret, like.managed_secret_key) = (None, None);
     }
     match source.storage_type.as_deref() {
+        // "This setting doesn't apply to SQL Server" (RestoreDBInstanceToPointInTime, Iops), and of these types a
+        // number has to be given: without either the copy has the source's
+        kind if source.engine.contains("sqlserver") => {
+            if matches!(kind, Some("io1" | "io2")) {
+                like.storage_type = None;
+            }
+            (like.iops, like.throughput) = (None, None);
+        }
         Some("gp3") => {
             like.iops = source.iops.filter(|n| *n != 3000);
             like.throughput = source.throughput.filter(|n| *n != 125);
@@ -39,22 +47,33 @@ fn restore_manages_password(source: &DbInstance) -> bool {
     source.engine.starts_with("oracle") && !source.engine.ends_with("-cdb")
 }
 
-/// What only a later ModifyDBInstance can bring: monitoring, Performance Insights, and for most engines a master
-/// password that RDS manages. `None` where the source has none of them, or the copy has them all.
-pub fn follow_up(source: &DbInstance, copy: Option<&DbInstance>) -> Option<ModifyDb> {
-    let has = |there: fn(&DbInstance) -> bool| copy.is_some_and(there);
+/// Of a source, and of its copy where it is there already: what is still to be asked for.
+pub type Part = fn(&DbInstance, Option<&DbInstance>) -> Option<ModifyDb>;
+
+/// What only a later ModifyDBInstance can bring, and what to call it.
+pub const PARTS: [(&str, Part); 2] =
+    [("monitoring", monitoring), ("a master password that RDS manages", managed_password)];
+
+/// Enhanced monitoring and Performance Insights.
+fn monitoring(source: &DbInstance, copy: Option<&DbInstance>) -> Option<ModifyDb> {
     let monitored = copy.is_some_and(|c| c.monitoring_interval == source.monitoring_interval);
+    let insights = copy.is_some_and(|c| c.performance_insights);
     let change = ModifyDb {
         monitoring: (source.monitoring_interval > 0 && !monitored)
             .then(|| (source.monitoring_interval, source.monitoring_role.clone())),
-        performance_insights: (source.performance_insights && !has(|c| c.performance_insights))
+        performance_insights: (source.performance_insights && !insights)
             .then(|| (source.performance_insights_retention, source.performance_insights_key.clone())),
-        managed_password: (source.managed_secret.is_some() && !has(|c| c.managed_secret.is_some()))
-            .then(|| source.managed_secret_key.clone())
-            .filter(|_| copy.is_some() || !restore_manages_password(source)),
         ..ModifyDb::default()
     };
     (change != ModifyDb::default()).then_some(change)
+}
+
+/// For most engines a master password that RDS manages.
+fn managed_password(source: &DbInstance, copy: Option<&DbInstance>) -> Option<ModifyDb> {
+    source.managed_secret.as_ref()?;
+    let managed = copy.map_or_else(|| restore_manages_password(source), |c| c.managed_secret.is_some());
+    let managed_password = Some(source.managed_secret_key.clone());
+    (!managed).then(|| ModifyDb { managed_password, ..ModifyDb::default() })
 }
 
 /// Every setting that differs between source and copy, one sentence each. `asked` names the
@@ -154,6 +173,13 @@ mod tests {
         assert_eq!(to_ask_for(&gp2).iops, None);
         let io1 = DbInstance { storage_type: Some("io1".to_owned()), ..source() };
         assert_eq!(to_ask_for(&io1).iops, Some(3000));
+        // SQL Server takes no number, and these types no restore without one
+        for (kind, asked) in [("io1", None), ("io2", None), ("gp3", Some("gp3"))] {
+            let storage_type = Some(kind.to_owned());
+            let (engine, iops) = ("sqlserver-se".to_owned(), Some(12_000));
+            let like = to_ask_for(&DbInstance { engine, storage_type, iops, ..source() });
+            assert_eq!((like.storage_type.as_deref(), like.iops, like.throughput), (asked, None, None));
+        }
     }
 
     #[test]
