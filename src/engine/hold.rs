@@ -120,7 +120,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let mut left = BTreeSet::new();
     let mut login = false;
     let (mut ec2, mut missing) = (Vec::new(), BTreeMap::new());
-    for t in own(shared).await {
+    for t in own(shared).await? {
         match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
                 ec2.push(t.id);
@@ -216,20 +216,30 @@ async fn still_tagged(
 
 /// The targets without those that another run holds by now: its tag is not ours to remove. Where it
 /// cannot be read whose the tag is, it counts as ours, since that is what the journal says.
-async fn own(shared: &Shared) -> Vec<Target> {
+async fn own(shared: &Shared) -> Result<Vec<Target>, JournalError> {
     let all = targets(shared);
     let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
-        return all;
+        return Ok(all);
     };
+    let all_arns: BTreeMap<String, Option<String>> =
+        all.iter().map(|t| (t.id.clone(), t.arn.clone())).collect();
     let foreign = |t: &Option<Target>| holder(t.as_ref()).is_some_and(|run| run != shared.run.as_str());
     let (moved, mut own): (Vec<_>, Vec<_>) =
         all.into_iter().zip(now).filter(|(_, now)| !foreign(now)).partition(|(t, now)| {
             t.kind == ResourceKind::RdsInstance && now.as_ref().is_none_or(|now| !plan::is_the_same(t, now))
         });
     if !moved.is_empty() {
-        own.extend(renamed(shared, moved).await);
+        let found = renamed(shared, moved).await;
+        let planned = |t: &Target| all_arns.get(&t.id) == Some(&t.arn);
+        let told = found
+            .iter()
+            .filter(|(t, _)| !planned(t))
+            .filter_map(|(t, _)| Some(Event::Renamed { target: t.id.clone(), arn: t.arn.clone()? }));
+        // whoever reads the calls must know whose the other name is
+        shared.recorder.durable(told.collect()).await?;
+        own.extend(found);
     }
-    own.into_iter().map(|(t, _)| t).collect()
+    Ok(own.into_iter().map(|(t, _)| t).collect())
 }
 
 /// Databases by the ARN that they have now: a cut-over renames them. What another one has taken the name of, and is

@@ -70,6 +70,7 @@ impl RunState {
             Event::Holding { targets } | Event::Held { targets } | Event::Released { targets } => {
                 targets.iter().try_for_each(|t| self.has_target(t))
             }
+            Event::Renamed { target, .. } => self.has_target(target),
             Event::Captured { step, target, .. } => self.has_cell(step, Some(target)),
             Event::StepStarted { step, targets } => {
                 targets.iter().try_for_each(|t| self.has_cell(step, t.as_ref()))

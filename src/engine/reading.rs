@@ -151,6 +151,9 @@ impl Rds for Paced<dyn Rds> {
     ) -> CloudResult<Page<DbInstance>> {
         self.lane.read("rds:DescribeDBInstances", || self.inner.instances(identifier, page.clone())).await
     }
+    async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
+        self.lane.read("rds:DescribeDBSubnetGroups", || self.inner.subnet_group(name)).await
+    }
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {
         self.lane.read("rds:DescribeAccountAttributes", || self.inner.quotas()).await
     }

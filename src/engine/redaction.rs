@@ -190,6 +190,7 @@ impl Redaction {
             | Event::Stage { stage: _ }
             | Event::Holding { targets: _ }
             | Event::Held { targets: _ }
+            | Event::Renamed { target: _, arn: _ }
             | Event::Released { targets: _ }
             | Event::StepStarted { step: _, targets: _ }
             // a secret that is part of it was refused

@@ -314,6 +314,8 @@ impl RunState {
             Event::ProgramStarted { step, program, .. } => self.programs.started(step, program),
             Event::ProgramEnded { mark, .. } => self.programs.ended(mark),
             Event::Endpoint { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
+            // it is held by the id that the plan has
+            Event::Renamed { .. } => {}
             Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
             Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}

@@ -15,7 +15,7 @@ use crate::catalog;
 use crate::cloud::{Mutation, Outcome, What};
 use crate::journal::{Event, Line, Phase};
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
-use crate::model::{EffectCertainty, ResourceKind, Stage, StepId, Target};
+use crate::model::{EffectCertainty, ResourceKind, Stage, StepId};
 use crate::plan::Plan;
 
 /// What does not belong in the journal of this plan.
@@ -62,8 +62,10 @@ struct Known {
     adopted: BTreeMap<What, usize>,
     /// Subnets whose association nobody wrote down: journals of version 0.1.0.
     unwritten: usize,
-    /// Databases that were tagged at the end under a name which is not on record, by the step that did it.
-    renamed: BTreeMap<Option<StepId>, BTreeSet<String>>,
+    /// The ARNs of databases that were renamed, by the ids that the plan has.
+    renamed: BTreeMap<String, String>,
+    /// The ARNs of databases that a step kept under names which are not on record.
+    kept: BTreeMap<StepId, BTreeSet<String>>,
 }
 
 impl Known {
@@ -99,6 +101,11 @@ impl Known {
     }
 }
 
+/// An ARN without the name at its end.
+fn beside(arn: &str) -> Option<&str> {
+    arn.rsplit_once(':').map(|(beside, _)| beside)
+}
+
 struct Pass<'p> {
     plan: &'p Plan,
     known: Known,
@@ -117,6 +124,16 @@ impl Pass<'_> {
                     self.known.unwritten += 1;
                 }
                 self.known.found.entry(step.clone()).or_default().extend(names);
+            }
+            Event::Renamed { target, arn } => {
+                let mut drawn = self.plan.targets.values().flat_map(|t| &t.drawn);
+                let known = drawn.any(|t| {
+                    let theirs = t.arn.as_deref().filter(|_| t.kind == ResourceKind::RdsInstance);
+                    t.id == *target && theirs.is_some_and(|theirs| beside(theirs) == beside(arn))
+                });
+                if known {
+                    self.known.renamed.insert(target.clone(), arn.clone());
+                }
             }
             Event::CallSent { call, step, phase, operation, params, .. } => {
                 let Ok(mutation) = serde_json::from_value::<Mutation>(params.clone()) else {
@@ -191,34 +208,30 @@ impl Pass<'_> {
 
     /// Whether it takes the run's own marks off a database, or tells that it is kept, and no more than that: a service
     /// is cut over by renaming databases, and then what the run held or made is found by its tags under another name.
-    /// As many names are taken as there are databases of whom that may be, beside theirs and nowhere else. No other
-    /// call may name one, so whatever else such a name is, nothing is done to it.
+    /// What was held is on record by that name; what was made has to be beside the step's targets, and there are no
+    /// more of them. No other call may name one, so whatever else such a name is, nothing is done to it.
     fn is_renamed(&mut self, step: Option<&StepId>, phase: Phase, mutation: &Mutation) -> bool {
-        let (arn, is_mark) = match (step, phase, mutation) {
+        match (step, phase, mutation) {
             (None, Phase::Release, Mutation::UntagDb { arn, keys }) => {
-                (arn, keys.iter().all(|k| k == TAG_HELD))
+                keys.iter().all(|k| k == TAG_HELD) && self.known.renamed.values().any(|now| now == arn)
             }
-            (Some(_), Phase::Keep, Mutation::UntagDb { arn, keys }) => {
-                (arn, keys.iter().all(|k| k == TAG_RUN || k == TAG_STEP))
+            (Some(step), Phase::Keep, Mutation::UntagDb { arn, keys }) => {
+                keys.iter().all(|k| k == TAG_RUN || k == TAG_STEP) && self.may_be_made(step, arn)
             }
-            (Some(_), Phase::Keep, Mutation::TagDb { arn, tags }) => {
-                (arn, tags.keys().all(|k| k == TAG_KEPT))
+            (Some(step), Phase::Keep, Mutation::TagDb { arn, tags }) => {
+                tags.keys().all(|k| k == TAG_KEPT) && self.may_be_made(step, arn)
             }
-            _ => return false,
-        };
-        let beside = |arn: &str| arn.rsplit_once(':').map(|(beside, _)| beside.to_owned());
-        let drawn: Vec<&Target> = match step.map(|s| self.plan.step(s)) {
-            None => self.plan.targets.values().flat_map(|t| &t.drawn).collect(),
-            Some(planned) => planned.into_iter().flat_map(|s| self.plan.targets_of(s)).collect(),
-        };
-        let databases = drawn.into_iter().filter(|t| t.kind == ResourceKind::RdsInstance);
-        let arns: BTreeSet<&str> = databases.filter_map(|t| t.arn.as_deref()).collect();
-        if !is_mark || !arns.iter().any(|theirs| beside(theirs) == beside(arn)) {
-            return false;
+            _ => false,
         }
-        let renamed = self.known.renamed.entry(step.cloned()).or_default();
-        renamed.insert(arn.clone());
-        renamed.len() <= arns.len()
+    }
+
+    fn may_be_made(&mut self, step: &StepId, arn: &str) -> bool {
+        let planned = self.plan.step(step).map_or(&[][..], |s| self.plan.targets_of(s));
+        let sources = planned.iter().filter(|t| t.kind == ResourceKind::RdsInstance);
+        let sources: Vec<&str> = sources.filter_map(|t| t.arn.as_deref()).collect();
+        let kept = self.known.kept.entry(step.clone()).or_default();
+        kept.insert(arn.to_owned());
+        kept.len() <= sources.len() && sources.iter().any(|source| beside(source) == beside(arn))
     }
 
     fn is_known(&self, step: Option<&StepId>, id: &Id) -> bool {
@@ -318,8 +331,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_was_renamed_loses_the_runs_marks_and_nothing_else_is_done_to_it() {
         let plan = plan_of(LOSS).await;
+        let id = plan.targets["orders"].drawn[0].id.clone();
         let arn = plan.targets["orders"].drawn[0].arn.clone().expect("an ARN");
-        let beside = |id: &str| format!("{}:{id}", arn.rsplit_once(':').expect("an ARN").0);
+        let beside = |id: &str| format!("{}:{id}", beside(&arn).expect("an ARN"));
         let untag = |step: &str, phase: Phase, arn: String, keys: &[&str]| {
             let keys = keys.iter().map(|k| (*k).to_owned()).collect();
             sent(1, step, phase, &Mutation::UntagDb { arn, keys })
@@ -335,20 +349,30 @@ mod tests {
             sent(0, "restore", Phase::Keep, &kept),
             untag("restore", Phase::Keep, beside("orders-new"), own),
         ];
-        assert_eq!(calls(&[release.clone(), release.clone()]), [""; 0]);
+        let renamed = |arn: &str| line(0, Event::Renamed { target: id.clone(), arn: arn.to_owned() });
+        let told = renamed(&beside("orders-old"));
+        assert_eq!(calls(&[told.clone(), release.clone(), release.clone()]), [""; 0]);
         assert_eq!(calls(&keep), [""; 0]);
-        // one database is drawn: there are no two that it can be
+        // it has to be told before, and it has one name
+        assert_eq!(calls(&[release.clone(), told.clone()]).len(), 1);
+        assert_eq!(calls(&[told.clone(), renamed(&beside("payroll")), release.clone()]).len(), 1);
+        let elsewhere = "arn:aws:rds:eu-west-1:999999999999:db:orders-old";
+        let there = untag("", Phase::Release, elsewhere.to_owned(), held);
+        assert_eq!(calls(&[renamed(elsewhere), there]).len(), 1);
         let second = untag("", Phase::Release, beside("payroll"), held);
-        assert_eq!(calls(&[release, second]), ["a call of holding and letting go on database payroll"]);
+        assert_eq!(
+            calls(&[told.clone(), release, second]),
+            ["a call of holding and letting go on database payroll"]
+        );
         for other in [
             untag("", Phase::Release, beside("orders-old"), &[TAG_HELD, "service"]),
             untag("", Phase::Hold, beside("orders-old"), held),
             untag("", Phase::Release, beside("orders-old"), own),
             untag("restore", Phase::Undo, beside("orders-new"), own),
             untag("terminate", Phase::Keep, beside("orders-new"), own),
-            untag("", Phase::Release, "arn:aws:rds:eu-west-1:999999999999:db:orders-old".to_owned(), held),
+            untag("restore", Phase::Keep, elsewhere.to_owned(), own),
         ] {
-            assert_eq!(calls(std::slice::from_ref(&other)).len(), 1, "{other:?}");
+            assert_eq!(calls(&[told.clone(), other.clone()]).len(), 1, "{other:?}");
         }
     }
 

@@ -401,6 +401,8 @@ pub enum Event {
     Holding { targets: Vec<String> },
     /// They are tagged.
     Held { targets: Vec<String> },
+    /// A database that was held has another name by now, as a cut-over gives it one; before it is let go of by that.
+    Renamed { target: String, arn: String },
     /// The tag is removed again.
     Released { targets: Vec<String> },
     /// Undo is known; on disk before the call.

@@ -151,6 +151,7 @@ mod tests {
             Event::Captured { step: step.clone(), target: "t".into(), data: json!({"a": [1, 2]}) },
             Event::Holding { targets: vec!["t".into()] },
             Event::Held { targets: vec![] },
+            Event::Renamed { target: "t".into(), arn: "arn:aws:rds:us-east-1:1:db:u".into() },
             Event::Released { targets: vec!["t".into()] },
             Event::StepPrepared { step: step.clone(), target: None, undo: json!(null) },
             Event::StepStarted { step: step.clone(), targets: vec![None, target.clone()] },

@@ -112,6 +112,7 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             )
         }
         Event::Kept { step, target, .. } => format!("result of {step}{} kept", on(target.as_ref())),
+        Event::Renamed { target, arn } => format!("{target} has another name by now: {arn}"),
         Event::Stuck { step, target, error, .. } => {
             let step = step.as_ref().map_or("the clean-up", |s| s.as_str());
             format!("STUCK: {step}{}: {error}", on(target.as_ref()))

@@ -450,6 +450,12 @@ async fn a_copy_that_took_the_name_of_its_source_is_told_and_the_source_is_let_g
     let now = bench.sim.snapshot().to_string();
     assert!(!now.contains("redrill:held"), "the source, by its new name, is let go of: {}", dump(&journal));
     assert_eq!(accepted(&bench, "rds:DeleteDBInstance"), 0);
+    assert!(
+        journal
+            .lines()
+            .iter()
+            .any(|l| matches!(&l.event, Event::Renamed { target, .. } if target == "shop-orders"))
+    );
     // whoever verifies the run knows that a database may have another name at the end
     assert_eq!(redrill::engine::strangers::strangers(&bench.plan, &journal.lines()), Default::default());
 }

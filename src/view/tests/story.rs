@@ -226,6 +226,10 @@ fn story() -> Vec<(Event, &'static str)> {
             Event::Stuck { step: None, target: None, error: "unwell".into(), hint: "wait".into() },
             "STUCK: the clean-up: unwell",
         ),
+        (
+            Event::Renamed { target: "a".into(), arn: "arn:aws:rds:us-east-1:1:db:a-old".into() },
+            "a has another name by now: arn:aws:rds:us-east-1:1:db:a-old",
+        ),
         (Event::Released { targets: vec!["a".into()] }, ""),
         (Event::Cleaned { until: None }, "clean-up over"),
         (
