@@ -261,6 +261,18 @@ class Databases(Case):
         self.rds.modify_db_instance(DBInstanceIdentifier="copy", ManageMasterUserPassword=True, ApplyImmediately=True)
         self.assertTrue(poll(lambda: self.database("copy").get("MasterUserSecret", {}).get("SecretArn")))
 
+    def test_restore_takes_groups_of_its_own_vpc_only_and_iops_with_provisioned_storage(self):
+        self.refused("InvalidParameterCombination", self.restore, StorageType="io1")
+        vpc = self.ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+        subnets = [self.ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.77.{n}.0/24", AvailabilityZone=f"us-east-1{z}")
+                   ["Subnet"]["SubnetId"] for n, z in ((1, "a"), (2, "b"))]
+        self.rds.create_db_subnet_group(DBSubnetGroupName="other", DBSubnetGroupDescription="other", SubnetIds=subnets)
+        group = self.ec2.create_security_group(GroupName="other", Description="other", VpcId=vpc)["GroupId"]
+        of_source = [g["VpcSecurityGroupId"] for g in self.database("shop-orders")["VpcSecurityGroups"]]
+        self.refused("InvalidParameterCombination", self.restore, DBSubnetGroupName="other",
+                     VpcSecurityGroupIds=of_source)
+        self.restore(DBSubnetGroupName="other", VpcSecurityGroupIds=[group])
+
     def test_restore_needs_exactly_one_time(self):
         ask = {"SourceDBInstanceIdentifier": "shop-orders", "TargetDBInstanceIdentifier": "copy"}
         call = self.rds.restore_db_instance_to_point_in_time

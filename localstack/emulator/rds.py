@@ -135,6 +135,18 @@ def restore(backend, source_id, target_id, asked):
         raise RDSClientError(
             "InvalidParameterCombination", "ManageMasterUserPassword applies to RDS for Oracle only in a restore."
         )
+    if "sqlserver" in source.engine and asked.get("iops"):
+        raise RDSClientError("InvalidParameterCombination", "Iops does not apply to SQL Server in a restore.")
+    if asked.get("storage_type") in ("io1", "io2") and not asked.get("iops"):
+        raise RDSClientError("InvalidParameterCombination", "This storage type needs a value for Iops.")
+    if asked.get("db_subnet_group_name"):
+        vpc = backend.describe_db_subnet_groups(asked["db_subnet_group_name"])[0].vpc_id
+        ec2 = ec2_backends[backend.account_id][backend.region_name]
+        groups = [ec2.get_security_group_from_id(g) for g in asked.get("vpc_security_group_ids") or ()]
+        if any(g is not None and g.vpc_id != vpc for g in groups):
+            raise RDSClientError(
+                "InvalidParameterCombination", "The DB instance and EC2 security group are in different VPCs."
+            )
     props = {key: getattr(source, key, None) for key in INHERITED}
     props = {key: value for key, value in props.items() if value is not None}
     props["publicly_accessible"] = False

@@ -6,7 +6,7 @@ use aws_sdk_rds::types as sdk;
 
 use super::error::failed_read;
 use super::{non_empty, time};
-use crate::cloud::{CloudResult, DbInstance, Page, Quota, Rds};
+use crate::cloud::{CloudError, CloudResult, DbInstance, DbMore, DbSubnetGroup, ErrorKind, Page, Quota, Rds};
 
 /// The largest page that RDS gives.
 const PAGE: i32 = 100;
@@ -33,6 +33,19 @@ impl Rds for RdsReads {
             .await
             .map_err(failed_read("rds:DescribeDBInstances"))?;
         Ok(Page { items: out.db_instances().iter().map(instance).collect(), next: non_empty(out.marker()) })
+    }
+
+    async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
+        const READ: &str = "rds:DescribeDBSubnetGroups";
+        let call = self.client.describe_db_subnet_groups().db_subnet_group_name(name);
+        let out = call.send().await.map_err(failed_read(READ))?;
+        let group = out.db_subnet_groups().first().ok_or_else(|| {
+            CloudError::new(READ, ErrorKind::NotFound, format!("there is no DB subnet group {name}"))
+        })?;
+        Ok(DbSubnetGroup {
+            vpc: group.vpc_id().unwrap_or_default().to_owned(),
+            subnets: group.subnets().iter().filter_map(|s| non_empty(s.subnet_identifier())).collect(),
+        })
     }
 
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {
@@ -122,6 +135,34 @@ fn instance(db: &sdk::DbInstance) -> DbInstance {
         cluster: non_empty(db.db_cluster_identifier()),
         replica_of: non_empty(db.read_replica_source_db_instance_identifier())
             .or_else(|| non_empty(db.read_replica_source_db_cluster_identifier())),
+        more: more(db),
         tags: super::tags(db.tag_list(), sdk::Tag::key, sdk::Tag::value),
+    }
+}
+
+fn more(db: &sdk::DbInstance) -> DbMore {
+    let domain = db.domain_memberships().first();
+    let role =
+        |r: &sdk::DbInstanceRole| Some(format!("{}={}", r.feature_name().unwrap_or_default(), r.role_arn()?));
+    DbMore {
+        lifecycle_support: non_empty(db.engine_lifecycle_support()),
+        minor_upgrades: db.auto_minor_version_upgrade(),
+        network_type: non_empty(db.network_type()),
+        dedicated_log_volume: db.dedicated_log_volume().unwrap_or(false),
+        domain_fqdn: domain.and_then(|d| non_empty(d.fqdn())),
+        domain_ou: domain.and_then(|d| non_empty(d.ou())),
+        domain_secret: domain.and_then(|d| non_empty(d.auth_secret_arn())),
+        domain_dns: domain.map(|d| d.dns_ips().to_vec()).unwrap_or_default(),
+        insights_mode: db.database_insights_mode().map(ToString::to_string),
+        roles: db.associated_roles().iter().filter_map(role).collect(),
+        backup_window: non_empty(db.preferred_backup_window()),
+        maintenance_window: non_empty(db.preferred_maintenance_window()),
+        more_volumes: db
+            .additional_storage_volumes()
+            .iter()
+            .filter_map(|v| non_empty(v.volume_name()))
+            .collect(),
+        storage_operation: non_empty(db.storage_operation_status())
+            .map(|status| (status, db.storage_operation_percent_progress().unwrap_or_default())),
     }
 }

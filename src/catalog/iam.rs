@@ -191,6 +191,7 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("rds:DeleteDBInstance", On(&[Type::Db])),
     ("rds:DescribeAccountAttributes", Region),
     ("rds:DescribeDBInstances", On(&[Type::Db])),
+    ("rds:DescribeDBSubnetGroups", On(&[Type::SubnetGroup])),
     ("rds:ModifyDBInstance", On(&[Type::Db, Type::OptionGroup, Type::ParameterGroup, Type::SubnetGroup])),
     ("rds:RebootDBInstance", On(&[Type::Db])),
     ("rds:RemoveTagsFromResource", On(&[Type::Db])),

@@ -227,6 +227,11 @@ impl Rds for Seen<dyn Rds> {
         let ask = self.inner.instances(identifier, page.clone());
         self.by.read(op, &[&identifier, &page], ask, missing, no_items).await
     }
+    async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
+        let op = "rds:DescribeDBSubnetGroups";
+        let missing = gone(op, true, "DBSubnetGroupNotFoundFault");
+        self.by.read(op, &[&name], self.inner.subnet_group(name), missing, |_| None).await
+    }
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {
         self.by.read("rds:DescribeAccountAttributes", &[], self.inner.quotas(), None, none_of).await
     }

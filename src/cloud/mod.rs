@@ -16,6 +16,7 @@ pub mod agreed;
 mod asked;
 pub mod codes;
 pub mod custody;
+mod database;
 mod error;
 pub mod faulty;
 mod host;
@@ -27,6 +28,7 @@ mod types;
 
 pub use address::{is_link_local, link_local};
 pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAnswer, SqlRequest};
+pub use database::{DbMore, DbSubnetGroup};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 pub use host::{ENDPOINT_PREFIXES, is_aws, is_near};
 pub use mutation::{

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::asked::*;
 use super::types::*;
-use super::{CloudResult, Mutation, Reply};
+use super::{CloudResult, DbSubnetGroup, Mutation, Reply};
 use crate::model::{ProgramEnd, ProgramId};
 
 /// STS.
@@ -73,6 +73,8 @@ pub trait Rds: Send + Sync {
         identifier: Option<&str>,
         page: Option<String>,
     ) -> CloudResult<Page<DbInstance>>;
+    /// DescribeDBSubnetGroups, of one name.
+    async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup>;
     /// DescribeAccountAttributes.
     async fn quotas(&self) -> CloudResult<Vec<Quota>>;
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::DbMore;
 use crate::model::Tags;
 
 /// One page of a listing.
@@ -395,6 +396,9 @@ pub struct DbInstance {
     pub cluster: Option<String>,
     /// The source, where it is a read replica.
     pub replica_of: Option<String>,
+    /// The rest of its settings.
+    #[serde(flatten)]
+    pub more: DbMore,
     /// Tags.
     pub tags: Tags,
 }

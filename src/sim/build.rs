@@ -395,6 +395,11 @@ impl Sim {
         }
     }
 
+    /// Adds a DB subnet group of these subnets.
+    pub fn add_db_subnet_group(&self, name: &str, subnets: &[String]) {
+        self.lock().subnet_groups.insert(name.to_owned(), subnets.to_vec());
+    }
+
     /// Sets how many databases the account may have (40 at first).
     pub fn set_db_quota(&self, instances: i64) {
         self.lock().db_quota = instances;

@@ -31,6 +31,8 @@ pub struct Pace {
     pub db_create: Dur,
     /// `backing-up` after it.
     pub db_backup: Dur,
+    /// Until an accepted reboot shows.
+    pub db_reboot_begins: Dur,
     /// `rebooting` without failover.
     pub db_reboot: Dur,
     /// `rebooting` with failover; the zone changes half-way.
@@ -65,6 +67,7 @@ impl Default for Pace {
             target_drain: Dur::mins(5),
             db_create: Dur::mins(22),
             db_backup: Dur::mins(3),
+            db_reboot_begins: Dur::secs(0),
             db_reboot: Dur::secs(60),
             db_failover: Dur::secs(90),
             db_delete: Dur::mins(6),

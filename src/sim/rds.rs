@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::refusal::{Answer, refuse};
 use super::world::{Database, Due, World, check_tags};
-use crate::cloud::{DbInstance, ModifyDb, Outcome, Page, Quota, RestoreSpec};
+use crate::cloud::{DbInstance, DbMore, DbSubnetGroup, ModifyDb, Outcome, Page, Quota, RestoreSpec};
 use crate::model::Tags;
 
 impl World {
@@ -34,6 +34,14 @@ impl World {
         }
         let latest = self.now - TimeDelta::milliseconds(self.pace.db_restorable_lag.ms());
         d.restorable_from.filter(|from| *from <= latest).map(|_| latest)
+    }
+
+    pub(super) fn db_subnet_group(&self, name: &str) -> Answer<DbSubnetGroup> {
+        let missing =
+            || refuse("DBSubnetGroupNotFoundFault", format!("the DB subnet group '{name}' does not exist"));
+        let subnets = self.subnet_groups.get(name).ok_or_else(missing)?.clone();
+        let vpc = subnets.first().and_then(|s| self.subnets.get(s)).map(|s| s.vpc.clone());
+        Ok(DbSubnetGroup { vpc: vpc.unwrap_or_default(), subnets })
     }
 
     pub(super) fn quotas(&self) -> Vec<Quota> {
@@ -109,6 +117,7 @@ impl World {
             encrypted: source.inst.encrypted,
             kms_key: source.inst.kms_key.clone(),
             backup_retention: source.inst.backup_retention,
+            more: defaults(&source.inst, &like.more),
             ..like.clone()
         };
         let born = self.count("database");
@@ -184,6 +193,15 @@ impl World {
             return Err(refuse(
                 "DBSubnetGroupNotFoundFault",
                 format!("the DB subnet group '{group}' does not exist"),
+            ));
+        }
+        let group = spec.like.subnet_group.as_deref().and_then(|g| self.db_subnet_group(g).ok());
+        let vpc = group.map(|g| g.vpc).filter(|vpc| !vpc.is_empty());
+        let elsewhere = vpc.is_some() && source.inst.vpc.is_some() && vpc != source.inst.vpc;
+        if elsewhere && spec.like.security_groups.iter().any(|g| source.inst.security_groups.contains(g)) {
+            return Err(refuse(
+                "InvalidParameterCombination",
+                "the DB instance and EC2 security group are in different VPCs",
             ));
         }
         check_tags(&spec.tags, 0)?;
@@ -263,10 +281,13 @@ impl World {
                 format!("{id} is not Multi-AZ: it cannot be rebooted with failover"),
             ));
         }
-        let generation = self.send_db(&id, "rebooting");
-        let after = if failover { self.pace.db_failover } else { self.pace.db_reboot };
+        let begins = self.pace.db_reboot_begins.0;
+        let takes = if failover { self.pace.db_failover } else { self.pace.db_reboot }.0;
+        let generation = self.send_db(&id, if begins.is_zero() { "rebooting" } else { "available" });
+        self.later(crate::model::Dur(begins), Due::Db { id: id.clone(), generation, to: "rebooting" });
+        let after = crate::model::Dur(begins + takes);
         if failover {
-            let half = crate::model::Dur(after.0 / 2);
+            let half = crate::model::Dur(begins + takes / 2);
             self.later(half, Due::DbMoves { id: id.clone(), generation });
         }
         self.later(after, Due::Db { id: id.clone(), generation, to: "available" });
@@ -358,6 +379,26 @@ impl World {
     pub(super) fn untag_db(&mut self, arn: &str, keys: &[String]) -> Answer<Outcome> {
         self.db_of(arn)?.tags.retain(|k, _| !keys.contains(k));
         Ok(Outcome::Done)
+    }
+}
+
+/// What a copy has of the other settings: as was asked, else what AWS gives by itself where the source has any.
+fn defaults(source: &DbInstance, asked: &DbMore) -> DbMore {
+    let of = |asked: &Option<String>, there: &Option<String>, given: &str| {
+        asked.clone().or_else(|| there.as_ref().map(|_| given.to_owned()))
+    };
+    let has = &source.more;
+    DbMore {
+        lifecycle_support: of(
+            &asked.lifecycle_support,
+            &has.lifecycle_support,
+            "open-source-rds-extended-support",
+        ),
+        minor_upgrades: asked.minor_upgrades.or_else(|| has.minor_upgrades.map(|_| true)),
+        network_type: of(&asked.network_type, &has.network_type, "IPV4"),
+        backup_window: has.backup_window.clone(),
+        maintenance_window: has.maintenance_window.clone(),
+        ..asked.clone()
     }
 }
 

@@ -7,9 +7,10 @@ use super::Sim;
 use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
-    Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance, InstanceDetail,
-    Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration, RouteTable, Ruling,
-    S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey, TrailObject, Volume,
+    DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance,
+    InstanceDetail, Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration,
+    RouteTable, Ruling, S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey,
+    TrailObject, Volume,
 };
 use crate::model::Tags;
 
@@ -105,6 +106,10 @@ impl Elb for Sim {
 impl Rds for Sim {
     async fn instances(&self, identifier: Option<&str>, page: Next) -> CloudResult<Page<DbInstance>> {
         self.read("rds:DescribeDBInstances", |w| w.list_dbs(identifier, page)).await
+    }
+
+    async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
+        self.read("rds:DescribeDBSubnetGroups", |w| w.db_subnet_group(name)).await
     }
 
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {

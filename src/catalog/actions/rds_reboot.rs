@@ -139,7 +139,10 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
     })
 }
 
-/// Sends the reboot and waits, for at most the settling time, until it shows: a poll right
+/// For how long a reboot that AWS has accepted may not show: it answers `rebooting` and may list `available` meanwhile.
+const BEGINS: Dur = Dur::mins(2);
+
+/// Sends the reboot and waits, for two minutes at most, until it shows: a poll right
 /// afterwards would else take the `available` from before for the end of the reboot.
 async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     let identifier = undo.identifier.clone();
@@ -155,8 +158,8 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
                 break;
             }
         }
-        if over(cx.read, since, cx.read.settle) {
-            notes.push(format!("it was not seen to leave `available` within {}", cx.read.settle));
+        if over(cx.read, since, BEGINS) {
+            notes.push(format!("it was not seen to leave `available` within {BEGINS}"));
             break;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -289,6 +292,20 @@ mod tests {
             assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
         }
         assert_eq!(t.sim.snapshot(), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reboot_that_begins_late_is_waited_for() {
+        let t = Trial::new();
+        t.sim.tune(|pace| pace.db_reboot_begins = Dur::secs(45));
+        let begin = t.clock.now();
+        let p = Params::default();
+        let undo = t.prepare(&RdsReboot, Some(&orders()), &p).await.unwrap();
+        let done = t.apply(&RdsReboot, Some(&orders()), &undo, &p).await.unwrap();
+        assert_eq!(done.notes, [""; 0]);
+        let now = RdsReboot.poll(t.read(), None, &undo, &p).await.unwrap();
+        assert_eq!(now, Progress::Pending("rebooting".to_owned()));
+        assert!((t.clock.now() - begin).num_seconds() >= 45);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
+use crate::cloud::DbInstance;
 use crate::model::{Dur, OneOrMany};
 
 /// `rds.instance`.
@@ -17,13 +18,17 @@ pub struct RdsInstance;
 pub struct Params {
     /// Database identifier, for example `${steps.restore.identifier}`.
     pub identifier: String,
-    /// Accepted states.
-    #[serde(default = "available")]
-    pub status: OneOrMany,
+    /// Accepted states. Default: those in which clients are served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<OneOrMany>,
 }
 
-fn available() -> OneOrMany {
-    OneOrMany::from("available")
+impl Params {
+    fn accepts(&self, status: &str) -> bool {
+        self.status
+            .as_ref()
+            .map_or_else(|| DbInstance::is_usable(status), |accepted| accepted.matches(status))
+    }
 }
 
 static SPEC: ProbeSpec = ProbeSpec {
@@ -31,8 +36,10 @@ static SPEC: ProbeSpec = ProbeSpec {
     summary: "Reads the status of a database.",
     permissions: &["rds:DescribeDBInstances"],
     timeout: Dur::secs(5),
-    docs: "Healthy when DescribeDBInstances gives one of `status` (default `available`) for the database. A database \
-that does not exist is unhealthy; a call that fails is unknown.
+    docs: "Healthy when DescribeDBInstances gives one of `status` for the database; without it, one of the states in \
+which clients are served: `available`, `storage-optimization`, `storage-initialization` (a restored database loads its \
+blocks for hours), `storage-config-upgrade` and `configuring-…`. A database that does not exist is unhealthy; a call \
+that fails is unknown.
 
 `available` is what AWS says, not what clients feel: prove a restored database with a `sql` probe that reads from it.",
 };
@@ -50,8 +57,8 @@ impl Probe for RdsInstance {
         if params.identifier.is_empty() {
             out.push("`identifier` is empty".to_owned());
         }
-        if params.status.is_empty() {
-            out.push("`status` is empty; leave it out for `available`".to_owned());
+        if params.status.as_ref().is_some_and(OneOrMany::is_empty) {
+            out.push("`status` is empty; leave it out for all in which clients are served".to_owned());
         }
         out
     }
@@ -66,13 +73,13 @@ impl Probe for RdsInstance {
             "stopped",
             "storage-full",
         ];
-        FAR_APART.iter().all(|status| params.status.matches(status))
+        FAR_APART.iter().all(|status| params.accepts(status))
     }
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         match cx.reads.rds.instances(Some(&params.identifier), None).await {
             Ok(page) => match page.items.first() {
-                Some(db) => Reading::judged(params.status.matches(&db.status), &db.status),
+                Some(db) => Reading::judged(params.accepts(&db.status), &db.status),
                 None => Reading::judged(false, "does not exist"),
             },
             Err(e) if e.is_not_found() => Reading::judged(false, "does not exist"),

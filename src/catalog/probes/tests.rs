@@ -146,6 +146,18 @@ async fn a_database_that_is_not_there_is_unhealthy_and_one_unread_is_unknown() {
     let of = |id: &str| json!({ "identifier": id });
     assert_eq!(health(&t, "rds.instance", of("shop-orders")).await, Health::Healthy);
     assert_eq!(observe(&t, "rds.instance", of("nobody")).await, Reading::judged(false, "does not exist"));
+    for (status, seen) in [
+        ("storage-initialization", Health::Healthy),
+        ("configuring-log-exports", Health::Healthy),
+        ("backing-up", Health::Unhealthy),
+        ("modifying", Health::Unhealthy),
+    ] {
+        t.sim.edit_db("shop-orders", |db| status.clone_into(&mut db.status));
+        assert_eq!(health(&t, "rds.instance", of("shop-orders")).await, seen, "{status}");
+        let only = json!({ "identifier": "shop-orders", "status": "available" });
+        assert_eq!(health(&t, "rds.instance", only).await, Health::Unhealthy, "{status}");
+    }
+    t.sim.edit_db("shop-orders", |db| "available".clone_into(&mut db.status));
     let not = json!({ "identifier": "shop-orders", "status": ["stopped", "deleting"] });
     assert_eq!(health(&t, "rds.instance", not).await, Health::Unhealthy);
     t.sim.fail_next("rds:DescribeDBInstances", "InternalError", 1);
@@ -261,7 +273,7 @@ fn every_probe_says_what_it_asks_and_what_it_is_given() {
             json!({ "tags": { "role": ["web", "api"], "env": "prod" }, "at_least": 2 }),
             "tags env=prod role=web|api, state running, at_least 2",
         ),
-        ("rds.instance", json!({ "identifier": "orders" }), "identifier orders, status available"),
+        ("rds.instance", json!({ "identifier": "orders" }), "identifier orders"),
         ("s3.object", json!({ "bucket": "b", "key": "k" }), "bucket b, key k, exists true"),
         ("cloudwatch.alarm", json!({ "name": "shop" }), "name shop"),
         // what the types cannot read yet is not passed over in silence

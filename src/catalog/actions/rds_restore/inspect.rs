@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::params::identifier;
 use super::{CopyTags, CopyWord, Params, RestorePoint, find, rfc3339, standing};
 use crate::catalog::action::{Finding, ReadCx, Severity};
-use crate::cloud::{CloudResult, DbInstance, Filter, all_pages};
+use crate::cloud::{CloudResult, DbInstance, DbSubnetGroup, Filter, all_pages};
 use crate::model::Target;
 
 /// Everything found about these targets.
@@ -49,7 +49,11 @@ pub(super) async fn inspect(
                 one(cx, &db, params, &mut out).await?;
                 sources.push(db);
             }
-            None => out.push(Finding::new(Severity::Refusal, &target.id, "the database does not exist")),
+            None => out
+                .push(Finding::new(Severity::Refusal, &target.id, "the database does not exist").hint(
+                "where it was deleted, restore it by hand from its retained or replicated automated backups: \
+                     `aws rds describe-db-instance-automated-backups`",
+            )),
         }
     }
     quotas(cx, &sources, &mut out).await;
@@ -71,6 +75,14 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
                 db.engine
             ),
             "restore it by hand: RestoreDBInstanceToPointInTime with CustomIamInstanceProfile",
+        ));
+    } else if !db.more.more_volumes.is_empty() {
+        out.push(refuse(
+            format!(
+                "it has additional storage volumes ({}), which are not carried over",
+                db.more.more_volumes.join(", ")
+            ),
+            "restore it by hand: RestoreDBInstanceToPointInTime with AdditionalStorageVolumes",
         ));
     } else if let Some(primary) = db.replica_of.as_ref().filter(|_| db.latest_restorable.is_none()) {
         out.push(refuse(
@@ -183,15 +195,27 @@ async fn addresses(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut V
     let not_checked = |why: String| {
         Finding::new(Severity::Info, &db.identifier, format!("free addresses were not checked: {why}"))
     };
-    if params.subnet_group.is_some() && params.subnet_group != db.subnet_group {
-        out.push(not_checked("the drill names another subnet group".to_owned()));
-        return;
-    }
-    if db.subnets.is_empty() {
+    let other = params.subnet_group.as_ref().filter(|group| Some(*group) != db.subnet_group.as_ref());
+    let ids = match other {
+        None => db.subnets.clone(),
+        Some(name) => match cx.reads.rds.subnet_group(name).await {
+            Ok(group) => {
+                elsewhere(db, params, name, &group, out);
+                group.subnets
+            }
+            Err(e) if e.is_not_found() => {
+                let text = format!("there is no DB subnet group {name}");
+                out.push(Finding::new(Severity::Refusal, &db.identifier, text));
+                return;
+            }
+            Err(e) => return out.push(not_checked(e.to_string())),
+        },
+    };
+    if ids.is_empty() {
         out.push(not_checked("its subnet group lists no subnets".to_owned()));
         return;
     }
-    let filter = &Filter { ids: db.subnets.clone(), tags: Vec::new() };
+    let filter = &Filter { ids, tags: Vec::new() };
     let subnets = match all_pages(|page| cx.reads.ec2.subnets(filter, page)).await {
         Ok(subnets) => subnets,
         Err(e) => {
@@ -213,6 +237,31 @@ async fn addresses(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut V
                 ),
             )
             .hint("free addresses there, or name another `subnet_group`"),
+        );
+    }
+}
+
+/// Security groups and option groups belong to one VPC each: a restore into another takes neither of the source's.
+fn elsewhere(db: &DbInstance, params: &Params, name: &str, group: &DbSubnetGroup, out: &mut Vec<Finding>) {
+    let Some(vpc) = db.vpc.as_ref().filter(|vpc| **vpc != group.vpc) else { return };
+    let place = format!("the subnet group {name} is in {}, another VPC than the source's {vpc}", group.vpc);
+    if params.security_groups.is_none() {
+        let text = format!("{place}: the copy cannot have the source's security groups there");
+        out.push(
+            Finding::new(Severity::Refusal, &db.identifier, text)
+                .hint(format!("give the copy `security_groups` of {}", group.vpc)),
+        );
+    }
+    if let Some(options) = db.option_group.as_ref().filter(|name| !name.starts_with("default:")) {
+        out.push(
+            Finding::new(
+                Severity::Warning,
+                &db.identifier,
+                format!(
+                    "{place}: AWS refuses the restore where the option group {options} is of the source's VPC"
+                ),
+            )
+            .hint("restore it by hand with an option group of that VPC, or drill it in the source's VPC"),
         );
     }
 }

@@ -61,6 +61,7 @@ static SPEC: ActionSpec = ActionSpec {
         prepare: &[
             "rds:DescribeDBInstances",
             "rds:DescribeAccountAttributes",
+            "rds:DescribeDBSubnetGroups",
             "ec2:DescribeSubnets",
         ],
         apply: &[
@@ -115,7 +116,9 @@ what the source runs by itself (pg_cron, the event scheduler, SQL Server Agent, 
 subscriptions) the copy runs as well, and it reaches what the source reaches.
 
 Refused: members of Aurora and Multi-AZ clusters (restore the cluster, then add instances), RDS Custom, read \
-replicas and databases without automated backups (they have no LatestRestorableTime), and times outside the backups. Quotas, \
+replicas and databases without automated backups (they have no LatestRestorableTime), times outside the backups, and a \
+`subnet_group` in another VPC without `security_groups` of that VPC. A database that was deleted is no target: restoring from retained or \
+replicated automated backups (SourceDbiResourceId, SourceDBInstanceAutomatedBackupsArn) is not something this action does. Quotas, \
 free addresses of the subnet group and cost are looked at beforehand. `iam:PassRole` is used for the roles of \
 enhanced monitoring and of a directory, `kms:*` for encrypted storage and, through Secrets Manager, for a secret \
 under a key of your own, `secretsmanager:*` where the source's master password is managed by RDS.
@@ -156,14 +159,8 @@ fn is_failed(status: &str) -> bool {
         || status.starts_with("inaccessible-encryption-credentials")
 }
 
-/// States in which clients are served: what goes on is about the storage, for hours where it loads its blocks from
-/// the backup (DBInstance, StorageOperationStatus), or about a setting. A first backup is waited for: nothing says that a copy
-/// serves meanwhile, and it takes minutes.
 fn is_usable(status: &str) -> bool {
-    matches!(
-        status,
-        "available" | "storage-optimization" | "storage-initialization" | "storage-config-upgrade"
-    ) || status.starts_with("configuring-")
+    DbInstance::is_usable(status)
 }
 
 /// The database of that identifier, if there is one: what one look says. That there is none is for [`standing`] to say.
@@ -425,7 +422,7 @@ impl Action for RdsRestore {
         }
         Ok(Progress::Ready(Applied {
             outputs: outputs(undo, Some(&db)),
-            notes: settings::differences(&undo.original, &db, &undo.asked),
+            notes: settings::told(&undo.original, &db, &undo.asked),
         }))
     }
 

@@ -163,6 +163,10 @@ pub(super) fn overridden(like: &mut DbInstance, params: &Params) -> BTreeSet<Str
         ask("security_groups");
     }
     if let Some(group) = &params.subnet_group {
+        // which of the two networks there are is its subnets' to say
+        if like.subnet_group.as_ref() != Some(group) {
+            like.more.network_type = None;
+        }
         like.subnet_group = Some(group.clone());
         ask("subnet_group");
     }

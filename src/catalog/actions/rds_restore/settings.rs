@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cloud::{DbInstance, ModifyDb};
+use crate::cloud::{DbInstance, DbMore, ModifyDb};
 
 /// The settings to ask for: the source's, without what AWS would refuse to be told.
 ///
@@ -15,6 +15,7 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
     let mut like = source.clone();
     like.deletion_protection = false;
     like.zone = None;
+    more_to_ask_for(source, &mut like);
     if !restore_manages_password(source) {
         (like.managed_secret, like.managed_secret_key) = (None, None);
     }
@@ -38,6 +39,29 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
         }
     }
     like
+}
+
+/// Of the other settings, those that a restore takes and that are not what it gives by itself.
+fn more_to_ask_for(source: &DbInstance, like: &mut DbInstance) {
+    let has = &source.more;
+    // paid support past the end of a version is there for these engines alone, and what AWS takes it for if it is not told
+    let supported = source.engine == "mysql" || source.engine == "postgres";
+    // a directory of one's own is joined with a secret, one of AWS's with a role: the call takes either
+    let own = has.domain_secret.is_some();
+    if own {
+        (like.domain, like.domain_role) = (None, None);
+    }
+    like.more = DbMore {
+        lifecycle_support: has.lifecycle_support.clone().filter(|_| supported),
+        minor_upgrades: has.minor_upgrades,
+        network_type: has.network_type.clone().filter(|kind| kind != "IPV4"),
+        dedicated_log_volume: has.dedicated_log_volume,
+        domain_fqdn: has.domain_fqdn.clone().filter(|_| own),
+        domain_ou: has.domain_ou.clone().filter(|_| own),
+        domain_secret: has.domain_secret.clone(),
+        domain_dns: if own { has.domain_dns.clone() } else { Vec::new() },
+        ..DbMore::default()
+    };
 }
 
 /// Whether a restore can be told that RDS manages the master password: "Applies to RDS for Oracle only"
@@ -74,6 +98,15 @@ fn managed_password(source: &DbInstance, copy: Option<&DbInstance>) -> Option<Mo
     let managed = copy.map_or_else(|| restore_manages_password(source), |c| c.managed_secret.is_some());
     let managed_password = Some(source.managed_secret_key.clone());
     (!managed).then(|| ModifyDb { managed_password, ..ModifyDb::default() })
+}
+
+/// What is told of a copy that serves: what differs, and what still goes on about its storage.
+pub fn told(source: &DbInstance, copy: &DbInstance, asked: &BTreeSet<String>) -> Vec<String> {
+    let mut notes = differences(source, copy, asked);
+    notes.extend(copy.more.storage_operation.as_ref().map(|(status, percent)| {
+        format!("its storage is {}, {percent} % done: until then it is slower", status.to_lowercase())
+    }));
+    notes
 }
 
 /// Every setting that differs between source and copy, one sentence each. `asked` names the
@@ -142,6 +175,20 @@ pub fn differences(source: &DbInstance, copy: &DbInstance, asked: &BTreeSet<Stri
     compare("encrypted", switch(s.encrypted), switch(c.encrypted));
     compare("kms_key", text(&s.kms_key), text(&c.kms_key));
     compare("backup_retention", s.backup_retention.to_string(), c.backup_retention.to_string());
+    let (m, n) = (&s.more, &c.more);
+    let known = |v: Option<bool>| v.map_or_else(|| "none".to_owned(), switch);
+    compare("lifecycle_support", text(&m.lifecycle_support), text(&n.lifecycle_support));
+    compare("minor_upgrades", known(m.minor_upgrades), known(n.minor_upgrades));
+    compare("network_type", text(&m.network_type), text(&n.network_type));
+    compare("dedicated_log_volume", switch(m.dedicated_log_volume), switch(n.dedicated_log_volume));
+    compare("domain_fqdn", text(&m.domain_fqdn), text(&n.domain_fqdn));
+    compare("domain_ou", text(&m.domain_ou), text(&n.domain_ou));
+    compare("domain_secret", text(&m.domain_secret), text(&n.domain_secret));
+    compare("domain_dns", list(&m.domain_dns), list(&n.domain_dns));
+    compare("insights_mode", text(&m.insights_mode), text(&n.insights_mode));
+    compare("roles", list(&m.roles), list(&n.roles));
+    compare("backup_window", text(&m.backup_window), text(&n.backup_window));
+    compare("maintenance_window", text(&m.maintenance_window), text(&n.maintenance_window));
     compare("deletion_protection", switch(s.deletion_protection), switch(c.deletion_protection));
     notes
 }

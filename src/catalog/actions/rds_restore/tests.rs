@@ -40,6 +40,11 @@ async fn every_setting_is_carried_over_and_the_rest_is_told() {
         db.monitoring_role = Some("arn:aws:iam::123456789012:role/monitoring".to_owned());
         db.performance_insights = true;
         db.performance_insights_retention = Some(31);
+        db.more.lifecycle_support = Some("open-source-rds-extended-support-disabled".to_owned());
+        db.more.minor_upgrades = Some(false);
+        db.more.network_type = Some("DUAL".to_owned());
+        db.more.dedicated_log_volume = true;
+        db.more.backup_window = Some("03:00-03:30".to_owned());
     });
     let (undo, done) = restored(&t, json!({ "to": "-15m" })).await;
     let source = find(t.read(), "shop-orders").await.unwrap().unwrap();
@@ -60,6 +65,62 @@ async fn every_setting_is_carried_over_and_the_rest_is_told() {
     assert_eq!(tags, [TAG_REPLACES, TAG_RUN, TAG_STEP], "no tag of the source makes the copy a target");
     let sent: Vec<_> = t.sim.changes().into_iter().map(|c| c.operation).collect();
     assert_eq!(sent, ["rds:RestoreDBInstanceToPointInTime", "rds:ModifyDBInstance"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restore_does_not_take_is_told() {
+    let t = Trial::new();
+    t.sim.edit_db("shop-orders", |db| {
+        db.more.roles = vec!["s3Import=arn:aws:iam::123456789012:role/import".to_owned()];
+        db.more.insights_mode = Some("advanced".to_owned());
+        db.more.network_type = Some("DUAL".to_owned());
+    });
+    let (undo, done) = restored(&t, json!({ "to": "-15m" })).await;
+    for setting in ["roles: s3Import=", "insights_mode: advanced"] {
+        assert!(done.notes.iter().any(|n| n.starts_with(setting)), "{setting}: {:?}", done.notes);
+    }
+    assert!(!done.notes.iter().any(|n| n.starts_with("network_type")), "{:?}", done.notes);
+    // what goes on about its storage is told, and does not keep it from serving
+    t.sim.edit_db(&undo.identifier, |db| {
+        "storage-initialization".clone_into(&mut db.status);
+        db.more.storage_operation = Some(("Initializing".to_owned(), 34));
+    });
+    let p = params(&RdsRestore, json!({ "to": "-15m" }));
+    let Progress::Ready(done) = RdsRestore.poll(t.read(), None, &undo, &p).await.unwrap() else { panic!() };
+    assert!(done.notes.iter().any(|n| n.contains("initializing, 34 % done")), "{:?}", done.notes);
+    t.sim.edit_db("shop-orders", |db| db.more.more_volumes = vec!["rdsdbdata2".to_owned()]);
+    let refusals = t.refusals(&RdsRestore, &orders(), &p).await;
+    assert!(
+        refusals.len() == 1 && refusals[0].contains("additional storage volumes (rdsdbdata2)"),
+        "{refusals:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_group_of_another_vpc_wants_security_groups_of_its_own() {
+    let t = Trial::new();
+    let own = find(t.read(), "shop-orders").await.unwrap().unwrap();
+    let (vpc, _) = t.sim.add_vpc("10.9.0.0/16");
+    let subnet = t.sim.add_subnet(&crate::sim::SubnetSeed {
+        name: "recovery".to_owned(),
+        vpc,
+        cidr: "10.9.1.0/24".to_owned(),
+        zone: "us-east-1a".to_owned(),
+        tags: Tags::new(),
+        table: None,
+    });
+    t.sim.add_db_subnet_group("recovery", &[subnet]);
+    let refused =
+        async |with: Value| t.refusals(&RdsRestore, &orders(), &params(&RdsRestore, with)).await.join("; ");
+    let said = refused(json!({ "to": "-15m", "subnet_group": "recovery", "multi_az": false })).await;
+    assert!(said.contains("cannot have the source's security groups"), "{said}");
+    let groups =
+        json!({ "to": "-15m", "subnet_group": "recovery", "security_groups": ["sg-1"], "multi_az": false });
+    assert_eq!(refused(groups).await, "");
+    assert_eq!(refused(json!({ "to": "-15m", "subnet_group": own.subnet_group })).await, "");
+    assert!(
+        refused(json!({ "to": "-15m", "subnet_group": "none" })).await.contains("no DB subnet group none")
+    );
 }
 
 #[tokio::test(start_paused = true)]
