@@ -37,11 +37,20 @@ pub(crate) struct History {
     pub(crate) info: ProbeInfo,
     pub(crate) stretches: Vec<Stretch>,
     pub(crate) silences: Vec<Silence>,
+    /// The format of the journal: what counts as a silence is judged as by the version that measured.
+    pub(crate) format: u32,
 }
 
 impl History {
     pub(crate) fn new(info: ProbeInfo) -> Self {
-        Self { info, stretches: Vec::new(), silences: Vec::new() }
+        Self { info, stretches: Vec::new(), silences: Vec::new(), format: u32::MAX }
+    }
+
+    fn is_silent(&self, last: i64, sent: i64, answered: i64) -> bool {
+        if self.format < 2 {
+            return answered.saturating_sub(last) > self.info.quiet_ms_before_format_2();
+        }
+        sent.saturating_sub(last) > self.info.quiet_ms()
     }
 
     /// Takes `count` observations of which the last has these times.
@@ -53,7 +62,7 @@ impl History {
         let mut gap = false;
         if let Some(last) = self.stretches.last()
             && count <= 1
-            && answered.saturating_sub(last.end) > self.info.gap_limit_ms()
+            && self.is_silent(last.end, sent, answered)
         {
             gap = true;
             self.silences.push(Silence { from: last.last_sent, to: answered });
@@ -161,11 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_later_than_the_rhythm_explains_is_a_silence() {
-        for (answered, silences) in [(4_100, 0), (4_101, 1)] {
+    fn a_question_later_than_the_rhythm_explains_is_a_silence() {
+        for (format, sent, answered, silences) in
+            [(2, 4_100, 9_000, 0), (2, 4_101, 4_102, 1), (1, 4_000, 4_100, 0), (1, 4_000, 4_101, 1)]
+        {
             let mut h = history();
+            h.format = format;
             h.take(Healthy, 1, 0, 100);
-            h.take(Healthy, 1, 4_000, answered);
+            h.take(Healthy, 1, sent, answered);
             assert_eq!((h.silences.len(), h.stretches.len()), (silences, silences + 1), "{answered}");
             assert_eq!(h.healthy_through(100, answered), silences == 0);
         }

@@ -15,8 +15,8 @@ use crate::model::{Health, Stamp};
 /// At most one `unchanged` line a probe in this time.
 pub const EVERY_MS: u64 = 60_000;
 
-/// What a probe that was not announced is taken for: looks each second, answers within ten.
-const UNANNOUNCED_GAP_MS: i64 = 13_000;
+/// What a probe that was not announced is taken for: looks each second.
+const UNANNOUNCED_GAP_MS: i64 = 4_000;
 
 /// An observation of a probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub struct Rollup {
 impl Rollup {
     /// For these probes.
     pub fn new<'a>(probes: impl IntoIterator<Item = &'a ProbeInfo>) -> Self {
-        let gap_ms = probes.into_iter().map(|p| (p.name.clone(), p.gap_limit_ms())).collect();
+        let gap_ms = probes.into_iter().map(|p| (p.name.clone(), p.quiet_ms())).collect();
         Self { gap_ms, pending: BTreeMap::new() }
     }
 
@@ -68,7 +68,7 @@ impl Rollup {
         let Some(known) = self.pending.get_mut(&o.probe) else {
             return self.observed(o, None);
         };
-        let apart = ms(o.answered).saturating_sub(ms(known.last_answered));
+        let apart = ms(o.sent).saturating_sub(ms(known.last_answered));
         let news = known.health != o.health
             || apart > gap_ms
             // an alarm that fires anew between two looks

@@ -129,6 +129,9 @@ pub enum ProbeUsage {
     Stop,
 }
 
+/// How late a look may be beside its rhythm: machines are busy (ms).
+const LATE_MS: i64 = 2_000;
+
 /// What the clock needs to know about a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeInfo {
@@ -152,8 +155,14 @@ impl ProbeInfo {
         self.role == Role::Client && self.stage_of_use == ProbeUsage::SteadyState
     }
 
-    /// From one answer to the next: longer than this and something was not observed.
-    pub fn gap_limit_ms(&self) -> i64 {
+    /// From an answer to the next question: longer than this and nobody was looking. How long an answer may take is
+    /// no part of it: while nothing is asked, nothing is known.
+    pub fn quiet_ms(&self) -> i64 {
+        self.every_ms.saturating_mul(2).saturating_add(LATE_MS)
+    }
+
+    /// What version 0.1.0 (format 1 of the journal) took for it, from one answer to the next.
+    pub fn quiet_ms_before_format_2(&self) -> i64 {
         self.every_ms.saturating_mul(3).saturating_add(self.timeout_ms)
     }
 
@@ -186,9 +195,7 @@ impl ProbeTrack {
     fn take(&mut self, health: Health, count: u64, sent_ms: i64, answered_ms: i64) {
         // of several observations in one line only the last is timed; the others were in rhythm
         let gap = count <= 1
-            && self
-                .last_answered_ms
-                .is_some_and(|last| answered_ms.saturating_sub(last) > self.info.gap_limit_ms());
+            && self.last_answered_ms.is_some_and(|last| sent_ms.saturating_sub(last) > self.info.quiet_ms());
         if self.health != Some(health) || gap {
             self.since_ms = Some(answered_ms);
         }
@@ -282,7 +289,13 @@ impl SteadyState {
     /// Whether every deciding probe has stayed healthy for its `hold`, counted from the later of
     /// [`Self::healthy_since`] and `from_ms`. True where no probe decides.
     pub fn held(&self, now_ms: i64, from_ms: i64) -> bool {
-        self.held_at(from_ms).is_none_or(|due| now_ms >= due) && self.healthy_at(now_ms) == Health::Healthy
+        // a process that was stopped wakes up with old answers, and asks before it concludes anything
+        let watched = |t: &ProbeTrack| {
+            t.last_answered_ms.is_none_or(|last| now_ms.saturating_sub(last) <= t.info.quiet_ms())
+        };
+        self.held_at(from_ms).is_none_or(|due| now_ms >= due)
+            && self.healthy_at(now_ms) == Health::Healthy
+            && self.deciding().all(watched)
     }
 
     /// When [`Self::held`] will be true if everything stays healthy; `None` where that is not the
@@ -356,10 +369,25 @@ mod tests {
         s.observe("a", Health::Healthy, 0, 10);
         s.unchanged("a", Health::Healthy, 60, 60_000, 60_010);
         assert_eq!(s.healthy_since(), Some(10));
-        s.observe("a", Health::Healthy, 63_000, 63_510);
-        assert_eq!(s.healthy_since(), Some(10), "3 × every + timeout is no gap");
-        s.observe("a", Health::Healthy, 67_000, 67_011);
-        assert_eq!(s.healthy_since(), Some(67_011));
+        s.observe("a", Health::Healthy, 64_010, 64_510);
+        assert_eq!(s.healthy_since(), Some(10), "2 × every + 2 s is no gap, however long the answer takes");
+        s.observe("a", Health::Healthy, 68_511, 68_520);
+        assert_eq!(s.healthy_since(), Some(68_520));
+    }
+
+    #[test]
+    fn who_wakes_up_with_old_answers_has_not_watched_the_hold() {
+        let mut s = SteadyState::new(&[ProbeInfo { timeout_ms: 55_000, ..probe("a", Role::Client, 10_000) }]);
+        for t in 0..=3 {
+            s.observe("a", Health::Healthy, t * 1_000, t * 1_000 + 10);
+        }
+        assert!(!s.held(45_000, 0), "the process was stopped for 42 s: nothing says what was meanwhile");
+        s.observe("a", Health::Healthy, 45_000, 45_010);
+        assert!(!s.held(45_010, 0), "the hold begins anew");
+        for t in 46..=55 {
+            s.observe("a", Health::Healthy, t * 1_000, t * 1_000 + 10);
+        }
+        assert!(s.held(55_010, 0));
     }
 
     #[test]

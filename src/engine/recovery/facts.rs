@@ -144,7 +144,10 @@ impl Facts {
         let recovery = |step: &StepId| params.recovery_steps.contains(step);
         self.by_hand(params, &line.event, at);
         match &line.event {
-            Event::Header { format, .. } => self.format = *format,
+            Event::Header { format, .. } => {
+                self.format = *format;
+                self.histories.iter_mut().for_each(|h| h.format = *format);
+            }
             Event::Skew { ms } => self.skew_ms = *ms,
             Event::Stage { stage: Stage::Recovery } => first(&mut self.recovery_stage, at),
             Event::CallSent { call, step: Some(step), phase: Phase::Apply, .. } if fault(step) => {

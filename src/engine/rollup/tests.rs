@@ -83,16 +83,16 @@ fn a_gap_and_a_new_alarm_are_recorded_even_if_the_health_is_the_same() {
     r.push(seen("p", Health::Healthy, 0));
     r.push(seen("p", Health::Healthy, 1_000));
     assert_eq!(rollup_at_the_limit(), [], "as late as its rhythm explains");
-    let events = r.push(seen("p", Health::Healthy, 5_000));
-    assert_eq!(shape(&events), [(Health::Healthy, 1, 1_000), (Health::Healthy, 0, 5_000)]);
+    let events = r.push(seen("p", Health::Healthy, 5_013));
+    assert_eq!(shape(&events), [(Health::Healthy, 1, 1_000), (Health::Healthy, 0, 5_013)]);
     let fired = Observation { source_at: Some(stamp(5_500).at), ..seen("p", Health::Healthy, 6_000) };
     assert_eq!(r.push(fired.clone()).len(), 1);
     assert_eq!(r.push(Observation { sent: stamp(7_000), answered: stamp(7_001), ..fired }), []);
 }
 
-/// What is recorded of an answer that comes 3.5 s after the one before: three looks and a timeout.
+/// What is recorded of a question that comes 4 s after the answer before: two looks, and two seconds.
 fn rollup_at_the_limit() -> Vec<Event> {
     let mut r = rollup();
     r.push(seen("p", Health::Healthy, 0));
-    r.push(seen("p", Health::Healthy, 3_500))
+    r.push(seen("p", Health::Healthy, 4_012))
 }
