@@ -365,3 +365,33 @@ async fn where_no_outage_is_expected_capacity_and_readable_clients_decide() {
         Verdict::Inconclusive
     );
 }
+
+#[test]
+fn a_version_that_nobody_released_has_no_rules() {
+    assert_eq!(Rules::of(env!("CARGO_PKG_VERSION")), Some(Rules::Own));
+    assert_eq!(Rules::of("0.1.0"), Some(Rules::V0_1_0));
+    assert_eq!(Rules::of("0.1.1"), None);
+}
+
+/// What version 0.1.0 did not ask is not asked of its runs: they are judged as they were then.
+#[tokio::test(start_paused = true)]
+async fn the_released_version_judges_as_it_did() {
+    let none = |rules, state: &RunState, measured: &Measured| judge_by(rules, state, measured).verdict;
+    // capacity that never dropped: without a fault it was no matter then
+    let survives = LOSS.replace("\nsettle", "\nimpact: none-expected\nsettle");
+    let quiet =
+        Measured { outage: false, rta_ms: None, judged_ms: None, rto_ms: 900_000, ..Measured::default() };
+    let mut state = ended(&survives).await;
+    assert_eq!(none(Rules::V0_1_0, &state, &quiet), Verdict::NoImpact, "there is a fault");
+    let mut plan = (*state.plan).clone();
+    plan.steps.retain(|s| s.stage != Stage::Fault);
+    state.plan = plan.into();
+    let said = |rules| judge_by(rules, &state, &quiet).reasons;
+    let unseen = "no probe saw the fault: capacity did not drop either".to_owned();
+    assert!(said(Rules::Own).contains(&unseen) && !said(Rules::V0_1_0).contains(&unseen));
+    // a restore that nothing read was no matter either
+    let unread = ended(&LOSS.replace("${steps.restore.identifier}", "shop-orders")).await;
+    let why = "nothing read what `restore` restored".to_owned();
+    assert!(judge_by(Rules::Own, &unread, &measured()).reasons.contains(&why));
+    assert!(!judge_by(Rules::V0_1_0, &unread, &measured()).reasons.contains(&why));
+}

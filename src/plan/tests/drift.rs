@@ -60,3 +60,41 @@ async fn what_undo_would_put_back_to_is_what_was_planned() {
         "it came up"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_and_what_no_longer_matches_is_named() {
+    let mut plan = planned(&edited(&[])).await;
+    let told = |plan: &Plan, change: &dyn Fn(&mut Target)| -> Vec<String> {
+        let mut now = crate::plan::drift::targets(plan);
+        change(&mut now[0]);
+        let now: Vec<_> = now.into_iter().map(Some).collect();
+        let found = crate::plan::drift::compare(plan, &now, &plan.account, plan.world, None);
+        found.into_iter().map(|f| f.text).collect()
+    };
+    use ResourceKind::{Ec2Instance, RdsInstance, VpcSubnet};
+    for (kind, state, text) in [
+        (Ec2Instance, "terminated", "it is terminated"),
+        (Ec2Instance, "shutting-down", "it is being terminated"),
+        (RdsInstance, "deleting", "it is being deleted"),
+    ] {
+        let first = &mut plan.targets.get_mut("web").unwrap().drawn[0];
+        first.kind = kind;
+        let found = told(&plan, &|t| drop(t.attrs.insert("state".to_owned(), state.to_owned())));
+        assert_eq!(found, [text], "{state}");
+    }
+    plan.targets.get_mut("web").unwrap().drawn[0].kind = VpcSubnet;
+    let said = told(&plan, &|t| drop(t.attrs.insert("state".to_owned(), "terminated".to_owned())));
+    assert!(!said.iter().any(|t| t == "it is terminated"), "a subnet has no such state: {said:?}");
+}
+
+#[test]
+fn the_same_is_what_was_made_at_the_same_moment() {
+    let made = |at: Option<&str>| {
+        let attrs = at.map(|at| (CREATED.to_owned(), at.to_owned())).into_iter().collect();
+        let id = "shop-orders".to_owned();
+        Target { kind: ResourceKind::RdsInstance, id, arn: None, name: None, tags: Tags::new(), attrs }
+    };
+    let same = |was, is| crate::plan::is_the_same(&made(was), &made(is));
+    assert!(same(Some("yesterday"), Some("yesterday")) && same(None, None));
+    assert!(!same(Some("yesterday"), Some("today")) && !same(Some("yesterday"), None));
+}
