@@ -7,7 +7,7 @@ use aws_sdk_ec2::types as sdk;
 use super::error::failed_read;
 use super::{non_empty, time};
 use crate::cloud::{
-    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Instance, InstanceDetail, Page, Route,
+    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Instance, InstanceAttribute, Page, Route,
     RouteTable, Subnet, Volume,
 };
 use crate::model::Tags;
@@ -37,18 +37,20 @@ impl Ec2 for Ec2Reads {
         Ok(Page { items, next: non_empty(out.next_token()) })
     }
 
-    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
-        let ask = |attribute| self.client.describe_instance_attribute().instance_id(id).attribute(attribute);
-        let failed = || failed_read("ec2:DescribeInstanceAttribute");
-        let terminate =
-            ask(sdk::InstanceAttributeName::DisableApiTermination).send().await.map_err(failed())?;
-        let stop = ask(sdk::InstanceAttributeName::DisableApiStop).send().await.map_err(failed())?;
-        let data = ask(sdk::InstanceAttributeName::UserData).send().await.map_err(failed())?;
-        let on = |value: Option<&sdk::AttributeBooleanValue>| value.and_then(|v| v.value()).unwrap_or(false);
-        Ok(InstanceDetail {
-            disable_api_termination: on(terminate.disable_api_termination()),
-            disable_api_stop: on(stop.disable_api_stop()),
-            user_data: non_empty(data.user_data().and_then(|v| v.value())),
+    async fn attribute(&self, id: &str, which: InstanceAttribute) -> CloudResult<Option<String>> {
+        use sdk::InstanceAttributeName as Name;
+        let name = match which {
+            InstanceAttribute::TerminationProtection => Name::DisableApiTermination,
+            InstanceAttribute::StopProtection => Name::DisableApiStop,
+            InstanceAttribute::UserData => Name::UserData,
+        };
+        let ask = self.client.describe_instance_attribute().instance_id(id).attribute(name);
+        let out = ask.send().await.map_err(failed_read("ec2:DescribeInstanceAttribute"))?;
+        let on = |value: Option<&sdk::AttributeBooleanValue>| Some(value?.value()?.to_string());
+        Ok(match which {
+            InstanceAttribute::TerminationProtection => on(out.disable_api_termination()),
+            InstanceAttribute::StopProtection => on(out.disable_api_stop()),
+            InstanceAttribute::UserData => non_empty(out.user_data().and_then(|v| v.value())),
         })
     }
 

@@ -198,6 +198,8 @@ pub struct ReadCx<'a> {
     pub give_up: Dur,
     /// What the run has sent so far; nothing while it is planned.
     pub calls: &'a dyn Calls,
+    /// The plan is being made. What costs a call a target, and AWS enforces by itself afterwards, is read only now.
+    pub planning: bool,
 }
 
 impl ReadCx<'_> {

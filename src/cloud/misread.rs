@@ -164,10 +164,10 @@ impl Ec2 for Seen<dyn Ec2> {
         let ask = self.inner.instances(filter, page.clone());
         self.by.read(op, &[filter, &page], ask, missing, no_items).await
     }
-    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
+    async fn attribute(&self, id: &str, which: InstanceAttribute) -> CloudResult<Option<String>> {
         let op = "ec2:DescribeInstanceAttribute";
         let missing = gone(op, true, "InvalidInstanceID.NotFound");
-        self.by.read(op, &[&id], self.inner.instance_detail(id), missing, |_| None).await
+        self.by.read(op, &[&id], self.inner.attribute(id, which), missing, |_| None).await
     }
     async fn volumes(&self, ids: &[String], page: Option<String>) -> CloudResult<Page<Volume>> {
         let op = "ec2:DescribeVolumes";

@@ -33,8 +33,9 @@ pub trait Iam: Send + Sync {
 pub trait Ec2: Send + Sync {
     /// DescribeInstances. Ids that do not exist are an error of kind `NotFound`, as on AWS.
     async fn instances(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Instance>>;
-    /// DescribeInstanceAttribute for user data, termination and stop protection.
-    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail>;
+    /// DescribeInstanceAttribute: one attribute of one instance, as AWS has no call for several of either. `None`
+    /// where it has no value.
+    async fn attribute(&self, id: &str, which: InstanceAttribute) -> CloudResult<Option<String>>;
     /// DescribeVolumes.
     async fn volumes(&self, ids: &[String], page: Option<String>) -> CloudResult<Page<Volume>>;
     /// DescribeAddresses: the Elastic IPs associated with these instances (AWS does not page it).

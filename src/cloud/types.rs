@@ -164,7 +164,18 @@ pub struct Instance {
     pub tags: Tags,
 }
 
-/// What DescribeInstances does not return.
+/// An attribute of an instance that DescribeInstances does not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceAttribute {
+    /// `disableApiTermination`: termination protection, `true` or `false`.
+    TerminationProtection,
+    /// `disableApiStop`: stop protection, `true` or `false`.
+    StopProtection,
+    /// `userData`, base64 as AWS returns it.
+    UserData,
+}
+
+/// What DescribeInstances does not return, as far as it was asked for; see [`InstanceAttribute`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceDetail {
     /// Termination protection.

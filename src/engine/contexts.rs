@@ -38,6 +38,7 @@ impl Shared {
             settle: self.plan.drill.settle,
             give_up: self.plan.drill.objectives.give_up(),
             calls: self.recorder.as_ref(),
+            planning: false,
         }
     }
 

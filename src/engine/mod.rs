@@ -12,6 +12,7 @@ mod control;
 pub mod decide;
 pub mod driver;
 pub mod gate;
+mod gathered;
 mod history;
 mod hold;
 pub mod kill_switch;

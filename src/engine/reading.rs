@@ -5,13 +5,17 @@
 //! probes read never waits: probes measure, and all that they share with polling is that a probe which
 //! is throttled slows the polling down. A probe that is throttled all the same answers "unknown".
 //!
-//! One wrapper a trait, and no logic in any of them but [`Lane::read`].
+//! One wrapper a trait, and no logic in any of them but [`Lane::read`]. Looks at single instances are
+//! [gathered](super::gathered) before they come here.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use tokio::sync::Semaphore;
+
 use super::gate::call_error;
+use super::gathered::Gathered;
 use super::pace::{Lane as Pace, Pacer};
 use super::recorder::Recorder;
 use crate::cloud::*;
@@ -21,6 +25,8 @@ use crate::model::Tags;
 /// How often a throttled read is sent; with the longest gaps about half a minute, after which polling
 /// says that it cannot look, and looks again.
 const ATTEMPTS: u32 = 8;
+/// Reads of steps under way at once: a step polls all its targets together.
+const ABREAST: usize = 8;
 
 /// How reads are sent.
 #[derive(Clone)]
@@ -28,6 +34,8 @@ struct Lane {
     pacer: Arc<Pacer>,
     /// Where repetitions are recorded; without one, reads go out at once and once.
     patient: Option<Arc<Recorder>>,
+    /// How many more reads may be under way.
+    room: Arc<Semaphore>,
 }
 
 impl Lane {
@@ -35,6 +43,8 @@ impl Lane {
     where
         F: Future<Output = CloudResult<T>>,
     {
+        // it is never closed
+        let _room = self.room.acquire().await.ok();
         let mut attempt = 1;
         loop {
             if self.patient.is_some() {
@@ -63,9 +73,11 @@ struct Paced<T: ?Sized> {
 
 /// The same reads as steps ask them, and as probes do.
 pub(super) fn lanes(reads: &Reads, pacer: &Arc<Pacer>, recorder: &Arc<Recorder>) -> (Reads, Reads) {
-    let steps = Lane { pacer: Arc::clone(pacer), patient: Some(Arc::clone(recorder)) };
-    let probes = Lane { pacer: Arc::clone(pacer), patient: None };
-    (through(reads, &steps), through(reads, &probes))
+    let lane =
+        |patient, room| Lane { pacer: Arc::clone(pacer), patient, room: Arc::new(Semaphore::new(room)) };
+    let mut steps = through(reads, &lane(Some(Arc::clone(recorder)), ABREAST));
+    steps.ec2 = Arc::new(Gathered::new(steps.ec2));
+    (steps, through(reads, &lane(None, Semaphore::MAX_PERMITS)))
 }
 
 fn through(reads: &Reads, lane: &Lane) -> Reads {
@@ -103,8 +115,8 @@ impl Ec2 for Paced<dyn Ec2> {
     async fn instances(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Instance>> {
         self.lane.read("ec2:DescribeInstances", || self.inner.instances(filter, page.clone())).await
     }
-    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
-        self.lane.read("ec2:DescribeInstanceAttribute", || self.inner.instance_detail(id)).await
+    async fn attribute(&self, id: &str, which: InstanceAttribute) -> CloudResult<Option<String>> {
+        self.lane.read("ec2:DescribeInstanceAttribute", || self.inner.attribute(id, which)).await
     }
     async fn volumes(&self, ids: &[String], page: Option<String>) -> CloudResult<Page<Volume>> {
         self.lane.read("ec2:DescribeVolumes", || self.inner.volumes(ids, page.clone())).await

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde_json::Value;
 
 use super::driver::Shared;
@@ -163,6 +165,14 @@ struct Watch {
 }
 
 impl Watch {
+    /// Where it stands, if that is new.
+    fn progress(&mut self, step: &PlannedStep, item: &Item, note: String) -> Option<Event> {
+        let before = self.notes.insert(item.id.clone(), note.clone());
+        let event =
+            || Event::StepProgress { step: step.id.clone(), target: item.id.clone(), note: note.clone() };
+        (before.as_ref() != Some(&note)).then(event)
+    }
+
     /// A fault that was looked for all the settling time and is not there. One that cannot be undone
     /// counts as one that did nothing: its undo would not look again.
     fn not_there(&self, step: &PlannedStep, item: &Item) -> ActionError {
@@ -353,58 +363,64 @@ async fn await_ready(
 ) -> Result<Vec<Item>, JournalError> {
     let settle = u64::try_from(shared.plan.drill.settle.ms()).unwrap_or(0);
     while !pending.is_empty() {
-        let mut absent = Vec::new();
-        let mut i = 0;
-        while i < pending.len() {
-            let item = &pending[i];
-            let t0 = shared.t0().await;
+        // all at once: what they look at is asked for together
+        let t0 = shared.t0().await;
+        let polls = pending.iter().enumerate().map(|(n, item)| async move {
             let cx = shared.read_cx(&step.id, t0);
-            match action.poll(cx, item.target.as_ref(), &item.undo, params).await {
-                Ok(Progress::Ready(done)) => {
-                    let event = Event::StepReady {
-                        step: step.id.clone(),
-                        target: item.id.clone(),
-                        outputs: done.outputs,
-                        notes: done.notes,
-                    };
-                    shared.recorder.note(vec![event]).await?;
-                    pending.remove(i);
-                    continue;
-                }
-                Ok(Progress::Pending(note)) => {
-                    watch.absent_since.remove(&item.id);
-                    progress_note(shared, step, &item.id, note, &mut watch.notes).await?;
-                }
-                // begun and stuck half-way: applying again, which is repeatable there, completes it
-                Ok(Progress::Incomplete(note)) => {
-                    progress_note(shared, step, &item.id, note, &mut watch.notes).await?;
-                    watch.incomplete.insert(item.id.clone());
-                    absent.push(pending.remove(i));
-                    continue;
-                }
-                Ok(Progress::Absent) => {
-                    let now = shared.clock.stamp().mono_ms;
-                    let since = *watch.absent_since.entry(item.id.clone()).or_insert(now);
-                    if now.saturating_sub(since) >= settle {
-                        absent.push(pending.remove(i));
-                        continue;
+            (n, action.poll(cx, item.target.as_ref(), &item.undo, params).await)
+        });
+        let mut polls = polls.collect::<FuturesUnordered<_>>().ready_chunks(pending.len());
+        let (mut over, mut absent) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(mut said) = polls.next().await {
+            said.sort_by_key(|(n, _)| *n);
+            let mut events = Vec::new();
+            for (n, said) in said {
+                let item = &pending[n];
+                match said {
+                    Ok(Progress::Ready(done)) => {
+                        over.insert(n);
+                        events.push(Event::StepReady {
+                            step: step.id.clone(),
+                            target: item.id.clone(),
+                            outputs: done.outputs,
+                            notes: done.notes,
+                        });
                     }
-                }
-                Err(e) if e.in_vain() => {
-                    shared.recorder.note(vec![failed(step, &item.id, &unknown(e))]).await?;
-                    pending.remove(i);
-                    continue;
-                }
-                // a poll that cannot be read says nothing: it is tried until the step's time is over
-                Err(e) => {
-                    progress_note(shared, step, &item.id, format!("cannot look: {e}"), &mut watch.notes)
-                        .await?;
+                    Ok(Progress::Pending(note)) => {
+                        watch.absent_since.remove(&item.id);
+                        events.extend(watch.progress(step, item, note));
+                    }
+                    // begun and stuck half-way: applying again, which is repeatable there, completes it
+                    Ok(Progress::Incomplete(note)) => {
+                        events.extend(watch.progress(step, item, note));
+                        watch.incomplete.insert(item.id.clone());
+                        absent.insert(n);
+                    }
+                    Ok(Progress::Absent) => {
+                        let now = shared.clock.stamp().mono_ms;
+                        let since = *watch.absent_since.entry(item.id.clone()).or_insert(now);
+                        if now.saturating_sub(since) >= settle {
+                            absent.insert(n);
+                        }
+                    }
+                    Err(e) if e.in_vain() => {
+                        over.insert(n);
+                        events.push(failed(step, &item.id, &unknown(e)));
+                    }
+                    // a poll that cannot be read says nothing: it is tried until the step's time is over
+                    Err(e) => events.extend(watch.progress(step, item, format!("cannot look: {e}"))),
                 }
             }
-            i += 1;
+            shared.recorder.note(events).await?;
         }
-        if !absent.is_empty() {
-            return Ok(absent);
+        drop(polls);
+        let (mut open, mut gone) = (Vec::new(), Vec::new());
+        for (n, item) in pending.drain(..).enumerate().filter(|(n, _)| !over.contains(n)) {
+            if absent.contains(&n) { gone.push(item) } else { open.push(item) }
+        }
+        *pending = open;
+        if !gone.is_empty() {
+            return Ok(gone);
         }
         if !pending.is_empty() {
             tokio::time::sleep(shared.poll_pause(action.spec().poll_every)).await;
@@ -415,22 +431,6 @@ async fn await_ready(
 
 fn unknown(e: ActionError) -> ActionError {
     ActionError { effect: EffectCertainty::Unknown, ..e }
-}
-
-#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
-async fn progress_note(
-    shared: &Shared,
-    step: &PlannedStep,
-    target: &Option<String>,
-    note: String,
-    last: &mut BTreeMap<Option<String>, String>,
-) -> Result<(), JournalError> {
-    if last.get(target) == Some(&note) {
-        return Ok(());
-    }
-    last.insert(target.clone(), note.clone());
-    let event = Event::StepProgress { step: step.id.clone(), target: target.clone(), note };
-    shared.recorder.note(vec![event]).await
 }
 
 #[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]

@@ -387,6 +387,7 @@ async fn inspect(
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
+        planning: true,
     };
     let mut out = Vec::new();
     for step in &plan.steps {

@@ -68,6 +68,7 @@ pub async fn ask(plan: &Plan, reads: &Reads, clock: &dyn Clock) -> Vec<Asked> {
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
+        planning: true,
     };
     let mut out = Vec::new();
     for rule in plan.rules() {

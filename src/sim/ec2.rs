@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use super::refusal::{Answer, Refusal, refuse};
 use super::world::{Due, Machine, World, check_tags, tags_match};
 use crate::cloud::{
-    Address, BlockDevice, Filter, Instance, InstanceDetail, LaunchSpec, Outcome, Page, Volume,
+    Address, BlockDevice, Filter, Instance, InstanceAttribute, InstanceDetail, LaunchSpec, Outcome, Page,
+    Volume,
 };
 use crate::model::Tags;
 
@@ -51,9 +52,14 @@ impl World {
         self.page(found, page)
     }
 
-    pub(super) fn instance_detail(&self, id: &str) -> Answer<InstanceDetail> {
+    pub(super) fn attribute(&self, id: &str, which: InstanceAttribute) -> Answer<Option<String>> {
         self.need_instances(&[id.to_owned()])?;
-        Ok(self.instances[id].detail.clone())
+        let detail = &self.instances[id].detail;
+        Ok(match which {
+            InstanceAttribute::TerminationProtection => Some(detail.disable_api_termination.to_string()),
+            InstanceAttribute::StopProtection => Some(detail.disable_api_stop.to_string()),
+            InstanceAttribute::UserData => detail.user_data.clone(),
+        })
     }
 
     pub(super) fn list_volumes(&self, ids: &[String], page: Option<String>) -> Answer<Page<Volume>> {

@@ -8,7 +8,7 @@ use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
     DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance,
-    InstanceDetail, Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration,
+    InstanceAttribute, Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration,
     RouteTable, Ruling, S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey,
     TrailObject, Volume,
 };
@@ -59,8 +59,8 @@ impl Ec2 for Sim {
         self.read("ec2:DescribeInstances", |w| w.list_instances(filter, page)).await
     }
 
-    async fn instance_detail(&self, id: &str) -> CloudResult<InstanceDetail> {
-        self.read("ec2:DescribeInstanceAttribute", |w| w.instance_detail(id)).await
+    async fn attribute(&self, id: &str, which: InstanceAttribute) -> CloudResult<Option<String>> {
+        self.read("ec2:DescribeInstanceAttribute", |w| w.attribute(id, which)).await
     }
 
     async fn volumes(&self, ids: &[String], page: Next) -> CloudResult<Page<Volume>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::cloud::{EffectCertainty, Filter, HttpRequest, Outcome, RestoreSpec};
+use crate::cloud::{EffectCertainty, Filter, HttpRequest, InstanceAttribute, Outcome, RestoreSpec};
 use crate::model::time::VirtualClock;
 
 const ESTATE: &str = include_str!("../../localstack/estate.json");
@@ -48,7 +48,7 @@ async fn the_shop_is_healthy_and_a_lost_instance_shows() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(named(&sim, "shop-web-1").await.subnet, None);
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    let err = sim.cloud().reads.ec2.instance_detail(&id).await.expect_err("forgotten");
+    let err = sim.cloud().reads.ec2.attribute(&id, InstanceAttribute::UserData).await.expect_err("forgotten");
     assert!(err.is_not_found());
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::cloud::{DbInstance, EffectCertainty, Filter, LaunchSpec, ObjectRef, Outcome, SqlRequest};
+use crate::cloud::{
+    DbInstance, EffectCertainty, Filter, InstanceAttribute, LaunchSpec, ObjectRef, Outcome, SqlRequest,
+};
 use crate::model::Tags;
 use crate::model::time::VirtualClock;
 
@@ -172,7 +174,7 @@ async fn answers_take_their_time_only_where_asked() {
     let id = instance(&sim, &subnet);
     let timed = async || {
         let before = sim.clock.stamp().mono_ms;
-        sim.cloud().reads.ec2.instance_detail(&id).await.expect("reads");
+        sim.cloud().reads.ec2.attribute(&id, InstanceAttribute::UserData).await.expect("reads");
         accepted(&sim, Mutation::StopInstances { ids: vec![id.clone()] }).await;
         sim.clock.stamp().mono_ms - before
     };

@@ -193,6 +193,7 @@ impl Bench {
             settle: Dur::secs(1),
             give_up: Dur::secs(1),
             calls: &(),
+            planning: true,
         };
         let look = sql.observe(cx, &params);
         let reading = tokio::time::timeout(Duration::from_secs(20), look).await.expect("an answer in time");

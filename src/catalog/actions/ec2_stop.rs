@@ -19,7 +19,8 @@ use crate::catalog::action::{
     Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceDetail, Mutation, Named, What,
+    Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceAttribute, InstanceDetail, Mutation,
+    Named, What,
 };
 use crate::model::{Dur, ResourceKind, Target};
 
@@ -137,7 +138,11 @@ impl Action for StopInstances {
         let instances = look::instances(cx, &ids).await?;
         let known: Vec<String> = instances.keys().cloned().collect();
         let groups = look::groups(cx, &instances).await?;
-        let details = look::details(cx, &known).await?;
+        let protection = [InstanceAttribute::StopProtection];
+        let details = match cx.planning {
+            true => look::details(cx, &known, &protection).await?,
+            false => BTreeMap::new(),
+        };
         let addresses = elastic_ips(cx, &known).await?;
         let mut findings = Vec::new();
         for id in &ids {

@@ -17,7 +17,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{Address, BlockDevice, CloudResult, ErrorKind, Instance, Mutation, Named, What};
+use crate::cloud::{
+    Address, BlockDevice, CloudResult, ErrorKind, Instance, InstanceAttribute, Mutation, Named, What,
+};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `ec2.terminate-instances`.
@@ -111,7 +113,11 @@ impl Action for TerminateInstances {
         let instances = look::instances(cx, &ids).await?;
         let known: Vec<String> = instances.keys().cloned().collect();
         let groups = look::groups(cx, &instances).await?;
-        let details = look::details(cx, &known).await?;
+        let protection = [InstanceAttribute::TerminationProtection];
+        let details = match cx.planning {
+            true => look::details(cx, &known, &protection).await?,
+            false => BTreeMap::new(),
+        };
         let addresses = elastic_ips(cx, &known).await?;
         let mut findings = Vec::new();
         for id in &ids {

@@ -10,7 +10,9 @@ use futures::StreamExt as _;
 
 use crate::catalog::action::{ActionError, ReadCx, SentCall, WriteCx};
 pub(super) use crate::cloud::agreed::Patience;
-use crate::cloud::{CloudResult, Filter, Instance, InstanceDetail, Mutation, Outcome, agreed, all_pages};
+use crate::cloud::{
+    CloudResult, Filter, Instance, InstanceAttribute, InstanceDetail, Mutation, Outcome, agreed, all_pages,
+};
 use crate::model::{Dur, Target};
 
 /// Ids in one DescribeInstances call.
@@ -88,16 +90,30 @@ pub(super) async fn instance(cx: ReadCx<'_>, id: &str) -> CloudResult<Option<Ins
     Ok(instances(cx, &[id.to_owned()]).await?.remove(id))
 }
 
-/// Protection and user data, read per instance because DescribeInstances does not return them.
-pub(super) async fn details(cx: ReadCx<'_>, ids: &[String]) -> CloudResult<BTreeMap<String, InstanceDetail>> {
-    let mut reads = Vec::with_capacity(ids.len());
+/// These attributes of each instance, a call each: DescribeInstances does not return them. Whoever needs one of them
+/// for a refusal alone reads it [while planning](ReadCx::planning): AWS enforces it itself afterwards.
+pub(super) async fn details(
+    cx: ReadCx<'_>,
+    ids: &[String],
+    wanted: &[InstanceAttribute],
+) -> CloudResult<BTreeMap<String, InstanceDetail>> {
+    let mut reads = Vec::with_capacity(ids.len() * wanted.len());
     for id in ids {
-        reads.push(async move { (id.clone(), cx.reads.ec2.instance_detail(id).await) });
+        for &which in wanted {
+            reads.push(async move { (id, which, cx.reads.ec2.attribute(id, which).await) });
+        }
     }
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<String, InstanceDetail> = BTreeMap::new();
     let mut answers = futures::stream::iter(reads).buffered(ABREAST);
-    while let Some((id, detail)) = answers.next().await {
-        found.insert(id, detail?);
+    while let Some((id, which, value)) = answers.next().await {
+        let value = value?;
+        let on = || value.as_deref() == Some("true");
+        let detail = found.entry(id.clone()).or_default();
+        match which {
+            InstanceAttribute::TerminationProtection => detail.disable_api_termination = on(),
+            InstanceAttribute::StopProtection => detail.disable_api_stop = on(),
+            InstanceAttribute::UserData => detail.user_data = value,
+        }
     }
     Ok(found)
 }
@@ -110,15 +126,13 @@ pub(super) struct Group {
     pub(super) suspended: Vec<String>,
 }
 
-/// The groups that these instances belong to, by instance id: as Auto Scaling says, else as the tag says.
+/// The groups that these instances belong to, by instance id. Auto Scaling, which takes fifty ids a call, is asked
+/// about those alone that carry its tag: it tags every member, also one that is attached later ("Tag Auto Scaling groups
+/// and instances", Amazon EC2 Auto Scaling User Guide), and nobody else can set or remove a tag that begins with `aws:`.
 pub(super) async fn groups(
     cx: ReadCx<'_>,
     instances: &BTreeMap<String, Instance>,
 ) -> CloudResult<BTreeMap<String, Group>> {
-    let ids: Vec<String> = instances.keys().cloned().collect();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
     let mut groups: BTreeMap<String, Group> = instances
         .values()
         .filter_map(|i| {
@@ -126,8 +140,11 @@ pub(super) async fn groups(
             Some((i.id.clone(), Group { name, suspended: Vec::new() }))
         })
         .collect();
-    for m in cx.reads.autoscaling.members(&ids).await? {
-        groups.insert(m.instance, Group { name: m.group, suspended: m.suspended });
+    let ids: Vec<String> = groups.keys().cloned().collect();
+    if !ids.is_empty() {
+        for m in cx.reads.autoscaling.members(&ids).await? {
+            groups.insert(m.instance, Group { name: m.group, suspended: m.suspended });
+        }
     }
     Ok(groups)
 }

@@ -14,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 use super::ec2_terminate::elastic_ips;
 use super::look;
 use crate::catalog::action::{ActionError, ReadCx};
-use crate::cloud::{Address, BlockDevice, CloudResult, Instance, Volume, agreed, all_pages};
+use crate::cloud::{
+    Address, BlockDevice, CloudResult, Instance, InstanceAttribute, Volume, agreed, all_pages,
+};
 
 /// User data of this process's captures, by digest: the same text is the same entry.
 static USER_DATA: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
@@ -94,7 +96,12 @@ async fn read(
     let mut instances = look::agreed(cx, all_there, || look::instances(cx, &ids)).await?;
     instances.retain(|_, i| !look::is_ending(&i.state));
     let alive: Vec<String> = instances.keys().cloned().collect();
-    let mut details = look::details(cx, &alive).await?;
+    let wanted = [
+        InstanceAttribute::TerminationProtection,
+        InstanceAttribute::StopProtection,
+        InstanceAttribute::UserData,
+    ];
+    let mut details = look::details(cx, &alive, &wanted).await?;
     let mut volumes = volumes(cx, instances.values()).await?;
     let mut addresses = elastic_ips(cx, &alive).await?;
     let mut registrations = registrations(cx, instances.values()).await?;
@@ -135,8 +142,8 @@ pub(super) async fn user_data(cx: ReadCx<'_>, original: &Original) -> Result<Opt
         return Ok(kept);
     }
     let id = &original.instance.id;
-    let why = match cx.reads.ec2.instance_detail(id).await {
-        Ok(detail) => match detail.user_data {
+    let why = match cx.reads.ec2.attribute(id, InstanceAttribute::UserData).await {
+        Ok(told) => match told {
             Some(data) if sha256(&data) == *digest => return Ok(Some(data)),
             Some(_) => "it has changed since preflight".to_owned(),
             None => "AWS does not tell it any more".to_owned(),

@@ -174,6 +174,7 @@ impl Bench {
             settle: Dur::secs(10),
             give_up: self.give_up,
             calls: &self.gate,
+            planning: true,
         }
     }
 

@@ -142,6 +142,7 @@ impl Trial {
             settle: Dur::secs(10),
             give_up: self.give_up,
             calls: &self.gate,
+            planning: true,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Instances: ending, stopping, launching, protecting.
 
-use redrill::cloud::{EffectCertainty, ErrorKind, LaunchSpec, Mutation, Outcome, all_pages};
+use redrill::cloud::{
+    EffectCertainty, ErrorKind, InstanceAttribute, LaunchSpec, Mutation, Outcome, all_pages,
+};
 
 use super::{TestWorld, tagged, tags};
 
@@ -66,9 +68,13 @@ pub(super) async fn an_unknown_id_fails_the_whole_batch(w: &TestWorld) {
     assert_eq!(w.state(&id).await, "running");
 }
 
+async fn user_data(w: &TestWorld, id: &str) -> Option<String> {
+    w.cloud.reads.ec2.attribute(id, InstanceAttribute::UserData).await.expect("an attribute")
+}
+
 async fn model(w: &TestWorld, name: &str) -> LaunchSpec {
     let like = w.instance(name).await;
-    let detail = w.cloud.reads.ec2.instance_detail(&like.id).await.expect("detail");
+    let user_data = user_data(w, &like.id).await;
     let ids: Vec<String> = like.block_devices.iter().map(|b| b.volume.clone()).collect();
     let (ec2, ids) = (&w.cloud.reads.ec2, &ids);
     let volumes = all_pages(|page| async move { ec2.volumes(ids, page).await }).await.expect("volumes");
@@ -78,7 +84,7 @@ async fn model(w: &TestWorld, name: &str) -> LaunchSpec {
         .filter_map(|b| Some((b.clone(), volumes.iter().find(|v| v.id == b.volume)?.clone())))
         .collect();
     LaunchSpec {
-        user_data: detail.user_data,
+        user_data: user_data,
         volumes,
         tags: tags(&[("Name", "twin"), ("conformance", "yes")]),
         like,
@@ -119,7 +125,7 @@ pub(super) async fn a_launch_is_like_its_model(w: &TestWorld) {
     assert_eq!((&twin.instance_type, &twin.image), (&like.instance_type, &like.image));
     assert_eq!(twin.security_groups, like.security_groups);
     assert_ne!(twin.private_ip, like.private_ip, "the model still has its address");
-    assert_eq!(w.cloud.reads.ec2.instance_detail(&id).await.expect("detail").user_data, data);
+    assert_eq!(user_data(w, &id).await, data);
 }
 
 pub(super) async fn a_launch_with_the_same_token_is_one_launch(w: &TestWorld) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use redrill::cloud::{ErrorKind, Filter, all_pages};
+use redrill::cloud::{ErrorKind, Filter, InstanceAttribute, all_pages};
 
 use super::{TestWorld, tagged};
 
@@ -80,12 +80,15 @@ pub(super) async fn alarms_are_read_by_name(w: &TestWorld) {
 
 pub(super) async fn details_hold_user_data_and_protection(w: &TestWorld) {
     let ec2 = &w.cloud.reads.ec2;
-    let web = ec2.instance_detail(&w.instance("shop-web-1").await.id).await.expect("detail");
-    assert!(!web.disable_api_termination && !web.disable_api_stop);
-    let data = web.user_data.expect("the shop's web servers have user data");
+    let read = async |id: &str, which| ec2.attribute(id, which).await.expect("an attribute");
+    let web = w.instance("shop-web-1").await.id;
+    for protection in [InstanceAttribute::TerminationProtection, InstanceAttribute::StopProtection] {
+        assert_eq!(read(&web, protection).await.as_deref(), Some("false"), "{protection:?}");
+    }
+    let data = read(&web, InstanceAttribute::UserData).await.expect("the shop's web servers have user data");
     assert!(data.starts_with("IyEvYmluL3No"), "user data is base64: {data}");
-    let batch = ec2.instance_detail(&w.instance("batch-1").await.id).await.expect("detail");
-    assert_eq!(batch.user_data, None);
+    let batch = w.instance("batch-1").await.id;
+    assert_eq!(read(&batch, InstanceAttribute::UserData).await, None);
 }
 
 pub(super) async fn registrations_tell_their_health(w: &TestWorld) {

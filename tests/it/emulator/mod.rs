@@ -4,6 +4,7 @@
 //! own, and compares the world before and after through the emulator's control pages. Nothing waits
 //! for a time that could wait for an event.
 
+mod budgets;
 mod crashes;
 mod doctor;
 mod drills;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::catalog::DynAction;
 use crate::catalog::actions::testing::{Bench, instance};
+use crate::cloud::InstanceAttribute;
 use crate::cloud::faulty::Fault;
 use crate::cloud::misread::Misread;
 use crate::sim::InstanceSeed;
@@ -86,8 +87,9 @@ async fn the_replacement_takes_the_place_of_the_original() {
     assert_eq!(new.tags["service"], "shop");
     assert_eq!(new.tags["Name"], "web-1");
     assert!(!new.tags.keys().any(|k| k.starts_with("aws:") || k == target::TAG_HELD), "{:?}", new.tags);
-    let detail = s.bench.read().reads.ec2.instance_detail(&new.id).await.expect("reads");
-    assert_eq!(detail.user_data.as_ref(), Some(&s.user_data));
+    let ec2 = &s.bench.read().reads.ec2;
+    let user_data = ec2.attribute(&new.id, InstanceAttribute::UserData).await.expect("reads");
+    assert_eq!(user_data.as_ref(), Some(&s.user_data));
     let registered = s.bench.read().reads.elb.registrations(&s.group).await.expect("reads");
     assert!(registered.iter().any(|r| r.id == new.id && r.port == Some(8080)), "{registered:?}");
     let notes = ready.notes.join("\n");
@@ -128,8 +130,9 @@ async fn another_process_reads_the_user_data_again_while_aws_still_tells() {
     original::forget(p.undo["original"]["user_data_sha256"].as_str().expect("has a digest"));
     s.apply(&p).await.expect("launched");
     let new = s.replacements().await.remove(0);
-    let detail = s.bench.read().reads.ec2.instance_detail(&new.id).await.expect("reads");
-    assert_eq!(detail.user_data.as_ref(), Some(&s.user_data));
+    let ec2 = &s.bench.read().reads.ec2;
+    let user_data = ec2.attribute(&new.id, InstanceAttribute::UserData).await.expect("reads");
+    assert_eq!(user_data.as_ref(), Some(&s.user_data));
 
     let s = scene("another-process-too-late");
     let p = s.lost(&Value::Null).await;
