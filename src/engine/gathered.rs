@@ -237,7 +237,7 @@ mod tests {
         let (counted, reads, ids) = fleet(1500);
         let answers = join_all(ids.iter().map(|id| look(&reads, &[id]))).await;
         for (id, answer) in ids.iter().zip(answers) {
-            assert_eq!(answer.expect("found"), [id.clone()]);
+            assert_eq!(answer.expect("found"), std::slice::from_ref(id));
         }
         assert_eq!(asked(&counted), [500, 1000], "as many as a call takes");
         // the same one, wanted twice

@@ -84,7 +84,7 @@ async fn model(w: &TestWorld, name: &str) -> LaunchSpec {
         .filter_map(|b| Some((b.clone(), volumes.iter().find(|v| v.id == b.volume)?.clone())))
         .collect();
     LaunchSpec {
-        user_data: user_data,
+        user_data,
         volumes,
         tags: tags(&[("Name", "twin"), ("conformance", "yes")]),
         like,
