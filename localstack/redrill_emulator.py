@@ -48,9 +48,9 @@ class Emulator:
         self.seeded = False
         self.last_call = time.monotonic()
         if not self.plain:
-            from emulator import custody, ec2, others, rds
+            from emulator import custody, ec2, interfaces, others, rds
 
-            for part in (ec2, rds, others, custody):
+            for part in (ec2, interfaces, rds, others, custody):
                 part.patch(self.pace)
 
     def knows(self, token):

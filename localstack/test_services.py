@@ -54,6 +54,34 @@ class Instances(Case):
         self.ec2.terminate_instances(InstanceIds=[i])
         self.assertIn(self.state(i), ("shutting-down", "terminated"))
 
+    def test_interfaces_tell_whose_they_are_page_by_page(self):
+        ask = lambda **more: self.ec2.describe_network_interfaces(**more)  # noqa: E731
+        def every(**more):
+            found, token = [], {}
+            while True:
+                page = ask(MaxResults=5, **more, **token)
+                found += page["NetworkInterfaces"]
+                if "NextToken" not in page:
+                    return found
+                token = {"NextToken": page["NextToken"]}
+
+        def inside(subnet):
+            return every(Filters=[{"Name": "subnet-id", "Values": [self.ids[subnet]]}])
+
+        nat = self.ec2.describe_nat_gateways()["NatGateways"][0]["NatGatewayId"]
+        public = inside("shop-public-a")
+        self.assertEqual([(i["InterfaceType"], i["Status"]) for i in public], [("nat_gateway", "in-use")])
+        self.assertTrue(public[0]["Description"].endswith(nat))
+        private = inside("shop-private-a") + inside("shop-private-b")
+        servers = {i["Attachment"]["InstanceId"] for i in private if "Attachment" in i}
+        self.assertEqual(servers, {self.ids[f"shop-web-{n}"] for n in (1, 2, 3)})
+        # one of each database, and one more of the standby
+        databases = [i["NetworkInterfaceId"] for i in private if i["Description"] == "RDSNetworkInterface"]
+        self.assertEqual(len(set(databases)), 4)
+        self.assertEqual(databases, [i["NetworkInterfaceId"] for i in inside("shop-private-a") + inside("shop-private-b")
+                                     if i["Description"] == "RDSNetworkInterface"])
+        self.refused("InvalidNextToken", ask, NextToken="garbage")
+
     def test_replacement_may_take_the_same_address(self):
         old = self.instance(self.ids["shop-web-1"])
         self.ec2.terminate_instances(InstanceIds=[old["InstanceId"]])

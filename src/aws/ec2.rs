@@ -7,8 +7,8 @@ use aws_sdk_ec2::types as sdk;
 use super::error::failed_read;
 use super::{non_empty, time};
 use crate::cloud::{
-    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Instance, InstanceAttribute, Page, Route,
-    RouteTable, Subnet, Volume,
+    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Instance, InstanceAttribute, Interface,
+    InterfacesOf, NatGateway, Page, Route, RouteTable, Subnet, Volume,
 };
 use crate::model::Tags;
 
@@ -101,6 +101,40 @@ impl Ec2 for Ec2Reads {
         Ok(Page { items: out.subnets().iter().map(subnet).collect(), next: non_empty(out.next_token()) })
     }
 
+    async fn interfaces(&self, of: &InterfacesOf, page: Option<String>) -> CloudResult<Page<Interface>> {
+        let (name, values) = match of {
+            InterfacesOf::Subnets(ids) => ("subnet-id", ids),
+            InterfacesOf::Addresses(ips) => ("addresses.private-ip-address", ips),
+        };
+        let out = self
+            .client
+            .describe_network_interfaces()
+            .filters(sdk::Filter::builder().name(name).set_values(Some(values.clone())).build())
+            // those of AWS's services are what is looked for, even where the account hides them
+            .include_managed_resources(true)
+            .max_results(PAGE)
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeNetworkInterfaces"))?;
+        let items = out.network_interfaces().iter().map(interface).collect();
+        Ok(Page { items, next: non_empty(out.next_token()) })
+    }
+
+    async fn nat_gateways(&self, subnets: &[String], page: Option<String>) -> CloudResult<Page<NatGateway>> {
+        let out = self
+            .client
+            .describe_nat_gateways()
+            .filter(sdk::Filter::builder().name("subnet-id").set_values(Some(subnets.to_vec())).build())
+            .max_results(PAGE)
+            .set_next_token(page)
+            .send()
+            .await
+            .map_err(failed_read("ec2:DescribeNatGateways"))?;
+        let items = out.nat_gateways().iter().map(nat_gateway).collect();
+        Ok(Page { items, next: non_empty(out.next_token()) })
+    }
+
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>> {
         // route tables come at most a hundred to a page
         let size = page_size(&filter.ids).map(|_| 100);
@@ -175,6 +209,7 @@ fn instance(i: &sdk::Instance) -> Instance {
         subnet: non_empty(i.subnet_id()),
         vpc: non_empty(i.vpc_id()),
         private_ip: non_empty(i.private_ip_address()),
+        addresses: addresses_of(i),
         public_ip: non_empty(i.public_ip_address()),
         key_name: non_empty(i.key_name()),
         profile_arn: non_empty(i.iam_instance_profile().and_then(|p| p.arn())),
@@ -229,8 +264,59 @@ fn subnet(s: &sdk::Subnet) -> Subnet {
         cidr: s.cidr_block().unwrap_or_default().to_owned(),
         state: text(s.state()),
         free_addresses: s.available_ip_address_count().unwrap_or_default(),
+        owner: s.owner_id().unwrap_or_default().to_owned(),
+        arn: s.subnet_arn().unwrap_or_default().to_owned(),
         tags: tags(s.tags()),
     }
+}
+
+fn interface(i: &sdk::NetworkInterface) -> Interface {
+    let own = non_empty(i.private_ip_address());
+    let more = i.private_ip_addresses().iter().filter_map(|a| non_empty(a.private_ip_address()));
+    let six = i.ipv6_addresses().iter().filter_map(|a| non_empty(a.ipv6_address()));
+    Interface {
+        id: i.network_interface_id().unwrap_or_default().to_owned(),
+        subnet: i.subnet_id().unwrap_or_default().to_owned(),
+        vpc: i.vpc_id().unwrap_or_default().to_owned(),
+        kind: text(i.interface_type()),
+        description: i.description().unwrap_or_default().to_owned(),
+        requester: non_empty(i.requester_id()),
+        status: text(i.status()),
+        instance: i.attachment().and_then(|a| non_empty(a.instance_id())),
+        addresses: distinct(own.into_iter().chain(more).chain(six)),
+        tags: tags(i.tag_set()),
+    }
+}
+
+fn nat_gateway(n: &sdk::NatGateway) -> NatGateway {
+    let addresses = n.nat_gateway_addresses().iter();
+    NatGateway {
+        id: n.nat_gateway_id().unwrap_or_default().to_owned(),
+        subnet: n.subnet_id().unwrap_or_default().to_owned(),
+        vpc: n.vpc_id().unwrap_or_default().to_owned(),
+        state: text(n.state()),
+        interfaces: distinct(addresses.filter_map(|a| non_empty(a.network_interface_id()))),
+    }
+}
+
+/// The private addresses of all interfaces of an instance.
+fn addresses_of(i: &sdk::Instance) -> Vec<String> {
+    let of_one = |n: &sdk::InstanceNetworkInterface| -> Vec<String> {
+        let four = n.private_ip_addresses().iter().filter_map(|a| non_empty(a.private_ip_address()));
+        four.chain(n.ipv6_addresses().iter().filter_map(|a| non_empty(a.ipv6_address()))).collect()
+    };
+    let own = non_empty(i.private_ip_address());
+    distinct(own.into_iter().chain(i.network_interfaces().iter().flat_map(of_one)))
+}
+
+fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut out = Vec::new();
+    for one in all {
+        if !out.contains(&one) {
+            out.push(one);
+        }
+    }
+    out
 }
 
 fn route_table(t: &sdk::RouteTable) -> RouteTable {

@@ -150,6 +150,8 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("ec2:DescribeAddresses", Region),
     ("ec2:DescribeInstanceAttribute", On(&[Type::Instance])),
     ("ec2:DescribeInstances", Region),
+    ("ec2:DescribeNatGateways", Region),
+    ("ec2:DescribeNetworkInterfaces", Region),
     ("ec2:DescribeRouteTables", Region),
     ("ec2:DescribeSpotInstanceRequests", Region),
     ("ec2:DescribeSubnets", Region),

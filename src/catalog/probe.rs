@@ -121,6 +121,11 @@ pub trait Probe: Send + Sync + 'static {
     fn timed_out(&self, after: std::time::Duration) -> Reading {
         Reading::unknown(format!("no answer within {} ms", after.as_millis()))
     }
+
+    /// What an answer means to a stop condition: that it is no breach is healthy there.
+    fn as_stop(&self, reading: Reading) -> Reading {
+        reading
+    }
 }
 
 /// A probe with its types erased.
@@ -146,6 +151,8 @@ pub trait DynProbe: Send + Sync {
     async fn observe(&self, cx: ReadCx<'_>, params: &Value) -> Reading;
     /// What no answer in time means.
     fn timed_out(&self, after: std::time::Duration) -> Reading;
+    /// What an answer means to a stop condition.
+    fn as_stop(&self, reading: Reading) -> Reading;
 }
 
 /// Parameters as `name value, name value`; what is not set is left out.
@@ -228,5 +235,9 @@ impl<P: Probe> DynProbe for P {
 
     fn timed_out(&self, after: std::time::Duration) -> Reading {
         Probe::timed_out(self, after)
+    }
+
+    fn as_stop(&self, reading: Reading) -> Reading {
+        Probe::as_stop(self, reading)
     }
 }

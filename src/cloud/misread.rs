@@ -183,6 +183,14 @@ impl Ec2 for Seen<dyn Ec2> {
         let missing = gone(op, !filter.ids.is_empty(), "InvalidSubnetID.NotFound");
         self.by.read(op, &[filter, &page], self.inner.subnets(filter, page.clone()), missing, no_items).await
     }
+    async fn interfaces(&self, of: &InterfacesOf, page: Option<String>) -> CloudResult<Page<Interface>> {
+        let ask = self.inner.interfaces(of, page.clone());
+        self.by.read("ec2:DescribeNetworkInterfaces", &[of, &page], ask, None, no_items).await
+    }
+    async fn nat_gateways(&self, subnets: &[String], page: Option<String>) -> CloudResult<Page<NatGateway>> {
+        let ask = self.inner.nat_gateways(subnets, page.clone());
+        self.by.read("ec2:DescribeNatGateways", &[&subnets, &page], ask, None, no_items).await
+    }
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>> {
         let op = "ec2:DescribeRouteTables";
         let missing = gone(op, !filter.ids.is_empty(), "InvalidRouteTableID.NotFound");

@@ -42,6 +42,10 @@ pub trait Ec2: Send + Sync {
     async fn addresses(&self, instances: &[String]) -> CloudResult<Vec<Address>>;
     /// DescribeSubnets.
     async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>>;
+    /// DescribeNetworkInterfaces: at most 200 values of a filter.
+    async fn interfaces(&self, of: &InterfacesOf, page: Option<String>) -> CloudResult<Page<Interface>>;
+    /// DescribeNatGateways in these subnets: at most 200 of them.
+    async fn nat_gateways(&self, subnets: &[String], page: Option<String>) -> CloudResult<Page<NatGateway>>;
     /// DescribeRouteTables.
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>>;
     /// Whether a Spot request is `one-time` or `persistent` (DescribeSpotInstanceRequests).
@@ -249,6 +253,11 @@ pub trait Local: Send + Sync {
     /// The addresses of this machine, as far as they are known; empty where it is none of the world's.
     fn addresses(&self) -> Vec<std::net::IpAddr> {
         Vec::new()
+    }
+
+    /// Whether this process runs in a container, whose address nobody outside of its host may know.
+    fn is_contained(&self) -> bool {
+        false
     }
 }
 

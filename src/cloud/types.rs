@@ -125,6 +125,9 @@ pub struct Instance {
     pub vpc: Option<String>,
     /// Private IPv4 address.
     pub private_ip: Option<String>,
+    /// The private addresses of all its interfaces, the secondary ones too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
     /// Public IPv4 address.
     pub public_ip: Option<String>,
     /// Key pair name.
@@ -233,8 +236,63 @@ pub struct Subnet {
     pub state: String,
     /// Free addresses.
     pub free_addresses: i32,
+    /// The account that it belongs to; another one's where it is shared.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub owner: String,
+    /// ARN, in its owner's account.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub arn: String,
     /// Tags.
     pub tags: Tags,
+}
+
+/// An elastic network interface: whatever is in a subnet is there by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Network interface id.
+    pub id: String,
+    /// Subnet id.
+    pub subnet: String,
+    /// VPC id.
+    pub vpc: String,
+    /// InterfaceType: `interface`, `nat_gateway`, `lambda`, `vpc_endpoint`, `transit_gateway` …
+    pub kind: String,
+    /// Description: the service that made it says here what for.
+    pub description: String,
+    /// Who made it, where that is a service (RequesterId).
+    pub requester: Option<String>,
+    /// `available` where it is attached to nothing, `in-use` …
+    pub status: String,
+    /// The instance that it is attached to.
+    pub instance: Option<String>,
+    /// All its private addresses, the secondary ones too.
+    pub addresses: Vec<String>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// A NAT gateway in a subnet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatGateway {
+    /// NAT gateway id.
+    pub id: String,
+    /// Subnet id.
+    pub subnet: String,
+    /// VPC id.
+    pub vpc: String,
+    /// `pending`, `failed`, `available`, `deleting` or `deleted`.
+    pub state: String,
+    /// Its network interfaces.
+    pub interfaces: Vec<String>,
+}
+
+/// Which network interfaces are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfacesOf {
+    /// Those in these subnets.
+    Subnets(Vec<String>),
+    /// Those with any of these private IPv4 addresses.
+    Addresses(Vec<String>),
 }
 
 /// An association of a route table.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::freeze::Freeze;
 use super::window::Window;
+use crate::model::reach::Passage;
 use crate::model::{Dur, OneOrMany, ResourceKind};
 
 /// The blast radius: a plan outside it is refused.
@@ -42,14 +43,17 @@ pub struct Limits {
     /// The same for one kind of resource, for example `{ ec2.instance: { max_targets: 2 } }`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<ResourceKind, KindLimits>,
-    /// How many instances may be in the subnets that faults change, whether they are targets or not.
-    /// Without it, any number may.
+    /// How much may be in the subnets that faults change, whether it is a target or not: instances, and everything
+    /// else with a network interface there. Without it, any number may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_affected: Option<usize>,
+    /// What others route through, and may be in a subnet that a fault changes all the same: it cuts them off, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_reach: Vec<Passage>,
     /// Every target must carry these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require_tags: BTreeMap<String, OneOrMany>,
-    /// No target may carry any of these, and no instance in a subnet that a fault changes.
+    /// No target may carry any of these, and nothing in a subnet that a fault changes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forbid_tags: BTreeMap<String, OneOrMany>,
     /// When faults may be injected, for example `Mon-Fri 13:00-17:00 Europe/Amsterdam`.
@@ -130,7 +134,9 @@ impl Limits {
         for (kind, l) in &self.kinds {
             put("targets", format!("{kind}: {}", numbers(l.max_targets, l.max_percent)));
         }
-        put("affected", self.max_affected.map(|n| format!("at most {n} instances")).unwrap_or_default());
+        put("affected", self.max_affected.map(|n| format!("at most {n}")).unwrap_or_default());
+        let reach: Vec<&str> = self.allow_reach.iter().map(|p| p.name()).collect();
+        put("may reach", reach.join(", "));
         put("must carry", tags(&self.require_tags));
         put("never", tags(&self.forbid_tags));
         put("windows", self.windows.join("; "));

@@ -80,7 +80,15 @@ fn put(base: &mut Node, key: &Key, value: &Node) {
 /// One limit, a kind's limits, or all of them.
 fn merge_limit(base: &mut Node, key: &Key, value: &Node, report: &mut Report<'_>) {
     let Some(old) = base.get_mut(&key.text).filter(|n| !n.is_null()) else {
-        put(base, key, value);
+        match &value.data {
+            // the one limit that is looser for being there
+            Data::List(all) if key.text == "allow_reach" && !all.is_empty() => report.hint(
+                value.span,
+                "an environment cannot allow what the drill does not",
+                "say `allow_reach` in the drill itself",
+            ),
+            _ => put(base, key, value),
+        }
         return;
     };
     if value.is_null() {
@@ -102,6 +110,9 @@ fn merge_limit(base: &mut Node, key: &Key, value: &Node, report: &mut Report<'_>
                 );
                 *ours = theirs.clone();
             }
+        }
+        ("allow_reach", Data::List(ours), Data::List(theirs)) => {
+            ours.retain(|n| theirs.iter().any(|t| t.text() == n.text()));
         }
         ("approvals", Data::Number(ours), Data::Number(theirs)) if theirs.is_u64() => {
             *ours = Number::from(ours.as_u64().max(theirs.as_u64()).unwrap_or_default());
@@ -168,7 +179,9 @@ fn taken_away(key: &Key, report: &mut Report<'_>) {
 /// Whether the drill's own limit is what the schema wants there, so that another can be held against it.
 fn is_shaped(key: &Key, node: &Node) -> bool {
     match key.text.as_str() {
-        "accounts" | "regions" | "windows" | "freeze" | "gates" => matches!(node.data, Data::List(_)),
+        "accounts" | "regions" | "windows" | "freeze" | "gates" | "allow_reach" => {
+            matches!(node.data, Data::List(_))
+        }
         "max_targets" | "max_percent" | "max_affected" | "approvals" => node.number().is_some(),
         "environment" => node.text().is_some(),
         // all limits, the tags, the kinds, and each kind by its name

@@ -149,7 +149,10 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
             let one = Mutation::DeleteTags { ids: vec![id.clone()], keys: keys.clone() };
             match patiently(|| send(&gate, one.clone())).await {
                 Ok(()) => {}
-                Err(e) if e.is_not_found() => _ = missing.insert(id.clone(), e),
+                // of what is not there any more, a policy that asks for a tag denies before anybody looks
+                Err(e) if e.is_not_found() || e.kind == ErrorKind::Denied => {
+                    missing.insert(id.clone(), e);
+                }
                 Err(e) => {
                     failures.push(format!("{id}: {e}"));
                     left.insert(id.clone());
@@ -180,7 +183,7 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     shared.recorder.durable(events).await
 }
 
-/// Of what DeleteTags did not find, what carries the tag all the same, with why. That something does not exist is for
+/// Of what DeleteTags did not find, or was denied, what carries the tag all the same, with why. That something does not exist is for
 /// all looks of the settling time to say; what is listed is asked about once more.
 async fn still_tagged(
     shared: &Shared,
@@ -239,7 +242,14 @@ async fn own(shared: &Shared) -> Result<Vec<Target>, JournalError> {
         shared.recorder.durable(told.collect()).await?;
         own.extend(found);
     }
-    Ok(own.into_iter().map(|(t, _)| t).collect())
+    // their tags go with them, and a policy that asks for a tag denies what has none any more
+    Ok(own.into_iter().filter(|(t, now)| !is_ending(t, now.as_ref())).map(|(t, _)| t).collect())
+}
+
+/// Whether an instance is ended, or on its way there: what is listed in another state is none.
+fn is_ending(planned: &Target, now: Option<&Target>) -> bool {
+    let state = now.and_then(|t| t.attrs.get("state")).map(String::as_str);
+    planned.kind == ResourceKind::Ec2Instance && matches!(state, Some("shutting-down" | "terminated"))
 }
 
 /// Databases by the ARN that they have now: a cut-over renames them. What another one has taken the name of, and is
@@ -279,7 +289,7 @@ async fn tagged(shared: &Shared) -> Result<Option<String>, CloudError> {
     let all = targets(shared);
     agreed::present(shared.plan.drill.settle.0, async || {
         let now = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await?;
-        let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str());
+        let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str()) && !is_ending(t, Some(t));
         Ok(now.into_iter().flatten().find(own).map(|t| t.id))
     })
     .await

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::driver::{EngineError, Shared};
 use super::{hold, kill_switch, lockout, needs};
+use crate::catalog::probes::cloudwatch_alarm::NO_DATA;
 use crate::catalog::{self, Finding, Need, Severity};
 use crate::cloud::{CLOCK_LIMIT_MS, CloudError, Identity, clock_is_off};
 use crate::drill::Unreadable;
@@ -199,6 +200,9 @@ async fn stop_conditions(shared: &Arc<Shared>) -> Vec<Finding> {
         let Some(stop) = stops.iter().find(|s| super::stop::key(&s.name) == probe.name) else { continue };
         let (_, reading, _) = probe.look(shared).await;
         let (severity, text) = match (reading.health, stop.unreadable) {
+            (Health::Healthy, _) if reading.seen == NO_DATA => {
+                (Severity::Warning, format!("{NO_DATA}: it stops the run only once there is data again"))
+            }
             (Health::Healthy, _) => continue,
             (Health::Unhealthy, _) => (Severity::Refusal, format!("is breached already: {}", reading.seen)),
             (Health::Unknown, Unreadable::Breach) => {

@@ -26,13 +26,21 @@ pub struct Running {
     params: Value,
     every: Duration,
     timeout: Duration,
+    is_stop: bool,
 }
 
 impl Running {
     fn new(name: &str, probe: &str, params: Value, every: Dur, timeout: Option<Dur>) -> Option<Self> {
         let probe = catalog::probe(probe)?;
         let timeout = timeout.unwrap_or(probe.spec().timeout);
-        Some(Self { name: name.to_owned(), probe, params, every: every.0, timeout: timeout.0 })
+        Some(Self {
+            name: name.to_owned(),
+            probe,
+            params,
+            every: every.0,
+            timeout: timeout.0,
+            is_stop: false,
+        })
     }
 
     /// Looks once.
@@ -46,6 +54,7 @@ impl Running {
             Ok(reading) => reading,
             Err(_) => self.probe.timed_out(self.timeout),
         };
+        let reading = if self.is_stop { self.probe.as_stop(reading) } else { reading };
         (sent, reading, shared.clock.stamp())
     }
 }
@@ -63,7 +72,10 @@ pub async fn standing(shared: &Shared) -> (Vec<Running>, Option<String>) {
     }
     for s in &drill.stop {
         match shared.resolve(&s.with).await {
-            Ok(params) => all.extend(Running::new(&stop::key(&s.name), &s.probe, params, s.every, s.timeout)),
+            Ok(params) => {
+                let probe = Running::new(&stop::key(&s.name), &s.probe, params, s.every, s.timeout);
+                all.extend(probe.map(|p| Running { is_stop: true, ..p }));
+            }
             Err(why) => _ = lacks.get_or_insert(why),
         }
     }

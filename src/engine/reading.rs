@@ -127,6 +127,13 @@ impl Ec2 for Paced<dyn Ec2> {
     async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>> {
         self.lane.read("ec2:DescribeSubnets", || self.inner.subnets(filter, page.clone())).await
     }
+    async fn interfaces(&self, of: &InterfacesOf, page: Option<String>) -> CloudResult<Page<Interface>> {
+        self.lane.read("ec2:DescribeNetworkInterfaces", || self.inner.interfaces(of, page.clone())).await
+    }
+    async fn nat_gateways(&self, subnets: &[String], page: Option<String>) -> CloudResult<Page<NatGateway>> {
+        let ask = || self.inner.nat_gateways(subnets, page.clone());
+        self.lane.read("ec2:DescribeNatGateways", ask).await
+    }
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>> {
         self.lane.read("ec2:DescribeRouteTables", || self.inner.route_tables(filter, page.clone())).await
     }

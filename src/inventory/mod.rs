@@ -4,11 +4,13 @@
 //! means the same for every kind, and no tagging index that lags behind is trusted. Tags are read
 //! from the service that owns the resource.
 
+mod reach;
 mod targets;
 
+pub use reach::{Inhabitants, Neighbour, inhabitants};
 pub(crate) use targets::CREATED;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -88,31 +90,6 @@ pub async fn reread_all(reads: &Reads, region: &str, targets: &[Target]) -> Clou
 /// The first error of any page.
 pub async fn reread(reads: &Reads, region: &str, target: &Target) -> CloudResult<Option<Target>> {
     Ok(reread_all(reads, region, std::slice::from_ref(target)).await?.targets.pop().flatten())
-}
-
-/// What is in a number of subnets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inhabitants {
-    /// How many instances exist in the account and region; terminated ones do not.
-    pub population: usize,
-    /// The instances in the subnets, sorted by id.
-    pub instances: Vec<Target>,
-}
-
-/// The instances in these subnets; nothing is read where there are none.
-///
-/// # Errors
-/// The first error of any page.
-pub async fn inhabitants(reads: &Reads, region: &str, subnets: &BTreeSet<&str>) -> CloudResult<Inhabitants> {
-    if subnets.is_empty() {
-        return Ok(Inhabitants::default());
-    }
-    let listing = list(reads, region, ResourceKind::Ec2Instance, &Wanted::Ids(&[])).await?;
-    let exists = |t: &Target| !t.attrs.get("state").is_some_and(|s| is_gone(s));
-    let inside = |t: &Target| t.attrs.get("subnet").is_some_and(|s| subnets.contains(s.as_str()));
-    let mut instances: Vec<Target> = listing.targets.into_iter().filter(|t| exists(t) && inside(t)).collect();
-    instances.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Inhabitants { population: listing.population, instances })
 }
 
 /// Whether an instance in this state counts as one that exists no more.

@@ -48,7 +48,8 @@ pub(super) fn instance(i: Instance) -> Target {
 pub(super) fn subnet(s: Subnet, tables: &BTreeMap<String, String>) -> Target {
     Target {
         kind: ResourceKind::VpcSubnet,
-        arn: None,
+        // its account is its owner's
+        arn: text(&s.arn),
         name: name(&s.tags),
         attrs: attrs([
             ("id", text(&s.id)),

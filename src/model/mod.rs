@@ -8,6 +8,7 @@ pub mod ids;
 pub mod naming;
 pub mod pattern;
 pub mod program;
+pub mod reach;
 pub mod target;
 pub mod text;
 pub mod time;

@@ -121,6 +121,13 @@ impl Local for RealLocal {
             .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
             .collect()
     }
+
+    /// By the files and variables that Docker, Podman, Kubernetes and ECS leave.
+    fn is_contained(&self) -> bool {
+        let files = ["/.dockerenv", "/run/.containerenv"];
+        let variables = ["KUBERNETES_SERVICE_HOST", "ECS_CONTAINER_METADATA_URI_V4"];
+        files.iter().any(|f| Path::new(f).exists()) || variables.iter().any(|v| std::env::var_os(v).is_some())
+    }
 }
 
 /// Why a program could not be started. As the system looks for it: a name without a slash in the folders of `PATH`,

@@ -220,7 +220,9 @@ fn reach(plan: &Plan, out: &mut Again) {
     let hit = plan.subnets_hit();
     let counted: BTreeSet<&str> =
         plan.affected.iter().flat_map(|a| a.instances.keys()).map(String::as_str).collect();
-    if hit != counted {
+    let through: BTreeSet<&str> =
+        plan.affected.iter().flat_map(|a| &a.others).flat_map(|n| &n.through).map(String::as_str).collect();
+    if !hit.is_subset(&counted) || counted.iter().any(|s| !hit.contains(s) && !through.contains(s)) {
         out.broken("what the faults reach was not counted for the subnets that they change");
     }
 }
@@ -271,7 +273,7 @@ pub fn refused_by(plan: &Plan, house: &House) -> Vec<Finding> {
     out
 }
 
-/// What faults reach, as far as the plan says: ids, without tags.
+/// What faults reach, as far as the plan says: instances by their ids, without tags.
 fn reached(plan: &Plan) -> Option<Inhabitants> {
     let affected = plan.affected.as_ref()?;
     let instances = affected.instances.iter().flat_map(|(subnet, ids)| {
@@ -284,7 +286,8 @@ fn reached(plan: &Plan) -> Option<Inhabitants> {
             attrs: [("subnet".to_owned(), subnet.clone())].into(),
         })
     });
-    Some(Inhabitants { population: affected.population, instances: instances.collect() })
+    let (population, others) = (affected.population, affected.others.clone());
+    Some(Inhabitants { population, instances: instances.collect(), others })
 }
 
 #[cfg(test)]

@@ -145,6 +145,7 @@ pub async fn build(
     if !subnets.is_empty() {
         let found = inhabitants(reads, &options.region, &subnets).await?;
         findings.extend(rules.into_iter().flat_map(|r| limits::affected(r, &found)));
+        findings.extend(limits::inside(&found));
         plan.affected = Some(affected(&subnets, &found));
     }
     findings.extend(inspect(&plan, reads, clock, options, &identity).await?);
@@ -167,19 +168,25 @@ async fn inhabitants(
     if subnets.is_empty() {
         return Ok(Inhabitants::default());
     }
-    let look = || inventory::inhabitants(reads, region, subnets);
-    agreed::twice("ec2:DescribeInstances", |found: &Inhabitants| &found.instances, look).await
+    let look = async || {
+        let Inhabitants { population, instances, others } =
+            inventory::inhabitants(reads, region, subnets).await?;
+        Ok::<_, CloudError>((population, (instances, others)))
+    };
+    let (population, (instances, others)) =
+        agreed::twice("ec2:DescribeNetworkInterfaces", |(_, inside)| inside, look).await?;
+    Ok(Inhabitants { population, instances, others })
 }
 
-fn affected(subnets: &BTreeSet<&str>, found: &inventory::Inhabitants) -> Affected {
+fn affected(subnets: &BTreeSet<&str>, found: &Inhabitants) -> Affected {
     let mut instances: BTreeMap<String, Vec<String>> =
         subnets.iter().map(|s| ((*s).to_owned(), Vec::new())).collect();
     for t in &found.instances {
-        if let Some(ids) = t.attrs.get("subnet").and_then(|s| instances.get_mut(s)) {
-            ids.push(t.id.clone());
+        if let Some(subnet) = t.attrs.get("subnet") {
+            instances.entry(subnet.clone()).or_default().push(t.id.clone());
         }
     }
-    Affected { population: found.population, instances }
+    Affected { population: found.population, instances, others: found.others.clone() }
 }
 
 /// Reads targets again, as they are now; `None` for what is gone.
@@ -228,7 +235,9 @@ pub async fn check_drift(
         agreed::agreed(settle, all_there, || inventory::reread_all(reads, &plan.region, &targets)).await?;
     let none_missing = |now: &Inhabitants| {
         let planned = plan.affected.iter().flat_map(|a| a.instances.values().flatten());
+        let mut others = plan.affected.iter().flat_map(|a| &a.others);
         planned.into_iter().all(|id| now.instances.iter().any(|t| t.id == *id))
+            && others.all(|n| now.others.iter().any(|o| o.interface == n.interface))
     };
     // who came since is not among the planned, so each look is two that say the same
     let look = || inhabitants(reads, &plan.region, &subnets);

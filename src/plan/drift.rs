@@ -106,7 +106,12 @@ pub fn affected(plan: &Plan, now: &Inhabitants) -> Vec<Finding> {
     let none = BTreeMap::new();
     let before = plan.affected.as_ref().map_or(&none, |a| &a.instances);
     let planned = |id: &String| before.values().any(|ids| ids.contains(id));
-    let new: Vec<&str> = now.instances.iter().filter(|t| !planned(&t.id)).map(|t| t.id.as_str()).collect();
+    let known: Vec<&str> =
+        plan.affected.iter().flat_map(|a| &a.others).map(|n| n.interface.as_str()).collect();
+    let others = now.others.iter().filter(|n| !known.contains(&n.interface.as_str()));
+    let others = others.map(|n| format!("{} ({})", n.what, n.interface));
+    let instances = now.instances.iter().filter(|t| !planned(&t.id)).map(|t| t.id.clone());
+    let new: Vec<String> = instances.chain(others).collect();
     if !new.is_empty() {
         let text = format!("in the subnets that faults change since the plan was made: {}", new.join(", "));
         out.push(Finding::new(Severity::Warning, "affected", text));

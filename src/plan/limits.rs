@@ -1,5 +1,7 @@
 //! The blast radius: everything about accounts, regions, numbers, tags and hours that refuses a plan. Pure.
 
+mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,8 +11,9 @@ use crate::catalog::action::{Finding, Severity};
 use crate::cloud::Identity;
 use crate::drill::window::open_at;
 use crate::drill::{Drill, Limits};
-use crate::inventory::Inhabitants;
-use crate::model::{Dur, ResourceKind, Target, target};
+use crate::model::{Dur, ResourceKind, Tags, Target, target};
+
+pub use reach::{affected, count, inside};
 
 use Severity::{Refusal, Warning};
 
@@ -217,7 +220,7 @@ pub fn tags(rule: Rule<'_>, target: &Target) -> Vec<Finding> {
             out.push(Finding::new(Refusal, label(target), text));
         }
     }
-    for (key, value) in forbidden(rule.limits, target) {
+    for (key, value) in forbidden(rule.limits, &target.tags) {
         let text = format!("it carries the tag {key}={value}, which {} forbids", rule.key("forbid_tags"));
         out.push(Finding::new(Refusal, label(target), text));
     }
@@ -238,42 +241,16 @@ pub fn tagging(target: &Target, own: Option<&str>) -> Vec<Finding> {
 }
 
 /// The tags of a resource that the limits forbid.
-fn forbidden<'a>(limits: &'a Limits, target: &'a Target) -> impl Iterator<Item = (&'a String, &'a String)> {
+fn forbidden<'a>(limits: &'a Limits, tags: &'a Tags) -> impl Iterator<Item = (&'a String, &'a String)> {
     limits.forbid_tags.iter().filter_map(|(key, never)| {
-        let value = target.tags.get(key)?;
+        let value = tags.get(key)?;
         never.matches(value).then_some((key, value))
     })
 }
 
 /// The tag of a target that these limits forbid, in words.
 pub fn forbidden_tag(limits: &Limits, target: &Target) -> Option<String> {
-    forbidden(limits, target).next().map(|(key, value)| format!("{key}={value}"))
-}
-
-/// Whether what faults reach without naming it stays within the limits.
-pub fn affected(rule: Rule<'_>, found: &Inhabitants) -> Vec<Finding> {
-    let mut out = Vec::new();
-    let hit = found.instances.len();
-    if let Some(most) = rule.limits.max_affected
-        && hit > most
-    {
-        let text = format!(
-            "{hit} of the {} instances that exist are in the subnets that faults change, {most} are allowed",
-            found.population
-        );
-        out.push(rule.refusal("max_affected", text).hint(NARROW));
-    }
-    for t in &found.instances {
-        let subnet = t.attrs.get("subnet").map_or("", String::as_str);
-        for (key, value) in forbidden(rule.limits, t) {
-            let text = format!(
-                "a fault changes its subnet {subnet}, and it carries the tag {key}={value}, which {} forbids",
-                rule.key("forbid_tags")
-            );
-            out.push(Finding::new(Refusal, label(t), text));
-        }
-    }
-    out
+    forbidden(limits, &target.tags).next().map(|(key, value)| format!("{key}={value}"))
 }
 
 /// Whether another run holds the target; `own` is this run's id.

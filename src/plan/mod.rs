@@ -24,6 +24,7 @@ use serde_json::Value;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::catalog::actions::{command, wait};
 use crate::drill::Drill;
+use crate::inventory::Neighbour;
 use crate::model::exercise::Exercise;
 use crate::model::{Dur, EndpointProof, ResourceKind, Stage, StepId, Target, World};
 
@@ -135,7 +136,7 @@ pub struct PlannedTargets {
     pub candidates: Vec<String>,
 }
 
-/// The instances in the subnets that faults change, whether they are targets or not.
+/// What is in the subnets that faults change and in those that route through them, whether it is a target or not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affected {
@@ -143,6 +144,9 @@ pub struct Affected {
     pub population: usize,
     /// Per subnet, the ids of the instances in it, sorted.
     pub instances: BTreeMap<String, Vec<String>>,
+    /// Everything else with a network interface there; redrill 0.2.0 and before did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Neighbour>,
 }
 
 impl Affected {
@@ -242,11 +246,12 @@ impl Plan {
         action.map(|a| a.beside(&step.params)).unwrap_or_default()
     }
 
-    /// The subnets that faults change: what happens to them happens to everything inside.
+    /// The subnets that faults change, or that a recovery puts on another table than before: what happens to them
+    /// happens to everything inside.
     pub fn subnets_hit(&self) -> BTreeSet<&str> {
         self.steps
             .iter()
-            .filter(|s| s.stage == Stage::Fault)
+            .filter(|s| s.stage == Stage::Fault || s.params.get("table").is_some())
             .flat_map(|s| self.targets_of(s))
             .filter(|t| t.kind == ResourceKind::VpcSubnet)
             .map(|t| t.id.as_str())

@@ -77,6 +77,8 @@ impl World {
             cidr: seed.cidr.clone(),
             state: "available".to_owned(),
             free_addresses: 0,
+            owner: self.account.clone(),
+            arn: format!("arn:aws:ec2:{}:{}:subnet/{id}", self.region, self.account),
             tags: named(&seed.tags, &seed.name),
         };
         self.subnets.insert(id.clone(), subnet);

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use super::refusal::{Answer, Refusal, refuse};
 use super::world::{Due, Machine, World, check_tags, tags_match};
 use crate::cloud::{
-    Address, BlockDevice, Filter, Instance, InstanceAttribute, InstanceDetail, LaunchSpec, Outcome, Page,
-    Volume,
+    Address, BlockDevice, Filter, Instance, InstanceAttribute, InstanceDetail, Interface, LaunchSpec,
+    Outcome, Page, Volume,
 };
 use crate::model::Tags;
 
@@ -47,7 +47,7 @@ impl World {
             .filter(|m| m.visible_from <= self.now)
             .filter(|m| f.ids.is_empty() || f.ids.contains(&m.inst.id))
             .filter(|m| tags_match(&m.inst.tags, &f.tags))
-            .map(|m| m.inst.clone())
+            .map(|m| Instance { addresses: super::interfaces::addresses(&m.inst), ..m.inst.clone() })
             .collect();
         self.page(found, page)
     }
@@ -282,11 +282,13 @@ impl World {
 
     /// Whether a live instance has this address; a terminated one has given it back.
     fn uses_address(&self, subnet: &str, ip: &str) -> bool {
-        self.instances.values().any(|m| {
+        let instance = self.instances.values().any(|m| {
             m.inst.state != "terminated"
                 && m.inst.subnet.as_deref() == Some(subnet)
                 && m.inst.private_ip.as_deref() == Some(ip)
-        })
+        });
+        let other = |i: &Interface| i.subnet == subnet && i.addresses.iter().any(|a| a == ip);
+        instance || self.interfaces.values().any(other)
     }
 
     /// The lowest free address of a subnet; AWS keeps the first four and the last for itself.
@@ -438,7 +440,7 @@ fn wrong_state(id: &str, state: &str, verb: &str) -> Refusal {
 }
 
 /// The first address of an IPv4 block and how many it has.
-fn cidr(block: &str) -> (u32, u32) {
+pub(super) fn cidr(block: &str) -> (u32, u32) {
     let (base, bits) = block.split_once('/').unwrap_or((block, "32"));
     let base: Ipv4Addr = base.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
     let bits: u32 = bits.parse().unwrap_or(32);

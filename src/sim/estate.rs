@@ -59,11 +59,18 @@ struct VpcSeed {
     #[serde(default)]
     internet_gateway: Option<String>,
     #[serde(default)]
+    nat_gateway: Option<NatSeed>,
+    #[serde(default)]
     subnets: Vec<NetSeed>,
     #[serde(default)]
     route_tables: Vec<TableSeed>,
     #[serde(default)]
     security_groups: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct NatSeed {
+    subnet: String,
 }
 
 #[derive(Deserialize)]
@@ -294,6 +301,15 @@ impl World {
                 table,
             };
             subnets.insert(s.name.clone(), self.add_subnet(None, &seed));
+        }
+        if let Some(seed) = &v.nat_gateway {
+            let subnet = find(subnets, "subnet", &seed.subnet)?;
+            self.add_interface(
+                &subnet,
+                "nat_gateway",
+                &format!("Interface for NAT Gateway {nat}"),
+                Tags::new(),
+            );
         }
         for g in &v.security_groups {
             groups.insert(g.name.clone(), self.new_id("sg"));

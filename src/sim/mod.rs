@@ -21,6 +21,7 @@ mod ec2;
 mod estate;
 mod from_plan;
 mod health;
+mod interfaces;
 mod mutate;
 mod net;
 mod pace;

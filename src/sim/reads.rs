@@ -8,9 +8,9 @@ use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
     DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance,
-    InstanceAttribute, Invalidation, ObjectMeta, ObjectVersion, Page, Question, Quota, Rds, Registration,
-    RouteTable, Ruling, S3, Secret, Secrets, Ssm, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey,
-    TrailObject, Volume,
+    InstanceAttribute, Interface, InterfacesOf, Invalidation, NatGateway, ObjectMeta, ObjectVersion, Page,
+    Question, Quota, Rds, Registration, RouteTable, Ruling, S3, Secret, Secrets, Ssm, StoredFile, Sts,
+    Subnet, TargetGroup, Trail, TrailKey, TrailObject, Volume,
 };
 use crate::model::Tags;
 
@@ -73,6 +73,14 @@ impl Ec2 for Sim {
 
     async fn subnets(&self, filter: &Filter, page: Next) -> CloudResult<Page<Subnet>> {
         self.read("ec2:DescribeSubnets", |w| w.list_subnets(filter, page)).await
+    }
+
+    async fn interfaces(&self, of: &InterfacesOf, page: Next) -> CloudResult<Page<Interface>> {
+        self.read("ec2:DescribeNetworkInterfaces", |w| w.list_interfaces(of, page)).await
+    }
+
+    async fn nat_gateways(&self, subnets: &[String], page: Next) -> CloudResult<Page<NatGateway>> {
+        self.read("ec2:DescribeNatGateways", |w| w.list_nat_gateways(subnets, page)).await
     }
 
     async fn route_tables(&self, filter: &Filter, page: Next) -> CloudResult<Page<RouteTable>> {

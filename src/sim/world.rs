@@ -13,8 +13,8 @@ use super::health::Check;
 use super::pace::Pace;
 use super::refusal::{Answer, refuse};
 use crate::cloud::{
-    Address, Alarm, BucketInfo, DbInstance, Distribution, Instance, InstanceDetail, Invalidation, ModifyDb,
-    ObjectMeta, ObjectVersion, Page, Route, Subnet, TargetGroup, Volume,
+    Address, Alarm, BucketInfo, DbInstance, Distribution, Instance, InstanceDetail, Interface, Invalidation,
+    ModifyDb, ObjectMeta, ObjectVersion, Page, Route, Subnet, TargetGroup, Volume,
 };
 use crate::model::{Dur, Tags};
 
@@ -167,6 +167,8 @@ pub(super) struct World {
     pub(super) addresses: BTreeMap<String, Address>,
     pub(super) vpcs: BTreeMap<String, Vpc>,
     pub(super) subnets: BTreeMap<String, Subnet>,
+    /// Those of services; those of instances and databases follow them.
+    pub(super) interfaces: BTreeMap<String, Interface>,
     pub(super) tables: BTreeMap<String, Table>,
     pub(super) assocs: BTreeMap<String, Assoc>,
     /// Client token → what was asked, and the id of what it created.
@@ -213,6 +215,7 @@ impl World {
             addresses: BTreeMap::new(),
             vpcs: BTreeMap::new(),
             subnets: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
             tables: BTreeMap::new(),
             assocs: BTreeMap::new(),
             tokens: BTreeMap::new(),

@@ -314,7 +314,7 @@ async fn a_tag_that_another_run_has_set_meanwhile_is_left() {
 }
 
 /// This machine, if it had that address.
-struct Here(Arc<dyn Local>, IpAddr);
+struct Here(Arc<dyn Local>, IpAddr, bool);
 
 #[async_trait]
 impl Local for Here {
@@ -323,6 +323,62 @@ impl Local for Here {
     }
     fn addresses(&self) -> Vec<IpAddr> {
         vec![self.1]
+    }
+    fn is_contained(&self) -> bool {
+        self.2
+    }
+}
+
+fn at(bench: &Bench, ip: &str, contained: bool) -> Cloud {
+    let mut cloud = bench.sim.cloud();
+    cloud.local = Arc::new(Here(Arc::clone(&cloud.local), ip.parse().expect("an address"), contained));
+    cloud
+}
+
+/// A task, a pod or a build has an address in the subnet, and no instance of its own.
+#[tokio::test(start_paused = true)]
+async fn a_drill_that_would_cut_off_the_subnet_that_redrill_runs_in_is_refused() {
+    let nat = CUT.replace("tier: private }", "tier: public }, where: { name: shop-public-a }");
+    let nat = format!("{nat}\nimpact: none-expected");
+    for (text, ip, refused) in [
+        (CUT, "10.20.10.77", true),
+        (CUT, "10.20.11.200", true),
+        (CUT, "10.20.0.77", false),
+        // where the NAT gateway is cut, those that route through it are
+        (&nat, "10.20.10.77", true),
+        (&nat, "10.20.1.77", false),
+    ] {
+        let text =
+            drill("/", text).replace("max_targets: 300", "max_targets: 300, allow_reach: [nat-gateway]");
+        let bench = Bench::new(&text).await;
+        let (ended, journal) = Play::of(&bench, at(&bench, ip, false), People::Ask).end().await;
+        let ended = ended.expect("it ends");
+        assert_eq!(ended.exit_code == 3, refused, "{ip}: {:?}", ended.reasons);
+        if refused {
+            assert!(ended.reasons[0].contains(&format!("redrill runs at {ip}")), "{:?}", ended.reasons);
+            assert_eq!(bench.sim.changes(), [], "{}", dump(&journal));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_address_of_an_instance_counts_and_in_a_container_an_unknown_one_is_told() {
+    for (ip, contained, refused, told) in [
+        ("192.168.7.7", true, true, false),
+        ("172.17.0.2", true, false, true),
+        ("172.17.0.2", false, false, false),
+        // another subnet's server is known
+        ("10.20.1.4", true, false, false),
+    ] {
+        let bench = Bench::new(&drill("/", CUT)).await;
+        let page = bench.sim.cloud().reads.ec2.instances(&Filter::default(), None).await.expect("listed");
+        let web =
+            page.items.iter().find(|i| i.tags.get("role").is_some_and(|r| r == "web")).expect("a server");
+        bench.sim.edit_instance(&web.id, |i, _| i.addresses = vec!["192.168.7.7".to_owned()]);
+        let (ended, journal) = Play::of(&bench, at(&bench, ip, contained), People::Ask).end().await;
+        assert_eq!(ended.expect("it ends").exit_code == 3, refused, "{ip}\n{}", dump(&journal));
+        let said = dump(&journal).contains("cannot be told");
+        assert_eq!(said, told, "{ip}\n{}", dump(&journal));
     }
 }
 
@@ -338,8 +394,7 @@ fault: [{ action: ec2.terminate-instances, target: it }]";
             let page = bench.sim.cloud().reads.ec2.instances(&Filter::default(), None).await.expect("listed");
             let web = page.items.iter().find(|i| i.tags.get("role").is_some_and(|r| r == subnet_of));
             let ip = web.and_then(|i| i.private_ip.clone()).unwrap_or_else(|| "203.0.113.9".to_owned());
-            let mut cloud = bench.sim.cloud();
-            cloud.local = Arc::new(Here(Arc::clone(&cloud.local), ip.parse().expect("an address")));
+            let cloud = at(&bench, &ip, false);
             let (ended, _) = Play::of(&bench, cloud, People::Ask).end().await;
             let ended = ended.expect("it ends");
             assert_eq!(ended.exit_code == 3, refused, "{:?}", ended.reasons);

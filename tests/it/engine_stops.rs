@@ -423,7 +423,7 @@ async fn an_instance_that_came_into_a_subnet_since_planning_is_refused_with_noth
 targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
 fault: [{ action: vpc.detach-route-table, target: it }]";
     for before_preflight in [true, false] {
-        let text = drill("/", cut).replace("max_targets: 300", "max_targets: 2, max_affected: 3");
+        let text = drill("/", cut).replace("max_targets: 300", "max_targets: 2, max_affected: 7");
         let bench = Bench::new(&text).await;
         let come = || {
             bench.sim.add_instance(&InstanceSeed {
@@ -445,7 +445,7 @@ fault: [{ action: vpc.detach-route-table, target: it }]";
             play
         };
         let (ended, journal) = play.ends_with(3).await;
-        assert!(ended.reasons[0].contains("limits.max_affected: 4 of the 5"), "{:?}", ended.reasons);
+        assert!(ended.reasons[0].contains("limits.max_affected: 8 are in"), "{:?}", ended.reasons);
         assert_eq!(bench.sim.changes(), [], "{}", dump(&journal));
     }
 }

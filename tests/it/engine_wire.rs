@@ -13,7 +13,7 @@ use redrill::journal::{Event, Mode};
 use redrill::model::{Clock, Health, Stage};
 
 use crate::bench::{Bench, dump};
-use crate::play::{Play, accepted, again, drill};
+use crate::play::{Play, accepted, again, drill, target};
 use crate::world::differences;
 
 const CUT: &str = "objectives: { rto: 10m }
@@ -151,6 +151,25 @@ async fn a_part_of_the_markers_that_cannot_be_removed_is_tried_again() {
     assert_eq!(before, bench.sim.snapshot(), "{}", dump(&journal));
 }
 
+/// What a policy that asks for a tag says of an instance that has none any more: nothing that is left to remove, so no
+/// person is needed. Of a server that stands, the tag has to come off.
+#[tokio::test(start_paused = true)]
+async fn the_tag_of_a_server_that_is_gone_goes_with_it() {
+    let stop = LOSS.replace("terminate-instances", "stop-instances");
+    let stop = stop.replace("ec2.launch-replacement, target: it", "wait, with: { for: 1s }");
+    for (text, stuck) in [(LOSS, false), (&*stop, true)] {
+        let bench = Bench::new(&drill("/health", text)).await;
+        let hit = target(&bench);
+        let decide = move |_, m: &Mutation| {
+            matches!(m, Mutation::DeleteTags { ids, .. } if ids.contains(&hit)).then_some(Fault::Deny)
+        };
+        let cloud = bench.cloud(|inner| Arc::new(Faulty::new(inner, decide)));
+        let (ended, journal) = Play::of(&bench, cloud, People::Ask).end().await;
+        let code = ended.unwrap().exit_code;
+        assert_eq!(code == 20, stuck, "{code}\n{}", dump(&journal));
+    }
+}
+
 /// STS at another time of day.
 struct Late(Arc<dyn Sts>, i64);
 
@@ -245,6 +264,12 @@ impl Limited {
 
 #[async_trait]
 impl Ec2 for Limited {
+    async fn nat_gateways(&self, subnets: &[String], page: Option<String>) -> CloudResult<Page<NatGateway>> {
+        self.inner.nat_gateways(subnets, page).await
+    }
+    async fn interfaces(&self, of: &InterfacesOf, page: Option<String>) -> CloudResult<Page<Interface>> {
+        self.inner.interfaces(of, page).await
+    }
     async fn instances(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Instance>> {
         self.pass()?;
         self.inner.instances(filter, page).await

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use super::look::{self, OnRecord};
-use crate::catalog::action::ReadCx;
+use crate::catalog::action::{Finding, ReadCx, Severity};
 use crate::cloud::{
     CloudError, CloudResult, EffectCertainty, Filter, Mutation, Route, RouteTable, all_pages,
 };
-use crate::model::{Tags, target};
+use crate::model::{Tags, Target, target};
 
 /// Where a subnet's route table comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,17 @@ pub(super) async fn tables(cx: ReadCx<'_>) -> CloudResult<Vec<RouteTable>> {
 pub(super) async fn tables_around(cx: ReadCx<'_>, subnet: &str) -> CloudResult<Vec<RouteTable>> {
     let has_own = |all: &Vec<RouteTable>| place(all, subnet) != Place::Implicit;
     look::agreed(cx, has_own, || tables(cx)).await
+}
+
+/// A subnet that another account shares: who takes part in a VPC cannot touch its route tables.
+pub(super) fn shared(cx: ReadCx<'_>, subnet: &Target) -> Option<Finding> {
+    let owner = subnet.arn.as_deref()?.split(':').nth(4).filter(|o| !o.is_empty())?;
+    (owner != cx.account).then(|| {
+        let text =
+            format!("the subnet belongs to account {owner}, and only its owner can change its route table");
+        Finding::new(Severity::Refusal, &subnet.id, text)
+            .hint("run the drill in the account that owns the VPC")
+    })
 }
 
 /// Whether a table exists; not only where all looks of the settling time agree that it does not.

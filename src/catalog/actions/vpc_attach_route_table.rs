@@ -67,7 +67,7 @@ static SPEC: ActionSpec = ActionSpec {
     undo_timeout: Dur::mins(5),
     poll_every: Dur::secs(2),
     permissions: Permissions {
-        prepare: &["ec2:DescribeRouteTables"],
+        prepare: &["ec2:DescribeRouteTables", "ec2:DescribeInstances", "ec2:DescribeNatGateways", "ec2:DescribeNetworkInterfaces"],
         apply: &["ec2:DescribeRouteTables", "ec2:AssociateRouteTable", "ec2:ReplaceRouteTableAssociation"],
         poll: &["ec2:DescribeRouteTables"],
         undo: &[
@@ -86,7 +86,8 @@ The subnet is taken only from its table of before the fault, from a table that t
 On any other table somebody else has acted: that is an error and a person decides.
 
 `table` names another table by id or by its Name tag, which must be unique in the subnet's VPC; it must be of the \
-same VPC. With `table`, undo puts the subnet back on its table of before the fault.
+same VPC. With `table`, undo puts the subnet back on its table of before the fault, and \
+what is in the subnet is planned and limited as for `vpc.detach-route-table`.
 
 Documentation: \"Configure route tables\", \"Subnet route tables\", \"Change a subnet's route table\" (Amazon VPC User \
 Guide), \"AssociateRouteTable\", \"ReplaceRouteTableAssociation\" (Amazon EC2 API Reference).",
@@ -150,6 +151,10 @@ impl Action for AttachRouteTable {
         let tables = routing::tables(cx).await?;
         let mut findings = Vec::new();
         for t in targets {
+            if let Some(refusal) = routing::shared(cx, t) {
+                findings.push(refusal);
+                continue;
+            }
             let place = routing::place(&tables, &t.id);
             match &params.table {
                 // What refers to a step's output is known only when that step is done.

@@ -18,8 +18,7 @@ use crate::catalog::action::{
     ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudError, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, Mutation, Named, Outcome,
-    RouteTable, What, all_pages,
+    CloudError, CloudResult, EffectCertainty, ErrorKind, Mutation, Named, Outcome, RouteTable, What,
 };
 use crate::model::{Dur, ResourceKind, Tags, Target, target};
 
@@ -78,7 +77,7 @@ static SPEC: ActionSpec = ActionSpec {
     undo_timeout: Dur::mins(5),
     poll_every: Dur::secs(2),
     permissions: Permissions {
-        prepare: &["ec2:DescribeRouteTables", "ec2:DescribeInstances"],
+        prepare: &["ec2:DescribeRouteTables", "ec2:DescribeInstances", "ec2:DescribeNatGateways", "ec2:DescribeNetworkInterfaces"],
         apply: &[
             "ec2:DescribeRouteTables",
             "ec2:CreateRouteTable",
@@ -101,7 +100,7 @@ only the local route: nothing beyond the VPC is reached any more. With `to: main
 subnet falls back to the VPC's main table; what that changes depends on the routes there, so the plan prints the \
 difference, says when the subnet's exposure to the internet changes, and refuses when there is no difference.
 
-Refused: subnets that follow the main table implicitly (there is nothing to detach), the main association itself, \
+Refused: subnets that another account shares, subnets that follow the main table implicitly (there is nothing to detach), the main association itself, \
 and subnets that sit on the table of another, unfinished run. A subnet whose table has no route beyond the VPC is \
 refused for `to: empty`, since nothing would change. Gateway (edge) associations are not this action's.
 
@@ -109,8 +108,12 @@ Undo is keyed by the subnet, because every replacement gives the association a n
 nothing is done; without an association it is associated; from the run's own table it is moved back; from any other \
 table it is not: somebody else acted, and a person decides. The run's table is deleted when no subnet uses it any more.
 
-The plan lists the instances in each subnet; `limits.max_affected` bounds how many there may be, and \
-`limits.forbid_tags` holds for them as for targets. Connections that exist may break at once. Traffic inside the VPC is not \
+The plan lists what is in each subnet, by its network interfaces: instances, and nodes of load balancers, ECS tasks on \
+Fargate, Lambda functions, databases, endpoints. `limits.max_affected` bounds how many there may be, and \
+`limits.forbid_tags` holds for them as for targets (for what is no instance, the tags of its interface). A subnet with \
+something that others route through (a NAT gateway, a Gateway Load Balancer endpoint, a transit gateway attachment, an \
+instance that a route leads to) is refused unless `limits.allow_reach` names it: its cut is theirs, and the plan names \
+the subnets. What is in those counts, too. Connections that exist may break at once. Traffic inside the VPC is not \
 affected. Gateway endpoints are routes too and are lost with the table.
 
 Documentation: \"Configure route tables\", \"Subnet route tables\", \"Change a subnet's route table\" (Amazon VPC User \
@@ -153,15 +156,16 @@ impl Action for DetachRouteTable {
         params: &Params,
     ) -> CloudResult<Vec<Finding>> {
         let tables = routing::tables(cx).await?;
-        let filter = Filter::default();
-        let instances = all_pages(|page| cx.reads.ec2.instances(&filter, page)).await?;
         let mut findings = Vec::new();
         for t in targets {
+            if let Some(refusal) = routing::shared(cx, t) {
+                findings.push(refusal);
+                continue;
+            }
             match routing::place(&tables, &t.id) {
                 Place::Implicit => findings.push(implicit(&tables, &t.id)),
                 Place::On { table, .. } => findings.extend(change(cx, &tables, table, &t.id, params.to)),
             }
-            findings.extend(inhabitants(&instances, &t.id));
         }
         Ok(findings)
     }
@@ -372,25 +376,6 @@ fn change(cx: ReadCx<'_>, tables: &[RouteTable], from: &RouteTable, subnet: &str
         _ => {}
     }
     findings
-}
-
-fn inhabitants(instances: &[Instance], subnet: &str) -> Option<Finding> {
-    let ids: Vec<&str> = instances
-        .iter()
-        .filter(|i| i.subnet.as_deref() == Some(subnet) && !look::is_ending(&i.state))
-        .map(|i| i.id.as_str())
-        .collect();
-    if ids.is_empty() {
-        return None;
-    }
-    let more = if ids.len() > 10 { format!(" and {} more", ids.len() - 10) } else { String::new() };
-    let shown = ids[..ids.len().min(10)].join(", ");
-    let noun = if ids.len() == 1 { "instance" } else { "instances" };
-    Some(Finding::new(
-        Severity::Warning,
-        subnet,
-        format!("{} {noun} in the subnet will be affected: {shown}{more}", ids.len()),
-    ))
 }
 
 fn somebody_else(undo: &Undo, place: &Place<'_>) -> ActionError {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::action::ReadCx;
 use crate::catalog::probe::{Probe, ProbeSpec, Reading};
 use crate::cloud::Alarm;
-use crate::model::Dur;
+use crate::model::{Dur, Health};
 
 /// `cloudwatch.alarm`.
 pub struct CloudwatchAlarm;
@@ -26,12 +26,17 @@ static SPEC: ProbeSpec = ProbeSpec {
     permissions: &["cloudwatch:DescribeAlarms"],
     timeout: Dur::secs(5),
     docs: "OK is healthy, ALARM is unhealthy. INSUFFICIENT_DATA is unknown, and so is an alarm that does not exist: \
-neither says anything about the service. The reading carries the time at which CloudWatch changed the state, which \
+neither says anything about the service. As a stop condition only ALARM is a breach: an alarm on a sparse metric has \
+INSUFFICIENT_DATA most of the day, and goes there when a drill takes the traffic away; preflight warns of it. The reading carries the time at which CloudWatch changed the state, which \
 is the moment of detection for a probe with `role: monitoring`.
 
 An alarm looks back over its periods: it goes to ALARM late and returns to OK later still. As `role: client` it \
 would make every recovery look slower than it was.",
 };
+
+const INSUFFICIENT: &str = "INSUFFICIENT_DATA";
+/// What a stop condition sees of an alarm without data.
+pub const NO_DATA: &str = "INSUFFICIENT_DATA, which is no ALARM";
 
 fn judge(alarm: Option<&Alarm>) -> Reading {
     let Some(alarm) = alarm else { return Reading::unknown("there is no such alarm") };
@@ -62,12 +67,18 @@ impl Probe for CloudwatchAlarm {
             Err(e) => Reading::unknown(e.to_string()),
         }
     }
+
+    fn as_stop(&self, reading: Reading) -> Reading {
+        match reading.seen == INSUFFICIENT && reading.health == Health::Unknown {
+            true => Reading { at: reading.at, ..Reading::judged(true, NO_DATA) },
+            false => reading,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Health;
 
     #[test]
     fn only_ok_is_healthy_and_the_change_is_dated() {
@@ -84,5 +95,14 @@ mod tests {
         assert_eq!((reading("ALARM").health, reading("ALARM").at), (Health::Unhealthy, at));
         assert_eq!(reading("INSUFFICIENT_DATA").health, Health::Unknown);
         assert_eq!(judge(None).health, Health::Unknown);
+        let stop = |reading: Reading| CloudwatchAlarm.as_stop(reading).health;
+        assert_eq!(stop(reading("INSUFFICIENT_DATA")), Health::Healthy);
+        assert_eq!(stop(reading("ALARM")), Health::Unhealthy);
+        assert_eq!(
+            stop(judge(None)),
+            Health::Unknown,
+            "a condition on an alarm that is not there watches nothing"
+        );
+        assert_eq!(stop(Reading::unknown("AccessDenied")), Health::Unknown);
     }
 }

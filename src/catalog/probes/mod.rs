@@ -3,7 +3,7 @@
 use super::DynProbe;
 
 mod answer;
-mod cloudwatch_alarm;
+pub mod cloudwatch_alarm;
 mod ec2_instances;
 mod http;
 mod rds_instance;

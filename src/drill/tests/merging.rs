@@ -189,6 +189,7 @@ environment: staging
 max_percent: 20
 kinds: { ec2.instance: { max_targets: 0, max_percent: 10 } }
 max_affected: 7
+allow_reach: [nat-gateway]
 require_tags: { env: staging }
 forbid_tags: { redrill: never }
 windows: ["daily 09:00-11:00 UTC"]
@@ -217,12 +218,12 @@ fn no_limit_is_taken_away() {
             let found = load("drill.yaml", &text, &LoadOptions { env, set: vec![] }).expect_err(&environment);
             let [one] = &found.problems[..] else { panic!("{environment}: {found}") };
             let want = format!("`{key}` cannot be taken away: limits can only get stricter");
-            assert_eq!((&one.message, one.line), (&want, Some(21)), "{environment}");
+            assert_eq!((&one.message, one.line), (&want, Some(22)), "{environment}");
             assert_eq!(one.hint.as_deref(), Some("leave it out, and what the drill says holds"));
         }
         seen += 1;
     }
-    assert_eq!(seen, 13 + 6, "a new limit is not in the sample");
+    assert_eq!(seen, 14 + 6, "a new limit is not in the sample");
     // what was not limited is not taken away
     loaded(&guarded("max_percent: 20", "{ limits: { approvals: null } }"));
 }
@@ -293,6 +294,13 @@ fn an_environment_allows_nothing_irreversible_by_itself() {
     }
 }
 
+#[test]
+fn an_environment_allows_no_reach_by_itself() {
+    let said = merged("", "{ allow_reach: [nat-gateway] }").expect_err("is refused");
+    assert_eq!(said, ["an environment cannot allow what the drill does not"]);
+    assert_eq!(merged("", "{ allow_reach: [] }").expect("allows nothing").get("allow_reach"), None);
+}
+
 /// What a limit is once the environment is merged, or what is wrong.
 fn merged(drill: &str, environment: &str) -> Result<Value, Vec<String>> {
     let text = guarded(drill, &format!("{{ limits: {environment} }}"));
@@ -311,6 +319,7 @@ fn of_two_limits_the_stricter_holds() {
         ("approvals", "1", "2", 2.into()),
         ("approvals", "2", "1", 2.into()),
         ("max_affected", "0", "9", 0.into()),
+        ("allow_reach", "[nat-gateway, router]", "[router, transit-gateway]", serde_json::json!(["router"])),
         ("environment", "staging", "staging", "staging".into()),
         ("windows", "[]", "[\"Mon 10:00-11:00 UTC\"]", serde_json::json!(["Mon 10:00-11:00 UTC"])),
         ("windows", "[\"Mon 10:00-11:00 UTC\"]", "[]", serde_json::json!(["Mon 10:00-11:00 UTC"])),

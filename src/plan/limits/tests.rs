@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::drill::KindLimits;
+use crate::inventory::{Inhabitants, Neighbour};
 use crate::model::Tags;
+use crate::model::reach::Passage;
 
 const EC2: ResourceKind = ResourceKind::Ec2Instance;
 
@@ -109,11 +111,72 @@ fn the_fiftieth_tag_is_one_too_many_and_those_of_aws_do_not_count() {
 fn what_a_fault_reaches_is_allowed_up_to_the_limit() {
     let found = |most| {
         let instances = (0..3).map(|n| target(EC2, n, &[("redrill", "never")])).collect();
-        let inhabitants = Inhabitants { population: 5, instances };
+        let inhabitants = Inhabitants { population: 5, instances, others: Vec::new() };
         let limits = Limits { max_affected: most, ..Limits::default() };
         affected(Rule { origin: "", limits: &limits }, &inhabitants).len()
     };
     assert_eq!([found(Some(2)), found(Some(3)), found(None)], [1, 0, 0]);
+}
+
+fn neighbour(n: usize, passage: Option<Passage>, through: &[&str]) -> Neighbour {
+    Neighbour {
+        subnet: "subnet-1".to_owned(),
+        interface: format!("eni-{n}"),
+        what: format!("thing {n}"),
+        passage,
+        through: through.iter().map(|s| (*s).to_owned()).collect(),
+        ..Neighbour::default()
+    }
+}
+
+#[test]
+fn whatever_is_in_the_subnet_counts_once() {
+    let mut router = neighbour(7, Some(Passage::Router), &["subnet-2"]);
+    router.instance = Some("t-0".to_owned());
+    let mut tagged = neighbour(8, None, &[]);
+    tagged.tags.insert("redrill".to_owned(), "never".to_owned());
+    let found = Inhabitants {
+        population: 5,
+        instances: vec![target(EC2, 0, &[])],
+        others: vec![router, tagged, neighbour(9, None, &[])],
+    };
+    let said = |limits: &Limits| affected(Rule { origin: "", limits }, &found);
+    let allow_reach = vec![Passage::Router];
+    for (most, refused) in [(2, 1), (3, 0)] {
+        let limits =
+            Limits { max_affected: Some(most), allow_reach: allow_reach.clone(), ..Limits::default() };
+        assert_eq!(said(&limits).iter().filter(|f| f.severity == Refusal).count(), refused, "{most}");
+    }
+    let never = [("redrill".to_owned(), "never".into())].into();
+    let limits = Limits { forbid_tags: never, allow_reach, ..Limits::default() };
+    let refused: Vec<String> =
+        said(&limits).into_iter().filter(|f| f.severity == Refusal).map(|f| f.subject).collect();
+    assert_eq!(refused, ["thing 8 (eni-8)"]);
+}
+
+#[test]
+fn a_passage_is_cut_only_where_the_drill_names_it_and_the_house_does_not_object() {
+    use Passage::{NatGateway, TransitGateway};
+    let found = Inhabitants {
+        others: vec![neighbour(1, Some(NatGateway), &["subnet-2", "subnet-3"]), neighbour(2, None, &[])],
+        ..Inhabitants::default()
+    };
+    let severity = |origin, allow: &[Passage]| {
+        let limits = Limits { allow_reach: allow.to_vec(), ..Limits::default() };
+        let found = affected(Rule { origin, limits: &limits }, &found);
+        assert!(found.len() < 2, "{found:?}");
+        for f in &found {
+            assert!(f.text.contains("subnet-2, subnet-3 route through it"), "{}", f.text);
+        }
+        found.first().map(|f| f.severity)
+    };
+    assert_eq!(severity("", &[]), Some(Refusal));
+    assert_eq!(severity("", &[TransitGateway]), Some(Refusal));
+    assert_eq!(severity("", &[NatGateway]), Some(Warning));
+    let house = "redrill.toml: ";
+    assert_eq!(severity(house, &[]), None, "the house says nothing about it");
+    assert_eq!(severity(house, &[NatGateway]), None);
+    assert_eq!(severity(house, &[TransitGateway]), Some(Refusal));
 }
 
 #[test]

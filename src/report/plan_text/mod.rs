@@ -146,9 +146,17 @@ fn targets(plan: &Plan, page: &mut Page) {
     }
     if let Some(affected) = &plan.affected {
         let (hit, exist) = (affected.count(), affected.population);
+        let others = affected.others.iter().filter(|n| n.instance.is_none()).count();
+        let others = match others {
+            0 => String::new(),
+            1 => " and 1 other".to_owned(),
+            n => format!(" and {n} others"),
+        };
         page.hanging(
             "  ",
-            &format!("affected: {hit} ec2.instance in the subnets that faults change ({exist} exist)"),
+            &format!(
+                "affected: {hit} ec2.instance{others} in the subnets that faults change ({exist} exist)"
+            ),
         );
     }
 }

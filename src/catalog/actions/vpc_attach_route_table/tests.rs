@@ -124,3 +124,14 @@ async fn a_table_that_does_not_fit_is_refused() {
         bench.refusals(&AttachRouteTable, &[subnet(&bench.a)], &json!({"table": "public"})).await.is_empty()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_of_another_account_is_refused() {
+    let bench = Bench::new();
+    for (account, refused) in [(crate::sim::ACCOUNT, false), ("999999999999", true)] {
+        let mut shared = subnet(&bench.a);
+        shared.arn = Some(format!("arn:aws:ec2:us-east-1:{account}:subnet/{}", bench.a));
+        let said = bench.refusals(&AttachRouteTable, &[shared], &Value::Null).await;
+        assert_eq!(said.iter().any(|s| s.contains("belongs to account 999999999999")), refused, "{said:?}");
+    }
+}

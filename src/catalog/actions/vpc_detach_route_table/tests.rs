@@ -171,19 +171,6 @@ async fn inspect_refuses_what_cannot_bite() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inspect_counts_the_instances_of_each_subnet() {
-    let bench = Bench::new();
-    let ids: Vec<String> = (0..12).map(|_| bench.instance(&bench.a)).collect();
-    bench.instance(&bench.b);
-    let findings = bench.inspect(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
-    let text = &findings.iter().find(|f| f.text.contains("affected")).expect("counted").text;
-    assert!(
-        text.starts_with("12 instances") && text.contains(&ids[0]) && text.ends_with("and 2 more"),
-        "{text}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn prepare_refuses_a_subnet_on_a_table_that_a_run_made() {
     let mut bench = Bench::new();
     let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &Value::Null).await;
@@ -358,4 +345,15 @@ async fn what_somebody_put_on_the_runs_table_is_told_and_the_table_stays_until_i
     move_to(&bench.private).await;
     bench.undo(&DetachRouteTable, &batch[0]).await.expect("the table can go");
     assert_eq!(bench.sim.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_of_another_account_is_refused() {
+    let bench = Bench::new();
+    for (account, refused) in [(crate::sim::ACCOUNT, false), ("999999999999", true)] {
+        let mut shared = subnet(&bench.a);
+        shared.arn = Some(format!("arn:aws:ec2:us-east-1:{account}:subnet/{}", bench.a));
+        let said = bench.refusals(&DetachRouteTable, &[shared], &Value::Null).await;
+        assert_eq!(said.iter().any(|s| s.contains("belongs to account 999999999999")), refused, "{said:?}");
+    }
 }
