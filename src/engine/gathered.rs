@@ -153,6 +153,12 @@ impl Ec2 for Gathered {
     async fn subnets(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<Subnet>> {
         self.inner.subnets(filter, page).await
     }
+    async fn nat_gateways(&self, subnets: &[String], page: Option<String>) -> CloudResult<Page<NatGateway>> {
+        self.inner.nat_gateways(subnets, page).await
+    }
+    async fn interfaces(&self, of: &InterfacesOf, page: Option<String>) -> CloudResult<Page<Interface>> {
+        self.inner.interfaces(of, page).await
+    }
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>> {
         self.inner.route_tables(filter, page).await
     }
@@ -193,6 +199,12 @@ mod tests {
             unreachable!()
         }
         async fn subnets(&self, _: &Filter, _: Option<String>) -> CloudResult<Page<Subnet>> {
+            unreachable!()
+        }
+        async fn nat_gateways(&self, _: &[String], _: Option<String>) -> CloudResult<Page<NatGateway>> {
+            unreachable!()
+        }
+        async fn interfaces(&self, _: &InterfacesOf, _: Option<String>) -> CloudResult<Page<Interface>> {
             unreachable!()
         }
         async fn route_tables(&self, _: &Filter, _: Option<String>) -> CloudResult<Page<RouteTable>> {
