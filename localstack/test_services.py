@@ -132,6 +132,24 @@ class Instances(Case):
         ask["ClientToken"] = "t-2"
         self.assertNotEqual(self.ec2.run_instances(**ask)["Instances"][0]["InstanceId"], first)
 
+    def test_the_token_of_a_terminated_instance_launches_nothing(self):
+        ask = {"ImageId": "ami-1e749f67", "MinCount": 1, "MaxCount": 1, "ClientToken": "t-1",
+               "SubnetId": self.ids["shop-private-a"]}
+        first = self.ec2.run_instances(**ask)["Instances"][0]["InstanceId"]
+        self.ec2.terminate_instances(InstanceIds=[first])
+        self.assertTrue(poll(lambda: self.state(first) == "terminated"))
+        self.refused("IdempotentInstanceTerminated", self.ec2.run_instances, **ask)
+
+    def test_what_a_launch_needs_has_to_be_there(self):
+        ask = {"ImageId": "ami-1e749f67", "MinCount": 1, "MaxCount": 1, "SubnetId": self.ids["shop-private-a"]}
+        gone = "ami-00000000000000009"
+        self.refused("InvalidAMIID.NotFound", self.ec2.describe_images, ImageIds=["ami-1e749f67", gone])
+        self.refused("InvalidAMIID.NotFound", self.ec2.run_instances, **{**ask, "ImageId": gone})
+        self.refused("InvalidKeyPair.NotFound", self.ec2.run_instances, **ask, KeyName="ops")
+        self.ec2.create_key_pair(KeyName="ops")
+        self.assertTrue(self.ec2.run_instances(**ask, KeyName="ops")["Instances"])
+        self.assertEqual(len(self.ec2.describe_images(ImageIds=["ami-1e749f67"])["Images"]), 1)
+
     def test_unknown_filter_is_an_error_that_parses(self):
         for call in (self.ec2.describe_instances, self.ec2.describe_route_tables, self.ec2.describe_subnets):
             self.refused("InvalidParameterValue", call, Filters=[{"Name": "no-such", "Values": ["x"]}])

@@ -7,6 +7,7 @@ from moto.ec2 import exceptions as ex
 from moto.ec2.models import instances as m
 from moto.ec2.models import route_tables as rt
 from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.route_tables import RouteTables
 
@@ -175,6 +176,12 @@ def _once_per_token(cls, name):
         known = self.ec2_backend.__dict__.setdefault("_redrill_tokens", {})
         if (name, token) in known:
             before, result = known[name, token]
+            for instance in getattr(result.result, "instances", ()):
+                if is_gone(instance):
+                    raise ex.EC2ClientError(
+                        "IdempotentInstanceTerminated",
+                        "The client token provided is associated with a terminated instance.",
+                    )
             if before != asked:
                 raise ex.EC2ClientError(
                     "IdempotentParameterMismatch",
@@ -213,6 +220,12 @@ def patch_responses():
     run = InstanceResponse.run_instances
 
     def run_instances(self):
+        image, key = self._get_param("ImageId"), self._get_param("KeyName")
+        # moto launches from images that do not exist, and with keys that do not
+        if image and image not in self.ec2_backend.amis:
+            raise ex.InvalidAMIIdError(image)
+        if key and key not in self.ec2_backend.key_pairs:
+            raise ex.InvalidKeyPairNameError(key)
         result = run(self)
         if str(self._get_param("DisableApiTermination")).lower() == "true":
             for instance in result.result.instances:
@@ -220,6 +233,16 @@ def patch_responses():
         return result
 
     InstanceResponse.run_instances = run_instances
+    images = AmisResponse.describe_images
+
+    def describe_images(self):
+        missing = [i for i in self._get_param("ImageIds", []) if i not in self.ec2_backend.amis]
+        # one that does not exist fails the whole call, also where moto finds the others
+        if missing:
+            raise ex.InvalidAMIIdError(missing)
+        return images(self)
+
+    AmisResponse.describe_images = describe_images
     _once_per_token(InstanceResponse, "run_instances")
     _once_per_token(RouteTables, "create_route_table")
     describe = InstanceResponse.describe_instances

@@ -34,9 +34,9 @@ use super::bounded::bounded;
 use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
-use super::{cloudfront, cloudtrail, ec2, iam, names, others, rds, s3, s3_roots};
+use super::{cloudfront, cloudtrail, ec2, ec2_launch, iam, names, others, rds, s3, s3_roots};
 use crate::cloud::{
-    ALL_SERVICES, Cloud, CloudError, ENDPOINT_PREFIXES, ErrorKind, Local, Net, Reads, Secret, is_aws,
+    ALL_SERVICES, Cloud, CloudError, DryRun, ENDPOINT_PREFIXES, ErrorKind, Local, Net, Reads, Secret, is_aws,
 };
 use crate::model::{Clock, EndpointProof, World};
 
@@ -133,6 +133,7 @@ pub async fn connect(
             s3: clients.s3(&clients.change),
             cloudfront: clients.cloudfront(&clients.change),
         }),
+        dry_run: clients.dry_run(),
         local,
         world: clients.world(),
         endpoint: clients.proof,
@@ -179,6 +180,12 @@ impl Clients {
 
     pub(super) fn world(&self) -> World {
         if self.elsewhere { World::Emulator } else { World::Aws }
+    }
+
+    /// Asked of AWS itself only, at its own addresses: what stands in between may not know the flag, and do it.
+    fn dry_run(&self) -> Option<Arc<dyn DryRun>> {
+        let asks = !self.elsewhere && !self.overridden && self.endpoints.is_empty();
+        asks.then(|| Arc::new(ec2_launch::Ec2DryRun { client: self.ec2(&self.read) }) as Arc<dyn DryRun>)
     }
 
     pub(super) fn sts(&self) -> aws_sdk_sts::Client {

@@ -1,14 +1,17 @@
 //! EC2 and VPC reads over the SDK. I/O; see the module above for what holds everywhere.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types as sdk;
 
 use super::error::failed_read;
-use super::{non_empty, time};
+use super::{ec2_launch, non_empty, time};
 use crate::cloud::{
-    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Instance, InstanceAttribute, Interface,
-    InterfacesOf, NatGateway, Page, Route, RouteTable, Subnet, Volume,
+    Address, Association, BlockDevice, CloudResult, Ec2, Filter, Image, Instance, InstanceAttribute,
+    InstanceType, Interface, InterfacesOf, NatGateway, Offering, Page, Route, RouteTable, StatusChecks,
+    Subnet, Volume,
 };
 use crate::model::Tags;
 
@@ -43,6 +46,7 @@ impl Ec2 for Ec2Reads {
             InstanceAttribute::TerminationProtection => Name::DisableApiTermination,
             InstanceAttribute::StopProtection => Name::DisableApiStop,
             InstanceAttribute::UserData => Name::UserData,
+            InstanceAttribute::Shutdown => Name::InstanceInitiatedShutdownBehavior,
         };
         let ask = self.client.describe_instance_attribute().instance_id(id).attribute(name);
         let out = ask.send().await.map_err(failed_read("ec2:DescribeInstanceAttribute"))?;
@@ -51,6 +55,9 @@ impl Ec2 for Ec2Reads {
             InstanceAttribute::TerminationProtection => on(out.disable_api_termination()),
             InstanceAttribute::StopProtection => on(out.disable_api_stop()),
             InstanceAttribute::UserData => non_empty(out.user_data().and_then(|v| v.value())),
+            InstanceAttribute::Shutdown => {
+                non_empty(out.instance_initiated_shutdown_behavior().and_then(|v| v.value()))
+            }
         })
     }
 
@@ -164,6 +171,30 @@ impl Ec2 for Ec2Reads {
             .map_err(failed_read("ec2:DescribeSpotInstanceRequests"))?;
         Ok(out.spot_instance_requests().first().and_then(|r| r.r#type()).map(|t| t.as_str().to_owned()))
     }
+
+    async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
+        ec2_launch::images(&self.client, ids).await
+    }
+
+    async fn key_pairs(&self, names: &[String]) -> CloudResult<Vec<String>> {
+        ec2_launch::key_pairs(&self.client, names).await
+    }
+
+    async fn offerings(&self, types: &[String], page: Option<String>) -> CloudResult<Page<Offering>> {
+        ec2_launch::offerings(&self.client, types, page).await
+    }
+
+    async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
+        ec2_launch::instance_types(&self.client, names).await
+    }
+
+    async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        ec2_launch::credits(&self.client, ids).await
+    }
+
+    async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>> {
+        ec2_launch::status_checks(&self.client, ids).await
+    }
 }
 
 fn ids(wanted: &[String]) -> Option<Vec<String>> {
@@ -230,6 +261,8 @@ fn instance(i: &sdk::Instance) -> Instance {
         metadata_endpoint: metadata.and_then(|m| m.http_endpoint()).map(ToString::to_string),
         launched_at: i.launch_time().and_then(time),
         client_token: non_empty(i.client_token()),
+        state_reason: non_empty(i.state_reason().and_then(|r| r.code())),
+        settings: ec2_launch::settings(i),
         tags: tags(i.tags()),
     }
 }

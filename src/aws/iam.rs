@@ -36,6 +36,13 @@ impl Iam for IamReads {
         arn.ok_or_else(|| CloudError::new("iam:GetRole", ErrorKind::Unreadable, "the role has no ARN"))
     }
 
+    async fn profile_role(&self, profile: &str) -> CloudResult<Option<String>> {
+        let call = self.client.get_instance_profile().instance_profile_name(profile);
+        let out = call.send().await.map_err(failed_read("iam:GetInstanceProfile"))?;
+        let role = out.instance_profile().and_then(|p| p.roles().first()).map(|r| r.arn());
+        Ok(non_empty(role))
+    }
+
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
         let context: Vec<ContextEntry> =
             question.context.iter().map(|(key, value)| entry(key, value)).collect();

@@ -7,7 +7,7 @@
 use aws_sdk_ec2::types as sdk;
 
 use super::{non_empty, settable};
-use crate::cloud::{BlockDevice, LaunchSpec, Volume};
+use crate::cloud::{BlockDevice, LaunchSpec, Settings, Volume};
 use crate::model::Tags;
 
 /// Block device mappings for the volumes, the root device among them.
@@ -52,29 +52,99 @@ pub(super) fn tagged(kind: sdk::ResourceType, tags: &Tags) -> Option<sdk::TagSpe
 
 /// Options of the metadata service, where anything is known of the old ones.
 pub(super) fn metadata(spec: &LaunchSpec) -> Option<sdk::InstanceMetadataOptionsRequest> {
-    let like = &spec.like;
-    (like.metadata_tokens.is_some() || like.metadata_hop_limit.is_some() || like.metadata_endpoint.is_some())
-        .then(|| {
-            sdk::InstanceMetadataOptionsRequest::builder()
-                .set_http_tokens(like.metadata_tokens.as_deref().map(sdk::HttpTokensState::from))
-                .set_http_put_response_hop_limit(like.metadata_hop_limit)
-                .set_http_endpoint(
-                    like.metadata_endpoint.as_deref().map(sdk::InstanceMetadataEndpointState::from),
-                )
-                .build()
-        })
+    let (like, settings) = (&spec.like, &spec.like.settings);
+    let texts =
+        [&like.metadata_tokens, &like.metadata_endpoint, &settings.metadata_tags, &settings.metadata_ipv6];
+    (texts.iter().any(|t| t.is_some()) || like.metadata_hop_limit.is_some()).then(|| {
+        sdk::InstanceMetadataOptionsRequest::builder()
+            .set_http_tokens(like.metadata_tokens.as_deref().map(sdk::HttpTokensState::from))
+            .set_http_put_response_hop_limit(like.metadata_hop_limit)
+            .set_http_endpoint(
+                like.metadata_endpoint.as_deref().map(sdk::InstanceMetadataEndpointState::from),
+            )
+            .set_instance_metadata_tags(
+                settings.metadata_tags.as_deref().map(sdk::InstanceMetadataTagsState::from),
+            )
+            .set_http_protocol_ipv6(
+                settings.metadata_ipv6.as_deref().map(sdk::InstanceMetadataProtocolState::from),
+            )
+            .build()
+    })
 }
 
-/// Tenancy, and the zone where no subnet implies it.
+/// Tenancy, host, placement group, and the zone where no subnet implies it.
 pub(super) fn placement(spec: &LaunchSpec) -> Option<sdk::Placement> {
+    let settings = &spec.like.settings;
     let tenancy = spec.like.tenancy.as_deref().filter(|tenancy| *tenancy != "default");
     let zone = non_empty(Some(&spec.like.zone)).filter(|_| spec.like.subnet.is_none());
-    (tenancy.is_some() || zone.is_some()).then(|| {
+    let texts = [&zone, &settings.placement_group, &settings.host, &settings.host_group];
+    (tenancy.is_some() || texts.iter().any(|t| t.is_some())).then(|| {
         sdk::Placement::builder()
             .set_tenancy(tenancy.map(sdk::Tenancy::from))
             .set_availability_zone(zone)
+            .set_group_name(settings.placement_group.clone())
+            .set_partition_number(settings.partition)
+            .set_affinity(settings.host.as_ref().map(|_| "host".to_owned()))
+            .set_host_id(settings.host.clone())
+            // a group of hosts picks the host
+            .set_host_resource_group_arn(settings.host_group.clone().filter(|_| settings.host.is_none()))
             .build()
     })
+}
+
+/// Cores and threads, where they are not those of the type.
+pub(super) fn cpu(settings: &Settings) -> Option<sdk::CpuOptionsRequest> {
+    let snp = settings.sev_snp.as_deref().filter(|snp| *snp == "enabled");
+    (settings.cores.is_some() || settings.threads.is_some() || snp.is_some()).then(|| {
+        sdk::CpuOptionsRequest::builder()
+            .set_core_count(settings.cores)
+            .set_threads_per_core(settings.threads)
+            .set_amd_sev_snp(snp.map(sdk::AmdSevSnpSpecification::from))
+            .build()
+    })
+}
+
+/// CPU credits.
+pub(super) fn credits(spec: &LaunchSpec) -> Option<sdk::CreditSpecificationRequest> {
+    let credits = spec.credits.as_ref()?;
+    Some(sdk::CreditSpecificationRequest::builder().cpu_credits(credits).build())
+}
+
+/// The kind of host name, and the records of the resource name.
+pub(super) fn dns_names(settings: &Settings) -> Option<sdk::PrivateDnsNameOptionsRequest> {
+    let hostname = settings.hostname.as_deref().map(sdk::HostnameType::from);
+    (hostname.is_some() || settings.record_a.is_some() || settings.record_aaaa.is_some()).then(|| {
+        sdk::PrivateDnsNameOptionsRequest::builder()
+            .set_hostname_type(hostname)
+            .set_enable_resource_name_dns_a_record(settings.record_a)
+            .set_enable_resource_name_dns_aaaa_record(settings.record_aaaa)
+            .build()
+    })
+}
+
+/// Nitro Enclaves.
+pub(super) fn enclave(settings: &Settings) -> Option<sdk::EnclaveOptionsRequest> {
+    settings.enclave.then(|| sdk::EnclaveOptionsRequest::builder().enabled(true).build())
+}
+
+/// Hibernation.
+pub(super) fn hibernation(settings: &Settings) -> Option<sdk::HibernationOptionsRequest> {
+    settings.hibernation.then(|| sdk::HibernationOptionsRequest::builder().configured(true).build())
+}
+
+/// Automatic recovery, where it is off.
+pub(super) fn maintenance(settings: &Settings) -> Option<sdk::InstanceMaintenanceOptionsRequest> {
+    let off = sdk::InstanceAutoRecoveryState::Disabled;
+    settings
+        .recovery_off
+        .then(|| sdk::InstanceMaintenanceOptionsRequest::builder().auto_recovery(off).build())
+}
+
+/// License configurations.
+pub(super) fn licenses(settings: &Settings) -> Option<Vec<sdk::LicenseConfigurationRequest>> {
+    let one =
+        |arn: &String| sdk::LicenseConfigurationRequest::builder().license_configuration_arn(arn).build();
+    Some(settings.licenses.iter().map(one).collect::<Vec<_>>()).filter(|all| !all.is_empty())
 }
 
 /// A Spot instance is replaced by a Spot instance.

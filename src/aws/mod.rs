@@ -11,6 +11,7 @@ mod connect;
 mod credentials;
 mod custody;
 mod ec2;
+mod ec2_launch;
 mod endpoint;
 mod error;
 mod iam;

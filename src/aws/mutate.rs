@@ -11,6 +11,7 @@ use aws_sdk_ec2::types as ec2;
 use aws_sdk_s3::types as s3;
 use aws_types::request_id::RequestId;
 
+use super::ec2_launch::run_instances;
 use super::error::failed_change;
 use super::{launch, non_empty, rds_change, settable};
 use crate::cloud::{
@@ -171,36 +172,8 @@ impl Mutate for Changes {
 
 impl Changes {
     async fn run_instance(&self, op: &str, token: &str, spec: &LaunchSpec) -> CloudResult<Reply> {
-        let like = &spec.like;
-        let profile = like
-            .profile_arn
-            .as_ref()
-            .map(|arn| ec2::IamInstanceProfileSpecification::builder().arn(arn).build());
-        let out = self
-            .ec2
-            .run_instances()
-            .client_token(token)
-            .min_count(1)
-            .max_count(1)
-            .image_id(&like.image)
-            .instance_type(ec2::InstanceType::from(like.instance_type.as_str()))
-            .set_subnet_id(like.subnet.clone())
-            .set_security_group_ids(Some(like.security_groups.clone()).filter(|groups| !groups.is_empty()))
-            .set_private_ip_address(spec.private_ip.clone())
-            .set_key_name(like.key_name.clone())
-            .set_iam_instance_profile(profile)
-            .set_user_data(spec.user_data.clone())
-            .set_block_device_mappings(launch::block_devices(spec))
-            .set_metadata_options(launch::metadata(spec))
-            .set_placement(launch::placement(spec))
-            .set_instance_market_options(launch::market(spec))
-            .set_ebs_optimized(like.ebs_optimized.then_some(true))
-            .monitoring(ec2::RunInstancesMonitoringEnabled::builder().enabled(like.monitoring).build())
-            .set_disable_api_termination(spec.disable_api_termination.then_some(true))
-            .set_tag_specifications(launch::tag_specifications(spec))
-            .send()
-            .await
-            .map_err(failed_change(op, false))?;
+        let call = run_instances(&self.ec2, spec).client_token(token);
+        let out = call.send().await.map_err(failed_change(op, false))?;
         created(op, &out, out.instances().first().and_then(|i| i.instance_id()))
     }
 

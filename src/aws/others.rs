@@ -158,6 +158,7 @@ impl Elb for ElbReads {
                 id: d.target().and_then(|t| t.id()).unwrap_or_default().to_owned(),
                 port: d.target().and_then(|t| t.port()),
                 state: d.target_health().and_then(|h| h.state()).map(ToString::to_string).unwrap_or_default(),
+                reason: d.target_health().and_then(|h| h.reason()).map(ToString::to_string),
             })
             .collect())
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cloud::{
-    CloudResult, CommandOutput, CommandRequest, Mutation, Named, Outcome, Reads, Reply, What,
+    CloudResult, CommandOutput, CommandRequest, DryRun, Mutation, Named, Outcome, Reads, Reply, What,
 };
 use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, naming, target};
 
@@ -200,6 +200,8 @@ pub struct ReadCx<'a> {
     pub calls: &'a dyn Calls,
     /// The plan is being made. What costs a call a target, and AWS enforces by itself afterwards, is read only now.
     pub planning: bool,
+    /// In preflight on AWS itself: whether a change would be accepted.
+    pub dry_run: Option<&'a dyn DryRun>,
 }
 
 impl ReadCx<'_> {

@@ -14,6 +14,7 @@ pub enum Type {
     ElasticIp,
     Image,
     Instance,
+    InstanceProfile,
     KeyPair,
     KmsKey,
     NetworkInterface,
@@ -55,6 +56,7 @@ impl Type {
             Self::ElasticIp => ("ec2", Named::Both, "elastic-ip/"),
             Self::Image => ("ec2", Named::Region, "image/"),
             Self::Instance => ("ec2", Named::Both, "instance/"),
+            Self::InstanceProfile => ("iam", Named::Account, "instance-profile/"),
             Self::KeyPair => ("ec2", Named::Both, "key-pair/"),
             Self::KmsKey => ("kms", Named::Both, "key/"),
             Self::NetworkInterface => ("ec2", Named::Both, "network-interface/"),
@@ -87,7 +89,7 @@ impl Type {
     /// Whether `aws:ResourceTag` is there when access to one of this type is decided. (A bucket's tags
     /// are only where its owner has switched that on for this bucket.)
     pub fn has_tags(self) -> bool {
-        !matches!(self, Self::Bucket | Self::Object | Self::Role | Self::KmsKey)
+        !matches!(self, Self::Bucket | Self::Object | Self::Role | Self::InstanceProfile | Self::KmsKey)
     }
 
     /// Whether its ARN says nothing about the account.
@@ -148,8 +150,14 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
         On(&[Type::Instance, Type::NetworkInterface, Type::RouteTable, Type::Subnet, Type::Volume]),
     ),
     ("ec2:DescribeAddresses", Region),
+    ("ec2:DescribeImages", Region),
     ("ec2:DescribeInstanceAttribute", On(&[Type::Instance])),
+    ("ec2:DescribeInstanceCreditSpecifications", Region),
+    ("ec2:DescribeInstanceStatus", Region),
+    ("ec2:DescribeInstanceTypeOfferings", Region),
+    ("ec2:DescribeInstanceTypes", Region),
     ("ec2:DescribeInstances", Region),
+    ("ec2:DescribeKeyPairs", Region),
     ("ec2:DescribeNatGateways", Region),
     ("ec2:DescribeNetworkInterfaces", Region),
     ("ec2:DescribeRouteTables", Region),
@@ -176,6 +184,7 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("elasticloadbalancing:DescribeTargetGroups", Region),
     ("elasticloadbalancing:DescribeTargetHealth", Region),
     ("elasticloadbalancing:RegisterTargets", On(&[Type::TargetGroup])),
+    ("iam:GetInstanceProfile", On(&[Type::InstanceProfile])),
     ("iam:PassRole", On(&[Type::Role])),
     ("kms:CreateGrant", On(&[Type::KmsKey])),
     ("kms:Decrypt", On(&[Type::KmsKey])),

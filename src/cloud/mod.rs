@@ -20,6 +20,7 @@ mod database;
 mod error;
 pub mod faulty;
 mod host;
+mod launching;
 pub mod misread;
 mod mutation;
 mod named;
@@ -31,13 +32,14 @@ pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAns
 pub use database::{DbMore, DbSubnetGroup};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 pub use host::{ENDPOINT_PREFIXES, is_aws, is_near};
+pub use launching::{Image, InstanceType, Offering, Settings, StatusChecks};
 pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
 pub use named::{Named, What};
 pub use reads::{
-    AutoScaling, CloudFront, CloudWatch, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm, Starting,
-    Sts, Trail, Unended,
+    AutoScaling, CloudFront, CloudWatch, DryRun, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm,
+    Starting, Sts, Trail, Unended,
 };
 pub use types::*;
 
@@ -85,6 +87,8 @@ pub struct Cloud {
     pub reads: Reads,
     /// The one way to change something.
     pub mutate: Arc<dyn Mutate>,
+    /// Whether a change would be accepted, where that can be asked: on AWS itself.
+    pub dry_run: Option<Arc<dyn DryRun>>,
     /// Local programs.
     pub local: Arc<dyn Local>,
     /// Which world this is.

@@ -96,6 +96,12 @@ pub struct LaunchSpec {
     pub volumes: Vec<(BlockDevice, Volume)>,
     /// Termination protection.
     pub disable_api_termination: bool,
+    /// What a shutdown from within does, where it is not `stop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<String>,
+    /// `standard` or `unlimited`: CPU credits, where the type has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<String>,
     /// Whether to ask for the same private address.
     pub private_ip: Option<String>,
     /// Tags for instance, volumes and interfaces at launch.

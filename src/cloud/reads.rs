@@ -3,10 +3,13 @@
 //! Listings return single pages; callers read them all with [`super::all_pages`]. Implementations
 //! retry reads themselves where that is safe, and never cache.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::asked::*;
+use super::launching::{Image, InstanceType, Offering, StatusChecks};
 use super::types::*;
 use super::{CloudResult, DbSubnetGroup, Mutation, Reply};
 use crate::model::{ProgramEnd, ProgramId};
@@ -23,6 +26,9 @@ pub trait Sts: Send + Sync {
 pub trait Iam: Send + Sync {
     /// GetRole: the ARN of a role with its path, which the ARN of a session leaves out.
     async fn role_arn(&self, name: &str) -> CloudResult<String>;
+    /// GetInstanceProfile: the ARN of the role in it, where there is one; a profile that does not exist is an error of
+    /// kind `NotFound`.
+    async fn profile_role(&self, profile: &str) -> CloudResult<Option<String>>;
     /// SimulatePrincipalPolicy, every page: each action on each resource. It only reads; AWS performs none of
     /// the actions.
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>>;
@@ -50,6 +56,19 @@ pub trait Ec2: Send + Sync {
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>>;
     /// Whether a Spot request is `one-time` or `persistent` (DescribeSpotInstanceRequests).
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>>;
+    /// DescribeImages, deprecated ones included. An id that does not exist, or that the caller may not use, is an error
+    /// of kind `NotFound`, as on AWS.
+    async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>>;
+    /// The names of these key pairs that exist (DescribeKeyPairs).
+    async fn key_pairs(&self, names: &[String]) -> CloudResult<Vec<String>>;
+    /// The zones of the region that have these instance types (DescribeInstanceTypeOfferings).
+    async fn offerings(&self, types: &[String], page: Option<String>) -> CloudResult<Page<Offering>>;
+    /// DescribeInstanceTypes. A type that does not exist is an error of kind `Invalid`, as on AWS.
+    async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>>;
+    /// `standard` or `unlimited`, by id; the instances are of types with CPU credits (DescribeInstanceCreditSpecifications).
+    async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>>;
+    /// DescribeInstanceStatus: the status checks of those of these instances that run.
+    async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>>;
 }
 
 /// Auto Scaling reads.
@@ -259,6 +278,16 @@ pub trait Local: Send + Sync {
     fn is_contained(&self) -> bool {
         false
     }
+}
+
+/// EC2's DryRun: whether AWS would accept a change, which it does not make.
+#[async_trait]
+pub trait DryRun: Send + Sync {
+    /// Asks.
+    ///
+    /// # Errors
+    /// AWS would refuse the change, says nothing of it, or could not be asked.
+    async fn would(&self, mutation: &Mutation) -> CloudResult<()>;
 }
 
 /// The one way to change something.

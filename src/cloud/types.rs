@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::DbMore;
+use super::launching::Settings;
 use crate::model::Tags;
 
 /// One page of a listing.
@@ -163,6 +164,12 @@ pub struct Instance {
     /// The client token of its launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,
+    /// Why it is in its state, where AWS says, for example `Server.InsufficientInstanceCapacity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_reason: Option<String>,
+    /// What most instances do not have.
+    #[serde(default, skip_serializing_if = "Settings::is_default")]
+    pub settings: Settings,
     /// Tags, `aws:*` included.
     pub tags: Tags,
 }
@@ -176,6 +183,8 @@ pub enum InstanceAttribute {
     StopProtection,
     /// `userData`, base64 as AWS returns it.
     UserData,
+    /// `instanceInitiatedShutdownBehavior`: what a shutdown from within does, `stop` or `terminate`.
+    Shutdown,
 }
 
 /// What DescribeInstances does not return, as far as it was asked for; see [`InstanceAttribute`].
@@ -187,6 +196,9 @@ pub struct InstanceDetail {
     pub disable_api_stop: bool,
     /// User data, base64 as AWS returns it.
     pub user_data: Option<String>,
+    /// What a shutdown from within does, where it is not `stop`: `terminate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<String>,
 }
 
 /// An EBS volume.
@@ -370,6 +382,9 @@ pub struct Registration {
     pub port: Option<i32>,
     /// `healthy`, `initial`, `unhealthy`, `draining`, `unused` …
     pub state: String,
+    /// Why it is not `healthy`, for example `Target.FailedHealthChecks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// An RDS database instance with the settings that a restore has to carry over.

@@ -39,6 +39,7 @@ impl Shared {
             give_up: self.plan.drill.objectives.give_up(),
             calls: self.recorder.as_ref(),
             planning: false,
+            dry_run: None,
         }
     }
 

@@ -165,6 +165,24 @@ impl Ec2 for Gathered {
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.inner.spot_request_type(request).await
     }
+    async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
+        self.inner.images(ids).await
+    }
+    async fn key_pairs(&self, names: &[String]) -> CloudResult<Vec<String>> {
+        self.inner.key_pairs(names).await
+    }
+    async fn offerings(&self, types: &[String], page: Option<String>) -> CloudResult<Page<Offering>> {
+        self.inner.offerings(types, page).await
+    }
+    async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
+        self.inner.instance_types(names).await
+    }
+    async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        self.inner.credits(ids).await
+    }
+    async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>> {
+        self.inner.status_checks(ids).await
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +229,24 @@ mod tests {
             unreachable!()
         }
         async fn spot_request_type(&self, _: &str) -> CloudResult<Option<String>> {
+            unreachable!()
+        }
+        async fn images(&self, _: &[String]) -> CloudResult<Vec<Image>> {
+            unreachable!()
+        }
+        async fn key_pairs(&self, _: &[String]) -> CloudResult<Vec<String>> {
+            unreachable!()
+        }
+        async fn offerings(&self, _: &[String], _: Option<String>) -> CloudResult<Page<Offering>> {
+            unreachable!()
+        }
+        async fn instance_types(&self, _: &[String]) -> CloudResult<Vec<InstanceType>> {
+            unreachable!()
+        }
+        async fn credits(&self, _: &[String]) -> CloudResult<BTreeMap<String, String>> {
+            unreachable!()
+        }
+        async fn status_checks(&self, _: &[String]) -> CloudResult<Vec<StatusChecks>> {
             unreachable!()
         }
     }

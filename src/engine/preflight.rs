@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::driver::{EngineError, Shared};
 use super::{hold, kill_switch, lockout, needs};
 use crate::catalog::probes::cloudwatch_alarm::NO_DATA;
-use crate::catalog::{self, Finding, Need, Severity};
+use crate::catalog::{self, Finding, Need, ReadCx, Severity};
 use crate::cloud::{CLOCK_LIMIT_MS, CloudError, Identity, clock_is_off};
 use crate::drill::Unreadable;
 use crate::journal::writer::JournalError;
@@ -84,7 +84,8 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
         let targets = shared.plan.targets_of(step);
         // a parameter that refers to an earlier step's output has no value yet
         let Ok(params) = shared.resolve(&step.params).await else { continue };
-        let cx = shared.read_cx(&step.id, None);
+        let dry_run = shared.cloud.dry_run.as_deref();
+        let cx = ReadCx { dry_run, ..shared.read_cx(&step.id, None) };
         findings.extend(action.inspect(cx, targets, &params).await?);
         if step.stage != Stage::Recovery {
             continue;

@@ -8,6 +8,7 @@
 //! One wrapper a trait, and no logic in any of them but [`Lane::read`]. Looks at single instances are
 //! [gathered](super::gathered) before they come here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -105,6 +106,9 @@ impl Iam for Paced<dyn Iam> {
     async fn role_arn(&self, name: &str) -> CloudResult<String> {
         self.lane.read("iam:GetRole", || self.inner.role_arn(name)).await
     }
+    async fn profile_role(&self, profile: &str) -> CloudResult<Option<String>> {
+        self.lane.read("iam:GetInstanceProfile", || self.inner.profile_role(profile)).await
+    }
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
         self.lane.read("iam:SimulatePrincipalPolicy", || self.inner.simulate(question)).await
     }
@@ -139,6 +143,25 @@ impl Ec2 for Paced<dyn Ec2> {
     }
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.lane.read("ec2:DescribeSpotInstanceRequests", || self.inner.spot_request_type(request)).await
+    }
+    async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
+        self.lane.read("ec2:DescribeImages", || self.inner.images(ids)).await
+    }
+    async fn key_pairs(&self, names: &[String]) -> CloudResult<Vec<String>> {
+        self.lane.read("ec2:DescribeKeyPairs", || self.inner.key_pairs(names)).await
+    }
+    async fn offerings(&self, types: &[String], page: Option<String>) -> CloudResult<Page<Offering>> {
+        let ask = || self.inner.offerings(types, page.clone());
+        self.lane.read("ec2:DescribeInstanceTypeOfferings", ask).await
+    }
+    async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
+        self.lane.read("ec2:DescribeInstanceTypes", || self.inner.instance_types(names)).await
+    }
+    async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        self.lane.read("ec2:DescribeInstanceCreditSpecifications", || self.inner.credits(ids)).await
+    }
+    async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>> {
+        self.lane.read("ec2:DescribeInstanceStatus", || self.inner.status_checks(ids)).await
     }
 }
 

@@ -27,6 +27,24 @@ pub fn launch_token(run: &RunId, step: &StepId, original: &str) -> String {
     token(run, step, &format!("replace {original}"))
 }
 
+/// The most launches for one original: AWS may accept a launch and end what it made before it runs, and its token can
+/// never be used again then.
+pub const LAUNCHES: u32 = 20;
+
+/// The client token of the n-th launch (from 0), by that of the first.
+pub fn launch_again(first: &str, n: u32) -> String {
+    if n == 0 {
+        return first.to_owned();
+    }
+    let digest = Sha256::digest(format!("{first}\n{n}"));
+    digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Whether this is the client token of one of the launches whose first has that token.
+pub fn is_launch(token: &str, first: &str) -> bool {
+    (0..LAUNCHES).any(|n| launch_again(first, n) == token)
+}
+
 /// The identifier of a database's copy, where the drill gives none: valid for RDS.
 pub fn copy_identifier(run: &RunId, step: &StepId, source: &str) -> String {
     let token = token(run, step, source);
@@ -37,4 +55,18 @@ pub fn copy_identifier(run: &RunId, step: &StepId, source: &str) -> String {
 /// The snapshot that is taken of a database before it is removed: named after it, so that it is found.
 pub fn final_snapshot(identifier: &str) -> String {
     format!("{identifier}-final")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_launch_has_a_token_of_its_own_and_all_are_known_by_the_first() {
+        let tokens: std::collections::BTreeSet<String> =
+            (0..LAUNCHES).map(|n| launch_again("f0", n)).collect();
+        assert_eq!(tokens.len(), LAUNCHES as usize);
+        assert!(tokens.contains("f0") && tokens.iter().all(|t| t.len() <= 32 && is_launch(t, "f0")));
+        assert!(!is_launch(&launch_again("f0", LAUNCHES), "f0") && !is_launch("f0", "f1"));
+    }
 }

@@ -397,6 +397,7 @@ async fn inspect(
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
         planning: true,
+        dry_run: None,
     };
     let mut out = Vec::new();
     for step in &plan.steps {

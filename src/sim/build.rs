@@ -12,7 +12,7 @@ use super::world::{
 };
 use crate::cloud::{
     Address, Alarm, BlockDevice, BucketInfo, DbInstance, Distribution, Instance, InstanceDetail, Route,
-    Subnet, TargetGroup, Volume,
+    Settings, Subnet, TargetGroup, Volume,
 };
 use crate::model::{Dur, Tags};
 
@@ -128,6 +128,7 @@ impl World {
                 volume,
                 delete_on_termination: true,
             }],
+            settings: Settings { interfaces: vec![self.new_id("eni")], ..Settings::default() },
             tenancy: Some("default".to_owned()),
             metadata_tokens: Some("required".to_owned()),
             metadata_hop_limit: Some(1),

@@ -7,11 +7,24 @@ use super::refusal::{Answer, Refusal, refuse};
 use super::world::{Due, Machine, World, check_tags, tags_match};
 use crate::cloud::{
     Address, BlockDevice, Filter, Instance, InstanceAttribute, InstanceDetail, Interface, LaunchSpec,
-    Outcome, Page, Volume,
+    Outcome, Page, Settings, Volume,
 };
 use crate::model::Tags;
 
 const GONE: [&str; 2] = ["shutting-down", "terminated"];
+
+/// The settings of what is launched: what RunInstances does not take is as AWS sets it.
+fn launched(like: &Settings, interface: String) -> Settings {
+    Settings {
+        interfaces: vec![interface],
+        addresses: Vec::new(),
+        forwards: false,
+        reservation: None,
+        bandwidth: None,
+        operator: None,
+        ..like.clone()
+    }
+}
 
 impl World {
     /// Whether the id can be found by now.
@@ -19,7 +32,7 @@ impl World {
         self.instances.get(id).is_some_and(|m| m.visible_from <= self.now)
     }
 
-    fn need_instances(&self, ids: &[String]) -> Answer<()> {
+    pub(super) fn need_instances(&self, ids: &[String]) -> Answer<()> {
         if ids.is_empty() {
             return Err(refuse("MissingParameter", "the request must contain the parameter InstanceId"));
         }
@@ -59,6 +72,7 @@ impl World {
             InstanceAttribute::TerminationProtection => Some(detail.disable_api_termination.to_string()),
             InstanceAttribute::StopProtection => Some(detail.disable_api_stop.to_string()),
             InstanceAttribute::UserData => detail.user_data.clone(),
+            InstanceAttribute::Shutdown => Some(detail.shutdown.clone().unwrap_or_else(|| "stop".to_owned())),
         })
     }
 
@@ -212,6 +226,12 @@ impl World {
     pub(super) fn run_instance(&mut self, token: &str, spec: &LaunchSpec) -> Answer<Outcome> {
         let asked = serde_json::to_value(spec).unwrap_or_default();
         if let Some((before, id)) = self.tokens.get(token) {
+            if self.instances.get(id).is_some_and(|m| m.inst.state == "terminated") {
+                return Err(refuse(
+                    "IdempotentInstanceTerminated",
+                    "The client token provided is associated with a terminated instance.",
+                ));
+            }
             if *before == asked {
                 return Ok(Outcome::Created { id: id.clone() });
             }
@@ -240,6 +260,7 @@ impl World {
             ));
         };
         check_tags(&spec.tags, 0)?;
+        self.may_launch(spec, &net.zone)?;
         self.has_capacity(&net.zone)?;
         let private_ip = match &spec.private_ip {
             Some(ip) if self.uses_address(&subnet, ip) => {
@@ -266,17 +287,25 @@ impl World {
             launched_at: Some(self.now),
             client_token: None,
             tags: spec.tags.clone(),
+            settings: launched(&spec.like.settings, self.new_id("eni")),
             ..spec.like.clone()
         };
         let detail = InstanceDetail {
             disable_api_termination: spec.disable_api_termination,
             disable_api_stop: false,
             user_data: spec.user_data.clone(),
+            shutdown: spec.shutdown.clone(),
         };
-        let visible_from = self.visible_from();
+        let (visible_from, credits) = (self.visible_from(), spec.credits.clone());
         self.instances
-            .insert(id.clone(), Machine { inst, detail, visible_from, group, ..Machine::default() });
-        self.send_instance(&id, "pending", self.pace.instance_start, "running");
+            .insert(id.clone(), Machine { inst, detail, visible_from, group, credits, ..Machine::default() });
+        // accepted, and ended before it runs
+        let to = if self.withdrawn.contains(&format!("start in {}", self.instances[&id].inst.zone)) {
+            "terminated"
+        } else {
+            "running"
+        };
+        self.send_instance(&id, "pending", self.pace.instance_start, to);
         Ok(id)
     }
 
@@ -313,7 +342,12 @@ impl World {
         let now = self.now;
         let elastic = self.addresses.values().any(|a| a.instance.as_deref() == Some(id));
         let Some(m) = self.instances.get_mut(id).filter(|m| m.generation == generation) else { return };
-        to.clone_into(&mut m.inst.state);
+        let before = std::mem::replace(&mut m.inst.state, to.to_owned());
+        m.inst.state_reason = match (before.as_str(), to) {
+            ("pending", "terminated") => Some("Server.InsufficientInstanceCapacity".to_owned()),
+            (_, "terminated") => Some("Client.UserInitiatedShutdown".to_owned()),
+            _ => None,
+        };
         match to {
             "running" => m.running_since = Some(now),
             "stopped" if !elastic => m.inst.public_ip = None,

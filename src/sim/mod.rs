@@ -22,6 +22,7 @@ mod estate;
 mod from_plan;
 mod health;
 mod interfaces;
+mod launch;
 mod mutate;
 mod net;
 mod pace;
@@ -83,6 +84,8 @@ impl Sim {
                 net: self.clone(),
             },
             mutate: self.clone(),
+            // a rehearsal changes nothing anyway
+            dry_run: None,
             local: self.clone(),
             world: WorldKind::Sim,
             endpoint: None,

@@ -25,6 +25,8 @@ pub struct Pace {
     pub group_replace: Dur,
     /// Until a registered, running target is `healthy`.
     pub target_healthy: Dur,
+    /// From `running` until the status checks are `ok`.
+    pub status_checks: Dur,
     /// From a target's termination until its registration is gone.
     pub target_drain: Dur,
     /// `creating` of a restored database.
@@ -64,6 +66,7 @@ impl Default for Pace {
             instance_forget: Dur::hours(1),
             group_replace: Dur::secs(60),
             target_healthy: Dur::secs(30),
+            status_checks: Dur::mins(2),
             target_drain: Dur::mins(5),
             db_create: Dur::mins(22),
             db_backup: Dur::mins(3),
@@ -99,6 +102,7 @@ impl Pace {
             instance_strip: Dur::secs(60),
             group_replace: zero,
             target_healthy: zero,
+            status_checks: zero,
             target_drain: zero,
             db_create: zero,
             db_backup: zero,

@@ -1,5 +1,7 @@
 //! The read traits over the account. Each call is logged and takes its latency; none changes anything.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -7,10 +9,10 @@ use super::Sim;
 use super::refusal::refuse;
 use crate::cloud::{
     Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
-    DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Instance,
-    InstanceAttribute, Interface, InterfacesOf, Invalidation, NatGateway, ObjectMeta, ObjectVersion, Page,
-    Question, Quota, Rds, Registration, RouteTable, Ruling, S3, Secret, Secrets, Ssm, StoredFile, Sts,
-    Subnet, TargetGroup, Trail, TrailKey, TrailObject, Volume,
+    DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Image, Instance,
+    InstanceAttribute, InstanceType, Interface, InterfacesOf, Invalidation, NatGateway, ObjectMeta,
+    ObjectVersion, Offering, Page, Question, Quota, Rds, Registration, RouteTable, Ruling, S3, Secret,
+    Secrets, Ssm, StatusChecks, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey, TrailObject, Volume,
 };
 use crate::model::Tags;
 
@@ -38,6 +40,15 @@ impl Sts for Sim {
 impl Iam for Sim {
     async fn role_arn(&self, name: &str) -> CloudResult<String> {
         Ok(format!("arn:aws:iam::{}:role/{name}", self.lock().account))
+    }
+
+    async fn profile_role(&self, profile: &str) -> CloudResult<Option<String>> {
+        let w = self.lock();
+        if w.withdrawn.contains(&format!("profile {profile}")) {
+            let text = format!("Instance Profile {profile} cannot be found.");
+            return Err(refuse("NoSuchEntity", text).into_error("iam:GetInstanceProfile", "sim"));
+        }
+        Ok(Some(format!("arn:aws:iam::{}:role/{profile}", w.account)))
     }
 
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
@@ -89,6 +100,31 @@ impl Ec2 for Sim {
 
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.read("ec2:DescribeSpotInstanceRequests", |w| Ok(w.spot_requests.get(request).cloned())).await
+    }
+
+    async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
+        self.read("ec2:DescribeImages", |w| w.list_images(ids)).await
+    }
+
+    async fn key_pairs(&self, names: &[String]) -> CloudResult<Vec<String>> {
+        self.read("ec2:DescribeKeyPairs", |w| Ok(w.list_key_pairs(names))).await
+    }
+
+    async fn offerings(&self, types: &[String], page: Next) -> CloudResult<Page<Offering>> {
+        self.read("ec2:DescribeInstanceTypeOfferings", |w| w.list_offerings(types, page)).await
+    }
+
+    async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
+        let of = |name: &String| InstanceType { name: name.clone(), cores: Some(2), threads: Some(1) };
+        self.read("ec2:DescribeInstanceTypes", |_| Ok(names.iter().map(of).collect())).await
+    }
+
+    async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        self.read("ec2:DescribeInstanceCreditSpecifications", |w| w.list_credits(ids)).await
+    }
+
+    async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>> {
+        self.read("ec2:DescribeInstanceStatus", |w| w.list_status_checks(ids)).await
     }
 }
 

@@ -77,24 +77,30 @@ impl World {
                 group: r.group.clone(),
                 id: r.id.clone(),
                 port: r.port,
-                state: self.target_state(r).to_owned(),
+                state: self.target_state(r).0.to_owned(),
+                reason: self.target_state(r).1.map(str::to_owned),
             })
             .collect())
     }
 
-    fn target_state(&self, r: &Registered) -> &'static str {
+    fn target_state(&self, r: &Registered) -> (&'static str, Option<&'static str>) {
         let Some(m) = self.instances.get(&r.id) else {
-            return if r.id.starts_with("i-") { "draining" } else { "healthy" };
+            let gone = ("draining", Some("Target.DeregistrationInProgress"));
+            return if r.id.starts_with("i-") { gone } else { ("healthy", None) };
         };
         match m.inst.state.as_str() {
-            "shutting-down" | "terminated" => "draining",
-            "stopping" | "stopped" => "unused",
+            "shutting-down" | "terminated" => ("draining", Some("Target.DeregistrationInProgress")),
+            "stopping" | "stopped" => ("unused", Some("Target.InvalidState")),
             "running" => {
                 let since = m.running_since.unwrap_or(r.since).max(r.since);
                 let passed = (self.now - since).num_milliseconds();
-                if passed >= self.pace.target_healthy.ms() { "healthy" } else { "initial" }
+                match passed >= self.pace.target_healthy.ms() {
+                    true if self.is_unwell(&r.id) => ("unhealthy", Some("Target.FailedHealthChecks")),
+                    true => ("healthy", None),
+                    false => ("initial", Some("Elb.RegistrationInProgress")),
+                }
             }
-            _ => "initial",
+            _ => ("initial", Some("Elb.RegistrationInProgress")),
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Machine {
     pub(super) group: Option<String>,
     /// Its group holds it for unhealthy.
     pub(super) is_unhealthy: bool,
+    /// CPU credits, where somebody has chosen.
+    pub(super) credits: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +160,8 @@ pub(super) struct World {
     /// What IAM's simulation denies.
     pub(super) denied: BTreeSet<String>,
     pub(super) no_capacity: BTreeSet<String>,
+    /// What launches could use, and cannot any more; see [`super::Sim::withdraw`].
+    pub(super) withdrawn: BTreeSet<String>,
     counters: BTreeMap<&'static str, u64>,
     due: BTreeMap<(DateTime<Utc>, u64), Due>,
 
@@ -207,6 +211,7 @@ impl World {
             calls: Vec::new(),
             denied: BTreeSet::new(),
             no_capacity: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
             counters: BTreeMap::new(),
             due: BTreeMap::new(),
             instances: BTreeMap::new(),

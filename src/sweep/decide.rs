@@ -178,7 +178,8 @@ pub(super) fn is_its_work(t: &Target, births: &Births) -> Result<(), String> {
     match t.kind {
         ResourceKind::Ec2Instance => {
             let token = naming::launch_token(&run, &step, tag(TAG_REPLACES));
-            (birth.token.as_ref() == Some(&token)).then_some(()).ok_or_else(|| {
+            let is_its = birth.token.as_deref().is_some_and(|t| naming::is_launch(t, &token));
+            is_its.then_some(()).ok_or_else(|| {
                 "it was not launched by that run: the client token of its launch is another".to_owned()
             })
         }

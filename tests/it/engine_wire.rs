@@ -293,6 +293,24 @@ impl Ec2 for Limited {
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.inner.spot_request_type(request).await
     }
+    async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
+        self.inner.images(ids).await
+    }
+    async fn key_pairs(&self, names: &[String]) -> CloudResult<Vec<String>> {
+        self.inner.key_pairs(names).await
+    }
+    async fn offerings(&self, types: &[String], page: Option<String>) -> CloudResult<Page<Offering>> {
+        self.inner.offerings(types, page).await
+    }
+    async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
+        self.inner.instance_types(names).await
+    }
+    async fn credits(&self, ids: &[String]) -> CloudResult<std::collections::BTreeMap<String, String>> {
+        self.inner.credits(ids).await
+    }
+    async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>> {
+        self.inner.status_checks(ids).await
+    }
 }
 
 /// Observations of one probe: when sent (ms), and the answer.

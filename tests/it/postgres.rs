@@ -194,6 +194,7 @@ impl Bench {
             give_up: Dur::secs(1),
             calls: &(),
             planning: true,
+            dry_run: None,
         };
         let look = sql.observe(cx, &params);
         let reading = tokio::time::timeout(Duration::from_secs(20), look).await.expect("an answer in time");

@@ -20,14 +20,14 @@ use serde_json::Value;
 
 use super::look::{self, Patience};
 use super::original::{self, Original};
-use super::replacement::{Missing, differences, missing, outputs, put_in_place};
+use super::replacement::{Missing, Placed, differences, outputs, placed, put_in_place, unwell};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Permissions, Prepared,
     Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Named, Outcome, What,
-    all_pages,
+    BlockDevice, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Named,
+    Outcome, Settings, Volume, What, all_pages,
 };
 use crate::model::target::{self, TAG_REPLACES};
 use crate::model::{Dur, ResourceKind, Tags, Target, naming};
@@ -109,6 +109,14 @@ static SPEC: ActionSpec = ActionSpec {
             "elasticloadbalancing:DescribeTargetHealth",
             "autoscaling:DescribeAutoScalingInstances",
             "autoscaling:DescribeAutoScalingGroups",
+            "ec2:DescribeImages",
+            "ec2:DescribeInstanceCreditSpecifications",
+            "ec2:DescribeInstanceTypeOfferings",
+            "ec2:DescribeInstanceTypes",
+            "ec2:DescribeKeyPairs",
+            "ec2:DescribeRouteTables",
+            "ec2:DescribeSubnets",
+            "iam:GetInstanceProfile",
         ],
         apply: &[
             "ec2:RunInstances",
@@ -129,8 +137,14 @@ static SPEC: ActionSpec = ActionSpec {
             "kms:ReEncryptFrom",
             "kms:ReEncryptTo",
         ],
-        poll: &["ec2:DescribeInstances", "ec2:DescribeAddresses", "elasticloadbalancing:DescribeTargetHealth"],
+        poll: &[
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceStatus",
+            "ec2:DescribeAddresses",
+            "elasticloadbalancing:DescribeTargetHealth",
+        ],
         undo: &[
+            "ec2:DescribeVolumes",
             "ec2:DescribeInstances",
             "ec2:DescribeAddresses",
             "elasticloadbalancing:DescribeTargetHealth",
@@ -146,27 +160,41 @@ static SPEC: ActionSpec = ActionSpec {
     docs: "\
 Soon after a termination EC2 forgets an instance's subnet, security groups and addresses. So preflight captures, \
 before the fault, all that a replacement needs: image, type, subnet, groups, key pair, instance profile, metadata \
-options, user data, volumes with their keys, tags, Elastic IP, and the registrations in target groups of type \
+options, CPU options and credits, DNS names, placement, enclave, hibernation, automatic recovery, licences, shutdown \
+behaviour, user data, volumes with their keys, tags, Elastic IP, and the registrations in target groups of type \
 `instance` and `ip`, every page of them. Without a registration a service behind a load balancer never recovers.
+
+Plan and preflight look at what the launch will need while the original is still there: its image, its key pair, \
+its type in its zone, its instance profile, room for redrill's tags, free addresses in its subnet. On AWS itself, at its \
+own endpoints, preflight also asks EC2 with DryRun for the very launches. What is known to fail refuses the run.
 
 The launch has a ClientToken made from run, step and instance, so that repeating it cannot launch twice, and the tags \
 `redrill:run`, `redrill:step` and `redrill:replaces`, by which the instance is found again when an answer is lost. The \
 original's tags go on at launch; tags in AWS's own namespace (`aws:`) and redrill's cannot be copied. Once the \
 replacement runs, the Elastic IP is moved to it and it is registered with the target groups. While the original still \
 exists, its Elastic IP stays with it. When there is no capacity, the launch is repeated with growing waits, at \
-most until the step's timeout.
+most until the step's timeout; so it is, with another token, where AWS accepts it and ends the instance before it runs, \
+for want of capacity, at a limit or by an internal error.
 
-Not carried over, and reported where it differs: the private address (unless `private_ip: keep`, which waits until \
-the old instance has released it), a public address without Elastic IP, the data on volumes (the replacement's \
-come from its image or are empty), termination and stop protection, Spot. Secondary network interfaces and addresses, \
-placement groups and capacity reservations are not captured. In groups of type `ip` the original's address stays \
-registered until somebody removes it, and so does the replacement's after `after: remove`.
+The step is done when the replacement serves: when every target group calls it healthy (or is not used by a load \
+balancer), and without a target group when both status checks of the instance are passed. Until the step's timeout \
+it is waited for; then the step fails.
+
+Not carried over, and told in the plan or reported where it differs: the private address (unless `private_ip: keep`, \
+which waits until the old instance has released it), further addresses, a public address without Elastic IP, the data \
+on volumes (the replacement's come from its image or are empty), volumes that outlive the original (they stay behind, \
+and the replacement has nothing in their place), termination and stop protection, Spot, a Capacity Reservation. In \
+groups of type `ip` the original's address stays registered until somebody removes it, and so does the replacement's \
+after `after: remove`. Classic Load Balancers, VPC Lattice, Global Accelerator, Cloud Map and DNS records are not \
+looked at: what they know the original by has to be changed by another step.
 
 User data may hold secrets, so the journal has only its digest. A process that resumes a run reads it again from the \
 terminated instance, which AWS answers only for a while; where that fails the step fails and says so, rather than \
 launching without it.
 
-Refused: members of an Auto Scaling group (the group replaces them itself). `kms:*` is used for encrypted \
+Refused: members of an Auto Scaling group, of an EC2 or Spot Fleet, and what Karpenter, EMR or another AWS service \
+manages (they replace it themselves); instances that forward traffic of others (no source and destination check, or a \
+route leads through them) and those with more than one network interface. `kms:*` is used for encrypted \
 volumes with a customer managed key, by EC2 only; the key's own policy must allow it too, and a key of another account \
 is not in the policy that `redrill iam` prints.
 
@@ -235,31 +263,7 @@ impl Action for LaunchReplacement {
         targets: &[Target],
         params: &Params,
     ) -> CloudResult<Vec<Finding>> {
-        let instances = look::instances(cx, &look::ids(targets)).await?;
-        let groups = look::groups(cx, &instances).await?;
-        let mut findings = Vec::new();
-        for (id, instance) in &instances {
-            let mut add = |severity, text: String| findings.push(Finding::new(severity, id, text));
-            if let Some(group) = groups.get(id) {
-                let text = format!("the Auto Scaling group {} replaces the instance itself", group.name);
-                add(Severity::Refusal, text);
-            }
-            if instance.lifecycle.as_deref() == Some("spot") {
-                add(
-                    Severity::Warning,
-                    "the original is a Spot instance, its replacement is On-Demand".to_owned(),
-                );
-            }
-            if let Some(profile) = &instance.profile_arn {
-                let text = format!("launching needs iam:PassRole for the role of {profile}");
-                add(Severity::Info, text);
-            }
-            if params.private_ip == PrivateIp::Keep {
-                let text = "the launch waits until the old instance has released its address";
-                add(Severity::Info, text.to_owned());
-            }
-        }
-        Ok(findings)
+        foresee::inspect(cx, targets, params).await
     }
 
     async fn capture(&self, cx: ReadCx<'_>, target: &Target, _params: &Params) -> Result<Value, ActionError> {
@@ -296,7 +300,7 @@ impl Action for LaunchReplacement {
     ) -> Vec<Result<Applied, ActionError>> {
         let mut outcomes = Vec::with_capacity(batch.len());
         for Prepared { undo, .. } in batch {
-            outcomes.push(replace(cx, undo).await);
+            outcomes.push(launching::replace(cx, undo).await);
         }
         outcomes
     }
@@ -310,16 +314,25 @@ impl Action for LaunchReplacement {
     ) -> Result<Progress, ActionError> {
         let mut patience = look::settle(cx);
         loop {
-            let Some(instance) = look::present(cx, || standing(cx, undo)).await? else {
-                return Ok(Progress::Absent);
+            let instance = match look::present(cx, || standing(cx, undo)).await? {
+                None => return Ok(Progress::Absent),
+                Some(Standing::Up(instance)) => instance,
+                Some(Standing::Lost(i)) => {
+                    let why = i.state_reason.unwrap_or_default();
+                    return Ok(Progress::Incomplete(format!("AWS ended {} before it ran: {why}", i.id)));
+                }
             };
             match instance.state.as_str() {
                 "running" => {}
                 "pending" => return Ok(Progress::Pending(instance.state)),
-                state => return Err(not_running(&instance.id, state)),
+                _ => return Err(not_running(&instance)),
             }
-            let missing = missing(cx, undo, &instance).await?;
+            let Placed { missing, unwell: ailing } = placed(cx, undo, &instance).await?;
             if missing.is_empty() {
+                let ailing = if ailing.is_empty() { unwell(cx, undo, &instance).await? } else { ailing };
+                if !ailing.is_empty() {
+                    return Ok(Progress::Pending(ailing.join("; ")));
+                }
                 let mut notes = differences(undo, &instance, is_alive(cx, &undo.original).await?);
                 notes.extend(strangers(cx, undo).await?);
                 return Ok(Progress::Ready(Applied { outputs: outputs(&instance), notes }));
@@ -375,17 +388,8 @@ async fn record(
         }
         PrivateIp::Keep => original.instance.private_ip.clone(),
     };
-    let mut marks = cx.run_tags();
-    marks.insert(TAG_REPLACES.to_owned(), id.clone());
-    let mut tags: Tags = original
-        .instance
-        .tags
-        .iter()
-        .filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with("redrill:"))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    tags.extend(params.tags.clone());
-    tags.extend(marks.clone());
+    let marks = marks(cx, id);
+    let tags = tags_at_launch(&original.instance.tags, params, &marks);
     if tags.len() > TAG_LIMIT {
         return Err(ActionError::refused(format!(
             "{} tags are more than the {TAG_LIMIT} that AWS allows",
@@ -405,6 +409,28 @@ async fn record(
     })
 }
 
+/// The tags by which a replacement of this instance is found.
+fn marks(cx: ReadCx<'_>, id: &str) -> Tags {
+    let mut marks = cx.run_tags();
+    marks.insert(TAG_REPLACES.to_owned(), id.to_owned());
+    marks
+}
+
+/// All tags that it is launched with: those of the original that can be copied, the drill's, redrill's.
+fn tags_at_launch(own: &Tags, params: &Params, marks: &Tags) -> Tags {
+    let copied = own.iter().filter(|(key, _)| !key.starts_with("aws:") && !key.starts_with("redrill:"));
+    let mut tags: Tags = copied.map(|(key, value)| (key.clone(), value.clone())).collect();
+    tags.extend(params.tags.clone());
+    tags.extend(marks.clone());
+    tags
+}
+
+/// Volumes that outlive the instance, but for its root.
+fn surviving(i: &Instance) -> impl Iterator<Item = &BlockDevice> {
+    let is_root = |b: &BlockDevice| i.root_device.as_deref() == Some(b.device.as_str());
+    i.block_devices.iter().filter(move |b| !b.delete_on_termination && !is_root(b))
+}
+
 /// What the step's launch made and carries these tags, ended instances included. Whoever launches a copy of it copies
 /// its tags, too, but not the ClientToken; all that is done to an instance here is done to what this gives.
 async fn found(cx: ReadCx<'_>, undo: &Undo, marks: &Tags) -> CloudResult<Vec<Instance>> {
@@ -414,7 +440,7 @@ async fn found(cx: ReadCx<'_>, undo: &Undo, marks: &Tags) -> CloudResult<Vec<Ins
 }
 
 fn is_ours(undo: &Undo, instance: &Instance) -> bool {
-    instance.client_token.as_ref() == Some(&undo.token)
+    instance.client_token.as_ref().is_some_and(|token| naming::is_launch(token, &undo.token))
 }
 
 /// What is to be told of instances that carry the step's tags and were launched by somebody else.
@@ -441,18 +467,34 @@ fn carries(instance: &Instance, marks: &Tags) -> bool {
     marks.iter().all(|(key, value)| instance.tags.get(key) == Some(value))
 }
 
-/// The replacement that stands, kept already or not; an error where there was one and somebody ended it.
-async fn standing(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<Instance>, ActionError> {
-    let mut ended = None;
+/// What has become of the launches so far.
+enum Standing {
+    /// This one stands, kept already or not.
+    Up(Instance),
+    /// AWS ended the newest before it ran.
+    Lost(Instance),
+}
+
+/// Whether AWS accepted the launch and then did not go through with it: for want of capacity, at a limit of the
+/// account, or by an error of its own or with a key ("Instance terminates immediately", Amazon EC2 User Guide).
+fn is_lost(i: &Instance) -> bool {
+    let of_aws = ["Server.InsufficientInstanceCapacity", "Server.InternalError", "Client.InternalError"];
+    let why = i.state_reason.as_deref().unwrap_or_default();
+    look::is_ending(&i.state) && (of_aws.contains(&why) || why.ends_with("LimitExceeded"))
+}
+
+/// The replacement that stands, or that AWS ended; an error where there was one and somebody ended it.
+async fn standing(cx: ReadCx<'_>, undo: &Undo) -> Result<Option<Standing>, ActionError> {
+    let (mut lost, mut ended) = (None, None);
     for tags in [&undo.marks, &kept_tags(cx, undo)] {
         for instance in found(cx, undo, tags).await? {
             if !look::is_ending(&instance.state) {
-                return Ok(Some(instance));
+                return Ok(Some(Standing::Up(instance)));
             }
-            ended = Some(instance);
+            if is_lost(&instance) { lost = Some(instance) } else { ended = Some(instance) }
         }
     }
-    ended.map_or(Ok(None), |instance| Err(not_running(&instance.id, &instance.state)))
+    ended.map_or(Ok(lost.map(Standing::Lost)), |instance| Err(not_running(&instance)))
 }
 
 /// The tags by which a replacement is known once it is kept.
@@ -462,8 +504,10 @@ fn kept_tags(cx: ReadCx<'_>, undo: &Undo) -> Tags {
     Tags::from([(target::TAG_KEPT.to_owned(), run), (TAG_REPLACES.to_owned(), replaces)])
 }
 
-fn not_running(id: &str, state: &str) -> ActionError {
-    ActionError::hopeless(format!("the replacement {id} is {state}"))
+fn not_running(i: &Instance) -> ActionError {
+    let (id, state) = (&i.id, &i.state);
+    let why = i.state_reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    ActionError::hopeless(format!("the replacement {id} is {state}{why}"))
         .effect(EffectCertainty::Partial)
         .hint(format!("`aws ec2 describe-instances --instance-ids {id}` tells the reason for the state"))
 }
@@ -474,125 +518,13 @@ pub(super) async fn is_alive(cx: ReadCx<'_>, original: &Original) -> CloudResult
     Ok(now.is_some_and(|i| !look::is_ending(&i.state)))
 }
 
-async fn replace(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
-    let id = match standing(cx.read, undo).await? {
-        Some(instance) => instance.id,
-        None => launch(cx, undo).await?,
-    };
-    // From here on there is something to undo.
-    let partial = |e: ActionError| {
-        let effect = e.effect.max(EffectCertainty::Partial);
-        e.effect(effect)
-    };
-    let instance = place(cx, undo, &id).await.map_err(partial)?;
-    Ok(Applied { outputs: outputs(&instance), notes: Vec::new() })
-}
-
-/// Waits until the replacement runs, and gives it whatever it still lacks.
-async fn place(cx: WriteCx<'_>, undo: &Undo, id: &str) -> Result<Instance, ActionError> {
-    let instance = until_running(cx.read, id).await?;
-    if !undo.original.addresses.is_empty() && !is_alive(cx.read, &undo.original).await? {
-        // An instance on its way out still holds its Elastic IP, which is never taken by force.
-        until_released(cx.read, &undo.original.instance.id).await?;
-    }
-    put_in_place(cx, undo, &instance).await?;
-    Ok(instance)
-}
-
-async fn launch(cx: WriteCx<'_>, undo: &Undo) -> Result<String, ActionError> {
-    let original = &undo.original;
-    if undo.private_ip.is_some() {
-        until_released(cx.read, &original.instance.id).await?;
-    }
-    let spec = LaunchSpec {
-        like: Instance {
-            instance_type: undo.instance_type.clone(),
-            lifecycle: None,
-            spot_request: None,
-            ..original.instance.clone()
-        },
-        user_data: original::user_data(cx.read, original).await?,
-        volumes: original.volumes.clone(),
-        // Protected, it could not be removed again; reported as a difference.
-        disable_api_termination: false,
-        private_ip: undo.private_ip.clone(),
-        tags: undo.tags.clone(),
-    };
-    let second = Duration::from_secs(1);
-    let mut capacity = Patience::of(cx.read.give_up.0, 5 * second, 60 * second);
-    let mut address = Patience::of(300 * second, second, 10 * second);
-    loop {
-        let run = Mutation::RunInstances { token: undo.token.clone(), spec: Box::new(spec.clone()) };
-        let e = match cx.gate.send(run).await {
-            Ok(reply) => match reply.outcome {
-                Outcome::Created { id } => return Ok(id),
-                _ => {
-                    return Err(unknown(ActionError::refused("RunInstances did not tell the instance's id")));
-                }
-            },
-            Err(e) => e,
-        };
-        if e.effect != EffectCertainty::None {
-            return match look::present(cx.read, || standing(cx.read, undo)).await.map_err(unknown)? {
-                Some(instance) => Ok(instance.id),
-                None => Err(e.into()),
-            };
-        }
-        let again = if e.kind == ErrorKind::Capacity {
-            capacity.wait().await
-        } else if undo.private_ip.is_some() && e.code.as_deref() == Some("InvalidIPAddress.InUse") {
-            address.wait().await
-        } else {
-            false
-        };
-        if !again {
-            return Err(e.into());
-        }
-    }
-}
-
-fn unknown(e: ActionError) -> ActionError {
-    e.effect(EffectCertainty::Unknown)
-}
-
-/// Waits until the old instance has ended and released its address.
-async fn until_released(cx: ReadCx<'_>, id: &str) -> Result<(), ActionError> {
-    let mut patience = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
-    loop {
-        match look::present(cx, || look::instance(cx, id)).await? {
-            None => return Ok(()),
-            Some(i) if i.state == "terminated" => return Ok(()),
-            Some(_) if patience.wait().await => {}
-            Some(i) => {
-                return Err(ActionError::refused(format!("{id} is {} and still has its address", i.state)));
-            }
-        }
-    }
-}
-
-async fn until_running(cx: ReadCx<'_>, id: &str) -> Result<Instance, ActionError> {
-    let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
-    loop {
-        match look::present(cx, || look::instance(cx, id)).await? {
-            Some(i) if i.state == "running" => return Ok(i),
-            Some(i) if i.state == "pending" => {
-                if !moving.wait().await {
-                    return Err(ActionError::refused(format!("the replacement {id} is still pending")));
-                }
-            }
-            Some(i) => return Err(not_running(id, &i.state)),
-            None => return Err(ActionError::refused(format!("the replacement {id} is not listed"))),
-        }
-    }
-}
-
 /// Retags the replacement and its volumes as kept, then sees to it that it serves: the run may have
 /// been stopped between the launch and what follows it. The new tag is there before the old ones go,
 /// so that there is no moment in which `sweep` would take it; nor does a registration that is refused
 /// leave it to `sweep`.
 async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let kept = Tags::from_iter(kept_tags(cx.read, undo).remove_entry(target::TAG_KEPT));
-    let Some(instance) = look::present(cx.read, || standing(cx.read, undo)).await? else {
+    let Some(Standing::Up(instance)) = look::present(cx.read, || standing(cx.read, undo)).await? else {
         return Ok(Undone::NothingMade(format!(
             "no replacement of {} was launched",
             undo.original.instance.id
@@ -605,12 +537,25 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         return Ok(Undone::Already(proof));
     }
     let mut ids = vec![instance.id.clone()];
-    ids.extend(instance.block_devices.iter().map(|b| b.volume.clone()));
+    ids.extend(own_volumes(cx.read, undo, &instance).await?);
     cx.gate.send(Mutation::CreateTags { ids: ids.clone(), tags: kept }).await?;
     let keys = [target::TAG_RUN, target::TAG_STEP, target::TAG_HELD].map(str::to_owned).to_vec();
     cx.gate.send(Mutation::DeleteTags { ids, keys }).await?;
     serve(cx, undo, &instance).await?;
     Ok(Undone::PutBack(proof))
+}
+
+/// The volumes that the launch made: what somebody has attached since is not the run's.
+async fn own_volumes(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> CloudResult<Vec<String>> {
+    let attached: Vec<String> = instance.block_devices.iter().map(|b| b.volume.clone()).collect();
+    if attached.is_empty() {
+        return Ok(attached);
+    }
+    let all_there = |found: &Vec<Volume>| attached.iter().all(|id| found.iter().any(|v| v.id == *id));
+    let read = || all_pages(|page| cx.reads.ec2.volumes(&attached, page));
+    let found = look::agreed(cx, all_there, read).await?;
+    let made = |v: &Volume| v.tags.get(target::TAG_RUN) == undo.marks.get(target::TAG_RUN);
+    Ok(found.into_iter().filter(made).map(|v| v.id).collect())
 }
 
 /// Completes what a stop may have cut off. One that somebody has stopped is left as it is.
@@ -622,9 +567,11 @@ async fn serve(cx: WriteCx<'_>, undo: &Undo, instance: &Instance) -> Result<(), 
         message: format!("{} is kept, but not yet in its place: {}", instance.id, e.message),
         ..e
     };
-    place(cx, undo, &instance.id).await.map(|_| ()).map_err(unplaced)
+    launching::place(cx, undo, &instance.id).await.map(|_| ()).map_err(unplaced)
 }
 
+mod foresee;
+mod launching;
 mod removal;
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,7 @@ pub(super) async fn details(
             InstanceAttribute::TerminationProtection => detail.disable_api_termination = on(),
             InstanceAttribute::StopProtection => detail.disable_api_stop = on(),
             InstanceAttribute::UserData => detail.user_data = value,
+            InstanceAttribute::Shutdown => detail.shutdown = value.filter(|what| what != "stop"),
         }
     }
     Ok(found)

@@ -4,7 +4,7 @@
 //! hold secrets, is never part of the record; it stays in this process's memory, and the record has
 //! only its digest. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
@@ -38,6 +38,12 @@ pub struct Original {
     pub termination_protection: bool,
     /// Stop protection.
     pub stop_protection: bool,
+    /// What a shutdown from within does, where it is not `stop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<String>,
+    /// `standard` or `unlimited`, where its type has CPU credits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<String>,
     /// Its volumes.
     pub volumes: Vec<(BlockDevice, Volume)>,
     /// Its Elastic IPs.
@@ -92,45 +98,102 @@ async fn read(
     cx: ReadCx<'_>,
     ids: Vec<String>,
 ) -> Result<BTreeMap<String, Result<Original, ActionError>>, ActionError> {
+    let mut described = described(cx, ids.clone()).await?;
+    let alive: Vec<String> = described.keys().cloned().collect();
+    let mut addresses = elastic_ips(cx, &alive).await?;
+    let mut registrations = registrations(cx, described.values().map(|o| &o.instance)).await?;
+    for (id, original) in &mut described {
+        original.addresses = addresses.remove(id).unwrap_or_default();
+        original.registrations = registrations.remove(id).unwrap_or_default();
+    }
+    Ok(ids
+        .into_iter()
+        .map(|id| {
+            let original = described.remove(&id).ok_or_else(|| gone(&id));
+            (id, original)
+        })
+        .collect())
+}
+
+/// Those of these instances that are not ending, with all that a launch takes of them: addresses and registrations
+/// are not read.
+pub(super) async fn described(
+    cx: ReadCx<'_>,
+    ids: Vec<String>,
+) -> Result<BTreeMap<String, Original>, ActionError> {
     let all_there = |found: &BTreeMap<String, Instance>| ids.iter().all(|id| found.contains_key(id));
     let mut instances = look::agreed(cx, all_there, || look::instances(cx, &ids)).await?;
     instances.retain(|_, i| !look::is_ending(&i.state));
+    if instances.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let alive: Vec<String> = instances.keys().cloned().collect();
     let wanted = [
         InstanceAttribute::TerminationProtection,
         InstanceAttribute::StopProtection,
         InstanceAttribute::UserData,
+        InstanceAttribute::Shutdown,
     ];
     let mut details = look::details(cx, &alive, &wanted).await?;
     let mut volumes = volumes(cx, instances.values()).await?;
-    let mut addresses = elastic_ips(cx, &alive).await?;
-    let mut registrations = registrations(cx, instances.values()).await?;
-    let mut of = |instance: Instance| {
-        let id = &instance.id;
-        let detail = details.remove(id).unwrap_or_default();
+    let mut credits = credits(cx, instances.values()).await?;
+    usual_processors(cx, &mut instances).await?;
+    let of = |(id, instance): (String, Instance)| {
+        let detail = details.remove(&id).unwrap_or_default();
         let user_data_sha256 = detail.user_data.filter(|d| !d.is_empty()).map(|data| {
             let digest = sha256(&data);
             USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), data);
             digest
         });
         let devices = instance.block_devices.iter();
-        Original {
+        let original = Original {
             user_data_sha256,
             termination_protection: detail.disable_api_termination,
             stop_protection: detail.disable_api_stop,
+            shutdown: detail.shutdown,
+            credits: credits.remove(&id),
             volumes: devices.filter_map(|b| Some((b.clone(), volumes.remove(&b.volume)?))).collect(),
-            addresses: addresses.remove(id).unwrap_or_default(),
-            registrations: registrations.remove(id).unwrap_or_default(),
+            addresses: Vec::new(),
+            registrations: Vec::new(),
             instance,
-        }
+        };
+        (id, original)
     };
-    Ok(ids
-        .into_iter()
-        .map(|id| {
-            let original = instances.remove(&id).map(&mut of).ok_or_else(|| gone(&id));
-            (id, original)
-        })
-        .collect())
+    Ok(instances.into_iter().map(of).collect())
+}
+
+/// Whether instances of this type earn CPU credits: T2, T3, T3a, T4g.
+pub(super) fn has_credits(instance_type: &str) -> bool {
+    let mut name = instance_type.chars();
+    name.next() == Some('t') && name.next().is_some_and(|c| c.is_ascii_digit())
+}
+
+async fn credits(
+    cx: ReadCx<'_>,
+    instances: impl Iterator<Item = &Instance>,
+) -> CloudResult<BTreeMap<String, String>> {
+    let ids: Vec<String> =
+        instances.filter(|i| has_credits(&i.instance_type)).map(|i| i.id.clone()).collect();
+    // AWS refuses to be asked about other types, and lists everyone's where none is named
+    if ids.is_empty() { Ok(BTreeMap::new()) } else { cx.reads.ec2.credits(&ids).await }
+}
+
+/// DescribeInstances tells cores and threads of every instance; RunInstances takes them of some types only. So they are
+/// on record where they are not those of the type.
+async fn usual_processors(cx: ReadCx<'_>, instances: &mut BTreeMap<String, Instance>) -> CloudResult<()> {
+    let told = instances.values().filter(|i| i.settings.cores.is_some() || i.settings.threads.is_some());
+    let names: BTreeSet<String> = told.map(|i| i.instance_type.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let types = cx.reads.ec2.instance_types(&names.into_iter().collect::<Vec<_>>()).await?;
+    for i in instances.values_mut() {
+        let Some(usual) = types.iter().find(|t| t.name == i.instance_type) else { continue };
+        if i.settings.cores == usual.cores && i.settings.threads == usual.threads {
+            (i.settings.cores, i.settings.threads) = (None, None);
+        }
+    }
+    Ok(())
 }
 
 /// The user data that was captured: from memory, else read again from the instance, which AWS may

@@ -7,7 +7,7 @@ use super::ec2_launch_replacement::{Undo, is_alive};
 use super::ec2_terminate::elastic_ips;
 use super::look;
 use crate::catalog::action::{ActionError, Outputs, ReadCx, WriteCx};
-use crate::cloud::{EffectCertainty, Instance, Mutation};
+use crate::cloud::{EffectCertainty, Instance, Mutation, Registration};
 
 /// What a running replacement still lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +36,15 @@ impl Missing {
     }
 }
 
-pub(super) async fn missing(
-    cx: ReadCx<'_>,
-    undo: &Undo,
-    instance: &Instance,
-) -> Result<Vec<Missing>, ActionError> {
+/// What a running replacement lacks, and where it is registered and does not serve yet.
+pub(super) struct Placed {
+    pub(super) missing: Vec<Missing>,
+    pub(super) unwell: Vec<String>,
+}
+
+pub(super) async fn placed(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> Result<Placed, ActionError> {
     let original = &undo.original;
-    let mut missing = Vec::new();
+    let (mut missing, mut unwell) = (Vec::new(), Vec::new());
     if let Some(address) = original.addresses.first()
         && !is_alive(cx, original).await?
     {
@@ -59,16 +61,55 @@ pub(super) async fn missing(
         let id = if r.by_address { instance.private_ip.as_ref() } else { Some(&instance.id) };
         let id = id.ok_or_else(|| ActionError::refused(format!("{} has no private address", instance.id)))?;
         let now = cx.reads.elb.registrations(&r.group).await?;
-        if !now.iter().any(|n| n.id == *id && n.port == r.port && n.state != "draining") {
-            missing.push(Missing::Registration {
+        match now.iter().find(|n| n.id == *id && n.port == r.port && n.state != "draining") {
+            None => missing.push(Missing::Registration {
                 group: r.group.clone(),
                 name: r.name.clone(),
                 id: id.clone(),
                 port: r.port,
-            });
+            }),
+            Some(n) if !serves(n) => {
+                let why = n.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                unwell.push(format!("{} in {}{why}", n.state, r.name));
+            }
+            Some(_) => {}
         }
     }
-    Ok(missing)
+    Ok(Placed { missing, unwell })
+}
+
+/// Whether a load balancer sends it requests, or would: `unavailable` is where health checks are off, and a group that
+/// no load balancer uses checks nothing.
+pub(super) fn serves(r: &Registration) -> bool {
+    match r.state.as_str() {
+        "healthy" | "unavailable" => true,
+        "unused" => r.reason.as_deref().is_none_or(|why| why == "Target.NotInUse"),
+        _ => false,
+    }
+}
+
+/// What the status checks have against a replacement that no target group checks.
+pub(super) async fn unwell(
+    cx: ReadCx<'_>,
+    undo: &Undo,
+    instance: &Instance,
+) -> Result<Vec<String>, ActionError> {
+    if !undo.original.registrations.is_empty() {
+        return Ok(Vec::new());
+    }
+    let told = match cx.reads.ec2.status_checks(std::slice::from_ref(&instance.id)).await {
+        Ok(told) => told,
+        Err(e) if e.is_not_found() => Vec::new(),
+        Err(e) => return Err(e.into()),
+    };
+    let Some(checks) = told.iter().find(|c| c.id == instance.id) else {
+        return Ok(vec!["no status checks yet".to_owned()]);
+    };
+    let passed = |state: &str| matches!(state, "ok" | "not-applicable");
+    if passed(&checks.instance) && passed(&checks.system) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!("status checks: instance {}, system {}", checks.instance, checks.system)])
 }
 
 /// Moves the Elastic IP and registers with the target groups, whichever is missing. Both are
@@ -81,7 +122,7 @@ pub(super) async fn put_in_place(
     let mut patience = look::settle(cx.read);
     loop {
         let mut unsure = None;
-        for m in missing(cx.read, undo, instance).await? {
+        for m in placed(cx.read, undo, instance).await?.missing {
             match cx.gate.send(m.change(instance)).await {
                 Ok(_) => {}
                 Err(e) if e.effect != EffectCertainty::None || e.is_not_found() => unsure = Some(e),
@@ -137,9 +178,26 @@ pub(super) fn differences(undo: &Undo, new: &Instance, alive: bool) -> Vec<Strin
     }
     for (device, _) in &old.volumes {
         let root = old.instance.root_device.as_deref() == Some(device.device.as_str());
-        let fate = if device.delete_on_termination { "went with the original" } else { "is left unattached" };
-        let fresh = if root { "from the image" } else { "new, from the image or empty" };
+        let (fate, fresh) = match (device.delete_on_termination, root) {
+            (true, true) => ("went with the original", "from the image"),
+            (true, false) => ("went with the original", "new, from the image or empty"),
+            (false, true) => ("is left unattached", "from the image"),
+            (false, false) => ("is left unattached", "nothing, unless the image has something there"),
+        };
         notes.push(format!("{}: {fresh}; {} {fate}", device.device, device.volume));
+    }
+    let (was, is) = (&old.instance.settings, &new.settings);
+    if !was.addresses.is_empty() {
+        notes.push(format!("further addresses of the original are missing: {}", was.addresses.join(", ")));
+    }
+    if let Some(reservation) = was.reservation.as_ref().filter(|_| is.reservation.is_none()) {
+        notes.push(format!("not in the Capacity Reservation {reservation}"));
+    }
+    if let Some(bandwidth) = was.bandwidth.as_ref().filter(|_| was.bandwidth != is.bandwidth) {
+        notes.push(format!("bandwidth weighting is not {bandwidth}"));
+    }
+    if was.cores.is_some() && new.instance_type != old.instance.instance_type {
+        notes.push("cores and threads are those of the type; the original had others".to_owned());
     }
     if old.termination_protection {
         notes.push("termination protection is off; the original had it on".to_owned());

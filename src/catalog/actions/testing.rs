@@ -14,7 +14,7 @@ use crate::catalog::action::{
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::misread::{Misread, Reader};
 use crate::cloud::{
-    Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Mutate, Mutation, Reply, What,
+    Cloud, CloudResult, CommandOutput, CommandRequest, DryRun, EffectCertainty, Mutate, Mutation, Reply, What,
 };
 use crate::model::time::VirtualClock;
 use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
@@ -70,6 +70,7 @@ pub(super) struct Bench {
     run: RunId,
     step: StepId,
     pub(super) give_up: Dur,
+    pub(super) dry_run: Option<Arc<dyn DryRun>>,
     pub(super) t0: Option<DateTime<chrono::Utc>>,
     pub(super) vpc: String,
     pub(super) main: String,
@@ -107,6 +108,7 @@ impl Bench {
             run: RunId::new(DateTime::UNIX_EPOCH, "test", 1),
             step: StepId::new("step-1"),
             give_up: Dur::hours(1),
+            dry_run: None,
             t0: None,
             sim,
             clock,
@@ -175,6 +177,7 @@ impl Bench {
             give_up: self.give_up,
             calls: &self.gate,
             planning: true,
+            dry_run: self.dry_run.as_deref(),
         }
     }
 

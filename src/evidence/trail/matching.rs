@@ -100,7 +100,7 @@ pub fn compare(
     let (mut unexplained, mut by_services) = (Vec::new(), Vec::new());
     let mut reads: BTreeMap<&str, u64> = BTreeMap::new();
     for (record, tie) in left.iter().filter(|(r, _)| !claimed.contains(r.event_id.as_str())) {
-        if record.read_only || signs(record) {
+        if record.read_only || signs(record) || only_asked(record) {
             *reads.entry(&record.operation).or_default() += 1;
         } else if record.invoked_by.is_some() {
             by_services.push(seen(record, tie));
@@ -333,6 +333,11 @@ fn same_operation(call: &str, record: &str) -> bool {
 /// Signing a run's evidence with a KMS key changes nothing.
 fn signs(record: &TrailRecord) -> bool {
     record.operation == "kms:Sign"
+}
+
+/// EC2 was asked with DryRun whether it would, and did nothing.
+fn only_asked(record: &TrailRecord) -> bool {
+    matches!(record.error.as_deref(), Some("Client.DryRunOperation" | "DryRunOperation"))
 }
 
 fn tie(record: &TrailRecord, session: &Session, keys: &BTreeSet<String>) -> Option<&'static str> {

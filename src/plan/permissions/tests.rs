@@ -33,6 +33,10 @@ impl Iam for Oracle {
         }
     }
 
+    async fn profile_role(&self, _profile: &str) -> CloudResult<Option<String>> {
+        Ok(None)
+    }
+
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
         let mut asked = self.asked.lock().unwrap();
         asked.push(question.clone());

@@ -215,6 +215,7 @@ fn allowed(document: &Document) -> BTreeSet<(String, String, Condition)> {
         Type::ElasticIp,
         Type::Image,
         Type::Instance,
+        Type::InstanceProfile,
         Type::KeyPair,
         Type::KmsKey,
         Type::NetworkInterface,

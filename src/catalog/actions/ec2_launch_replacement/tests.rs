@@ -10,6 +10,9 @@ use crate::cloud::faulty::Fault;
 use crate::cloud::misread::Misread;
 use crate::sim::InstanceSeed;
 
+mod foreseen;
+mod serving;
+
 const ACTION: LaunchReplacement = LaunchReplacement;
 const RUN: &str = "ec2:RunInstances";
 
@@ -320,11 +323,8 @@ async fn what_somebody_else_launched_with_the_same_tags_is_left_alone_and_told()
         let undo: Undo = serde_json::from_value(p.undo.clone()).expect("a record");
         let spec = LaunchSpec {
             like: undo.original.instance.clone(),
-            user_data: None,
-            volumes: Vec::new(),
-            disable_api_termination: false,
-            private_ip: None,
             tags: undo.tags.clone(),
+            ..LaunchSpec::default()
         };
         s.bench.somebody(Mutation::RunInstances { token: "theirs".to_owned(), spec: Box::new(spec) }).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
