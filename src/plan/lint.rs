@@ -92,6 +92,22 @@ fn creates(step: &PlannedStep) -> bool {
     step.stage == Stage::Recovery && step.reversibility == Reversibility::Additive
 }
 
+/// Parameters of probes that say who is asked.
+const ASKED: [&str; 5] = ["identifier", "host", "bucket", "name", "subnet"];
+
+/// Whether what is asked by these parameters of a probe is an output of the step: a mention elsewhere, as in the query
+/// of another page's address, reads nothing of it.
+fn asks(with: &serde_json::Value, id: &str) -> bool {
+    let server = |url: &serde_json::Value| {
+        let rest = url.as_str().and_then(|u| u.split_once("://")).map_or("", |(_, rest)| rest);
+        text_value(rest.split(['/', '?', '#']).next().unwrap_or_default())
+    };
+    with.as_object().into_iter().flatten().any(|(key, value)| match key.as_str() {
+        "url" => refers(&server(value), id),
+        key => ASKED.contains(&key) && refers(value, id),
+    })
+}
+
 /// The steps that restore something beside the original which no verify probe reads that could fail.
 pub fn unread<'p>(plan: &'p Plan, known: &Known) -> Vec<&'p StepId> {
     // a replacement is seen by the steady state; what is restored beside the original is not
@@ -100,9 +116,8 @@ pub fn unread<'p>(plan: &'p Plan, known: &Known) -> Vec<&'p StepId> {
         creates(step) && spec.is_some_and(|s| s.mends.is_empty() && !s.outputs.is_empty())
     };
     let any_answer = |p: &&ProbeUse| catalog::probe(&p.probe).is_some_and(|probe| probe.any_answer(&p.with));
-    let read = |id: &StepId| {
-        plan.drill.verify.iter().filter(|p| !any_answer(p)).any(|p| refers(&p.with, id.as_str()))
-    };
+    let read =
+        |id: &StepId| plan.drill.verify.iter().filter(|p| !any_answer(p)).any(|p| asks(&p.with, id.as_str()));
     plan.steps.iter().filter(beside).map(|step| &step.id).filter(|id| !read(id)).collect()
 }
 
@@ -124,7 +139,7 @@ fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
                 "no verify probe that could fail looks at what this step restores: the verdict will be inconclusive"
                     .to_owned(),
             )
-            .hint(format!("{first}refer to it under `verify`, for example with ${{steps.{id}.…}}")),
+            .hint(format!("{first}ask it under `verify`, for example with `identifier: ${{steps.{id}.…}}`")),
         );
     }
 }

@@ -221,4 +221,21 @@ async fn what_comes_into_the_subnet_after_planning_is_seen_though_it_is_no_insta
     );
     let refused = told(&drift().await, Severity::Refusal);
     assert!(refused[0].contains("transit gateway attachment tgw-attach-1"), "{refused:?}");
+
+#[test]
+fn the_tag_that_forbids_is_named() {
+    let limits: crate::drill::Limits = serde_json::from_value(serde_json::json!({
+        "forbid_tags": { "env": ["prod", "live"] }
+    }))
+    .unwrap();
+    let tagged = |value: &str| Target {
+        kind: ResourceKind::Ec2Instance,
+        id: "i-1".to_owned(),
+        arn: None,
+        name: None,
+        tags: Tags::from([("env".to_owned(), value.to_owned())]),
+        attrs: BTreeMap::new(),
+    };
+    let named = |value| crate::plan::limits::forbidden_tag(&limits, &tagged(value));
+    assert_eq!((named("prod").as_deref(), named("staging")), (Some("env=prod"), None));
 }

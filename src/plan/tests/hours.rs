@@ -59,3 +59,10 @@ fn a_run_that_may_outlast_its_window_is_a_warning() {
           and the run with its undo may take 1h"]
     );
 }
+
+#[test]
+fn two_weeks_are_looked_ahead_and_no_more() {
+    let at = "2027-01-15T12:00:00Z";
+    let far = |freeze: &str| found(&limits(&[], &[freeze]), at, Dur::hours(24 * 365)).len();
+    assert_eq!((far("2027-01-29 UTC"), far("2027-01-30 UTC")), (1, 0));
+}

@@ -55,7 +55,7 @@ async fn a_whole_drill_is_not_warned_of() {
 async fn what_is_restored_beside_the_original_is_looked_at() {
     let unseen = "restore: no verify probe that could fail looks at what this step restores: \
                   the verdict will be inconclusive -> \
-                  refer to it under `verify`, for example with ${steps.restore.…}";
+                  ask it under `verify`, for example with `identifier: ${steps.restore.…}`";
     assert_eq!(found(&[(VERIFY, "")]).await, [unseen]);
     assert_eq!(found(&[("${steps.restore.identifier}", "shop-orders")]).await, [unseen]);
     assert_eq!(
@@ -63,6 +63,14 @@ async fn what_is_restored_beside_the_original_is_looked_at() {
         [unseen],
         "a reference to something else"
     );
+    // it is mentioned to somebody else
+    let page = "probe: http, with: { url: \"http://127.0.0.1:8080/health?x=${steps.restore.identifier}\", status: 200 }";
+    let (_, asked) = VERIFY.split_once("probe: ").unwrap();
+    let asked = format!("probe: {}", asked.split_once(" }").unwrap().0) + " }";
+    assert_eq!(found(&[(asked.as_str(), page)]).await, [unseen], "{asked}");
+    let copy = page
+        .replace("127.0.0.1:8080/health?x=${steps.restore.identifier}", "${steps.restore.identifier}.test/x");
+    assert_eq!(found(&[(asked.as_str(), copy.as_str())]).await, [""; 0], "it is the server that is asked");
     let any =
         "rows: any answer satisfies this probe, so it shows nothing -> say which answer is the healthy one";
     assert_eq!(found(&[("status: available", "status: \"*\"")]).await, [any, unseen]);
@@ -78,8 +86,8 @@ async fn where_a_step_restores_several_each_copy_needs_a_step_of_its_own() {
     let hint = found.iter().find(|f| f.text.starts_with("no verify probe")).unwrap().hint.clone();
     assert_eq!(
         hint.unwrap(),
-        "give each target a step of its own, with `select: { count: 1 }`, and refer to it under `verify`, for \
-         example with ${steps.restore.…}"
+        "give each target a step of its own, with `select: { count: 1 }`, and ask it under `verify`, for \
+         example with `identifier: ${steps.restore.…}`"
     );
 }
 

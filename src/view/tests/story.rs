@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::Mark;
+use crate::model::{ProgramEnd, ProgramId};
 
 fn error(code: Option<&str>) -> CallError {
     let code = code.map(str::to_owned);
@@ -248,13 +249,17 @@ fn story() -> Vec<(Event, &'static str)> {
 }
 
 fn lines() -> Vec<Line> {
-    let line = |(n, (event, _)): (usize, _)| Line {
+    lines_of(story().into_iter().map(|(event, _)| event).collect())
+}
+
+fn lines_of(events: Vec<Event>) -> Vec<Line> {
+    let line = |(n, event): (usize, _)| Line {
         seq: n as u64,
         prev: String::new(),
         stamp: stamp(n as i64 * 1_000),
         event,
     };
-    story().into_iter().enumerate().map(line).collect()
+    events.into_iter().enumerate().map(line).collect()
 }
 
 #[test]
@@ -411,4 +416,67 @@ fn a_header_is_kept_whole() {
         assert_eq!(Some(value), line.get(key).or(Some(&serde_json::Value::Null)), "{key}");
     }
     assert!(header.as_object().unwrap().len() >= 12);
+}
+
+#[test]
+fn a_program_is_told_when_it_starts_and_when_nobody_saw_it_end() {
+    let program = |phase| Event::ProgramStarted {
+        step: StepId::new("break"),
+        phase,
+        program: ProgramId { pid: 7, start: None, boot: None, host: "here".into(), mark: "m".into() },
+    };
+    let ended = |how| Event::ProgramEnded { step: StepId::new("break"), mark: "m".into(), how };
+    let told = |event: Event| {
+        let moments = RunView::of(&lines_of(vec![attached(Mode::Run), event])).moments;
+        moments.last().map(|m| m.what.clone()).unwrap_or_default()
+    };
+    assert_eq!(told(program(Phase::Apply)), "break: its program starts (process 7 on here)");
+    assert_eq!(told(program(Phase::Undo)), "break: its program that undoes it starts (process 7 on here)");
+    assert_eq!(told(ended(ProgramEnd::Seen)), "", "its end is the step's");
+    assert_eq!(told(ended(ProgramEnd::Gone)), "break: its program is not running any more");
+    assert_eq!(told(ended(ProgramEnd::Ended)), "break: its program was still running, and was ended");
+    let said = "break: its program cannot be looked for from here; a person says that it has ended";
+    assert_eq!(told(ended(ProgramEnd::Said)), said);
+}
+
+#[test]
+fn what_is_gone_is_told_with_what_stands_in_its_place_and_whether_it_is_sure() {
+    let step = |id: &str| StepId::new(id);
+    let t = |name: &str| Some(name.to_owned());
+    let ready = |id: &str, target: &str, made: &[(&str, &str)]| Event::StepReady {
+        step: step(id),
+        target: t(target),
+        outputs: made.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        notes: Vec::new(),
+    };
+    let left = |target: &str| Event::LeftInPlace {
+        step: step("break"),
+        target: t(target),
+        why: "gone for good".to_owned(),
+        by: None,
+    };
+    let prepared = Event::StepPrepared { step: step("break"), target: t("z"), undo: json!(1) };
+    let events = vec![
+        attached(Mode::Run),
+        prepared,
+        ready("break", "a", &[("instance_id", "i-own")]),
+        ready("mend", "a", &[("instance_id", "i-new")]),
+        ready("other", "b", &[("instance_id", "i-b")]),
+        left("a"),
+        left("b"),
+    ];
+    let view = RunView::of(&lines_of(events));
+    let told: Vec<&str> =
+        view.moments.iter().map(|m| m.what.as_str()).filter(|w| w.contains("gone")).collect();
+    assert_eq!(
+        told,
+        [
+            "break on a: gone for good; replaced by i-new",
+            "break on b: gone for good, if it took effect; replaced by i-b"
+        ]
+    );
+    assert_eq!(view.gone(&step("break"), Some("z"), "gone"), "break on z: gone");
+    assert_eq!(view.gone(&step("break"), None, "gone"), "break: gone");
+    let cells = &view.steps.iter().find(|s| s.id.as_str() == "break").unwrap().cells;
+    assert!(cells.iter().any(|c| c.target.as_deref() == Some("z")), "what is prepared is known");
 }
