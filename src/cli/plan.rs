@@ -27,7 +27,8 @@ use crate::report::plan_text::plan_text;
 pub struct PlanArgs {
     /// The drill file.
     drill: PathBuf,
-    /// Write the plan there, to be run later exactly as it is.
+    /// Write the plan there, to be run later exactly as it is. A file that is there already is replaced only where it
+    /// is a plan.
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     out: Option<PathBuf>,
     /// Draw the targets with this seed.
@@ -128,6 +129,9 @@ pub fn read(path: &Path) -> Result<Plan, CliError> {
 
 pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
     let loaded = load(&args.drill, &args.args)?;
+    if let Some(path) = &args.out {
+        replaceable(path)?;
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let runtime = runtime()?;
     let (plan, cloud) = runtime.block_on(async {
@@ -171,6 +175,21 @@ pub fn run(global: &Global, args: &PlanArgs) -> Result<u8, CliError> {
     }
     refusal?;
     Ok(0)
+}
+
+/// Refuses to write over what is no plan: a drill given twice on one command line would be lost.
+fn replaceable(path: &Path) -> Result<(), CliError> {
+    // what is no file is nobody's to lose; whether it can be written is seen then
+    if !std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
+        return Ok(());
+    }
+    // also one of another version, or one that was edited
+    let is_plan = |whole: serde_json::Value| whole["plan"]["format"].is_u64() && whole["sha256"].is_string();
+    if files::bytes(path).is_ok_and(|bytes| serde_json::from_slice(&bytes).is_ok_and(is_plan)) {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("{} is there already and is no plan", path.display()))
+        .hint("nothing was written; name another file, or remove that one"))
 }
 
 /// What the kill switch would say to a run of this plan.
@@ -233,6 +252,28 @@ fault: [{ action: vpc.detach-route-table, target: it }]";
         let set = vec![("token".to_owned(), "kQ8vZ2pLr0".to_owned())];
         let loaded = drill::load("drill.yaml", DRILL, &LoadOptions { env: None, set }).unwrap();
         (clock, cloud, loaded)
+    }
+
+    #[test]
+    fn only_a_plan_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        for path in [
+            at("plan.json", r#"{"plan":{"format":2},"sha256":"ab"}"#),
+            at("empty", ""),
+            folder.path().join("new.json"),
+            "/dev/null".into(),
+        ] {
+            replaceable(&path).unwrap();
+        }
+        for path in [at("drill.yaml", DRILL), at("estate.json", "{}"), at("list.json", "[1]")] {
+            let refused = replaceable(&path).unwrap_err().text();
+            assert!(refused.contains("is there already and is no plan"), "{refused}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
