@@ -23,6 +23,7 @@ mod error;
 mod exercise;
 mod files;
 mod findings;
+mod given;
 mod guard;
 mod hand_over;
 mod iam;

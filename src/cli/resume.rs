@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, out, place, runs, runtime, world};
+use super::{CliError, DrillArgs, Global, given, out, place, runs, runtime, world};
 use crate::engine::state::{Cell, RunState};
 use crate::engine::{Accepted, setup};
 use crate::journal::runs::RunDir;
@@ -119,6 +119,8 @@ fn take_up(
         }
         _ => secrets_for(&plan, args)?,
     };
+    let verb = if mode == Mode::Rollback { "rollback" } else { "resume" };
+    given::hold_against(&dir, &secrets, &session::command(&global, verb, &dir))?;
     runtime()?.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let cloud = world::connect(&global, Arc::clone(&clock), Some(dir.id())).await?;

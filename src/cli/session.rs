@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::{self, Notary};
+use super::given;
 pub use super::guard::{
     by_tag, command, command_in, locked, machine_locks, on_machine, refuse_unfinished, remove, target_keys,
 };
@@ -129,6 +130,7 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())
         .map_err(io("the run's folder cannot be made"))?;
     let lock = lock(global, &dir)?;
+    given::keep(&dir, &work.secrets)?;
     for (n, (_, bytes)) in work.approvals.iter().enumerate() {
         let name = format!("{}{}.json", approval::NAME, n + 1);
         dir.write(&name, bytes).map_err(io("an approval cannot be kept"))?;
