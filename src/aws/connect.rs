@@ -99,6 +99,7 @@ pub async fn connect(
     local: Arc<dyn Local>,
 ) -> Result<Cloud, CloudError> {
     let (clients, lives, region) = Clients::of(&options, clock).await?;
+    let held = lives.held();
     Ok(Cloud {
         reads: Reads {
             sts: Arc::new(others::StsReads { client: clients.sts(), lives }),
@@ -139,6 +140,7 @@ pub async fn connect(
         endpoint: clients.proof,
         region,
         endpoints: clients.endpoints,
+        held,
     })
 }
 

@@ -1,8 +1,8 @@
 //! How long the credentials last: noted whenever the SDK fetches some.
 //!
-//! For: [`Life`], which goes into the caller's identity. Not for: getting credentials; that is the
-//! SDK's own chain. Invariant: credentials pass through unchanged, and nothing of them is kept but
-//! when they end and whether their source makes new ones. I/O.
+//! For: [`Life`], which goes into the caller's identity; [`Held`], so that they are kept out of what is written. Not for: getting credentials; that is the
+//! SDK's own chain. Invariant: credentials pass through unchanged, and nothing else of them is kept:
+//! when they end, whether their source makes new ones, and their secrets in memory, for the journal to leave them out. I/O.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +10,8 @@ use aws_credential_types::Credentials;
 use aws_credential_types::credential_feature::AwsCredentialFeature as Source;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use chrono::{DateTime, Utc};
+
+use crate::cloud::Held;
 
 /// What tools that export session tokens set beside them; the SDK does not read it.
 const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
@@ -71,12 +73,20 @@ fn renews(source: &Source) -> bool {
 
 /// The life of the newest credentials.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lives(Arc<Mutex<Life>>);
+pub(super) struct Lives {
+    newest: Arc<Mutex<Life>>,
+    held: Held,
+}
 
 impl Lives {
     /// Of the newest credentials; nothing is known before the first call.
     pub(super) fn newest(&self) -> Life {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every secret of them so far, also of those to come.
+    pub(super) fn held(&self) -> Held {
+        self.held.clone()
     }
 
     /// Passes credentials on and notes their life. Asking the chain a second time could run a
@@ -100,7 +110,8 @@ impl ProvideCredentials for Watched {
         future::ProvideCredentials::new(async {
             let credentials = self.inner.provide_credentials().await?;
             let life = Life::of(&credentials, || std::env::var(EXPIRATION).ok());
-            *self.lives.0.lock().unwrap_or_else(PoisonError::into_inner) = life;
+            self.lives.held.credentials(credentials.secret_access_key(), credentials.session_token());
+            *self.lives.newest.lock().unwrap_or_else(PoisonError::into_inner) = life;
             Ok(credentials)
         })
     }
@@ -121,8 +132,8 @@ mod tests {
     fn credentials(token: bool, expires: bool, sources: &[Source]) -> Credentials {
         let mut found = Credentials::new(
             "key",
-            "secret",
-            token.then(|| "token".to_owned()),
+            "secret-of-the-tests",
+            token.then(|| "token-of-the-tests".to_owned()),
             expires.then(at),
             "somewhere",
         );
@@ -188,5 +199,8 @@ mod tests {
         let watched = lives.watching(SharedCredentialsProvider::new(inner.clone()));
         assert_eq!(watched.provide_credentials().await.unwrap(), inner);
         assert_eq!(lives.newest(), Life { expires_at: Some(DateTime::from(at())), renewable: Some(true) });
+        let held = lives.held().all();
+        let held: Vec<_> = held.iter().map(|(_, secret)| secret.expose()).collect();
+        assert_eq!(held, ["secret-of-the-tests", "token-of-the-tests"]);
     }
 }

@@ -19,6 +19,7 @@ pub mod custody;
 mod database;
 mod error;
 pub mod faulty;
+mod held;
 mod host;
 mod launching;
 pub mod misread;
@@ -31,6 +32,7 @@ pub use address::{is_link_local, link_local};
 pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAnswer, SqlRequest};
 pub use database::{DbMore, DbSubnetGroup};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
+pub use held::Held;
 pub use host::{ENDPOINT_PREFIXES, is_aws, is_near};
 pub use launching::{Image, InstanceType, Offering, Settings, StatusChecks};
 pub use mutation::{
@@ -100,12 +102,17 @@ pub struct Cloud {
     /// By service ([`ALL_SERVICES`] where it is one for all), the endpoint that its calls go to, where that is
     /// not AWS's own.
     pub endpoints: BTreeMap<String, String>,
+    /// Secrets that this connection and the probes came by.
+    pub held: Held,
 }
+
+/// How many pages a listing may have: more than any account's, at the fewest items a page.
+pub const MOST_PAGES: usize = 10_000;
 
 /// Reads every page of a listing.
 ///
 /// # Errors
-/// The first error of any page; a partial listing is never returned.
+/// The first error of any page, or that there is no end of them; a partial listing is never returned.
 pub async fn all_pages<T, F>(mut page: impl FnMut(Option<String>) -> F) -> CloudResult<Vec<T>>
 where
     F: Future<Output = CloudResult<Page<T>>>,
@@ -117,7 +124,12 @@ where
         let mut one = page(token).await?;
         items.append(&mut one.items);
         match one.next {
-            // a listing that hands out the same token for ever must not hold a run up for ever
+            // one that always has another must not hold a run up for ever
+            Some(_) if seen.len() >= MOST_PAGES => {
+                let text = format!("the listing did not end within {MOST_PAGES} pages");
+                return Err(CloudError::new("listing", ErrorKind::Other, text));
+            }
+            // nor one that hands out the same token
             Some(next) if seen.insert(next.clone()) => token = Some(next),
             Some(_) => {
                 return Err(CloudError::new("listing", ErrorKind::Other, "the same page was offered twice"));
@@ -144,5 +156,16 @@ mod tests {
         assert_eq!(all_pages(page).await, Ok(vec![1, 2, 3, 4]));
         let again = |_| async { Ok(Page { items: vec![1], next: Some("a".to_owned()) }) };
         assert!(all_pages(again).await.is_err_and(|e| e.message.contains("twice")));
+        let endless = |token: Option<String>| async {
+            Ok(Page { items: vec![1], next: Some(token.unwrap_or_default() + "a") })
+        };
+        assert!(
+            all_pages(endless).await.is_err_and(|e| e.message.contains("did not end within 10000 pages"))
+        );
+        let most = |token: Option<String>| async move {
+            let page = token.map_or(1, |t| t.parse::<usize>().unwrap());
+            Ok(Page { items: vec![page], next: (page < MOST_PAGES).then(|| (page + 1).to_string()) })
+        };
+        assert_eq!(all_pages(most).await.map(|all| all.len()), Ok(MOST_PAGES), "so many may be");
     }
 }

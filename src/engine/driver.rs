@@ -23,7 +23,9 @@ use super::recorder::{Recorder, Watcher};
 use super::recovery::measure;
 use super::standstill::{BEGINNINGS, Standstill};
 use super::state::{Cell, RunState};
-use super::{kill_switch, outlook, place, preflight, probing, reading, redaction, requests, setup, verdict};
+use super::{
+    kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup, verdict,
+};
 use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
 use crate::drill::refs::{self, Reference};
@@ -298,6 +300,8 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         setup.secrets.clone(),
         setup.watcher,
     ));
+    needs::hold_passwords(&setup.plan, &setup.cloud);
+    recorder.keep_out(setup.cloud.held.clone());
     let unknown = recorder.with(|s, _| s.unknown);
     if unknown > 0 && setup.mode != Mode::Run {
         return Err(EngineError::UnknownEvents(unknown));
@@ -313,7 +317,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         return Ok(ended);
     }
     let pacer = Arc::new(Pacer::new(Arc::clone(&setup.clock)));
-    let (asked, probed) = reading::lanes(&setup.cloud.reads, &pacer, &recorder);
+    let (asked, probed) = reading::lanes(&setup.cloud, &pacer, &recorder);
     let mut switches = vec![setup.plan.house.kill_switch.clone(), setup.kill_switch];
     switches.dedup();
     switches.retain(|s| !s.is_empty());

@@ -1,14 +1,26 @@
 //! What a run would lack on this machine: a variable that is not set, a file or a program that is not there. Reads.
 //!
 //! Found before the fault, since nobody can give a running process a variable. Invariant: no value of a variable goes
-//! further than here, and a secret is asked for only by a run.
+//! further than here and what is kept out of the journal, and a secret is asked for only by a run.
 
 use crate::catalog::actions::command;
 use crate::catalog::{Finding, Need, Severity};
-use crate::cloud::{CommandRequest, Local, Net};
+use crate::cloud::{Cloud, CommandRequest, Local, Net};
 use crate::drill::refs;
+use crate::plan::Plan;
 use crate::plan::policy::Source;
 use crate::plan::will;
+
+/// Notes the passwords that probes take from the environment, for the journal to leave them out.
+pub fn hold_passwords(plan: &Plan, cloud: &Cloud) {
+    for (_, need) in will::needs(&plan.drill, &plan.house) {
+        if let Need::Variable(name) = need
+            && let Some(password) = cloud.reads.net.variable(&name)
+        {
+            cloud.held.password(&password);
+        }
+    }
+}
 
 /// What is missing, one refusal each. Secrets of Secrets Manager are not looked at.
 pub fn missing(source: &Source<'_>, net: &dyn Net, local: &dyn Local) -> Vec<Finding> {

@@ -37,6 +37,8 @@ struct Lane {
     patient: Option<Arc<Recorder>>,
     /// How many more reads may be under way.
     room: Arc<Semaphore>,
+    /// Where secrets that were read are noted.
+    held: Held,
 }
 
 impl Lane {
@@ -73,12 +75,16 @@ struct Paced<T: ?Sized> {
 }
 
 /// The same reads as steps ask them, and as probes do.
-pub(super) fn lanes(reads: &Reads, pacer: &Arc<Pacer>, recorder: &Arc<Recorder>) -> (Reads, Reads) {
-    let lane =
-        |patient, room| Lane { pacer: Arc::clone(pacer), patient, room: Arc::new(Semaphore::new(room)) };
-    let mut steps = through(reads, &lane(Some(Arc::clone(recorder)), ABREAST));
+pub(super) fn lanes(cloud: &Cloud, pacer: &Arc<Pacer>, recorder: &Arc<Recorder>) -> (Reads, Reads) {
+    let lane = |patient, room| Lane {
+        pacer: Arc::clone(pacer),
+        patient,
+        room: Arc::new(Semaphore::new(room)),
+        held: cloud.held.clone(),
+    };
+    let mut steps = through(&cloud.reads, &lane(Some(Arc::clone(recorder)), ABREAST));
     steps.ec2 = Arc::new(Gathered::new(steps.ec2));
-    (steps, through(reads, &lane(None, Semaphore::MAX_PERMITS)))
+    (steps, through(&cloud.reads, &lane(None, Semaphore::MAX_PERMITS)))
 }
 
 fn through(reads: &Reads, lane: &Lane) -> Reads {
@@ -257,7 +263,9 @@ impl CloudWatch for Paced<dyn CloudWatch> {
 #[async_trait]
 impl Secrets for Paced<dyn Secrets> {
     async fn secret(&self, id: &str) -> CloudResult<Secret> {
-        self.lane.read("secretsmanager:GetSecretValue", || self.inner.secret(id)).await
+        let secret = self.lane.read("secretsmanager:GetSecretValue", || self.inner.secret(id)).await?;
+        self.lane.held.password(&secret);
+        Ok(secret)
     }
 }
 

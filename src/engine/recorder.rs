@@ -14,18 +14,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as Brief, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex as Brief, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Mutex, mpsc, watch};
 
 use super::calls;
 use super::redaction::Redaction;
 use super::rollup::{Observation, Rollup};
+use super::secrets;
 use super::state::RunState;
 use crate::catalog::{Calls, SentCall};
+use crate::cloud::Held;
 use crate::journal::writer::{Journal, JournalError};
 use crate::journal::{Event, Line};
 use crate::model::Clock;
+use crate::plan::Plan;
 
 /// How many lines about observations may wait for the disk.
 const UNWRITTEN: usize = 10_000;
@@ -61,7 +64,12 @@ struct Core {
     /// Held for a moment, never across a wait; changed by whoever holds the pen.
     known: Brief<Known>,
     clock: Arc<dyn Clock>,
-    redaction: Redaction,
+    /// What the parameters are, and what is looked for beside them.
+    given: BTreeMap<String, String>,
+    held: OnceLock<Held>,
+    plan: Arc<Plan>,
+    /// Made again whenever there is more; with how many were held then.
+    redaction: Brief<(usize, Arc<Redaction>)>,
     broken: AtomicBool,
     /// Somebody wants the run to stop; that need not be on record yet.
     halting: AtomicBool,
@@ -107,7 +115,7 @@ impl Known {
 impl Recorder {
     /// Puts back what this process knows of the secrets in something of the journal; the rest stays marked.
     pub fn reveal(&self, value: &mut serde_json::Value) {
-        self.core.redaction.put_back(value);
+        self.core.redaction().put_back(value);
     }
 
     /// Starts from the lines that are on record already.
@@ -123,7 +131,8 @@ impl Recorder {
             state.evolve(line);
         }
         let rollup = Rollup::new(&super::setup::clock_params(&state.plan).probes);
-        let redaction = Redaction::new(secrets, &state.plan.secret_params);
+        let plan = Arc::clone(&state.plan);
+        let redaction = Arc::new(Redaction::new(&secrets, &plan.secret_params, &[]));
         let core = Core {
             pen: Mutex::new(Pen { journal }),
             known: Brief::new(Known {
@@ -135,13 +144,21 @@ impl Recorder {
                 asked: false,
             }),
             clock,
-            redaction,
+            given: secrets,
+            held: OnceLock::new(),
+            plan,
+            redaction: Brief::new((0, redaction)),
             broken: AtomicBool::new(false),
             halting: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             watcher,
         };
         Self { core: Arc::new(core) }
+    }
+
+    /// From here on also leaves out what this list holds, now and later.
+    pub fn keep_out(&self, held: Held) {
+        let _set_already = self.core.held.set(held);
     }
 
     /// Records events and returns once they are on the disk.
@@ -165,7 +182,8 @@ impl Recorder {
         to_its_end(async move {
             let mut pen = core.pen.lock().await;
             let wanted = wanted(&core.known().state);
-            let events: Vec<Event> = wanted.into_iter().map(|e| core.redaction.event(e)).collect();
+            let redaction = core.redaction();
+            let events: Vec<Event> = wanted.into_iter().map(|e| redaction.event(e)).collect();
             if !events.is_empty() {
                 core.write(&mut pen, &events, true).await?;
             }
@@ -188,7 +206,8 @@ impl Recorder {
         }
         let core = Arc::clone(&self.core);
         to_its_end(async move {
-            let events: Vec<Event> = events.into_iter().map(|e| core.redaction.event(e)).collect();
+            let redaction = core.redaction();
+            let events: Vec<Event> = events.into_iter().map(|e| redaction.event(e)).collect();
             let mut pen = core.pen.lock().await;
             core.write(&mut pen, &events, durable).await
         })
@@ -315,6 +334,27 @@ impl Core {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// With every secret that is held by now: credentials are renewed, and passwords fetched, while a run goes on.
+    fn redaction(&self) -> Arc<Redaction> {
+        let mut made = self.redaction.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.get().map(Held::all).unwrap_or_default();
+        if held.len() != made.0 {
+            // nobody chose these for this drill, so none of them refuses it; but what is also a name of it is none
+            // that could be left out
+            let fit = |what: &str, text: &str| {
+                secrets::check(&self.plan, &[], &[(what.to_owned(), text.to_owned())].into()).is_ok()
+            };
+            let fit: Vec<(String, String)> = held
+                .iter()
+                .filter(|(what, secret)| fit(what, secret.expose()))
+                .map(|(what, secret)| ((*what).to_owned(), secret.expose().to_owned()))
+                .collect();
+            let redaction = Redaction::new(&self.given, &self.plan.secret_params, &fit);
+            *made = (held.len(), Arc::new(redaction));
+        }
+        Arc::clone(&made.1)
+    }
+
     /// What could not be read back as it is, or has no place in the plan, is a bug: on record it would be
     /// worse than a run that ends here.
     fn fit(&self, events: &[Event]) -> Result<(), String> {
@@ -333,7 +373,8 @@ impl Core {
     /// Appends what is known of observations, then these events.
     async fn write(&self, pen: &mut Pen, events: &[Event], durable: bool) -> Result<(), JournalError> {
         let observed = self.known().take_unwritten();
-        let mut all: Vec<Event> = observed.into_iter().map(|e| self.redaction.event(e)).collect();
+        let redaction = self.redaction();
+        let mut all: Vec<Event> = observed.into_iter().map(|e| redaction.event(e)).collect();
         let observed = all.len();
         all.extend_from_slice(events);
         if all.is_empty() {

@@ -7,8 +7,9 @@
 //! A secret is known by its text, so it is looked for in every way in which a text may be meant ([`views`]: the
 //! escapes of URLs, JSON, HTML and shells undone, lines put together again), and there as it is, in base64 (at
 //! each of its three alignments, alone or behind a user's name) and in hexadecimal digits; and each of these cut
-//! off, at the end of a text and wherever a text was cut, which `…` says. Left to others: ways of writing a secret
-//! that nobody can foresee. Invariant: what is acted on later comes back byte for byte, or not at all: [`reveal`]
+//! off, at the end of a text and wherever a text was cut, which `…` says. In what people read, the keys that this
+//! process itself holds are looked for as well, and the user name and password of every URL are stars. Left to others: ways of
+//! writing a secret that nobody can foresee. Invariant: what is acted on later comes back byte for byte, or not at all: [`reveal`]
 //! errs where a secret is not known. What can be put back is what a list knows ([`encoded`]); views are for the rest.
 
 mod needles;
@@ -16,15 +17,17 @@ mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use self::needles::Needles;
-use self::views::{View, views};
+use self::views::{View, calm, views};
 use crate::journal::Event;
 use crate::model::ProgramId;
+use crate::model::text::without_user;
 
 /// The shortest beginning of a secret that is taken for a secret cut off.
 const SHORTEST_CUT: usize = 4;
@@ -39,6 +42,18 @@ const LITERAL: &str = "[secret :]";
 
 /// What is kept out of the journal.
 pub struct Redaction {
+    /// The secret parameters.
+    given: Arc<Sought>,
+    /// These, and what this process holds beside them.
+    all: Arc<Sought>,
+    /// Every secret parameter that there is.
+    names: Vec<String>,
+    /// Those whose values this process does not know.
+    unknown: Vec<String>,
+}
+
+/// What is looked for.
+struct Sought {
     /// What to look for, the longest first.
     forms: Vec<Form>,
     /// The same by their numbers.
@@ -47,10 +62,6 @@ pub struct Redaction {
     meant: Vec<Meant>,
     /// The same by their numbers.
     as_meant: Needles,
-    /// Every secret parameter that there is.
-    names: Vec<String>,
-    /// Those whose values this process does not know.
-    unknown: Vec<String>,
 }
 
 /// One way in which a secret may be written.
@@ -99,6 +110,10 @@ impl Meant {
     /// As it may stand in a view: the secret, without its blanks, and encoded as it is or as JSON is.
     fn all_of(name: &str, secret: &str) -> Vec<Self> {
         let mut all = BTreeSet::from([secret.split_ascii_whitespace().collect::<String>().into_bytes()]);
+        all.extend(calm(secret));
+        for once in in_base64(secret.as_bytes()) {
+            all.extend(in_base64(once.as_bytes()).into_iter().map(String::into_bytes));
+        }
         for text in [secret.to_owned(), in_json(secret)] {
             all.extend(in_base64(text.as_bytes()).into_iter().map(String::into_bytes));
         }
@@ -137,26 +152,49 @@ impl Form {
     }
 }
 
-impl Redaction {
-    /// For the values given, and the names of every secret parameter that there is.
-    pub fn new(secrets: BTreeMap<String, String>, names: &[String]) -> Self {
+impl Sought {
+    fn new<'s>(secrets: impl Iterator<Item = (&'s String, &'s String)>) -> Self {
         let (mut forms, mut meant) = (Vec::new(), Vec::new());
-        for (name, secret) in secrets.iter().filter(|(_, s)| !s.is_empty()) {
+        for (name, secret) in secrets.filter(|(_, s)| !s.is_empty()) {
             meant.extend(Meant::all_of(name, secret));
             forms.push(Form { text: secret.clone(), name: name.clone(), encoding: None });
             let encoded = encoded(secret).into_iter().enumerate();
             forms.extend(encoded.map(|(n, text)| Form { text, name: name.clone(), encoding: Some(n) }));
         }
         forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
-        let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
         let as_written = Needles::new(forms.iter().map(|form| form.text.as_bytes()));
         let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()));
-        Self { forms, as_written, meant, as_meant, names: names.to_vec(), unknown }
+        Self { forms, as_written, meant, as_meant }
+    }
+}
+
+impl Redaction {
+    /// For the values given, the names of every secret parameter that there is, and what `held` says: each with the
+    /// words for it.
+    pub fn new(secrets: &BTreeMap<String, String>, names: &[String], held: &[(String, String)]) -> Self {
+        let given = Arc::new(Sought::new(secrets.iter()));
+        // what is a parameter, too, can be put back
+        let held: Vec<_> = held.iter().filter(|(_, text)| !secrets.values().any(|s| s == text)).collect();
+        let all = if held.is_empty() {
+            Arc::clone(&given)
+        } else {
+            Arc::new(Sought::new(secrets.iter().chain(held.into_iter().map(|(what, text)| (what, text)))))
+        };
+        let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
+        Self { given, all, names: names.to_vec(), unknown }
+    }
+
+    /// Nobody could put back what was no parameter, so what is acted on keeps that.
+    fn sought(&self, whom: For) -> &Sought {
+        match whom {
+            For::People => &self.all,
+            For::Acting => &self.given,
+        }
     }
 
     /// Puts the secrets that are known here back in; a value that holds another one stays as it is.
     pub fn put_back(&self, value: &mut Value) {
-        let plain = self.forms.iter().filter(|form| form.encoding.is_none());
+        let plain = self.given.forms.iter().filter(|form| form.encoding.is_none());
         let secrets = plain.map(|form| (form.name.clone(), form.text.clone())).collect();
         let _another_one = reveal(value, &secrets, &self.names);
     }
@@ -164,9 +202,6 @@ impl Redaction {
     /// The event as it may be written. Every field stands here, so that a new one cannot be forgotten.
     pub fn event(&self, event: Event) -> Event {
         let mut event = self.without_notes(event);
-        if self.forms.is_empty() && self.names.is_empty() {
-            return event;
-        }
         match &mut event {
             // the header and the operator are looked through before a run begins
             Event::Header {
@@ -281,6 +316,9 @@ impl Redaction {
     fn told(&self, text: &mut String) {
         self.text(text, For::People);
         self.cut(text);
+        if let Some(user) = cut_user(text) {
+            text.replace_range(user.clone(), &"*".repeat(text[user].chars().count()));
+        }
     }
 
     fn value(&self, value: &mut Value, whom: For) {
@@ -310,30 +348,35 @@ impl Redaction {
             out.push_str(&text[rest..]);
             *text = out;
         }
+        if whom == For::People && text.contains('@') {
+            *text = without_user(text);
+        }
     }
 
     /// Where what stands in a text, from left to right.
     fn found(&self, text: &str, whom: For) -> Vec<(usize, usize, Found<'_>)> {
+        let sought = self.sought(whom);
         let mut all = Vec::new();
         let bytes = text.as_bytes();
+        let escaping = whom == For::Acting && !self.names.is_empty();
         let mut at = 0;
-        while at < bytes.len() {
-            let form = self.as_written.begins(&bytes[at..]);
-            let literal = whom == For::Acting && bytes[at..].starts_with(MARK.as_bytes());
+        while at < bytes.len() && (escaping || !sought.forms.is_empty()) {
+            let form = sought.as_written.begins(&bytes[at..]);
+            let literal = escaping && bytes[at..].starts_with(MARK.as_bytes());
             let (length, found) = match form {
                 Some((length, _)) if literal && length < MARK.len() => (MARK.len(), Some(Found::Literal)),
-                Some((length, number)) => (length, Some(Found::Written(&self.forms[number]))),
+                Some((length, number)) => (length, Some(Found::Written(&sought.forms[number]))),
                 None if literal => (MARK.len(), Some(Found::Literal)),
                 None => (1, None),
             };
             all.extend(found.map(|found| (at, at + length, found)));
             at += length;
         }
-        for view in views(text) {
+        for view in if sought.meant.is_empty() { Vec::new() } else { views(text) } {
             // of a secret that may overlap itself the first
             let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
-            for (from, to, number) in self.as_meant.all_in(&view.bytes) {
-                let name = self.meant[number].name.as_str();
+            for (from, to, number) in sought.as_meant.all_in(&view.bytes) {
+                let name = sought.meant[number].name.as_str();
                 let end = ends.entry(name).or_default();
                 if from >= *end {
                     *end = to;
@@ -368,14 +411,20 @@ impl Redaction {
     fn cut(&self, text: &mut String) {
         /// The most characters that two escapes, one in the other, make of one.
         const WIDEST: usize = 16;
-        let longest = self.meant.iter().map(|meant| meant.bytes.len()).max().unwrap_or(0);
+        /// As far back escapes are looked through; a session token alone has a thousand characters.
+        const FARTHEST: usize = 4096;
+        let sought = &self.all;
+        if sought.forms.is_empty() {
+            return;
+        }
+        let longest = sought.meant.iter().map(|meant| meant.bytes.len()).max().unwrap_or(0);
         let cuts: Vec<usize> = text.match_indices(CUT).map(|(at, _)| at).chain([text.len()]).collect();
         for at in cuts.into_iter().rev() {
-            let from = text.floor_char_boundary(at.saturating_sub(longest.saturating_mul(WIDEST)));
+            let from = text.floor_char_boundary(at.saturating_sub((longest * WIDEST).min(FARTHEST)));
             let seen = views(&text[from..at]);
             let written =
-                self.forms.iter().filter_map(|form| Some((form.begun_at(&text[..at])?, &form.name)));
-            let meant = self.meant.iter().flat_map(|meant| {
+                sought.forms.iter().filter_map(|form| Some((form.begun_at(&text[..at])?, &form.name)));
+            let meant = sought.meant.iter().flat_map(|meant| {
                 let begun = seen.iter().filter_map(|view| meant.begun_at(view, &text[from..at]));
                 begun.map(|begun| (from + begun, &meant.name))
             });
@@ -406,6 +455,18 @@ impl Redaction {
         }
         event
     }
+}
+
+/// The beginning of the user name and password of a URL that the text was cut within: no `@` follows, but what stands
+/// behind the colon is no port.
+fn cut_user(text: &str) -> Option<std::ops::Range<usize>> {
+    let at = text.rfind(CUT)?;
+    let from = text[..at].rfind("://")? + "://".len();
+    let user = &text[from..at];
+    let ends = |c: char| c.is_whitespace() || "/\\?#@[*".contains(c);
+    let (_, password) = user.split_once(':')?;
+    let is_port = password.bytes().all(|b| b.is_ascii_digit());
+    (!user.contains(ends) && !is_port).then_some(from..at)
 }
 
 /// The other ways in which the secret may be written. Their order is part of the format: marks count them.

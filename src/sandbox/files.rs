@@ -26,6 +26,7 @@ carried!(
     "emulator/ec2.py",
     "emulator/faults.py",
     "emulator/health.py",
+    "emulator/interfaces.py",
     "emulator/others.py",
     "emulator/pace.py",
     "emulator/policy.py",

@@ -91,6 +91,7 @@ impl Sim {
             endpoint: None,
             region: self.lock().region.clone(),
             endpoints: std::collections::BTreeMap::new(),
+            held: crate::cloud::Held::default(),
         }
     }
 

@@ -12,7 +12,7 @@ fn secrets() -> BTreeMap<String, String> {
 }
 
 fn redaction() -> Redaction {
-    Redaction::new(secrets(), &["token".to_owned()])
+    Redaction::new(&secrets(), &["token".to_owned()], &[])
 }
 
 fn redacted(text: &str) -> String {
@@ -65,6 +65,51 @@ fn left(text: &str, forms: &[Form]) -> usize {
     forms.iter().filter_map(holds).max().unwrap_or(0)
 }
 
+#[test]
+fn keys_that_nobody_gave_and_users_of_urls_are_taken_out_of_what_people_read() {
+    let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let held =
+        [("AWS secret access key".to_owned(), key.to_owned()), ("password".to_owned(), SECRET.to_owned())];
+    let redaction = Redaction::new(&secrets(), &names(), &held);
+    let failed = |text: &str| {
+        let (step, error) = (StepId::new("s"), text.to_owned());
+        let event = Event::UndoFailed { step, target: None, error, attempt: 1 };
+        let Event::UndoFailed { error, .. } = redaction.event(event) else { panic!() };
+        error
+    };
+    assert_eq!(failed(&format!("env: {key}")), "env: [secret AWS secret access key]");
+    assert_eq!(
+        failed(&format!("?k={}", key.replace('/', "%2F"))),
+        "?k=[secret AWS secret access key, encoded]"
+    );
+    assert_eq!(failed(&format!("env: {}…", &key[..20])), "env: [secret AWS secret access key, cut]…");
+    assert_eq!(failed(SECRET), "[secret token]", "the parameter's own name");
+    // without any secret, too
+    let nothing = Redaction::new(&BTreeMap::new(), &[], &[]);
+    for redaction in [&redaction, &nothing] {
+        for (text, kept) in [
+            ("GET https://me:hunter2@h/x failed", "GET https://**********@h/x failed"),
+            ("postgres://me:hunt…", "postgres://*******…"),
+            ("postgres://me:hunt…; it failed", "postgres://*******…; it failed"),
+            ("http://h:80…", "http://h:80…"),
+            ("http://[::1…", "http://[::1…"),
+            ("http://h/a@b: x…", "http://h/a@b: x…"),
+            ("me@h: https://h/", "me@h: https://h/"),
+        ] {
+            let mut told = text.to_owned();
+            redaction.told(&mut told);
+            assert_eq!(told, kept);
+            redaction.told(&mut told);
+            assert_eq!(told, kept, "and once more");
+        }
+    }
+    // what is acted on later could not be put back
+    let undo = json!({ "argv": ["curl", "http://me:hunter2@h/", key] });
+    let event = Event::StepPrepared { step: StepId::new("s"), target: None, undo: undo.clone() };
+    let Event::StepPrepared { undo: kept, .. } = redaction.event(event) else { panic!() };
+    assert_eq!(kept, undo);
+}
+
 proptest::proptest! {
     #[test]
     fn wherever_a_text_is_cut_a_short_rest_of_the_secret_remains(
@@ -75,7 +120,7 @@ proptest::proptest! {
         behind in 0_usize..3,
     ) {
         proptest::prop_assume!(secret.trim() == secret && !secret.contains("  "));
-        let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
+        let redaction = Redaction::new(&[("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()], &[]);
         let whole = format!("{user}{secret}");
         let hex: String = secret.bytes().map(|b| format!("{b:02x}")).collect();
         let mut forms: Vec<String> = vec![secret.clone()];
@@ -93,7 +138,7 @@ proptest::proptest! {
         let end = (0..=at.min(text.len())).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
         let mut text = format!("{}{}", &text[..end], ["", "…", "…`; and it failed"][behind]);
         redaction.told(&mut text);
-        let left = left(&text, &redaction.forms);
+        let left = left(&text, &redaction.all.forms);
         proptest::prop_assert!(left < SHORTEST_ENCODED_CUT, "{left} of {secret:?} in {text:?}");
     }
 }
@@ -139,7 +184,7 @@ fn what_cannot_be_put_back_is_not_acted_on() {
 
 #[test]
 fn nothing_that_the_state_is_folded_from_is_touched() {
-    let word = |w: &str| Redaction::new([("pw".to_owned(), w.to_owned())].into(), &["pw".to_owned()]);
+    let word = |w: &str| Redaction::new(&[("pw".to_owned(), w.to_owned())].into(), &["pw".to_owned()], &[]);
     let step = StepId::new("restore");
     let target = Some("shop-orders".to_owned());
     let ready = Event::StepReady {
@@ -166,7 +211,7 @@ fn nothing_that_the_state_is_folded_from_is_touched() {
 #[test]
 fn a_note_is_kept_out_while_a_secret_is_unknown() {
     let names = ["other".to_owned(), "token".to_owned()];
-    let half = Redaction::new([("other".to_owned(), "known-value".to_owned())].into(), &names);
+    let half = Redaction::new(&[("other".to_owned(), "known-value".to_owned())].into(), &names, &[]);
     let note = |text: &str| Event::Confirmed {
         step: StepId::new("s"),
         by: "a@b".to_owned(),

@@ -1,10 +1,13 @@
-//! A text as whoever wrote it meant it: with its escapes undone, and its lines put together again. Pure.
+//! A text as whoever wrote it meant it: with its escapes undone, its lines put together again, and without what only
+//! a terminal would act on. Pure.
 //!
 //! Left to others: what to look for. Invariant: each byte of a [`View`] knows which bytes of the original text
 //! it was made of, in their order, so that what is found in a view can be taken out of the text itself.
 //!
 //! Nobody says which escapes a text uses, so each is undone alone and each two one within the other, with the
 //! line breaks in place, taken out before, and taken out after. A view is only made where there is something to undo.
+
+use crate::model::text::is_unseen;
 
 /// How many escapes may be written one within the other.
 const DEPTH: usize = 2;
@@ -48,12 +51,23 @@ const ESCAPES: [Escape; 8] = [
     Escape { leads: [b'"'; 2], read: |text| quoted(text, &[b"\"\""]) },
 ];
 
-/// The text in every way in which it may be meant, as it stands first.
+/// The text in every way in which it may be meant, as it is seen first.
 pub(super) fn views(text: &str) -> Vec<View> {
     let plain = View::of(text);
     let mut out = Vec::new();
-    let squeezed = plain.squeezed();
-    for base in [Some(plain), squeezed].into_iter().flatten() {
+    // what is looked at as it is: escapes are undone in what is seen
+    let mut aside: Vec<View> =
+        [Calm::Characters, Calm::Struck].into_iter().filter_map(|how| plain.calm(how)).collect();
+    let seen = match plain.calm(Calm::Sequences) {
+        Some(calm) => {
+            aside.push(plain);
+            calm
+        }
+        None => plain,
+    };
+    let squeezed = seen.squeezed();
+    aside.extend([Some(&seen), squeezed.as_ref()].into_iter().flatten().filter_map(View::joined));
+    for base in [Some(seen), squeezed].into_iter().flatten() {
         let mut from = out.len();
         out.push(base);
         for _ in 0..DEPTH {
@@ -68,10 +82,31 @@ pub(super) fn views(text: &str) -> Vec<View> {
             from = to;
         }
     }
-    // line breaks that were escapes themselves; the first is the text itself, of which that is done
-    let again: Vec<View> = out.iter().skip(1).filter_map(View::squeezed).collect();
-    out.extend(again);
+    // line breaks, and what a terminal acts on, that were escapes themselves; of the first that is done
+    for n in 1..out.len() {
+        let calm = out[n].calm(Calm::Sequences);
+        let squeezed = calm.as_ref().unwrap_or(&out[n]).squeezed();
+        out.extend([calm, squeezed].into_iter().flatten());
+    }
+    out.extend(aside);
     out
+}
+
+/// How what is not seen is taken out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calm {
+    /// As a terminal does: a colour with all that says which.
+    Sequences,
+    /// Character by character, as a report does.
+    Characters,
+    /// As [`Calm::Sequences`], and a backspace takes what stands before it along: a character struck twice is bold.
+    Struck,
+}
+
+/// A text without what nobody sees.
+pub(super) fn calm(text: &str) -> Vec<Vec<u8>> {
+    let view = View::of(text);
+    [Calm::Sequences, Calm::Characters].into_iter().filter_map(|how| Some(view.calm(how)?.bytes)).collect()
 }
 
 impl View {
@@ -120,6 +155,73 @@ impl View {
         })
     }
 
+    /// Without what nobody sees, where there is any.
+    fn calm(&self, how: Calm) -> Option<Self> {
+        const BACKSPACE: u8 = 8;
+        let wanted = |b: &u8| if how == Calm::Struck { *b == BACKSPACE } else { may_be_unseen(*b) };
+        if !self.bytes.iter().any(wanted) {
+            return None;
+        }
+        let mut out = self.empty(self.squeezed);
+        // where what was struck out began: it is part of what stands there now
+        let mut struck = None;
+        let mut n = 0;
+        while let Some(byte) = self.bytes.get(n) {
+            let length = if may_be_unseen(*byte) { unseen(&self.bytes[n..], how) } else { 0 };
+            if length == 0 {
+                let (from, to) = self.at[n];
+                out.bytes.push(*byte);
+                out.at.push((struck.take().unwrap_or(from), to));
+                n += 1;
+                continue;
+            }
+            if how == Calm::Struck && *byte == BACKSPACE {
+                while let (Some(byte), Some(at)) = (out.bytes.pop(), out.at.pop()) {
+                    struck = Some(at.0);
+                    if byte & 0xc0 != 0x80 {
+                        break;
+                    }
+                }
+            }
+            n += length;
+        }
+        (out.bytes.len() < self.bytes.len()).then_some(out)
+    }
+
+    /// With hexadecimal digits put together that stand in pairs: `5a:71:39:27`, `5a-71-39-27`.
+    fn joined(&self) -> Option<Self> {
+        /// The fewest pairs that are none of a time of day or a date.
+        const PAIRS: usize = 4;
+        let pair = |n: usize| self.bytes.get(n..n + 2).is_some_and(all_hex);
+        let mut out: Option<Self> = None;
+        let (mut copied, mut n) = (0, 0);
+        while n < self.bytes.len() {
+            let sign = self.bytes.get(n + 2).filter(|b| matches!(b, b':' | b'-'));
+            let Some(sign) = sign.filter(|_| pair(n)) else {
+                n += 1;
+                continue;
+            };
+            let mut pairs = 1;
+            while self.bytes.get(n + pairs * 3 - 1) == Some(sign) && pair(n + pairs * 3) {
+                pairs += 1;
+            }
+            if pairs < PAIRS {
+                n += 1;
+                continue;
+            }
+            let out = out.get_or_insert_with(|| self.empty(self.squeezed));
+            out.copy(self, copied, n);
+            for at in 0..pairs {
+                out.copy(self, n + at * 3, n + at * 3 + 2);
+            }
+            n += pairs * 3 - 1;
+            copied = n;
+        }
+        let mut out = out?;
+        out.copy(self, copied, self.bytes.len());
+        Some(out)
+    }
+
     fn undone(&self, escape: Escape) -> Option<Self> {
         let mut out: Option<Self> = None;
         let (mut copied, mut n) = (0, 0);
@@ -152,6 +254,46 @@ impl View {
     fn copy(&mut self, other: &Self, from: usize, to: usize) {
         self.bytes.extend_from_slice(&other.bytes[from..to]);
         self.at.extend_from_slice(&other.at[from..to]);
+    }
+}
+
+/// Whether a character that begins so may be none that is seen. Blanks and line ends are told apart elsewhere.
+fn may_be_unseen(byte: u8) -> bool {
+    (byte.is_ascii_control() && !byte.is_ascii_whitespace())
+        || matches!(byte, 0xc2 | 0xd8 | 0xe1..=0xef | 0xf3)
+}
+
+/// How long what the text begins with and nobody sees is; 0 where it is seen.
+fn unseen(text: &[u8], how: Calm) -> usize {
+    const ESC: u8 = 0x1b;
+    const CSI: char = '\u{9b}';
+    let width = match text.first() {
+        Some(0..=0x7f) => 1,
+        Some(0xc2..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        _ => 4,
+    };
+    let c = text.get(..width).and_then(|c| std::str::from_utf8(c).ok()?.chars().next());
+    let Some(c) = c.filter(|c| is_unseen(*c)) else { return 0 };
+    let run = |from: usize, kinds: std::ops::RangeInclusive<u8>| {
+        text.iter().skip(from).take_while(|b| kinds.contains(b)).count()
+    };
+    // parameters, then signs, then the one that says what it is
+    let csi = |from: usize| {
+        let signs = from + run(from, 0x30..=0x3f);
+        let last = signs + run(signs, 0x20..=0x2f);
+        last + usize::from(text.get(last).is_some_and(|b| (0x40..=0x7e).contains(b)))
+    };
+    match (how, text.get(1)) {
+        (Calm::Characters, _) => width,
+        _ if c == CSI => csi(width),
+        (_, Some(b'[')) if text[0] == ESC => csi(2),
+        (_, Some(0x20..=0x2f)) if text[0] == ESC => {
+            let last = 1 + run(1, 0x20..=0x2f);
+            last + usize::from(text.get(last).is_some_and(|b| (0x30..=0x7e).contains(b)))
+        }
+        (_, Some(0x30..=0x7e)) if text[0] == ESC => 2,
+        _ => width,
     }
 }
 

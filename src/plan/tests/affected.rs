@@ -221,6 +221,7 @@ async fn what_comes_into_the_subnet_after_planning_is_seen_though_it_is_no_insta
     );
     let refused = told(&drift().await, Severity::Refusal);
     assert!(refused[0].contains("transit gateway attachment tgw-attach-1"), "{refused:?}");
+}
 
 #[test]
 fn the_tag_that_forbids_is_named() {

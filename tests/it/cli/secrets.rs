@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local, Starting};
+use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local, Secret, Starting};
 use redrill::drill::{self, LoadOptions};
 use redrill::journal::runs::RunDir;
 use redrill::journal::{Event, reader};
@@ -20,6 +20,8 @@ use crate::play;
 /// With characters that JSON, URLs and base64 each write in another way.
 const TOKEN: &str = "cAnArY/\"one\"+two&7";
 const PASSWORD: &str = "CANARYPASSWORDX9";
+/// What redrill's own calls are signed with, and what a probe fetched.
+const OWN: [&str; 3] = ["CANARYOWN/KEY+E5xx", "CANARYOWNTOKENF6xx", "CANARYFETCHEDG7"];
 /// In the environment, and of no use to any command here.
 const AMBIENT: [(&str, &str); 4] = [
     ("AWS_SECRET_ACCESS_KEY", "CANARYAMBIENTKEYA1"),
@@ -57,6 +59,8 @@ impl Local for Talkative {
                 |b: u8| if b.is_ascii_alphanumeric() { char::from(b).into() } else { format!("%{b:02X}") };
             said.push(text.bytes().map(escaped).collect());
         }
+        said.extend(OWN.map(str::to_owned));
+        said.push("tried https://shop:CANARYPASSWORDX9@h/, postgres://shop:hunter2@h/".to_owned());
         // notes end after 4096 bytes, here within the secret
         let long = "x".repeat(4096 - 10);
         Ok(CommandOutput { code: Some(0), stdout: said.join("\n"), stderr: long + TOKEN, timed_out: false })
@@ -95,7 +99,7 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
 /// Panics where any of the secrets stands in the bytes.
 fn clean(what: &str, bytes: &[u8]) -> usize {
     let ambient = AMBIENT.map(|(_, value)| value);
-    for secret in [TOKEN, PASSWORD].into_iter().chain(ambient) {
+    for secret in [TOKEN, PASSWORD].into_iter().chain(ambient).chain(OWN) {
         for form in forms(secret) {
             let found = bytes.windows(form.len()).position(|w| w == form);
             if let Some(at) = found {
@@ -144,7 +148,11 @@ fn given() -> Vec<(String, String)> {
 fn a_run(place: &Place) -> RunDir {
     let options = LoadOptions { env: None, set: given() };
     let loaded = drill::load("drill.yaml", &play::drill("/health", WITH_SECRETS), &options);
-    place.run_in(&loaded.unwrap_or_else(|p| panic!("{p}")), 1, |cloud| cloud.local = Arc::new(Talkative))
+    place.run_in(&loaded.unwrap_or_else(|p| panic!("{p}")), 1, |cloud| {
+        cloud.local = Arc::new(Talkative);
+        cloud.held.credentials(OWN[0], Some(OWN[1]));
+        cloud.held.password(&Secret::new(format!(r#"{{"username":"shop","password":"{}"}}"#, OWN[2])));
+    })
 }
 
 #[test]
@@ -157,6 +165,10 @@ fn no_secret_is_in_anything_that_a_run_leaves() {
         "it was used: {journal}"
     );
     assert!(journal.contains("[secret token, encoded]"), "the program said it in other ways: {journal}");
+    for own in ["AWS secret access key", "AWS session token", "password of a probe"] {
+        assert!(journal.contains(&format!("[secret {own}]")), "{own}: {journal}");
+    }
+    assert!(journal.contains("postgres://************@h/") && !journal.contains("hunter2"), "{journal}");
     let id = dir.id().as_str();
     let mut commands = 0;
     assert_eq!(run(&place, &["init", "--key", "signing.pem"]).code, 0);

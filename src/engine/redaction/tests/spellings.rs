@@ -91,7 +91,7 @@ fn gives_away(text: &str, core: &str) -> bool {
 #[test]
 fn what_programs_made_of_one_secret_is_taken_out() {
     let secret = "pa'ss/w\"örd & more+1";
-    let redaction = Redaction::new([("pw".to_owned(), secret.to_owned())].into(), &["pw".to_owned()]);
+    let redaction = Redaction::new(&[("pw".to_owned(), secret.to_owned())].into(), &["pw".to_owned()], &[]);
     for (what, text) in [
         ("bash -x", r#"+ curl -u 'me:pa'\''ss/w"örd & more+1' http://h"#),
         ("printf %q", r#"pa\'ss/w\"örd\ \&\ more+1"#),
@@ -124,9 +124,45 @@ fn what_programs_made_of_one_secret_is_taken_out() {
 }
 
 #[test]
+fn what_only_a_terminal_acts_on_hides_nothing() {
+    let redaction =
+        Redaction::new(&[("pw".to_owned(), "Zq9'mid/vLm2".to_owned())].into(), &["pw".to_owned()], &[]);
+    for (what, text) in [
+        ("grep --color", "password=Zq9'\u{1b}[01;31m\u{1b}[Kmid\u{1b}[m\u{1b}[K/vLm2"),
+        ("tput sgr0", "Zq9\u{1b}[1m'mid\u{1b}(B\u{1b}[m/vLm2"),
+        ("C1", "Zq9'\u{9b}1mmid\u{9b}m/vLm2"),
+        ("an escape alone", "Zq9'mid/\u{1b}vLm2"),
+        ("no width", "Zq9'\u{200b}mid/v\u{2060}L\u{ad}m2"),
+        ("a backspace", "Zq9'\u{8}mid/vLm2"),
+        (
+            "nroff's bold",
+            "Z\u{8}Zq\u{8}q9\u{8}9'\u{8}'m\u{8}mi\u{8}id\u{8}d/\u{8}/v\u{8}vL\u{8}Lm\u{8}m2\u{8}2",
+        ),
+        ("JSON", r#"{"log":"Zq9'\u001b[31mmid\u001b[m\/vLm2"}"#),
+        ("in lines", "Zq9'\u{1b}[31m\nmid\u{1b}[m/vLm2"),
+        ("with colons", "5a:71:39:27:6d:69:64:2f:76:4c:6d:32"),
+        ("hexdump", "5a 71 39 27 6d 69 64 2f\n76 4c 6d 32"),
+        ("openssl", "    5A:71:39:27:6D:69:\n    64:2F:76:4C:6D:32"),
+        ("base64 | base64", &STANDARD_NO_PAD.encode(STANDARD_NO_PAD.encode("me:Zq9'mid/vLm2\n"))),
+    ] {
+        let mut kept = format!("it said: {text} ####");
+        redaction.told(&mut kept);
+        assert!(kept.contains("[secret pw, encoded]"), "{what}: {kept:?}");
+        for part in ["mid", "vLm", "Lm2", "Zq", "39", "2f", "6D"] {
+            assert!(!kept.contains(part), "{what}: {kept:?}");
+        }
+    }
+    let mut cut = "it said: Zq9'\u{1b}[01;31m\u{1b}[Kmi…".to_owned();
+    redaction.told(&mut cut);
+    assert_eq!(cut, "it said: [secret pw, cut]…");
+}
+
+#[test]
 fn what_is_no_secret_stays() {
-    let redaction = Redaction::new([("pw".to_owned(), "pa'ss/wörd".to_owned())].into(), &["pw".to_owned()]);
+    let redaction =
+        Redaction::new(&[("pw".to_owned(), "pa'ss/wörd".to_owned())].into(), &["pw".to_owned()], &[]);
     for text in [
+        "\u{1b}[1mbold\u{1b}[m, \u{8} and wide\u{200b}ly, 10:30:00 00:1b:44:11:3a:b7",
         r#"C:\temp\new said "it's" 100% of a+b &amp; c, \u00f6 %2F ''"#,
         "pa'ss\nno word",
         "line\nline\r\n\tline …",
@@ -158,7 +194,7 @@ fn what_is_acted_on_and_cannot_be_put_back_is_taken_out_all_the_same() {
 #[test]
 fn of_two_that_overlap_nothing_is_left() {
     let two = [("a".to_owned(), "first'one".to_owned()), ("b".to_owned(), "one/second".to_owned())];
-    let redaction = Redaction::new(two.into(), &["a".to_owned(), "b".to_owned()]);
+    let redaction = Redaction::new(&two.into(), &["a".to_owned(), "b".to_owned()], &[]);
     let mut text = "x first'one\\/second y".to_owned();
     redaction.told(&mut text);
     assert_eq!(text, "x [secret a, encoded] y");
@@ -175,7 +211,7 @@ proptest::proptest! {
         broken in 0_usize..5,
     ) {
         proptest::prop_assume!(secret.trim() == secret);
-        let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
+        let redaction = Redaction::new(&[("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()], &[]);
         let (written, core) = spelled(kind, &secret, &before, &behind).unwrap();
         let written = match ["", "\n", "\r\n", " ", "\n    "][broken] {
             "" => written,
@@ -195,7 +231,7 @@ proptest::proptest! {
         at in 0_usize..400,
         width in 20_usize..80,
     ) {
-        let redaction = Redaction::new([("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()]);
+        let redaction = Redaction::new(&[("pw".to_owned(), secret.clone())].into(), &["pw".to_owned()], &[]);
         let (written, _) = spelled(kind, &secret, &before, "").unwrap();
         let first: String = secret.chars().take(SHORTEST_ENCODED_CUT).collect();
         let short = spelled(kind, &first, &before, "").unwrap().0.len() + 12;
@@ -213,7 +249,7 @@ proptest::proptest! {
         secret in "[!-~ü]{8,40}",
         text in "([a-z ]{1,9}|%[0-9A-F]{2}|\\\\u00[0-9a-f]{2}|\\\\[n\"/]|&(amp|quot|#39);|'\\\\''|''|[A-Za-z0-9+/]{64}\n|…){0,30}",
     ) {
-        let redaction = Redaction::new([("pw".to_owned(), secret)].into(), &["pw".to_owned()]);
+        let redaction = Redaction::new(&[("pw".to_owned(), secret)].into(), &["pw".to_owned()], &[]);
         let mut kept = text.clone();
         redaction.told(&mut kept);
         proptest::prop_assert_eq!(&kept, &text);
