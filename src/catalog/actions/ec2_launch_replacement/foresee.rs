@@ -318,6 +318,7 @@ fn alike(spec: &LaunchSpec) -> LaunchSpec {
         state: String::new(),
         private_ip: None,
         public_ip: None,
+        addresses: Vec::new(),
         launched_at: None,
         client_token: None,
         block_devices: Vec::new(),
