@@ -25,6 +25,7 @@ mod launching;
 pub mod misread;
 mod mutation;
 mod named;
+mod network;
 mod reads;
 mod types;
 
@@ -39,6 +40,7 @@ pub use mutation::{
     DeletedObject, LaunchSpec, ModifyDb, Mutation, ObjectError, ObjectRef, Outcome, Reply, RestoreSpec,
 };
 pub use named::{Named, What};
+pub use network::{Association, Interface, InterfacesOf, NatGateway, Route, RouteTable, Subnet};
 pub use reads::{
     AutoScaling, CloudFront, CloudWatch, DryRun, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm,
     Starting, Sts, Trail, Unended,

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::asked::*;
 use super::launching::{Image, InstanceType, Offering, StatusChecks};
+use super::network::*;
 use super::types::*;
 use super::{CloudResult, DbSubnetGroup, Mutation, Reply};
 use crate::model::{ProgramEnd, ProgramId};
