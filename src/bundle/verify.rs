@@ -592,7 +592,11 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
     );
     unproven.push("that nothing was said later: the newest sign-offs and remarks can be left out".to_owned());
     unproven.push(
-        "that the journal tells the truth: compare it with AWS's own record, by the request ids of its calls"
+        "that the calls were made: compare them with AWS's own record, by their request ids".to_owned(),
+    );
+    unproven.push(
+        "what probes saw, and so the recovery time: no record of AWS has it, and this machine alone says so. Hold it \
+         against the service's own monitoring"
             .to_owned(),
     );
     if let Some(doubt) = &made.record.scope.endpoint_doubt {
