@@ -71,8 +71,16 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
     let longest = limits::longest(&shared.plan.drill, &shared.plan.steps);
     findings.extend(hours(shared, longest));
     findings.extend(limits::credentials(&identity, now, longest));
-    findings
-        .extend(check_drift(&shared.plan, &shared.cloud.reads, shared.cloud.world, Some(&shared.run)).await?);
+    findings.extend(
+        check_drift(
+            &shared.plan,
+            &shared.cloud.reads,
+            shared.cloud.world,
+            &identity.account,
+            Some(&shared.run),
+        )
+        .await?,
+    );
     findings.extend(lockout::check(shared).await?);
     findings.extend(permissions(shared, &identity).await);
     findings.extend(lacking(shared).await);
@@ -241,7 +249,8 @@ pub async fn undrifted(shared: &Arc<Shared>) -> Result<bool, JournalError> {
 /// Drift, and what the faults themselves refuse: a protection may have been set since preflight.
 async fn last_look(shared: &Arc<Shared>) -> Result<Vec<Finding>, CloudError> {
     let (reads, world) = (&shared.cloud.reads, shared.cloud.world);
-    let mut findings = check_drift(&shared.plan, reads, world, Some(&shared.run)).await?;
+    let account = reads.sts.identity().await?.account;
+    let mut findings = check_drift(&shared.plan, reads, world, &account, Some(&shared.run)).await?;
     // windows and gates are about the fault, and the baseline took its time
     findings.extend(hours(shared, Dur::secs(0)));
     findings.extend(gates(shared).await);

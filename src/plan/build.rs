@@ -218,7 +218,8 @@ pub async fn held_databases(plan: &Plan, reads: &Reads) -> Result<Vec<Target>, C
 
 /// Reads every target of a plan again, what its faults reach and how much exists, and says what changed;
 /// see [`drift::compare`]. That something planned is gone is said only where all looks of the settling time agree:
-/// an answer that leaves instances out would understate how many are affected.
+/// an answer that leaves instances out would understate how many are affected. `account` is that of the credentials
+/// now.
 ///
 /// # Errors
 /// Where AWS cannot be read.
@@ -226,9 +227,9 @@ pub async fn check_drift(
     plan: &Plan,
     reads: &Reads,
     world: World,
+    account: &str,
     run: Option<&RunId>,
 ) -> Result<Vec<Finding>, CloudError> {
-    let identity = reads.sts.identity().await?;
     let (settle, targets, subnets) = (plan.drill.settle.0, drift::targets(plan), plan.subnets_hit());
     let all_there = |now: &Reread| now.targets.iter().all(Option::is_some);
     let now =
@@ -242,7 +243,7 @@ pub async fn check_drift(
     // who came since is not among the planned, so each look is two that say the same
     let look = || inhabitants(reads, &plan.region, &subnets);
     let affected = agreed::agreed(settle, none_missing, look).await?;
-    let mut out = drift::compare(plan, &now.targets, &identity.account, world, run);
+    let mut out = drift::compare(plan, &now.targets, account, world, run);
     out.extend(drift::numbers(plan, &now.population));
     out.extend(drift::affected(plan, &affected));
     Ok(out)

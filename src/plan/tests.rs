@@ -510,7 +510,7 @@ async fn drift_names_the_target_and_what_changed() {
     let text = edited(&[("max_targets: 3", "max_targets: 3\n  forbid_tags: { redrill: never }")]);
     let plan = build(&load(&text), &cloud.reads, &*clock, &options()).await.unwrap();
     let drift = async |run: Option<&RunId>| {
-        let found = check_drift(&plan, &cloud.reads, World::Sim, run).await.unwrap();
+        let found = check_drift(&plan, &cloud.reads, World::Sim, &plan.account, run).await.unwrap();
         found.into_iter().map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
     };
     assert_eq!(drift(None).await, [] as [&str; 0]);

@@ -87,7 +87,7 @@ async fn instances_that_come_or_change_after_planning_are_seen() {
         let (sim, clock) = shop();
         let cloud = sim.cloud();
         let plan = build(&load(&with(limit)), &cloud.reads, &*clock, &options()).await.unwrap();
-        let drift = async || check_drift(&plan, &cloud.reads, World::Sim, None).await.unwrap();
+        let drift = async || check_drift(&plan, &cloud.reads, World::Sim, &plan.account, None).await.unwrap();
         assert_eq!(drift().await, []);
         let subnet = plan.targets["private"].drawn[0].id.clone();
         let web = || InstanceSeed {
@@ -139,7 +139,9 @@ async fn an_empty_page_does_not_understate_how_many_are_affected() {
         ..InstanceSeed::default()
     });
     let four = async |reader: &std::sync::Arc<Reader>| {
-        let drift = check_drift(&plan, &reader.over(sim.cloud()).reads, World::Sim, None).await.unwrap();
+        let drift = check_drift(&plan, &reader.over(sim.cloud()).reads, World::Sim, &plan.account, None)
+            .await
+            .unwrap();
         drift.iter().any(|f| f.severity == Severity::Refusal && f.text.starts_with("8 are in "))
     };
     let calm = Reader::new(|_, _| None);
@@ -202,7 +204,7 @@ async fn what_comes_into_the_subnet_after_planning_is_seen_though_it_is_no_insta
     let (sim, clock) = shop();
     let cloud = sim.cloud();
     let plan = build(&load(&with("max_percent: 100")), &cloud.reads, &*clock, &options()).await.unwrap();
-    let drift = async || check_drift(&plan, &cloud.reads, World::Sim, None).await.unwrap();
+    let drift = async || check_drift(&plan, &cloud.reads, World::Sim, &plan.account, None).await.unwrap();
     assert_eq!(drift().await, []);
     let subnet = plan.targets["private"].drawn[0].id.clone();
     let task = sim.add_interface(&subnet, "interface", "arn:aws:ecs:us-east-1:1:attachment/1");

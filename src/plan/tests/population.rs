@@ -24,7 +24,7 @@ async fn a_share_that_has_become_too_large_is_refused() {
         let text = edited(&[("max_targets: 3", limits)]);
         let plan = build(&load(&text), &cloud.reads, &*clock, &options).await.unwrap();
         assert_eq!(plan.refusals().count(), 0, "2 of 4: {:?}", plan.findings);
-        let drift = async || check_drift(&plan, &cloud.reads, World::Sim, None).await.unwrap();
+        let drift = async || check_drift(&plan, &cloud.reads, World::Sim, &plan.account, None).await.unwrap();
         assert_eq!(drift().await, []);
         // more to draw from is no drift, and neither is what does not exist any more
         let id = sim.add_instance(&InstanceSeed {

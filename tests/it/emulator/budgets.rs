@@ -21,8 +21,16 @@ struct Budget {
 
 /// So many servers with the tag, in as few calls as the emulator takes.
 async fn fleet(w: &World, n: usize) {
-    for (subnet, n) in [("shop-private-a", n.div_ceil(2)), ("shop-private-b", n / 2)] {
-        let subnet = w.named("subnets", subnet).await;
+    let shop = w.named("subnets", "shop-private-a").await;
+    let vpc = w.state().await["subnets"][&shop]["vpc"].as_str().expect("a VPC").to_owned();
+    // the shop's own subnets are too small for a large fleet
+    let zones = [("10.20.128.0/20", "us-east-1a", n.div_ceil(2)), ("10.20.144.0/20", "us-east-1b", n / 2)];
+    for (cidr, zone, n) in zones {
+        let new =
+            [("Action", "CreateSubnet"), ("VpcId", &vpc), ("CidrBlock", cidr), ("AvailabilityZone", zone)];
+        let made = w.ec2(&new).await;
+        let subnet =
+            made.split("<subnetId>").nth(1).and_then(|t| t.split('<').next()).expect("an id").to_owned();
         let n = n.to_string();
         if n != "0" {
             w.ec2(&[
