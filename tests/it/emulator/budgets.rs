@@ -106,7 +106,11 @@ async fn drill(w: &World, work: &str, n: usize) -> String {
             for key in 0..n {
                 w.put(&bucket, &format!("catalogue/more/{key}"), "text".to_owned()).await;
             }
-            Parts { steady: blind(w), ..objects(w) }.top("impact: none-expected")
+            let all =
+                |step: String| step.replace("prefix: catalogue/", "prefix: catalogue/, max_objects: 2000");
+            let parts = objects(w);
+            let (fault, recovery) = (all(parts.fault.clone()), all(parts.recovery.clone()));
+            Parts { steady: blind(w), fault, recovery, ..parts }.top("impact: none-expected")
         }
         "restore" => Parts { steady: blind(w), ..database(w) },
         other => panic!("no work is called {other}"),
