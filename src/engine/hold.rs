@@ -274,22 +274,23 @@ fn holder(target: Option<&Target>) -> Option<&str> {
 /// A target that carries this run's tag, where there is one and it can be read. That there is none is what all looks
 /// of the settling time have to say.
 pub async fn carries_own_tag(shared: &Shared) -> Option<String> {
-    tagged(shared).await.ok().flatten()
+    // an ended instance keeps the tag of a run that has let go of it
+    tagged(shared, |t| !is_ending(t, Some(t))).await.ok().flatten()
 }
 
-/// Whether any target carries this run's tag.
+/// Whether any target carries this run's tag, also one that the run has ended.
 ///
 /// # Errors
 /// The tags cannot be read.
 pub async fn held_here(shared: &Shared) -> Result<bool, CloudError> {
-    Ok(tagged(shared).await?.is_some())
+    Ok(tagged(shared, |_| true).await?.is_some())
 }
 
-async fn tagged(shared: &Shared) -> Result<Option<String>, CloudError> {
+async fn tagged(shared: &Shared, counts: impl Fn(&Target) -> bool) -> Result<Option<String>, CloudError> {
     let all = targets(shared);
     agreed::present(shared.plan.drill.settle.0, async || {
         let now = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await?;
-        let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str()) && !is_ending(t, Some(t));
+        let own = |t: &Target| holder(Some(t)) == Some(shared.run.as_str()) && counts(t);
         Ok(now.into_iter().flatten().find(own).map(|t| t.id))
     })
     .await

@@ -142,7 +142,6 @@ async fn a_run_costs_no_more_calls_than_the_table_says() {
             *by_action.entry(call["action"].as_str().unwrap_or("?").to_owned()).or_default() += 1;
         }
         let all: usize = by_action.values().sum();
-        println!("{work} of {targets}: {all} calls, at most {most}: {by_action:?}");
         if all > most {
             over.push(format!("{work} of {targets}: {all} calls, at most {most}: {by_action:?}"));
         }
