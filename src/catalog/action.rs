@@ -318,8 +318,10 @@ pub enum Progress {
 pub enum Undone {
     /// Put back; the text is the proof (`subnet-1 is on rtb-2 again`).
     PutBack(String),
-    /// Nothing to do: already as before.
+    /// Found as before, without a change of this attempt's; the text is what was seen. Who put it back is not known here.
     Already(String),
+    /// There is nothing to undo, by what was done; nothing was looked at for that.
+    Nothing(String),
     /// There is no undo, by the action's nature.
     Irreversible(String),
     /// Nothing was made, so there is nothing to keep.
@@ -436,7 +438,7 @@ pub trait Action: Send + Sync + 'static {
         _target: Option<&Target>,
         _undo: &Self::Undo,
     ) -> Result<Undone, ActionError> {
-        Ok(Undone::Already("nothing to retag".to_owned()))
+        Ok(Undone::Nothing("nothing to retag".to_owned()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, DrillArgs, Global, Kind, Output, out};
+use super::{CliError, DrillArgs, Global, Kind, Output, masked, out};
 use crate::drill::{self, LoadOptions, Loaded, Problem, Problems};
 use crate::evidence::controls::{self, Framework};
 
@@ -22,7 +22,16 @@ pub struct CheckArgs {
 
 /// Reads a drill file and checks it whole: what `plan`, `run` and `rehearse` need.
 pub fn load(path: &Path, args: &DrillArgs) -> Result<Loaded, CliError> {
-    read(path, args, drill::load)?.map_err(|p| CliError::rendered(Kind::Usage, p.to_string()))
+    let loaded =
+        read(path, args, drill::load)?.map_err(|p| CliError::rendered(Kind::Usage, p.to_string()))?;
+    masked::given(&loaded.secrets);
+    Ok(loaded)
+}
+
+/// Whether the file is what `redrill plan -o` wrote: no drill begins so.
+fn is_plan(text: &str) -> bool {
+    let begin: String = text.chars().filter(|c| !c.is_whitespace()).take(8).collect();
+    begin == "{\"plan\":"
 }
 
 type Checker = fn(&str, &str, &LoadOptions) -> Result<Loaded, Problems>;
@@ -54,6 +63,10 @@ fn read(path: &Path, args: &DrillArgs, checker: Checker) -> Result<Result<Loaded
                 .hint("a drill is a YAML file; is this the right one?"));
         }
     };
+    if is_plan(&text) {
+        return Err(CliError::usage(format!("{name} is a plan, and this command takes the drill"))
+            .hint(format!("run the plan: redrill run {name}")));
+    }
     let options = LoadOptions { env: args.env.clone(), set: args.set.clone() };
     Ok(checker(&name, &text, &options))
 }

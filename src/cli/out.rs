@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::CliError;
 use super::outlet::Outlet;
+use super::{CliError, fold, masked};
 use crate::journal::{Measured, Verdict};
 use crate::model::RunId;
 use crate::model::text::{escaped, is_unseen, shown};
@@ -104,12 +104,17 @@ pub fn document(text: &str) {
 
 /// Writes text to stdout.
 pub fn print(text: &str) {
-    document(&calm(text));
+    document(&fitted(&calm(text), io::stdout().is_terminal(), width));
 }
 
 /// Writes a line to stdout.
 pub fn line(text: &str) {
-    document(&format!("{}\n", calm(text)));
+    print(&format!("{text}\n"));
+}
+
+/// On a terminal, lines that are wider are broken; programs are given them whole.
+fn fitted<'t>(text: &'t str, terminal: bool, width: impl FnOnce() -> usize) -> Cow<'t, str> {
+    if terminal { Cow::Owned(fold::folded(text, width())) } else { Cow::Borrowed(text) }
 }
 
 /// Whatever a text is made of, only its line breaks act on the terminal.
@@ -195,7 +200,8 @@ pub fn result(o: &Outcome<'_>) {
 
 /// Writes a line to stderr.
 pub fn note(text: &str) {
-    raw(format!("{}\n", calm(text)));
+    let width = || given_width().or(screen().map(|(columns, _)| columns.into())).unwrap_or(80).clamp(60, 120);
+    raw(format!("{}\n", fitted(&calm(text), watched(), width)));
 }
 
 /// Writes to stderr what may steer the terminal: lines that stay.
@@ -208,9 +214,9 @@ pub fn raw(text: String) {
     }
 }
 
-/// Writes an error to stderr.
+/// Writes an error to stderr, without the secrets that are known by now.
 pub fn error(e: &CliError) {
-    note(&e.text());
+    note(&masked::text(e.text()));
 }
 
 /// Whether people are watching stderr.
@@ -235,12 +241,11 @@ pub fn ask(question: &str) -> bool {
 
 /// The terminal's width, 80 where there is none.
 pub fn width() -> usize {
-    std::env::var("COLUMNS")
-        .ok()
-        .and_then(|c| c.parse().ok())
-        .or_else(terminal_width)
-        .unwrap_or(80)
-        .clamp(60, 120)
+    given_width().or_else(terminal_width).unwrap_or(80).clamp(60, 120)
+}
+
+fn given_width() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.parse().ok()
 }
 
 /// Columns and rows of the terminal on stderr.

@@ -4,6 +4,7 @@
 //! process records the request, with who and when. If nobody does, the command records it itself, as
 //! that process would have, and nothing is left behind. What can be seen to be of no use is refused.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +13,7 @@ use clap::{Args, ValueEnum};
 use super::at_work::AtWork;
 use super::runs::finished;
 use super::session::{self, DOOR, command, io, operator, read_journal};
-use super::{CliError, Global, Kind, Output, out, place, run, runtime};
+use super::{CliError, Global, Kind, Output, masked, out, place, run, runtime};
 use crate::engine::EngineError;
 use crate::engine::decide::{self, Task};
 use crate::engine::recorder::Recorder;
@@ -141,17 +142,23 @@ enum Told {
     Journal,
 }
 
-fn tell(global: &Global, run: &str, request: Request, known: &Known) -> Result<u8, CliError> {
+fn tell(global: &Global, run: &str, mut request: Request, known: &Known) -> Result<u8, CliError> {
     let dir = runs::find(&global.state, run).map_err(super::runs::not_found)?;
     let who = operator();
     let by = format!("{}@{}", who.user, who.host);
     // a journal that cannot be read may still belong to a process that works on it
     if let Ok(lines) = read_journal(&dir) {
         if let Ok(plan) = session::plan_of(&dir, &lines) {
+            let mut set = known.set.iter().cloned().collect::<BTreeMap<_, _>>();
+            set.retain(|name, _| plan.secret_params.contains(name));
+            masked::given(&set);
             place::settle(global, dir.id(), &plan)?;
         }
         of_use(global, &dir, &lines, &by, &request)?;
     }
+    // the process that works on the run may hold other keys than the shell in which the note was written
+    let (Request::Mark { note, .. } | Request::Confirm { note, .. } | Request::Abort { note }) = &mut request;
+    *note = masked::text(std::mem::take(note));
     let door = dir.door_within(PATIENCE).map_err(io(DOOR))?;
     let left = dir.leave(&door, SystemClock.now(), &by, request).map_err(io(DOOR))?;
     // only now the lock: a process that dies later leaves the request for the next one

@@ -41,7 +41,7 @@ pub struct RehearseArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     world: Option<PathBuf>,
     /// Draw the targets with this seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with = "from")]
     seed: u32,
     #[command(flatten)]
     args: DrillArgs,

@@ -10,7 +10,7 @@ use clap::Args;
 use super::check::load;
 use super::exercise::ExerciseArgs;
 use super::session::{self, Work};
-use super::{CliError, DrillArgs, Global, Output, approve, keys, out, place, plan, runtime, world};
+use super::{CliError, DrillArgs, Global, Output, approve, keys, masked, out, place, plan, runtime, world};
 use crate::cloud::{Cloud, Local as _, is_near};
 use crate::engine::{People, secrets};
 use crate::journal::Mode;
@@ -35,7 +35,7 @@ pub struct RunArgs {
     /// Confirm manual steps without a person; only off AWS, and the journal says so.
     #[arg(long)]
     simulate_people: bool,
-    /// Draw the targets with this seed.
+    /// Draw the targets with this seed. A plan has its targets already.
     #[arg(long)]
     seed: Option<u32>,
     /// An approval of the plan, beside those that lie next to it; may be given again.
@@ -82,6 +82,7 @@ pub fn secrets_given(plan: &Plan, set: &[(String, String)]) -> Result<BTreeMap<S
         }
         secrets.insert(name.clone(), value.clone());
     }
+    masked::given(&secrets);
     Ok(secrets)
 }
 
@@ -91,6 +92,13 @@ pub fn run(global: &Global, args: &RunArgs) -> Result<u8, CliError> {
     let loaded = if is_plan { None } else { Some(load(&args.what, &args.args)?) };
     if is_plan {
         args.exercise.refuse_with_plan()?;
+        if args.seed.is_some() {
+            let what = args.what.display();
+            return Err(CliError::usage(format!(
+                "{what} is a plan, which has its targets: --seed draws none"
+            ))
+            .hint(format!("run it without --seed, or draw again: redrill plan DRILL --seed N -o {what}")));
+        }
     }
     let given = if is_plan { Some(plan::read(&args.what)?) } else { None };
     if !args.yes && !out::can_ask() {

@@ -21,7 +21,9 @@ pub async fn connect(global: &Global, clock: Arc<dyn Clock>, run: Option<&RunId>
         app_name: run.map(|r| format!("redrill-{r}")),
         isolated: false,
     };
-    Ok(connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal::default())).await?)
+    let cloud = connect(options, clock, Arc::new(RealNet::new()?), Arc::new(RealLocal::default())).await?;
+    super::masked::held(&cloud.held);
+    Ok(cloud)
 }
 
 /// Connects to a loopback endpoint with throw-away credentials, whatever the environment says.

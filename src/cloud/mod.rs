@@ -19,7 +19,7 @@ pub mod custody;
 mod database;
 mod error;
 pub mod faulty;
-mod held;
+pub mod held;
 mod host;
 mod launching;
 pub mod misread;

@@ -43,9 +43,11 @@ pub mod strangers;
 mod task;
 #[cfg(test)]
 mod testing;
+mod undone;
 pub mod unended;
 pub mod verdict;
 
 pub use control::Control;
 pub use driver::{Accepted, Ended, EngineError, Operator, People, Setup, run};
 pub use recorder::Watcher;
+pub use redaction::told;

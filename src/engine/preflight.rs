@@ -101,6 +101,15 @@ async fn examine(shared: &Arc<Shared>) -> Result<(Vec<Event>, Vec<Finding>), Clo
         for (t, captured) in targets.iter().zip(action.capture_all(cx, targets, &params).await) {
             match captured {
                 Ok(serde_json::Value::Null) => {}
+                Ok(data) if shared.recorder.loses(&data) => findings.push(Finding::new(
+                    Severity::Refusal,
+                    t.id.clone(),
+                    format!(
+                        "what step `{}` needs of it holds a secret of redrill's own, or the user of a URL, which is not \
+                         written to disk",
+                        step.id
+                    ),
+                )),
                 Ok(data) => {
                     events.push(Event::Captured { step: step.id.clone(), target: t.id.clone(), data });
                 }

@@ -118,6 +118,11 @@ impl Recorder {
         self.core.redaction().put_back(value);
     }
 
+    /// Whether a record that is acted on later could not be kept as it is.
+    pub fn loses(&self, record: &serde_json::Value) -> bool {
+        self.core.redaction().is_lost(record)
+    }
+
     /// Starts from the lines that are on record already.
     pub fn new(
         journal: Box<dyn Journal>,

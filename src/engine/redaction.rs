@@ -12,19 +12,18 @@
 //! writing a secret that nobody can foresee. Invariant: what is acted on later comes back byte for byte, or not at all: [`reveal`]
 //! errs where a secret is not known. What can be put back is what a list knows ([`encoded`]); views are for the rest.
 
+mod encodings;
 mod needles;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
+use self::encodings::{encoded, in_base64, in_hex, in_json};
 use self::needles::Needles;
 use self::views::{View, calm, views};
+use crate::cloud::held;
 use crate::journal::Event;
 use crate::model::ProgramId;
 use crate::model::text::without_user;
@@ -37,15 +36,17 @@ const SHORTEST_ENCODED_CUT: usize = 6;
 const CUT: char = '…';
 /// How every mark begins.
 pub(super) const MARK: &str = "[secret ";
+/// What is held, in words: nothing puts these back.
+const HELD: [&str; 3] = [held::SECRET_KEY, held::SESSION_TOKEN, held::PASSWORD];
 /// What stands for [`MARK`] where a text that is acted on held it itself.
 const LITERAL: &str = "[secret :]";
 
 /// What is kept out of the journal.
 pub struct Redaction {
     /// The secret parameters.
-    given: Arc<Sought>,
+    given: Sought,
     /// These, and what this process holds beside them.
-    all: Arc<Sought>,
+    all: Sought,
     /// Every secret parameter that there is.
     names: Vec<String>,
     /// Those whose values this process does not know.
@@ -103,7 +104,7 @@ enum For {
 /// How long the beginning of the secret is that the text ends with, where it is long enough to tell.
 fn begun(secret: &[u8], text: &[u8], shortest: usize) -> Option<usize> {
     let longest = secret.len().saturating_sub(1).min(text.len());
-    (shortest..=longest).rev().find(|n| text.ends_with(&secret[..*n]))
+    (shortest..=longest).rev().find(|n| text[text.len() - n..].eq_ignore_ascii_case(&secret[..*n]))
 }
 
 impl Meant {
@@ -153,7 +154,8 @@ impl Form {
 }
 
 impl Sought {
-    fn new<'s>(secrets: impl Iterator<Item = (&'s String, &'s String)>) -> Self {
+    /// `folded`: what is meant is found in whatever case, as servers answer with it.
+    fn new<'s>(secrets: impl Iterator<Item = (&'s String, &'s String)>, folded: bool) -> Self {
         let (mut forms, mut meant) = (Vec::new(), Vec::new());
         for (name, secret) in secrets.filter(|(_, s)| !s.is_empty()) {
             meant.extend(Meant::all_of(name, secret));
@@ -162,8 +164,8 @@ impl Sought {
             forms.extend(encoded.map(|(n, text)| Form { text, name: name.clone(), encoding: Some(n) }));
         }
         forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
-        let as_written = Needles::new(forms.iter().map(|form| form.text.as_bytes()));
-        let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()));
+        let as_written = Needles::new(forms.iter().map(|form| form.text.as_bytes()), false);
+        let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()), folded);
         Self { forms, as_written, meant, as_meant }
     }
 }
@@ -172,14 +174,10 @@ impl Redaction {
     /// For the values given, the names of every secret parameter that there is, and what `held` says: each with the
     /// words for it.
     pub fn new(secrets: &BTreeMap<String, String>, names: &[String], held: &[(String, String)]) -> Self {
-        let given = Arc::new(Sought::new(secrets.iter()));
+        let given = Sought::new(secrets.iter(), false);
         // what is a parameter, too, can be put back
-        let held: Vec<_> = held.iter().filter(|(_, text)| !secrets.values().any(|s| s == text)).collect();
-        let all = if held.is_empty() {
-            Arc::clone(&given)
-        } else {
-            Arc::new(Sought::new(secrets.iter().chain(held.into_iter().map(|(what, text)| (what, text)))))
-        };
+        let held = held.iter().filter(|(_, text)| !secrets.values().any(|s| s == text));
+        let all = Sought::new(secrets.iter().chain(held.map(|(what, text)| (what, text))), true);
         let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
         Self { given, all, names: names.to_vec(), unknown }
     }
@@ -197,6 +195,17 @@ impl Redaction {
         let plain = self.given.forms.iter().filter(|form| form.encoding.is_none());
         let secrets = plain.map(|form| (form.name.clone(), form.text.clone())).collect();
         let _another_one = reveal(value, &secrets, &self.names);
+    }
+
+    /// Whether something that is acted on later could not be kept: it holds what nobody may read and what nobody could
+    /// put back.
+    pub fn is_lost(&self, value: &Value) -> bool {
+        let mut kept = value.clone();
+        self.value(&mut kept, For::Acting);
+        let (mut told, mut back) = (kept.clone(), kept.clone());
+        self.value(&mut told, For::People);
+        self.put_back(&mut back);
+        told != kept || back != *value
     }
 
     /// The event as it may be written. Every field stands here, so that a new one cannot be forgotten.
@@ -275,6 +284,8 @@ impl Redaction {
             | Event::StepReady { step: _, target: _, outputs, notes } => {
                 for output in outputs.values_mut() {
                     self.text(output, For::Acting);
+                    // a later step that refers to it is refused
+                    self.text(output, For::People);
                 }
                 notes.iter_mut().for_each(|note| self.told(note));
             }
@@ -469,77 +480,14 @@ fn cut_user(text: &str) -> Option<std::ops::Range<usize>> {
     (!user.contains(ends) && !is_port).then_some(from..at)
 }
 
-/// The other ways in which the secret may be written. Their order is part of the format: marks count them.
-fn encoded(secret: &str) -> BTreeSet<String> {
-    let bytes = secret.as_bytes();
-    let mut out = BTreeSet::new();
-    let json = in_json(secret);
-    // once more, as JSON within JSON
-    out.insert(in_json(&json));
-    out.insert(json);
-    out.insert(secret.split_whitespace().collect::<Vec<_>>().join(" "));
-    for unreserved in ["-_.~", "", "-_.~!$&'()*+,;=:@/?"] {
-        for space in ["%20", "+"] {
-            let url: String = bytes
-                .iter()
-                .map(|b| match char::from(*b) {
-                    ' ' => space.to_owned(),
-                    c if c.is_ascii_alphanumeric() || unreserved.contains(c) => c.to_string(),
-                    _ => format!("%{b:02X}"),
-                })
-                .collect();
-            out.insert(lower_escapes(&url));
-            out.insert(url);
-        }
-    }
-    out.extend(in_base64(bytes));
-    let hex = in_hex(bytes);
-    out.insert(hex.to_uppercase());
-    out.insert(hex);
-    out.retain(|form| form != secret && form.len() >= SHORTEST_CUT);
-    out
-}
-
-fn in_json(text: &str) -> String {
-    let json = Value::from(text).to_string();
-    json[1..json.len() - 1].to_owned()
-}
-
-fn in_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, b| {
-        let _ = write!(hex, "{b:02x}");
-        hex
-    })
-}
-
-/// At each alignment, in both alphabets.
-fn in_base64(bytes: &[u8]) -> BTreeSet<String> {
-    let mut out = BTreeSet::new();
-    for shift in 0..3 {
-        // of the characters that depend on the neighbours too, none is looked for
-        let mut padded = vec![0; shift];
-        padded.extend_from_slice(bytes);
-        let (from, to) = ((shift * 8).div_ceil(6), padded.len() * 8 / 6);
-        for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            // of very little, nothing stands for itself
-            out.extend(text.get(from..to).map(str::to_owned));
-        }
-    }
-    out
-}
-
-fn lower_escapes(url: &str) -> String {
-    let mut parts = url.split('%');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (digits, rest) = part.split_at(part.len().min(2));
-        let _ = write!(out, "%{}{rest}", digits.to_lowercase());
-    }
-    out
+/// A text that people read outside of any journal, without these parameters and what is held, each with the words for it.
+pub fn told(secrets: &BTreeMap<String, String>, held: &[(String, String)], mut text: String) -> String {
+    Redaction::new(secrets, &[], held).told(&mut text);
+    text
 }
 
 /// Puts the secret values back in: what is read from the journal to act on it. `names` are all the secret
-/// parameters that there are; without any, nothing was taken out.
+/// parameters that there are.
 ///
 /// # Errors
 /// Why it cannot be acted on: a secret that it holds is not among `secrets`.
@@ -562,10 +510,13 @@ pub fn reveal(value: &mut Value, secrets: &BTreeMap<String, String>, names: &[St
 pub fn revealed(text: &str, secrets: &BTreeMap<String, String>, names: &[String]) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find(MARK).filter(|_| !names.is_empty()) {
+    while let Some(at) = rest.find(MARK) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some(after) = rest.strip_prefix(LITERAL) {
+        if let Some(what) = HELD.iter().find(|what| rest[MARK.len()..].starts_with(*what)) {
+            return Err(format!("it held the {what}, which is not on record"));
+        }
+        if let Some(after) = rest.strip_prefix(LITERAL).filter(|_| !names.is_empty()) {
             out.push_str(MARK);
             rest = after;
             continue;

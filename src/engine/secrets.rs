@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde_json::Value;
 
+use super::undone::{ALREADY, NOTHING, PUT_BACK};
 use crate::catalog::{actions::ACTIONS, probes::PROBES};
 use crate::cloud::ErrorKind;
 use crate::journal::Line;
@@ -128,7 +129,7 @@ fn words() -> BTreeSet<String> {
     for tag in [target::TAG_HELD, target::TAG_RUN, target::TAG_STEP, target::TAG_KEPT] {
         add(tag);
     }
-    for how in [super::task::PUT_BACK, super::task::ALREADY] {
+    for how in [PUT_BACK, ALREADY, NOTHING] {
         add(how);
     }
     words

@@ -17,6 +17,7 @@ use super::kill_switch;
 use super::programs::StepPrograms;
 use super::sabotage::{self, Sabotage};
 use super::state::{RunState, Status};
+use super::undone::{NOTHING, undone, unkept};
 use crate::catalog::action::Reversibility;
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
@@ -32,11 +33,6 @@ const REAPPLY: u32 = 5;
 const PATIENCE_MS: u64 = 15 * 60_000;
 /// Attempts of an undo that fails for another reason, before it is given up as stuck.
 const UNDO_ATTEMPTS: u32 = 6;
-
-/// How an undo ended: it put something back, …
-pub(super) const PUT_BACK: &str = "put-back";
-/// … or had nothing to do.
-pub(super) const ALREADY: &str = "already";
 
 /// One target of a batch on its way.
 struct Item {
@@ -249,6 +245,8 @@ async fn begin(
     let mut events = Vec::new();
     for ((target, id), outcome) in fresh.into_iter().zip(prepared) {
         match outcome {
+            // before anything is sent: an undo without it would do something else
+            Ok(undo) if shared.recorder.loses(&undo) => events.push(failed(step, &id, &unkept())),
             Ok(undo) => {
                 let event =
                     Event::StepPrepared { step: step.id.clone(), target: id.clone(), undo: undo.clone() };
@@ -495,7 +493,7 @@ pub async fn undo(
         && never_made(shared, &step, action, resource.as_ref(), &record).await
     {
         let proof = "nothing was made, so there is nothing to keep".to_owned();
-        let (step, target, how) = (id.clone(), key.1.clone(), ALREADY.to_owned());
+        let (step, target, how) = (id.clone(), key.1.clone(), NOTHING.to_owned());
         return shared.recorder.durable(vec![Event::UndoDone { step, target, how, proof }]).await;
     }
     shared.recorder.note(vec![Event::UndoStarted { step: id.clone(), target: key.1.clone() }]).await?;
@@ -625,25 +623,4 @@ async fn never_made(
 
 fn on(target: Option<&str>) -> String {
     target.map(|t| format!(" on {t}")).unwrap_or_default()
-}
-
-#[expect(clippy::ref_option, reason = "cells are keyed by `Option<String>`")]
-fn undone(step: &StepId, target: &Option<String>, done: catalog::Undone, keep: bool) -> Event {
-    use catalog::Undone;
-    let (how, proof) = match done {
-        Undone::PutBack(p) => (PUT_BACK, p),
-        Undone::Already(p) => (ALREADY, p),
-        Undone::NothingMade(proof) => {
-            let (step, target, how) = (step.clone(), target.clone(), ALREADY.to_owned());
-            return Event::UndoDone { step, target, how, proof };
-        }
-        Undone::Irreversible(why) => {
-            return Event::LeftInPlace { step: step.clone(), target: target.clone(), why, by: None };
-        }
-    };
-    if keep {
-        Event::Kept { step: step.clone(), target: target.clone(), proof }
-    } else {
-        Event::UndoDone { step: step.clone(), target: target.clone(), how: how.to_owned(), proof }
-    }
 }

@@ -22,7 +22,7 @@ use crate::model::exercise::{Approval, Exercise};
 use crate::model::time::in_words;
 use crate::model::{Dur, Health, OneOrMany, RunId, Stage, World};
 use crate::plan::Plan;
-use crate::view::{CellView, Ending, ProbeView, RunView};
+use crate::view::{CellView, Ending, ProbeView, RunView, undone};
 
 /// What a record is made of.
 #[derive(Clone, Copy, Debug)]
@@ -409,13 +409,14 @@ fn reversibility(r: Reversibility) -> &'static str {
     }
 }
 
+/// How a fault ended.
 fn ending(cell: &CellView) -> String {
     match &cell.ending {
         None if cell.started_at.is_none() => "never sent".to_owned(),
         None => "nothing recorded".to_owned(),
         Some(Ending::Undoing { .. }) => "undo not finished".to_owned(),
         Some(Ending::Undone { how, proof, .. }) => {
-            let word = if how == "already" { "was back already" } else { "put back" };
+            let word = undone(how, Some(Stage::Fault));
             if proof.is_empty() { word.to_owned() } else { format!("{word}: {proof}") }
         }
         Some(Ending::Kept { proof, .. }) => format!("kept: {proof}"),

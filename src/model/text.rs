@@ -100,7 +100,10 @@ pub fn without_user(text: &str) -> String {
         let authority = &tail[..tail.find(ends).unwrap_or(tail.len())];
         let (user, rest_of_it) = tail.split_at(authority.rfind('@').unwrap_or(0));
         out.push_str(head);
-        match user.split_once(':').map_or(user, |(_, password)| password).contains("${") {
+        let password = user.split_once(':').map(|(_, password)| password);
+        // whom a key of ssh's logs in is no secret
+        let key = password.is_none() && head.ends_with("ssh://");
+        match key || password.unwrap_or(user).contains("${") {
             true => out.push_str(user),
             false => out.extend(user.chars().map(|_| '*')),
         }
@@ -169,6 +172,7 @@ mod tests {
             ("http://user:p'w\"@host", "http://*********@host"),
             ("http://user:${params.password}@host", "http://user:${params.password}@host"),
             ("http://${params.user}:pw@host", "http://*****************@host"),
+            ("ssh://git@host, git+ssh://git:pw@host", "ssh://git@host, git+ssh://******@host"),
             ("http://host/ me@host ://", "http://host/ me@host ://"),
         ] {
             assert_eq!(without_user(text), want);

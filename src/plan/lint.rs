@@ -217,25 +217,36 @@ fn not_mended(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
         .filter_map(|s| known.action(s.action.as_deref()?))
         .flat_map(|a| a.spec().mends.iter().copied())
         .collect();
+    let nothing_follows = !plan.steps.iter().any(|s| s.stage == Stage::Recovery);
+    let give_up = plan.drill.objectives.give_up();
     for step in plan.steps.iter().filter(|s| s.stage == Stage::Fault) {
         let Some(action) = step.action.as_deref() else { continue };
-        if step.reversibility == Reversibility::Irreversible && !mended.contains(&action) {
-            let by: Vec<&str> = known
-                .actions
-                .iter()
-                .filter(|a| a.spec().mends.contains(&action))
-                .map(|a| a.spec().name)
-                .collect();
-            let finding = warning(
-                step.id.as_str(),
-                "nothing under `recovery` mends what this breaks for good".to_owned(),
-            );
-            out.push(if by.is_empty() {
-                finding
-            } else {
-                finding.hint(format!("for example {}", by.join(" or ")))
-            });
-        }
+        let text = match step.reversibility {
+            Reversibility::Irreversible if !mended.contains(&action) => {
+                "nothing under `recovery` mends what this breaks for good".to_owned()
+            }
+            Reversibility::Reversible if nothing_follows && plan.drill.impact == Impact::Expected => format!(
+                "no step under `recovery` mends it: unless the service comes back by itself, the run waits until it gives \
+                 up, after {give_up}, and only then puts it back"
+            ),
+            Reversibility::Momentary if nothing_follows && action == command::NAME => {
+                "it has no `undo`, and there is no step under `recovery`: what the program changes stays"
+                    .to_owned()
+            }
+            _ => continue,
+        };
+        let by: Vec<&str> = known
+            .actions
+            .iter()
+            .filter(|a| a.spec().mends.contains(&action))
+            .map(|a| a.spec().name)
+            .collect();
+        let finding = warning(step.id.as_str(), text);
+        out.push(match (by.is_empty(), step.reversibility) {
+            (false, _) => finding.hint(format!("for example {}", by.join(" or "))),
+            (true, Reversibility::Irreversible) => finding,
+            (true, _) => finding.hint("add the steps that people would take, for example a `manual` one"),
+        });
     }
 }
 

@@ -22,8 +22,8 @@ use chrono::{DateTime, Utc};
 
 use crate::model::text::shown;
 pub use crate::model::time::in_words;
-use crate::model::{Health, Stage, World};
-use crate::view::{CellView, Ending, RunView, Status, StepView};
+use crate::model::{Health, World};
+use crate::view::{CellView, Ending, RunView, Status, StepView, undone};
 
 /// A time as reports write it: `2026-11-21 01:36:17 UTC`.
 pub fn time(at: DateTime<Utc>) -> String {
@@ -171,19 +171,8 @@ fn cell_status(step: &StepView, cell: &CellView) -> String {
         None => None,
         Some(Ending::Undoing { error: Some(error), .. }) => Some(format!("undo not finished: {error}")),
         Some(Ending::Undoing { .. }) => Some("undo not finished".to_owned()),
-        // its own words say why there was nothing to do
-        Some(Ending::Undone { how, proof, .. })
-            if how == "already" && step.stage == Some(Stage::Recovery) && !proof.is_empty() =>
-        {
-            Some(proof.clone())
-        }
         Some(Ending::Undone { how, proof, .. }) => {
-            let word = match (how.as_str(), step.stage == Some(Stage::Recovery)) {
-                ("already", true) => "nothing to take back",
-                ("already", false) => "was back already",
-                (_, true) => "taken back",
-                _ => "put back",
-            };
+            let word = undone(how, step.stage);
             Some(if proof.is_empty() { word.to_owned() } else { format!("{word} ({proof})") })
         }
         Some(Ending::Kept { .. }) => Some("result kept".to_owned()),

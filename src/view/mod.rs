@@ -15,6 +15,7 @@ use crate::journal::event::Approved;
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::model::{Stage, StepId, World, endpoint};
 
+pub use moments::undone;
 pub use types::{
     CallView, CellView, Ending, Header, MarkView, Moment, ProbeView, Process, Segment, StageView, Status,
     StepView, StopView, StuckView,

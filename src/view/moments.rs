@@ -18,6 +18,18 @@ fn many(targets: &[Option<String>]) -> String {
     }
 }
 
+/// What an undo did or saw, in words that claim no more: what it found in place, whoever put it there.
+pub fn undone(how: &str, stage: Option<Stage>) -> &'static str {
+    match (how, stage == Some(Stage::Recovery)) {
+        ("already", true) => "nothing found to take back; this attempt changed nothing",
+        ("already", false) => "found in place; this attempt changed nothing",
+        ("nothing", true) => "nothing to take back",
+        ("nothing", false) => "nothing to put back",
+        (_, true) => "taken back",
+        _ => "put back",
+    }
+}
+
 /// What the event says to a reader who follows the run; `None` for what is only bookkeeping.
 pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
     Some(match event {
@@ -99,17 +111,8 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
             format!("undo of {step}{} failed: {error}", on(target.as_ref()))
         }
         Event::UndoDone { step, target, how, .. } => {
-            let recovers = view.steps.iter().any(|s| s.id == *step && s.stage == Some(Stage::Recovery));
-            format!(
-                "{step}{} {}",
-                on(target.as_ref()),
-                match (how.as_str(), recovers) {
-                    ("already", true) => "left nothing to take back",
-                    ("already", false) => "was back already",
-                    (_, true) => "taken back",
-                    _ => "put back",
-                }
-            )
+            let stage = view.steps.iter().find(|s| s.id == *step).and_then(|s| s.stage);
+            format!("{step}{} {}", on(target.as_ref()), undone(how, stage))
         }
         Event::Kept { step, target, .. } => format!("result of {step}{} kept", on(target.as_ref())),
         Event::Renamed { target, arn } => format!("{target} has another name by now: {arn}"),

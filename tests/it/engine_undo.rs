@@ -69,6 +69,42 @@ async fn what_somebody_else_moved_is_left_and_finished_once_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_sent_where_what_undo_needs_must_not_be_written() {
+    let bench = Bench::new(&drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    // a password that a probe fetched, and that stands in what the account says
+    let (own, _) = association(&bench, &target(&bench)).await;
+    let cloud = bench.sim.cloud();
+    cloud.held.password(&redrill::cloud::Secret::new(own.clone()));
+    let (ended, journal) = Play::of(&bench, cloud, People::Ask).ends_with(14).await;
+    let told = |l: &Line| matches!(&l.event, Event::StepFailed { error, .. } if error.contains("is not written to disk"));
+    assert!(journal.lines().iter().any(told), "{:?}\n{}", ended.reasons, dump(&journal));
+    let sent = |l: &Line| matches!(l.event, Event::StepStarted { .. });
+    assert!(!journal.lines().iter().any(sent), "{}", dump(&journal));
+    assert!(!String::from_utf8(journal.bytes()).unwrap().contains(&own), "{}", dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_broken_where_what_a_recovery_needs_must_not_be_written() {
+    const REPLACE: &str = "objectives: { rto: 10m }
+allow_irreversible: true
+targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+fault: [{ action: ec2.terminate-instances, target: it }]
+recovery: [{ action: ec2.launch-replacement, target: it }]";
+    let bench = Bench::new(&drill("/health", REPLACE)).await;
+    let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    bench.sim.edit_instance(&target(&bench), |i, _| _ = i.tags.insert("note".to_owned(), key.to_owned()));
+    let before = bench.sim.snapshot();
+    let cloud = bench.sim.cloud();
+    cloud.held.credentials(key, None);
+    let (ended, journal) = Play::of(&bench, cloud, People::Ask).ends_with(3).await;
+    assert!(ended.reasons.iter().any(|r| r.contains("is not written to disk")), "{:?}", ended.reasons);
+    assert!(!String::from_utf8(journal.bytes()).unwrap().contains(key), "{}", dump(&journal));
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_secret_of_its_probe_a_rollback_puts_back_and_waits_for_nobody() {
     let text = drill("/health", CUT)
         .replace("status: 200", "status: 200, headers: { X-Token: \"${params.token}\" }")

@@ -252,7 +252,7 @@ impl Action for CloudfrontInvalidate {
     }
 
     async fn undo(&self, _: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
-        Ok(Undone::Already(format!(
+        Ok(Undone::Nothing(format!(
             "{}: an invalidation cannot be cancelled; it passes by itself",
             undo.distribution
         )))
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(t.settled(&CloudfrontInvalidate, &undo, &p).await.unwrap(), Progress::Ready(done));
         for _ in 0..2 {
             let undone = CloudfrontInvalidate.undo(t.write(), None, &undo).await.unwrap();
-            assert!(matches!(undone, Undone::Already(_)));
+            assert!(matches!(undone, Undone::Nothing(_)));
         }
         assert_eq!(t.sim.snapshot(), before);
     }

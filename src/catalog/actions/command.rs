@@ -19,6 +19,7 @@ use crate::catalog::action::{
     ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{CloudResult, CommandOutput, CommandRequest, EffectCertainty, Named};
+use crate::model::text::without_user;
 use crate::model::{Dur, Target};
 
 /// `command`.
@@ -214,6 +215,12 @@ impl Action for Command {
             if program.argv.first().is_none_or(String::is_empty) {
                 wrong.push(format!("`{field}` must name a program"));
             }
+            if program.argv.iter().chain(program.env.values()).any(|text| without_user(text) != *text) {
+                wrong.push(format!(
+                    "`{field}` or its `env` has a URL with a user name or password, which would be on disk; let a secret \
+                     parameter hold the password: `https://user:${{params.password}}@…`"
+                ));
+            }
             if program.timeout.0 == Duration::ZERO {
                 wrong.push(format!("the `timeout` of `{field}` must be longer than nothing"));
             }
@@ -285,7 +292,7 @@ impl Action for Command {
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
         let Some(program) = &undo.undo else {
-            return Ok(Undone::Already("the drill names no program that undoes it".to_owned()));
+            return Ok(Undone::Nothing("the drill names no program that undoes it".to_owned()));
         };
         let name = program.argv.first().map_or("", String::as_str);
         run(cx, program).await?;
@@ -362,7 +369,7 @@ mod tests {
             let e = t.apply(&Command, None, &undo, &p).await.unwrap_err();
             assert!(e.hopeless && e.effect == effect && e.message.contains(text), "{e}");
             assert!(Command.poll(t.read(), None, &undo, &p).await.is_err());
-            assert!(matches!(Command.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+            assert!(matches!(Command.undo(t.write(), None, &undo).await.unwrap(), Undone::Nothing(_)));
         }
         let p = params(&Command, json!({ "argv": ["bad"], "expect_exit": 3 }));
         let undo = t.prepare(&Command, None, &p).await.unwrap();
@@ -382,5 +389,15 @@ mod tests {
         assert_eq!(check(json!({ "argv": [] })), 1);
         assert_eq!(check(json!({ "argv": ["a"], "undo": { "argv": [] } })), 1);
         assert_eq!(check(json!({ "argv": ["a"], "timeout": "0s" })), 1);
+        // it would be on disk
+        assert_eq!(check(json!({ "argv": ["curl", "https://me:hunter2@h/"] })), 1);
+        assert_eq!(
+            check(json!({ "argv": ["a"], "undo": { "argv": ["b"], "env": { "U": "https://token@h" } } })),
+            1
+        );
+        assert_eq!(
+            check(json!({ "argv": ["git", "clone", "ssh://git@h/x", "https://me:${params.pw}@h/"] })),
+            0
+        );
     }
 }

@@ -242,7 +242,7 @@ impl Action for StopInstances {
         undo: &Undo,
     ) -> Result<Undone, ActionError> {
         if undo.state != "running" {
-            return Ok(Undone::Already(format!("{} was {} before and stays so", undo.id, undo.state)));
+            return Ok(Undone::Nothing(format!("{} was {} before and stays so", undo.id, undo.state)));
         }
         let started = start(cx, &undo.id).await?;
         Ok(match (&undo.group, started) {

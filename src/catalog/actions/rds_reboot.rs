@@ -257,7 +257,7 @@ impl Action for RdsReboot {
     }
 
     async fn undo(&self, _: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
-        Ok(Undone::Already(format!("{}: a reboot passes by itself", undo.identifier)))
+        Ok(Undone::Nothing(format!("{}: a reboot passes by itself", undo.identifier)))
     }
 }
 
@@ -280,7 +280,7 @@ mod tests {
         let (before, begin) = (t.sim.snapshot(), t.clock.now());
         let p = Params::default();
         let undo = t.prepare(&RdsReboot, Some(&orders()), &p).await.unwrap();
-        assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Nothing(_)));
         let done = t.apply(&RdsReboot, Some(&orders()), &undo, &p).await.unwrap();
         assert_eq!(done.notes, [""; 0]);
         let now = RdsReboot.poll(t.read(), None, &undo, &p).await.unwrap();
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(done.outputs["identifier"], "shop-orders");
         assert!((t.clock.now() - begin).num_seconds() >= 60);
         for _ in 0..2 {
-            assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+            assert!(matches!(RdsReboot.undo(t.write(), None, &undo).await.unwrap(), Undone::Nothing(_)));
         }
         assert_eq!(t.sim.snapshot(), before);
     }

@@ -258,7 +258,7 @@ impl Action for S3Restore {
     }
 
     async fn undo(&self, _: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {
-        Ok(Undone::Already(format!(
+        Ok(Undone::Nothing(format!(
             "{}: the restored objects are the state from before the fault",
             undo.bucket
         )))
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(t.settled(&S3Restore, &undo, &p).await.unwrap(), Progress::Ready(done));
         assert_eq!(t.sim.snapshot(), before);
         for _ in 0..2 {
-            assert!(matches!(S3Restore.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+            assert!(matches!(S3Restore.undo(t.write(), None, &undo).await.unwrap(), Undone::Nothing(_)));
         }
         assert_eq!(t.sim.snapshot(), before);
         t.apply(&S3Restore, Some(&assets()), &undo, &p).await.unwrap();

@@ -261,7 +261,7 @@ impl Action for AttachRouteTable {
         undo: &Undo,
     ) -> Result<Undone, ActionError> {
         if undo.original.as_deref() == Some(undo.wanted.as_str()) {
-            return Ok(Undone::Already(format!(
+            return Ok(Undone::Nothing(format!(
                 "{} belongs on {}: nothing to take back",
                 undo.subnet, undo.wanted
             )));

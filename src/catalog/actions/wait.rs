@@ -107,7 +107,7 @@ impl Action for Wait {
     }
 
     async fn undo(&self, _: WriteCx<'_>, _: Option<&Target>, _: &Undo) -> Result<Undone, ActionError> {
-        Ok(Undone::Already("waiting changes nothing".to_owned()))
+        Ok(Undone::Nothing("waiting changes nothing".to_owned()))
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         // a run that is resumed later finds it over
         assert!(matches!(Wait.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
-        assert!(matches!(Wait.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+        assert!(matches!(Wait.undo(t.write(), None, &undo).await.unwrap(), Undone::Nothing(_)));
         assert_eq!(t.sim.snapshot(), before);
         assert!(t.sim.changes().is_empty());
     }

@@ -2,6 +2,10 @@
 
 use serde_json::json;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use super::encodings::lower_escapes;
 use super::*;
 use crate::model::StepId;
 
@@ -226,3 +230,74 @@ fn a_note_is_kept_out_while_a_secret_is_unknown() {
 }
 
 mod spellings;
+
+#[test]
+fn a_secret_in_another_case_is_taken_out_and_what_is_acted_on_comes_back() {
+    let secret = "kQ8v-Zp/Lr0é";
+    let given = BTreeMap::from([("pw".to_owned(), secret.to_owned())]);
+    let held = [("AWS session token".to_owned(), "IQoJb3JpZ2luX2Vj".to_owned())];
+    let redaction = Redaction::new(&given, &["pw".to_owned()], &held);
+    for (said, kept) in [
+        ("no header x-kq8v-zp/lr0é", "no header x-[secret pw, encoded]"),
+        ("KQ8V-ZP/LR0É", "[secret pw, encoded]"),
+        ("Kq8V-zP/lR0é", "[secret pw, encoded]"),
+        ("6B5138762d5a702F4c7230C3a9", "[secret pw, encoded]"),
+        ("?t=kq8v-ZP%2fLR0%c3%a9", "?t=[secret pw, encoded]"),
+        (
+            "x-amz-security-token: iqojb3jpz2lux2vj",
+            "x-amz-security-token: [secret AWS session token, encoded]",
+        ),
+        ("it said KQ8V-z…", "it said [secret pw, cut]…"),
+    ] {
+        let mut told = said.to_owned();
+        redaction.told(&mut told);
+        assert_eq!(told, kept);
+    }
+    let record = json!({ "argv": ["kq8v-zp/lr0é", "KQ8V-ZP/LR0É", secret] });
+    let mut kept = record.clone();
+    redaction.value(&mut kept, For::Acting);
+    assert!(!kept.to_string().to_lowercase().contains("kq8v"), "{kept}");
+    reveal(&mut kept, &given, &["pw".to_owned()]).unwrap();
+    assert_eq!(kept, record);
+}
+
+#[test]
+fn a_record_that_could_not_be_kept_is_told_before_it_is_written() {
+    let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let held = [("AWS secret access key".to_owned(), key.to_owned())];
+    let redaction = Redaction::new(&secrets(), &names(), &held);
+    for kept in [
+        json!({ "a": [SECRET, format!("x{SECRET}"), "https://h/a@b", "ssh://git@h/x", "[secret token]"] }),
+        json!(7),
+    ] {
+        assert!(!redaction.is_lost(&kept), "{kept}");
+    }
+    for lost in [
+        json!({ "tags": { "key": key } }),
+        json!([format!("k={}", key.to_lowercase())]),
+        json!(["https://me:hunter2@h/"]),
+        // in a way that no mark says
+        json!([SECRET.replace('n', "\\x6e")]),
+    ] {
+        assert!(redaction.is_lost(&lost), "{lost}");
+    }
+}
+
+#[test]
+fn an_output_with_what_nobody_gave_is_masked_and_not_acted_on() {
+    let held = [("AWS session token".to_owned(), "IQoJb3JpZ2luX2Vj".to_owned())];
+    let redaction = Redaction::new(&secrets(), &names(), &held);
+    let outputs =
+        [("url", "https://me:hunter2@h/"), ("said", "t=IQoJb3JpZ2luX2Vj"), ("own", SECRET), ("id", "i-1")];
+    let outputs = outputs.map(|(name, said)| (name.to_owned(), said.to_owned())).into();
+    let event = Event::StepReady { step: StepId::new("s"), target: None, outputs, notes: vec![] };
+    let Event::StepReady { outputs, .. } = redaction.event(event) else { panic!() };
+    assert_eq!(outputs["url"], "https://**********@h/");
+    assert_eq!(outputs["said"], "t=[secret AWS session token]");
+    for names in [names(), vec![]] {
+        let refused = revealed(&outputs["said"], &secrets(), &names).unwrap_err();
+        assert!(refused.contains("AWS session token, which is not on record"), "{refused}");
+    }
+    assert_eq!(revealed(&outputs["own"], &secrets(), &names()).unwrap(), SECRET);
+    assert_eq!(outputs["id"], "i-1");
+}

@@ -166,7 +166,64 @@ async fn what_is_broken_for_good_is_mended() {
     let needless = "info: allow_irreversible: every step can be put back; `allow_irreversible` is not needed";
     assert_eq!(found(&stop).await, [needless]);
     let without = [stop[0], stop[1], ("allow_irreversible: true\n", "")];
-    assert_eq!(found(&without).await, [""; 0]);
+    assert_eq!(found(&without).await, [""; 0], "there is a recovery");
+}
+
+const RESTORE: &str =
+    "  - { action: rds.restore-to-point-in-time, target: orders, id: restore, with: { to: \"-15m\" } }\n";
+
+/// What is found of this fault in a drill without any recovery, or with this one.
+async fn alone(fault: &str, recovery: &str) -> Vec<String> {
+    let recovery = format!("recovery: [{recovery}]\n");
+    let of_fault = format!("fault: [{{ id: break, {fault} }}]\n");
+    let mut found = found(&[
+        (FAULT, &of_fault),
+        (&format!("recovery:\n{REPLACE}{RESTORE}"), &recovery),
+        (VERIFY, ""),
+        ("allow_irreversible: true\n", ""),
+    ])
+    .await;
+    found.retain(|f| f.starts_with("break: "));
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_that_nothing_follows_is_told() {
+    let waits = "break: no step under `recovery` mends it: unless the service comes back by itself, the run waits until it \
+                 gives up, after 30m, and only then puts it back -> ";
+    let stop = "action: ec2.stop-instances, target: web";
+    // nothing in the catalogue starts what was stopped, so nothing of it is named
+    assert!(!drill::Known::shipped().actions.iter().any(|a| a.spec().mends.contains(&"ec2.stop-instances")));
+    let people = "add the steps that people would take, for example a `manual` one";
+    assert_eq!(alone(stop, "").await, [format!("{waits}{people}")]);
+    assert_eq!(alone(stop, "{ manual: Start it }").await, [""; 0]);
+    let cut = "action: vpc.detach-route-table, target: net";
+    let net = (
+        "  orders:",
+        "  net: { resource: vpc.subnet, tags: { tier: private }, select: { count: 1 } }\n  orders:",
+    );
+    let of_cut = format!("fault: [{{ id: break, {cut} }}]\n");
+    let edits =
+        [(FAULT, of_cut.as_str()), (REPLACE, ""), (RESTORE, ""), ("recovery:\n", ""), (VERIFY, ""), net];
+    let mut of_cut = found(&edits).await;
+    of_cut.retain(|f| f.starts_with("break: "));
+    assert_eq!(of_cut, [format!("{waits}for example vpc.attach-route-table")]);
+    let mut none = edits.to_vec();
+    none.push(("allow_irreversible: true", "impact: none-expected"));
+    assert!(found(&none).await.iter().all(|f| !f.starts_with("break: ")), "the service is to stay up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_nothing_undoes_and_nothing_follows_is_told() {
+    let stays = "break: it has no `undo`, and there is no step under `recovery`: what the program changes stays -> \
+                 add the steps that people would take, for example a `manual` one";
+    let program = |undo: &str| format!("action: command, with: {{ argv: [/bin/true]{undo} }}");
+    assert_eq!(alone(&program(""), "").await, [stays]);
+    assert_eq!(alone(&program(""), "{ manual: Mend it }").await, [""; 0]);
+    let undone = alone(&program(", undo: { argv: [/bin/true] }"), "").await;
+    assert!(undone.len() == 1 && undone[0].contains("only then puts it back"), "{undone:?}");
+    // what passes by itself leaves nothing
+    assert_eq!(alone("action: rds.reboot, target: orders", "").await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

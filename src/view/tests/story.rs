@@ -185,8 +185,10 @@ fn story() -> Vec<(Event, &'static str)> {
         ),
         (Event::UndoStarted { step: step("break"), target: t("c") }, ""),
         (undone("mend", "removed"), "mend on a taken back"),
-        (undone("mend", "already"), "mend on a left nothing to take back"),
-        (undone("break", "already"), "break on a was back already"),
+        (undone("mend", "already"), "mend on a nothing found to take back; this attempt changed nothing"),
+        (undone("mend", "nothing"), "mend on a nothing to take back"),
+        (undone("break", "already"), "break on a found in place; this attempt changed nothing"),
+        (undone("break", "nothing"), "break on a nothing to put back"),
         (undone("break", "started"), "break on a put back"),
         (
             Event::Kept { step: step("many"), target: t("a"), proof: "tagged".into() },

@@ -144,3 +144,42 @@ fn what_is_no_drill_is_refused_in_a_sentence() {
         }
     }
 }
+
+#[test]
+fn a_plan_in_place_of_a_drill_is_told_in_a_line() {
+    let place = Place::new();
+    place.write("plan.json", place.plan_of(&text_of(&shipped("rds-point-in-time"))));
+    for args in [
+        &["plan", "plan.json"][..],
+        &["check", "plan.json"],
+        &["rehearse", "plan.json"],
+        &["iam", "plan.json"],
+    ] {
+        let ran = place.run(args);
+        if args[0] == "iam" {
+            // it takes either
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            continue;
+        }
+        let want = "redrill: plan.json is a plan, and this command takes the drill\n  hint: run the plan: redrill run plan.json\n";
+        assert_eq!(ran.all(), (2, "", want), "{args:?}");
+    }
+}
+
+#[test]
+fn a_number_for_a_duration_is_told_once_how_it_is_written() {
+    let place = Place::new();
+    let drill = text_of(&fixture("missed"));
+    let rto = drill.lines().find(|l| l.starts_with("objectives:")).expect("objectives");
+    for (value, hint) in [
+        ("15", "with its unit: 15s, 15m or 15h"),
+        ("\"15\"", "`15` is not a duration; write for example 30s, 15m or 4h"),
+    ] {
+        place.write("drill.yaml", drill.replace(rto, &format!("objectives: {{ rto: {value} }}")));
+        let ran = place.run(&["check", "drill.yaml"]).exits(2);
+        assert!(ran.stderr.contains(hint) && ran.stderr.contains("1 problem in"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("in quotes"), "{}", ran.stderr);
+    }
+    place.write("drill.yaml", drill.replace(rto, "objectives: { rto: 15m }"));
+    let _ = place.run(&["check", "drill.yaml"]).exits(0);
+}

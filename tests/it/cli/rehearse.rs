@@ -139,8 +139,11 @@ fn a_rehearsal_is_the_same_for_the_same_seed() {
     let timeline = |seed: &str| {
         let ran = place.run(&["rehearse", &fixture("missed"), "--seed", seed]).exits(10);
         let timeline = ran.stdout.lines().take_while(|l| !l.is_empty());
-        // a wait names its end on the clock
-        timeline.filter(|l| !l.contains("wait: until ")).map(str::to_owned).collect::<Vec<_>>()
+        // what waits names its end on the clock
+        timeline
+            .filter(|l| !(l.contains("until ") && l.contains(" UTC")))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(timeline("7"), timeline("7"));
 }
@@ -278,4 +281,37 @@ fn people_are_simulated_in_a_rehearsal_and_the_journal_says_so() {
     let confirmed: Vec<&Value> = events.iter().filter(|e| e["type"] == "confirmed").collect();
     assert_eq!(confirmed.len(), 1);
     assert_eq!((&confirmed[0]["step"], &confirmed[0]["simulated"]), (&"tell".into(), &true.into()));
+}
+
+#[test]
+fn a_plan_has_its_targets_and_takes_no_seed() {
+    let place = Place::new();
+    place.write("plan.json", place.plan_of(&text_of(&shipped("rds-point-in-time"))));
+    let ran = place.run(&["run", "plan.json", "--yes", "--seed", "3"]).exits(2);
+    assert_eq!(
+        ran.stderr,
+        "redrill: plan.json is a plan, which has its targets: --seed draws none\n  \
+         hint: run it without --seed, or draw again: redrill plan DRILL --seed N -o plan.json\n"
+    );
+    let ran = place.run(&["rehearse", "--from", "plan.json", "--seed", "1"]).exits(2);
+    assert!(ran.stderr.contains("--seed") && ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
+    let _ = place.run(&["rehearse", "--from", "plan.json"]).exits(0);
+}
+
+#[test]
+fn a_plan_is_written_over_a_plan_only() {
+    let place = Place::new();
+    place.write("drill.yaml", text_of(&shipped("rds-point-in-time")));
+    let before = place.read("drill.yaml");
+    // before anything is asked of AWS
+    let ran = place.run(&["plan", "drill.yaml", "-o", "drill.yaml"]).exits(2);
+    assert!(
+        ran.stderr.starts_with("redrill: drill.yaml is there already and is no plan\n"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(place.read("drill.yaml"), before);
+    place.write("plan.json", place.plan_of(&before));
+    let ran = place.run(&["plan", "drill.yaml", "-o", "plan.json"]);
+    assert!(!ran.stderr.contains("is there already"), "{}", ran.stderr);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lc_rs::pbkdf2;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use redrill::cloud::{CloudResult, CommandOutput, CommandRequest, Local, Secret, Starting};
@@ -299,7 +300,9 @@ fn a_note_holds_no_secret_when_no_process_works_on_the_run() {
     let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
     let cut: String = text.split_inclusive('\n').take(at + 1).collect();
     let id = dir.id().as_str();
-    let note = format!("I typed {TOKEN} and {PASSWORD}");
+    // as a person may paste it, and in small letters, as servers answer with it
+    let [key, token] = [AMBIENT[0].1, &AMBIENT[1].1.to_lowercase()];
+    let note = format!("I typed {TOKEN} and {PASSWORD}, with {key} {token}");
     let set = [format!("token={TOKEN}"), format!("password={PASSWORD}")];
     for command in [&["mark", id, "note"][..], &["confirm", id, "call"], &["abort", id]] {
         fs::write(dir.journal(), &cut).expect("written");
@@ -316,12 +319,98 @@ fn a_note_holds_no_secret_when_no_process_works_on_the_run() {
         let ran = run(&place, &args);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let journal = fs::read_to_string(dir.journal()).expect("a journal");
-        assert!(journal.contains("I typed [secret token] and [secret password]"), "{journal}");
+        assert!(
+            journal.contains("I typed [secret token] and [secret password], with [secret AWS"),
+            "{journal}"
+        );
+        assert!(!journal.to_lowercase().contains("canary"), "{journal}");
         clean_folder(&place.state());
         // without a note nothing needs to be known
         fs::write(dir.journal(), &cut).expect("written");
         assert_eq!(run(&place, command).code, 0);
     }
+}
+
+/// A process works on the run: what is left for it in the run's folder is on disk before it is read.
+#[test]
+fn a_note_that_is_left_for_a_process_holds_no_key_either() {
+    let place = Place::new();
+    let dir = a_run(&place);
+    let text = fs::read_to_string(dir.journal()).expect("a journal");
+    let lines = reader::read(text.as_bytes()).expect("whole lines").lines;
+    let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
+    let cut: String = text.split_inclusive('\n').take(at + 1).collect();
+    fs::write(dir.journal(), cut).expect("written");
+    let _at_work = redrill::journal::runs::lock(&dir).expect("nobody else works on it");
+    let note = format!("with {} and {PASSWORD}, see https://me:hunter2@wiki/", AMBIENT[0].1);
+    let set = format!("password={PASSWORD}");
+    let ran = run(&place, &["mark", dir.id().as_str(), "note", "--note", &note, "--set", &set]).exits(0);
+    let left = fs::read_dir(dir.path().join("inbox")).expect("an inbox");
+    let left: String = left.map(|e| fs::read_to_string(e.unwrap().path()).unwrap()).collect();
+    assert!(
+        left.contains("with [secret AWS secret access key] and [secret password]"),
+        "{left}{}",
+        ran.stderr
+    );
+    assert!(!left.contains("hunter2"), "{left}");
+    clean_folder(&place.state());
+}
+
+/// What `run` keeps beside the journal, of one parameter.
+fn given_json(name: &str, value: &str) -> String {
+    let mut hash = [0; 32];
+    let rounds = std::num::NonZeroU32::MIN;
+    let salt = [7; 16];
+    let salted = [&salt[..], name.as_bytes()].concat();
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salted, value.as_bytes(), &mut hash);
+    let hashes = serde_json::json!({ name: STANDARD.encode(hash) });
+    serde_json::json!({ "rounds": 1, "salt": STANDARD.encode(salt), "hashes": hashes }).to_string()
+}
+
+#[test]
+fn another_secret_than_the_runs_own_is_refused_before_anything_is_asked() {
+    let place = Place::new();
+    let dir = a_run(&place);
+    let text = fs::read_to_string(dir.journal()).expect("a journal");
+    let lines = reader::read(text.as_bytes()).expect("whole lines").lines;
+    let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
+    let cut: String = text.split_inclusive('\n').take(at + 1).collect();
+    fs::write(dir.journal(), &cut).expect("written");
+    fs::write(dir.path().join("given.json"), given_json("password", PASSWORD)).expect("written");
+    let id = dir.id().as_str();
+    let token = format!("token={TOKEN}");
+    for command in ["rollback", "resume"] {
+        let with = |password: &str| {
+            run(&place, &[command, id, "--set", &token, "--set", &format!("password={password}")])
+        };
+        let ran = with("Another-Password-71").exits(2);
+        let said = "the secret parameter `password` is not the one that the run was started with";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!(
+                "nothing was changed; give the value that it was started with: redrill {command} {id}"
+            )),
+            "{}",
+            ran.stderr
+        );
+        assert!(!ran.stderr.contains("Another"), "{}", ran.stderr);
+        // with the right one it goes on, to where there is no account in this test
+        let ran = with(PASSWORD);
+        assert!(ran.code != 0 && !ran.stderr.contains("is not the one"), "{}", ran.stderr);
+        assert_eq!(fs::read_to_string(dir.journal()).expect("a journal"), cut);
+    }
+}
+
+#[test]
+fn an_error_outside_of_a_journal_holds_no_secret() {
+    let place = Place::new();
+    place.write("drill.yaml", play::drill("/health", WITH_SECRETS));
+    let set = [format!("token={TOKEN}"), format!("password={PASSWORD}")];
+    let world = format!("{PASSWORD}-{}-{}.json", AMBIENT[0].1, PASSWORD.to_lowercase());
+    let ran = run(&place, &["rehearse", "drill.yaml", "--set", &set[0], "--set", &set[1], "--world", &world])
+        .exits(2);
+    assert!(ran.stderr.contains("[secret password]-[secret AWS secret access key]-"), "{}", ran.stderr);
+    assert!(!ran.stderr.to_lowercase().contains("canary"), "{}", ran.stderr);
 }
 
 #[test]
