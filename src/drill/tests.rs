@@ -155,11 +155,11 @@ error: `accounts`: expected text, found the number 123456789012
     says(
         &[("{ rto: 15m }", "{ rto: 4 }")],
         r#"
-error: `rto`: expected text, found the number 4
+error: `rto`: expected a duration, found the number 4
  --> drill.yaml:5:20
   |
 5 | objectives: { rto: 4 }
-  |                    ^ in quotes it is text: "4"
+  |                    ^ with its unit: 4s, 4m or 4h
 "#,
     );
     says(

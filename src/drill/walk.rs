@@ -52,10 +52,10 @@ impl<'a> Walker<'a, '_, '_> {
             self.branches(node, at, what, branches, depth);
             return;
         }
-        if !self.is_type(node, at, what, schema) {
+        if !self.is_type(node, at, what, schema, name) {
             return;
         }
-        if name == Some("Duration") {
+        if name == Some(DURATION) {
             if let Some(text) = node.text()
                 && !refs::has_reference(text)
                 && let Err(e) = text.parse::<Dur>()
@@ -89,7 +89,7 @@ impl<'a> Walker<'a, '_, '_> {
         }
     }
 
-    fn is_type(&mut self, node: &Node, at: Span, what: &str, schema: &Value) -> bool {
+    fn is_type(&mut self, node: &Node, at: Span, what: &str, schema: &Value, name: Option<&str>) -> bool {
         let wanted: Vec<&str> = match schema.get("type") {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
@@ -98,11 +98,15 @@ impl<'a> Walker<'a, '_, '_> {
         if wanted.iter().any(|t| type_fits(node, t)) {
             return true;
         }
-        let expected: Vec<&str> = wanted.iter().filter(|t| **t != "null").map(|t| people(t)).collect();
+        let expected: Vec<&str> = wanted.iter().filter(|t| **t != "null").map(|t| people(t, name)).collect();
         let message = format!("`{what}`: expected {}, found {}", expected.join(" or "), node.describe());
         let span = if node.is_null() { at } else { node.span };
         match (&node.data, wanted.contains(&"string"), &node.raw) {
-            (Data::Number(_) | Data::Bool(_), true, Some(raw)) => {
+            // in quotes it would be text and still no duration
+            (Data::Number(_), _, _) if name == Some(DURATION) => {
+                self.report.hint(span, message, with_unit(node));
+            }
+            (Data::Number(_) | Data::Bool(_), true, Some(raw)) if name != Some(DURATION) => {
                 self.report.hint(span, message, format!("in quotes it is text: \"{raw}\""));
             }
             (Data::Text(_), false, None) if wanted.iter().any(|t| matches!(*t, "integer" | "boolean")) => {
@@ -231,20 +235,24 @@ impl<'a> Walker<'a, '_, '_> {
             None if !constants.is_empty() && node.text().is_some() => self.one_of(node, what, &constants),
             None => {
                 let mut expected: Vec<String> = constants.iter().map(|c| format!("`{}`", plain(c))).collect();
+                let named: Vec<(&Value, Option<&str>)> = branches.iter().map(|b| self.resolve(b)).collect();
                 expected.extend(
-                    branches
+                    named
                         .iter()
-                        .map(|b| self.resolve(b).0)
-                        .filter(|b| b.get("const").is_none() && b.get("enum").is_none())
-                        .flat_map(types)
-                        .filter(|t| *t != "null")
-                        .map(|t| people(t).to_owned()),
+                        .filter(|(b, _)| b.get("const").is_none() && b.get("enum").is_none())
+                        .flat_map(|(b, name)| types(b).into_iter().map(move |t| (t, *name)))
+                        .filter(|(t, _)| *t != "null")
+                        .map(|(t, name)| people(t, name).to_owned()),
                 );
                 expected.dedup();
                 let span = if node.is_null() { at } else { node.span };
                 let message =
                     format!("`{what}`: expected {}, found {}", expected.join(" or "), node.describe());
-                self.report.at(span, message);
+                let number = matches!(node.data, Data::Number(_));
+                match named.iter().any(|(_, name)| *name == Some(DURATION)) && number {
+                    true => self.report.hint(span, message, with_unit(node)),
+                    false => self.report.at(span, message),
+                }
             }
         }
     }
@@ -297,8 +305,22 @@ fn type_fits(node: &Node, wanted: &str) -> bool {
     }
 }
 
-fn people(json_type: &str) -> &str {
+/// The name of the type of durations.
+const DURATION: &str = "Duration";
+
+/// How a number is written as a duration.
+fn with_unit(node: &Node) -> String {
+    match &node.raw {
+        Some(raw) if !raw.is_empty() && raw.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("with its unit: {raw}s, {raw}m or {raw}h")
+        }
+        _ => "with its unit, in whole numbers: 90s, 15m or 1h 30m".to_owned(),
+    }
+}
+
+fn people<'t>(json_type: &'t str, name: Option<&str>) -> &'t str {
     match json_type {
+        "string" if name == Some(DURATION) => "a duration",
         "string" => "text",
         "integer" => "a whole number",
         "number" => "a number",

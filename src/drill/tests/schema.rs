@@ -245,10 +245,22 @@ fn of_several_shapes_the_nearest_is_spoken_of() {
         ("{ d: 30s }", ""),
         ("{ d: \"${params.d}\" }", ""),
         ("{ d: soon }", "`soon` is not a duration; write for example 30s, 15m or 4h"),
-        ("{ d: 5 }", "`d`: expected text, found the number 5; in quotes it is text: \"5\""),
+        ("{ d: 5 }", "`d`: expected a duration, found the number 5; with its unit: 5s, 5m or 5h"),
+        (
+            "{ d: 1.5 }",
+            "`d`: expected a duration, found the number 1.5; with its unit, in whole numbers: 90s, 15m or 1h 30m",
+        ),
+        ("{ d: true }", "`d`: expected a duration, found `true`"),
     ] {
         assert_eq!(held(&duration, text).join("|"), says, "{text}");
     }
+    let optional = serde_json::json!({
+        "properties": {"d": {"anyOf": [{"$ref": "#/$defs/Duration"}, {"type": "null"}]}}, "$defs": {"Duration": {"type": "string"}},
+    });
+    assert_eq!(
+        held(&optional, "{ d: 5 }"),
+        ["`d`: expected a duration, found the number 5; with its unit: 5s, 5m or 5h"]
+    );
     // a schema may refer to itself
     let endless = serde_json::json!({"$ref": "#"});
     assert_eq!(held(&endless, "1"), [""; 0]);
