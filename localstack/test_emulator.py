@@ -157,6 +157,18 @@ class Estate(Case):
         data = self.ec2.describe_instance_attribute(InstanceId=self.ids["shop-web-1"], Attribute="userData")
         self.assertTrue(data["UserData"]["Value"].startswith("IyEvYmlu"))
 
+    def test_a_launch_that_names_its_interface_has_its_groups_and_no_public_address(self):
+        old = self.ec2.describe_instances(InstanceIds=[self.ids["shop-web-1"]])["Reservations"][0]["Instances"][0]
+        groups = [g["GroupId"] for g in old["SecurityGroups"]]
+        nic = {"DeviceIndex": 0, "SubnetId": old["SubnetId"], "Groups": groups, "AssociatePublicIpAddress": False,
+               "DeleteOnTermination": True}
+        new = self.ec2.run_instances(ImageId=old["ImageId"], MinCount=1, MaxCount=1, NetworkInterfaces=[nic])
+        new = new["Instances"][0]["InstanceId"]
+        now = self.ec2.describe_instances(InstanceIds=[new])["Reservations"][0]["Instances"][0]
+        self.assertEqual([g["GroupId"] for g in now["SecurityGroups"]], groups)
+        self.assertEqual((now["SubnetId"], now.get("PublicIpAddress")), (old["SubnetId"], None))
+        self.assertTrue(groups)
+
     def test_health_follows_the_estate(self):
         code, body = self.healthy()
         self.assertEqual((code, body["status"], sorted(body["checks"])),

@@ -117,7 +117,11 @@ def patch_backend(pace):
     @wraps(run)
     def do_run(self, *args, **kwargs):
         reservation = run(self, *args, **kwargs)
+        named = [n for n in kwargs.get("nics") or () if str(n.get("DeviceIndex")) == "0"]
+        groups = [self.get_security_group_from_id(g) for n in named for g in n.get("Groups") or ()]
         for instance in reservation.instances:
+            # moto does not tell the groups of an instance whose launch named its interface
+            instance.security_groups = instance.security_groups or groups
             begin(instance, ("pending", pace["pending"]))
         return reservation
 

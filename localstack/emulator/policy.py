@@ -94,7 +94,7 @@ class Policy:
             arn = parse_qs(environ.get("QUERY_STRING", "")).get("Resource", [None])[0]
             arn = unquote(arn) if arn else found and f"arn:aws:cloudfront::{account}:distribution/{found.group(1)}"
             yield name, arn or "*", {**base, **self.tags("distributions", arn), **tag_keys(re.findall(r"<Key>([^<]*)", body.decode()))}
-        elif service == "elasticloadbalancing" and call.action == "RegisterTargets":
+        elif service == "elasticloadbalancing" and call.action in ("RegisterTargets", "DeregisterTargets"):
             yield name, form["TargetGroupArn"], base
         elif service == "ssm":
             yield name, f"arn:aws:ssm:{region}:{account}:parameter/{json.loads(body)['Name'].lstrip('/')}", base

@@ -110,6 +110,7 @@ pub async fn connect(
             }),
             elb: Arc::new(others::ElbReads {
                 client: aws_sdk_elasticloadbalancingv2::Client::new(&clients.read),
+                classic: aws_sdk_elasticloadbalancing::Client::new(&clients.read),
             }),
             rds: Arc::new(rds::RdsReads { client: aws_sdk_rds::Client::new(&clients.read) }),
             s3: Arc::new(s3::S3Reads { client: clients.s3(&clients.read) }),

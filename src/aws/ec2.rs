@@ -172,6 +172,10 @@ impl Ec2 for Ec2Reads {
         Ok(out.spot_instance_requests().first().and_then(|r| r.r#type()).map(|t| t.as_str().to_owned()))
     }
 
+    async fn fleets(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        ec2_launch::fleets(&self.client, ids).await
+    }
+
     async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
         ec2_launch::images(&self.client, ids).await
     }
@@ -244,7 +248,7 @@ fn instance(i: &sdk::Instance) -> Instance {
         public_ip: non_empty(i.public_ip_address()),
         key_name: non_empty(i.key_name()),
         profile_arn: non_empty(i.iam_instance_profile().and_then(|p| p.arn())),
-        security_groups: i.security_groups().iter().filter_map(|g| non_empty(g.group_id())).collect(),
+        security_groups: security_groups(i),
         root_device_type: text(i.root_device_type()),
         root_device: non_empty(i.root_device_name()),
         block_devices: i.block_device_mappings().iter().filter_map(block_device).collect(),
@@ -264,6 +268,23 @@ fn instance(i: &sdk::Instance) -> Instance {
         state_reason: non_empty(i.state_reason().and_then(|r| r.code())),
         settings: ec2_launch::settings(i),
         tags: tags(i.tags()),
+    }
+}
+
+/// Those of the primary interface, which EC2 tells with the instance, too.
+fn security_groups(i: &sdk::Instance) -> Vec<String> {
+    let of = |groups: &[sdk::GroupIdentifier]| {
+        groups.iter().filter_map(|g| non_empty(g.group_id())).collect::<Vec<_>>()
+    };
+    let primary = |n: &&sdk::InstanceNetworkInterface| {
+        n.attachment().and_then(|a| a.device_index()).unwrap_or_default() == 0
+    };
+    match of(i.security_groups()) {
+        // emulators leave them out where a launch named its interface
+        own if own.is_empty() => {
+            i.network_interfaces().iter().find(primary).map(|n| of(n.groups())).unwrap_or_default()
+        }
+        own => own,
     }
 }
 

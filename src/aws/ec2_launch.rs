@@ -53,15 +53,20 @@ pub(super) fn run_instances(client: &Client, spec: &LaunchSpec) -> RunInstancesF
     let like = &spec.like;
     let profile =
         like.profile_arn.as_ref().map(|arn| sdk::IamInstanceProfileSpecification::builder().arn(arn).build());
+    let interfaces = launch::interfaces(spec);
+    let alone = interfaces.is_none();
     client
         .run_instances()
         .min_count(1)
         .max_count(1)
         .image_id(&like.image)
         .instance_type(sdk::InstanceType::from(like.instance_type.as_str()))
-        .set_subnet_id(like.subnet.clone())
-        .set_security_group_ids(Some(like.security_groups.clone()).filter(|groups| !groups.is_empty()))
-        .set_private_ip_address(spec.private_ip.clone())
+        .set_subnet_id(like.subnet.clone().filter(|_| alone))
+        .set_security_group_ids(
+            Some(like.security_groups.clone()).filter(|groups| alone && !groups.is_empty()),
+        )
+        .set_private_ip_address(spec.private_ip.clone().filter(|_| alone))
+        .set_network_interfaces(interfaces)
         .set_key_name(like.key_name.clone())
         .set_iam_instance_profile(profile)
         .set_user_data(spec.user_data.clone())
@@ -141,7 +146,27 @@ pub(super) async fn instance_types(client: &Client, names: &[String]) -> CloudRe
             name: t.instance_type().map(ToString::to_string).unwrap_or_default(),
             cores: t.v_cpu_info().and_then(|v| v.default_cores()),
             threads: t.v_cpu_info().and_then(|v| v.default_threads_per_core()),
+            storage: t.instance_storage_supported().unwrap_or(false),
         }));
+    }
+    Ok(found)
+}
+
+/// The types of EC2 Fleets by their ids; of a fleet that is not known any more there is none.
+pub(super) async fn fleets(client: &Client, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for id in ids {
+        // one that is gone would spoil the call for all
+        let out =
+            client.describe_fleets().fleet_ids(id).send().await.map_err(failed_read("ec2:DescribeFleets"));
+        match out {
+            Ok(out) => {
+                let all = out.fleets().iter();
+                found.extend(all.filter_map(|f| Some((f.fleet_id()?.to_owned(), f.r#type()?.to_string()))));
+            }
+            Err(e) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
     }
     Ok(found)
 }

@@ -35,11 +35,12 @@ fn mapping(device: &BlockDevice, volume: &Volume) -> sdk::BlockDeviceMapping {
 
 /// Tags at launch for the instance, its volumes and its interfaces.
 pub(super) fn tag_specifications(spec: &LaunchSpec) -> Option<Vec<sdk::TagSpecification>> {
-    let mut kinds = vec![sdk::ResourceType::Instance, sdk::ResourceType::NetworkInterface];
+    let mut kinds =
+        vec![(sdk::ResourceType::Instance, &spec.tags), (sdk::ResourceType::NetworkInterface, &spec.tags)];
     if spec.like.root_device_type != "instance-store" || !spec.volumes.is_empty() {
-        kinds.push(sdk::ResourceType::Volume);
+        kinds.push((sdk::ResourceType::Volume, &spec.volume_tags));
     }
-    let specs: Vec<_> = kinds.into_iter().filter_map(|kind| tagged(kind, &spec.tags)).collect();
+    let specs: Vec<_> = kinds.into_iter().filter_map(|(kind, tags)| tagged(kind, tags)).collect();
     (!specs.is_empty()).then_some(specs)
 }
 
@@ -48,6 +49,21 @@ pub(super) fn tagged(kind: sdk::ResourceType, tags: &Tags) -> Option<sdk::TagSpe
     let tags: Vec<_> = settable(tags).map(|(k, v)| sdk::Tag::builder().key(k).value(v).build()).collect();
     (!tags.is_empty())
         .then(|| sdk::TagSpecification::builder().resource_type(kind).set_tags(Some(tags)).build())
+}
+
+/// The interface, where it must say whether it has a public address: then EC2 takes subnet, groups and private address
+/// from it alone.
+pub(super) fn interfaces(spec: &LaunchSpec) -> Option<Vec<sdk::InstanceNetworkInterfaceSpecification>> {
+    let (subnet, public) = (spec.like.subnet.as_ref()?, spec.public_ip?);
+    let groups = Some(spec.like.security_groups.clone()).filter(|groups| !groups.is_empty());
+    let one = sdk::InstanceNetworkInterfaceSpecification::builder()
+        .device_index(0)
+        .associate_public_ip_address(public)
+        .delete_on_termination(true)
+        .subnet_id(subnet)
+        .set_groups(groups)
+        .set_private_ip_address(spec.private_ip.clone());
+    Some(vec![one.build()])
 }
 
 /// Options of the metadata service, where anything is known of the old ones.
@@ -191,11 +207,25 @@ mod tests {
     }
 
     #[test]
+    fn an_interface_says_all_of_the_network_or_is_left_out() {
+        let mut spec = LaunchSpec { private_ip: Some("10.0.0.9".to_owned()), ..LaunchSpec::default() };
+        (spec.like.subnet, spec.like.security_groups) =
+            (Some("subnet-1".to_owned()), vec!["sg-1".to_owned()]);
+        assert_eq!(interfaces(&spec), None);
+        spec.public_ip = Some(false);
+        let one = interfaces(&spec).unwrap().remove(0);
+        assert_eq!((one.associate_public_ip_address(), one.device_index()), (Some(false), Some(0)));
+        assert_eq!((one.subnet_id(), one.private_ip_address()), (Some("subnet-1"), Some("10.0.0.9")));
+        assert_eq!((one.groups(), one.delete_on_termination()), (&["sg-1".to_owned()][..], Some(true)));
+    }
+
+    #[test]
     fn tags_of_aws_are_left_out() {
         let mut spec = LaunchSpec::default();
         spec.tags.insert("aws:cloudformation:stack-name".to_owned(), "shop".to_owned());
         assert!(tag_specifications(&spec).is_none());
         spec.tags.insert("Name".to_owned(), "web".to_owned());
+        spec.volume_tags.insert("Name".to_owned(), "web root".to_owned());
         let specs = tag_specifications(&spec).unwrap();
         assert_eq!(specs.len(), 3);
         assert!(specs.iter().all(|s| s.tags().len() == 1));

@@ -124,18 +124,23 @@ impl Mutate for Changes {
                 let out = call.send().await.map_err(failed_change(op, false))?;
                 created(op, &out, out.new_association_id())
             }
-            Mutation::AssociateAddress { allocation, instance } => {
+            Mutation::AssociateAddress { allocation, instance, from } => {
                 // an address that somebody else has put to use is not taken away
                 let call = self.ec2.associate_address().allocation_id(allocation).instance_id(instance);
-                let out = call.allow_reassociation(false).send().await.map_err(failed_change(op, false))?;
+                let out = call
+                    .allow_reassociation(from.is_some())
+                    .send()
+                    .await
+                    .map_err(failed_change(op, false))?;
                 created(op, &out, out.association_id())
             }
             Mutation::RegisterTargets { group, id, port } => {
-                let target = aws_sdk_elasticloadbalancingv2::types::TargetDescription::builder()
-                    .id(id)
-                    .set_port(*port)
-                    .build();
-                let call = self.elb.register_targets().target_group_arn(group).targets(target);
+                let call = self.elb.register_targets().target_group_arn(group).targets(registered(id, *port));
+                Ok(done(&call.send().await.map_err(failed_change(op, false))?))
+            }
+            Mutation::DeregisterTargets { group, id, port } => {
+                let call =
+                    self.elb.deregister_targets().target_group_arn(group).targets(registered(id, *port));
                 Ok(done(&call.send().await.map_err(failed_change(op, false))?))
             }
             Mutation::RestoreDb { spec } => rds_change::restore(&self.rds, spec).await,
@@ -262,6 +267,10 @@ fn refuse_nothing(mutation: &Mutation) -> CloudResult<()> {
         return Err(CloudError::new(mutation.operation(), ErrorKind::Invalid, "nothing to change is named"));
     }
     Ok(())
+}
+
+fn registered(id: &str, port: Option<i32>) -> aws_sdk_elasticloadbalancingv2::types::TargetDescription {
+    aws_sdk_elasticloadbalancingv2::types::TargetDescription::builder().id(id).set_port(port).build()
 }
 
 fn ec2_tags(tags: &Tags) -> Vec<ec2::Tag> {

@@ -16,8 +16,8 @@ use super::credentials::Lives;
 use super::error::failed_read;
 use super::{non_empty, time};
 use crate::cloud::{
-    Alarm, AutoScaling, CloudError, CloudResult, CloudWatch, Elb, ErrorKind, GroupMember, Identity, Page,
-    Registration, Secret, Secrets, Ssm, Sts, TargetGroup,
+    Alarm, AutoScaling, ClassicLoadBalancer, CloudError, CloudResult, CloudWatch, Elb, ErrorKind,
+    GroupMember, Identity, Page, Registration, Secret, Secrets, Ssm, Sts, TargetGroup,
 };
 
 /// Reads of STS.
@@ -115,6 +115,7 @@ impl CloudWatch for CloudWatchReads {
 /// Reads of load balancing.
 pub(super) struct ElbReads {
     pub(super) client: aws_sdk_elasticloadbalancingv2::Client,
+    pub(super) classic: aws_sdk_elasticloadbalancing::Client,
 }
 
 #[async_trait]
@@ -138,6 +139,25 @@ impl Elb for ElbReads {
                     target_type: g.target_type().map(ToString::to_string).unwrap_or_default(),
                 })
                 .collect(),
+            next: non_empty(out.next_marker()),
+        })
+    }
+
+    async fn classic(&self, page: Option<String>) -> CloudResult<Page<ClassicLoadBalancer>> {
+        let out = self
+            .classic
+            .describe_load_balancers()
+            .page_size(400)
+            .set_marker(page)
+            .send()
+            .await
+            .map_err(failed_read("elasticloadbalancing:DescribeLoadBalancers"))?;
+        let one = |l: &aws_sdk_elasticloadbalancing::types::LoadBalancerDescription| ClassicLoadBalancer {
+            name: l.load_balancer_name().unwrap_or_default().to_owned(),
+            instances: l.instances().iter().filter_map(|i| non_empty(i.instance_id())).collect(),
+        };
+        Ok(Page {
+            items: out.load_balancer_descriptions().iter().map(one).collect(),
             next: non_empty(out.next_marker()),
         })
     }

@@ -200,6 +200,8 @@ pub struct ReadCx<'a> {
     pub calls: &'a dyn Calls,
     /// The plan is being made. What costs a call a target, and AWS enforces by itself afterwards, is read only now.
     pub planning: bool,
+    /// The drill allows what cannot be undone.
+    pub irreversible: bool,
     /// In preflight on AWS itself: whether a change would be accepted.
     pub dry_run: Option<&'a dyn DryRun>,
 }

@@ -31,7 +31,7 @@ pub struct StatusChecks {
     pub system: String,
 }
 
-/// How many processors an instance type has, where nobody says otherwise.
+/// How many processors an instance type has, where nobody says otherwise, and whether it has disks of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceType {
     /// For example `m7g.large`.
@@ -40,6 +40,8 @@ pub struct InstanceType {
     pub cores: Option<i32>,
     /// Threads of each core.
     pub threads: Option<i32>,
+    /// Whether instances of it have instance-store volumes, which only the type tells of where they are NVMe.
+    pub storage: bool,
 }
 
 /// Settings that most instances do not have, or have as AWS sets them. Left out where they are so.

@@ -210,6 +210,9 @@ impl Ec2 for Seen<dyn Ec2> {
     async fn offerings(&self, types: &[String], page: Option<String>) -> CloudResult<Page<Offering>> {
         self.inner.offerings(types, page).await
     }
+    async fn fleets(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        self.inner.fleets(ids).await
+    }
     async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
         self.inner.instance_types(names).await
     }
@@ -240,6 +243,10 @@ impl Elb for Seen<dyn Elb> {
         let op = "elasticloadbalancing:DescribeTargetHealth";
         let missing = gone(op, true, "TargetGroupNotFound");
         self.by.read(op, &[&group], self.inner.registrations(group), missing, none_of).await
+    }
+    async fn classic(&self, page: Option<String>) -> CloudResult<Page<ClassicLoadBalancer>> {
+        let ask = self.inner.classic(page.clone());
+        self.by.read("elasticloadbalancing:DescribeLoadBalancers", &[&page], ask, None, no_items).await
     }
 }
 

@@ -40,9 +40,17 @@ pub enum Mutation {
     #[serde(rename = "ec2:ReplaceRouteTableAssociation")]
     ReplaceRouteTableAssociation { association: String, table: String },
     #[serde(rename = "ec2:AssociateAddress")]
-    AssociateAddress { allocation: String, instance: String },
+    AssociateAddress {
+        allocation: String,
+        instance: String,
+        /// The ended instance that it is taken from; whoever else has put it to use keeps it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
     #[serde(rename = "elasticloadbalancing:RegisterTargets")]
     RegisterTargets { group: String, id: String, port: Option<i32> },
+    #[serde(rename = "elasticloadbalancing:DeregisterTargets")]
+    DeregisterTargets { group: String, id: String, port: Option<i32> },
     #[serde(rename = "rds:RestoreDBInstanceToPointInTime")]
     RestoreDb { spec: Box<RestoreSpec> },
     #[serde(rename = "rds:ModifyDBInstance")]
@@ -104,7 +112,13 @@ pub struct LaunchSpec {
     pub credits: Option<String>,
     /// Whether to ask for the same private address.
     pub private_ip: Option<String>,
-    /// Tags for instance, volumes and interfaces at launch.
+    /// Whether it gets a public address, whatever the subnet does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_ip: Option<bool>,
+    /// Tags for the volumes at launch.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub volume_tags: Tags,
+    /// Tags for the instance and its interfaces at launch.
     pub tags: Tags,
 }
 
@@ -211,6 +225,7 @@ impl Mutation {
             Self::ReplaceRouteTableAssociation { .. } => "ec2:ReplaceRouteTableAssociation",
             Self::AssociateAddress { .. } => "ec2:AssociateAddress",
             Self::RegisterTargets { .. } => "elasticloadbalancing:RegisterTargets",
+            Self::DeregisterTargets { .. } => "elasticloadbalancing:DeregisterTargets",
             Self::RestoreDb { .. } => "rds:RestoreDBInstanceToPointInTime",
             Self::ModifyDb { .. } => "rds:ModifyDBInstance",
             Self::DeleteDb { .. } => "rds:DeleteDBInstance",

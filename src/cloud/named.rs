@@ -120,11 +120,15 @@ impl Mutation {
             Self::ReplaceRouteTableAssociation { association, table } => {
                 vec![(What::Association, association), (What::RouteTable, table)]
             }
-            Self::AssociateAddress { allocation, instance } => {
-                vec![(What::Address, allocation), (What::Instance, instance)]
+            Self::AssociateAddress { allocation, instance, from } => {
+                let from = from.as_deref().map(|id| (What::Instance, id));
+                [(What::Address, allocation.as_str()), (What::Instance, instance)]
+                    .into_iter()
+                    .chain(from)
+                    .collect()
             }
             // a group of addresses names them instead of instances
-            Self::RegisterTargets { group, id, .. } => {
+            Self::RegisterTargets { group, id, .. } | Self::DeregisterTargets { group, id, .. } => {
                 let instance = id.starts_with("i-").then_some((What::Instance, id.as_str()));
                 std::iter::once((What::TargetGroup, group.as_str())).chain(instance).collect()
             }

@@ -57,6 +57,8 @@ pub trait Ec2: Send + Sync {
     async fn route_tables(&self, filter: &Filter, page: Option<String>) -> CloudResult<Page<RouteTable>>;
     /// Whether a Spot request is `one-time` or `persistent` (DescribeSpotInstanceRequests).
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>>;
+    /// `maintain`, `request` or `instant`: the types of those of these EC2 Fleets that exist (DescribeFleets).
+    async fn fleets(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>>;
     /// DescribeImages, deprecated ones included. An id that does not exist, or that the caller may not use, is an error
     /// of kind `NotFound`, as on AWS.
     async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>>;
@@ -80,13 +82,15 @@ pub trait AutoScaling: Send + Sync {
     async fn members(&self, instances: &[String]) -> CloudResult<Vec<GroupMember>>;
 }
 
-/// Elastic Load Balancing v2 reads.
+/// Elastic Load Balancing reads.
 #[async_trait]
 pub trait Elb: Send + Sync {
     /// DescribeTargetGroups.
     async fn target_groups(&self, page: Option<String>) -> CloudResult<Page<TargetGroup>>;
     /// DescribeTargetHealth (AWS does not page it).
     async fn registrations(&self, group: &str) -> CloudResult<Vec<Registration>>;
+    /// DescribeLoadBalancers of the first version of the API: Classic Load Balancers.
+    async fn classic(&self, page: Option<String>) -> CloudResult<Page<ClassicLoadBalancer>>;
 }
 
 /// RDS reads.

@@ -258,6 +258,15 @@ pub struct TargetGroup {
     pub target_type: String,
 }
 
+/// A Classic Load Balancer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassicLoadBalancer {
+    /// Name.
+    pub name: String,
+    /// The ids of the instances that are registered with it.
+    pub instances: Vec<String>,
+}
+
 /// One registration in a target group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {

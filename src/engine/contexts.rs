@@ -39,6 +39,7 @@ impl Shared {
             give_up: self.plan.drill.objectives.give_up(),
             calls: self.recorder.as_ref(),
             planning: false,
+            irreversible: self.plan.drill.allow_irreversible,
             dry_run: None,
         }
     }

@@ -12,8 +12,10 @@ use crate::drill::{Impact, Role};
 use crate::journal::event::UNREADABLE;
 use crate::journal::{Event, Mode, StopCause};
 use crate::model::time::in_words;
-use crate::model::{Dur, Health, Stage, StepId};
+use crate::model::{Dur, EffectCertainty, Health, Stage, StepId};
 use crate::plan::PlannedStep;
+
+pub use owed::{Owed, owed, unmended};
 
 /// Something for the driver to run. A task is started once and not again while it runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -417,6 +419,19 @@ fn unsure(state: &RunState) -> Vec<Task> {
         .collect()
 }
 
+/// Irreversible faults that were taken for ones that did nothing, since no answer came and nothing showed: they are looked
+/// for once more before the run ends. What shows then is mended.
+fn doubted(state: &RunState) -> Vec<Task> {
+    let open = |c: &CellState| c.status == Status::Failed(EffectCertainty::None) && !c.settled;
+    let open = |step: &StepId| -> Vec<Option<String>> {
+        state.cells_of(step).filter(|(_, c)| open(c)).map(|(t, _)| t.clone()).collect()
+    };
+    let all = state.plan.steps.iter().filter(|s| state.doubted(s)).map(|s| (s, open(&s.id)));
+    all.filter(|(_, targets)| !targets.is_empty())
+        .map(|(s, targets)| Task::Look { step: s.id.clone(), targets })
+        .collect()
+}
+
 /// The recoveries that mend what an irreversible fault broke on the same targets, not yet done.
 pub fn mends(state: &RunState) -> Vec<&PlannedStep> {
     let broken: Vec<(&str, Option<&String>)> = state
@@ -492,6 +507,10 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
             })
             .collect();
         return Decision::run(tasks);
+    }
+    let doubted = doubted(state);
+    if !doubted.is_empty() && state.signals < 2 {
+        return Decision::run(doubted);
     }
     if !state.holding.is_empty() && !state.release_failed {
         return Decision::run(vec![Task::Release]);
@@ -575,60 +594,6 @@ fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {
     ]
 }
 
-/// What an irreversible fault broke, and what the drill has for it and did not come to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// What broke it.
-    pub fault: StepId,
-    /// What mends it.
-    pub mend: StepId,
-    /// Where it is not mended.
-    pub targets: Vec<String>,
-    /// The mending failed; otherwise it was left out.
-    pub failed: bool,
-}
-
-/// Everything that a rollback still has to mend, whatever the verdict on record says.
-pub fn owed(state: &RunState) -> Vec<Owed> {
-    let lost = unmended(state);
-    let faults = state.plan.steps.iter().filter(|s| lost.contains(&s.id));
-    faults
-        .filter_map(|fault| {
-            let mend = state.plan.steps.iter().find(|r| mended_by(fault, r))?;
-            let open = || state.cells_of(&mend.id).filter(|(t, c)| !is_mended(state, mend, t.as_ref(), c));
-            Some(Owed {
-                fault: fault.id.clone(),
-                mend: mend.id.clone(),
-                targets: open().filter_map(|(t, _)| t.clone()).collect(),
-                failed: open().any(|(_, c)| matches!(c.status, Status::Failed(_))),
-            })
-        })
-        .collect()
-}
-
-/// Whether nothing is left to mend on this target.
-fn is_mended(state: &RunState, mend: &PlannedStep, target: Option<&String>, cell: &CellState) -> bool {
-    cell.status == Status::Ready || cell.kept || spared(state, mend, target)
-}
-
-/// Irreversible faults that did something which nothing mended.
-pub fn unmended(state: &RunState) -> Vec<StepId> {
-    let mended = |fault: &PlannedStep| {
-        state.plan.steps.iter().any(|r| {
-            mended_by(fault, r) && state.cells_of(&r.id).all(|(t, c)| is_mended(state, r, t.as_ref(), c))
-        })
-    };
-    let faults = state
-        .plan
-        .steps
-        .iter()
-        .filter(|s| s.stage == Stage::Fault && s.reversibility == Reversibility::Irreversible);
-    faults
-        .filter(|s| state.cells_of(&s.id).any(|(_, c)| c.may_have_effect()))
-        .filter(|s| !mended(s))
-        .map(|s| s.id.clone())
-        .collect()
-}
-
+mod owed;
 #[cfg(test)]
 mod tests;

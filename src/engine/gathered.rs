@@ -165,6 +165,9 @@ impl Ec2 for Gathered {
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.inner.spot_request_type(request).await
     }
+    async fn fleets(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        self.inner.fleets(ids).await
+    }
     async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
         self.inner.images(ids).await
     }
@@ -229,6 +232,9 @@ mod tests {
             unreachable!()
         }
         async fn spot_request_type(&self, _: &str) -> CloudResult<Option<String>> {
+            unreachable!()
+        }
+        async fn fleets(&self, _: &[String]) -> CloudResult<BTreeMap<String, String>> {
             unreachable!()
         }
         async fn images(&self, _: &[String]) -> CloudResult<Vec<Image>> {

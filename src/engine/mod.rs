@@ -13,6 +13,7 @@ pub mod decide;
 pub mod driver;
 pub mod gate;
 mod gathered;
+mod gathered_health;
 mod history;
 mod hold;
 pub mod kill_switch;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::gate::call_error;
 use super::gathered::Gathered;
+use super::gathered_health::GatheredHealth;
 use super::pace::{Lane as Pace, Pacer};
 use super::recorder::Recorder;
 use crate::cloud::*;
@@ -84,6 +85,7 @@ pub(super) fn lanes(cloud: &Cloud, pacer: &Arc<Pacer>, recorder: &Arc<Recorder>)
     };
     let mut steps = through(&cloud.reads, &lane(Some(Arc::clone(recorder)), ABREAST));
     steps.ec2 = Arc::new(Gathered::new(steps.ec2));
+    steps.elb = Arc::new(GatheredHealth::new(steps.elb));
     (steps, through(&cloud.reads, &lane(None, Semaphore::MAX_PERMITS)))
 }
 
@@ -150,6 +152,9 @@ impl Ec2 for Paced<dyn Ec2> {
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.lane.read("ec2:DescribeSpotInstanceRequests", || self.inner.spot_request_type(request)).await
     }
+    async fn fleets(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        self.lane.read("ec2:DescribeFleets", || self.inner.fleets(ids)).await
+    }
     async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
         self.lane.read("ec2:DescribeImages", || self.inner.images(ids)).await
     }
@@ -187,6 +192,10 @@ impl Elb for Paced<dyn Elb> {
     async fn registrations(&self, group: &str) -> CloudResult<Vec<Registration>> {
         let ask = || self.inner.registrations(group);
         self.lane.read("elasticloadbalancing:DescribeTargetHealth", ask).await
+    }
+    async fn classic(&self, page: Option<String>) -> CloudResult<Page<ClassicLoadBalancer>> {
+        let ask = || self.inner.classic(page.clone());
+        self.lane.read("elasticloadbalancing:DescribeLoadBalancers", ask).await
     }
 }
 

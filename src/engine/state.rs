@@ -170,6 +170,8 @@ pub struct RunState {
     next_order: u64,
     /// Calls that may still be under way, with their phase.
     pub open_calls: BTreeMap<u64, Phase>,
+    /// Calls of faults that got no answer, with their steps.
+    pub unanswered: BTreeMap<u64, StepId>,
     /// Whether a step has sent a call that changes something.
     pub sent: bool,
     /// Local programs that may still run.
@@ -236,6 +238,7 @@ impl RunState {
             misplaced: None,
             next_order: 0,
             open_calls: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             sent: false,
             programs: Programs::default(),
         }
@@ -270,6 +273,13 @@ impl RunState {
             .iter()
             .filter(|s| s.stage == Stage::Fault)
             .any(|s| self.cells_of(&s.id).any(|(_, c)| c.may_have_effect()))
+    }
+
+    /// Whether this is an irreversible fault of which a call got no answer.
+    pub fn doubted(&self, step: &PlannedStep) -> bool {
+        step.stage == Stage::Fault
+            && step.reversibility == Reversibility::Irreversible
+            && self.unanswered.values().any(|id| *id == step.id)
     }
 
     /// The outputs of a step that acts on one target.
@@ -316,7 +326,12 @@ impl RunState {
             Event::Endpoint { .. } | Event::Approved { .. } | Event::Skew { .. } | Event::Found { .. } => {}
             // it is held by the id that the plan has
             Event::Renamed { .. } => {}
-            Event::CallAnswered { call, .. } => _ = self.open_calls.remove(call),
+            Event::CallAnswered { call, error, .. } => {
+                self.open_calls.remove(call);
+                if error.as_ref().is_none_or(|e| e.effect == EffectCertainty::None) {
+                    self.unanswered.remove(call);
+                }
+            }
             Event::Attached { mode, .. } => self.attached(*mode, now),
             Event::Stage { .. } if sabotage::is(Sabotage::StagesAreForgotten) => {}
             Event::Stage { stage } => self.entered(*stage, now, line.stamp),
@@ -359,6 +374,9 @@ impl RunState {
                 self.releasing |= *phase == Phase::Release;
                 let is_fault =
                     step.as_ref().and_then(|s| self.plan.step(s)).is_some_and(|s| s.stage == Stage::Fault);
+                if let Some(step) = step.as_ref().filter(|_| is_fault && *phase == Phase::Apply) {
+                    self.unanswered.insert(*call, step.clone());
+                }
                 if is_fault && *phase == Phase::Apply && self.t0.is_none() {
                     self.t0 = Some(now);
                     self.t0_at = Some(line.stamp.at);
@@ -371,7 +389,12 @@ impl RunState {
             }
             Event::StepFailed { step, target, effect, .. } => {
                 self.waiting.remove(step);
-                self.set(step, target, Status::Failed(*effect));
+                let again = self.stage() == Stage::Undo;
+                if let Some(cell) = self.cell(step, target) {
+                    // it was looked for once more at the end, and is not there
+                    cell.settled |= again && cell.status == Status::Failed(EffectCertainty::None);
+                    cell.status = Status::Failed(*effect);
+                }
             }
             Event::StepReady { step, target, outputs, .. } => {
                 let Some(cell) = self.cell(step, target) else { return };

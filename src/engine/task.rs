@@ -4,7 +4,7 @@
 //! the world; none decides what comes next. A step whose outcome is unknown is looked for before
 //! anything else: a fault is never applied twice, a recovery only when it is surely absent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,6 @@ use super::programs::StepPrograms;
 use super::sabotage::{self, Sabotage};
 use super::state::{RunState, Status};
 use super::undone::{NOTHING, undone, unkept};
-use crate::catalog::action::Reversibility;
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
 use crate::journal::writer::JournalError;
@@ -33,6 +32,10 @@ const REAPPLY: u32 = 5;
 const PATIENCE_MS: u64 = 15 * 60_000;
 /// Attempts of an undo that fails for another reason, before it is given up as stuck.
 const UNDO_ATTEMPTS: u32 = 6;
+
+mod watch;
+
+use watch::{Watch, absent_after};
 
 /// One target of a batch on its way.
 struct Item {
@@ -141,43 +144,23 @@ pub async fn look(shared: &Arc<Shared>, id: &StepId, targets: &[Option<String>])
             absent = await_ready(shared, &step, action, &params, &mut pending, &mut watch) => absent?,
             () = &mut hurry => return Ok(()),
             () = &mut limit => {
-                let why = unknown(ActionError::refused(format!("not over within {}", step.timeout)));
-                return fail_open(shared, &step, targets, &why).await;
+                let why = ActionError::refused(format!("not over within {}", step.timeout));
+                fail_open(shared, &step, targets, &unknown(why.clone())).await?;
+                // what was taken for nothing before stays so: it was looked for in vain once more
+                let nothing = Status::Failed(EffectCertainty::None);
+                let is_nothing = |s: &RunState, i: &Item| {
+                    s.cells.get(&(step.id.clone(), i.id.clone())).is_some_and(|c| c.status == nothing)
+                };
+                let left = |s: &RunState, _| {
+                    pending.iter().filter(|i| is_nothing(s, i)).map(|i| failed(&step, &i.id, &why)).collect()
+                };
+                return shared.recorder.note(shared.recorder.with(left)).await;
             }
         };
         let events = absent.iter().map(|i| failed(&step, &i.id, &watch.not_there(&step, i)));
         shared.recorder.note(events.collect()).await?;
     }
     Ok(())
-}
-
-/// What polling remembers between rounds.
-#[derive(Default)]
-struct Watch {
-    incomplete: BTreeSet<Option<String>>,
-    absent_since: BTreeMap<Option<String>, u64>,
-    notes: BTreeMap<Option<String>, String>,
-    applied: u32,
-}
-
-impl Watch {
-    /// Where it stands, if that is new.
-    fn progress(&mut self, step: &PlannedStep, item: &Item, note: String) -> Option<Event> {
-        let before = self.notes.insert(item.id.clone(), note.clone());
-        let event =
-            || Event::StepProgress { step: step.id.clone(), target: item.id.clone(), note: note.clone() };
-        (before.as_ref() != Some(&note)).then(event)
-    }
-
-    /// A fault that was looked for all the settling time and is not there. One that cannot be undone
-    /// counts as one that did nothing: its undo would not look again.
-    fn not_there(&self, step: &PlannedStep, item: &Item) -> ActionError {
-        let e = ActionError::refused(
-            "the answer was lost and no effect is to be seen; a fault is never sent twice",
-        );
-        let sure = step.reversibility == Reversibility::Irreversible && !self.incomplete.contains(&item.id);
-        if sure { e } else { unknown(e) }
-    }
 }
 
 /// What is surely absent: a fault is never sent twice, a recovery is applied again.
@@ -359,7 +342,7 @@ async fn await_ready(
     pending: &mut Vec<Item>,
     watch: &mut Watch,
 ) -> Result<Vec<Item>, JournalError> {
-    let settle = u64::try_from(shared.plan.drill.settle.ms()).unwrap_or(0);
+    let settle = absent_after(shared, step);
     while !pending.is_empty() {
         // all at once: what they look at is asked for together
         let t0 = shared.t0().await;

@@ -398,6 +398,7 @@ async fn inspect(
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
         planning: true,
+        irreversible: plan.drill.allow_irreversible,
         dry_run: None,
     };
     let mut out = Vec::new();

@@ -69,6 +69,7 @@ pub async fn ask(plan: &Plan, reads: &Reads, clock: &dyn Clock) -> Vec<Asked> {
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
         planning: true,
+        irreversible: plan.drill.allow_irreversible,
         dry_run: None,
     };
     let mut out = Vec::new();

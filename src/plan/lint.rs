@@ -46,11 +46,13 @@ pub fn lint(plan: &Plan, known: &Known) -> Vec<Finding> {
     selectors(plan, known, &mut out);
     let irreversible = plan.steps.iter().any(|s| s.reversibility == Reversibility::Irreversible);
     if plan.drill.allow_irreversible && !irreversible {
-        out.push(Finding::new(
-            Severity::Info,
-            "allow_irreversible",
-            "every step can be put back; `allow_irreversible` is not needed",
-        ));
+        let stops = |s: &crate::plan::PlannedStep| s.action.as_deref() == Some("ec2.stop-instances");
+        let text = if plan.steps.iter().any(stops) {
+            "`allow_irreversible` is needed only where a stop erases instance-store volumes"
+        } else {
+            "every step can be put back; `allow_irreversible` is not needed"
+        };
+        out.push(Finding::new(Severity::Info, "allow_irreversible", text));
     }
     out
 }

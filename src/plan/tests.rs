@@ -588,7 +588,9 @@ async fn what_is_probably_not_meant_is_a_warning() {
     );
     assert_eq!(
         warnings(&[("limits:", "allow_irreversible: true\nlimits:")]).await,
-        ["allow_irreversible: every step can be put back; `allow_irreversible` is not needed"]
+        [
+            "allow_irreversible: `allow_irreversible` is needed only where a stop erases instance-store volumes"
+        ]
     );
     assert_eq!(
         warnings(&[

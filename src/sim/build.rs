@@ -11,8 +11,8 @@ use super::world::{
     Assoc, BucketState, Database, DistributionState, Due, Group, Machine, Registered, Vpc, World,
 };
 use crate::cloud::{
-    Address, Alarm, BlockDevice, BucketInfo, DbInstance, Distribution, Instance, InstanceDetail, Route,
-    Settings, Subnet, TargetGroup, Volume,
+    Address, Alarm, BlockDevice, BucketInfo, ClassicLoadBalancer, DbInstance, Distribution, Instance,
+    InstanceDetail, Route, Settings, Subnet, TargetGroup, Volume,
 };
 use crate::model::{Dur, Tags};
 
@@ -166,7 +166,7 @@ impl World {
     pub(super) fn add_registration(&mut self, group: &str, id: &str, port: i32) {
         let since = self.now - TimeDelta::days(1);
         let (group, id) = (group.to_owned(), id.to_owned());
-        self.registrations.push(Registered { group, id, port: Some(port), since });
+        self.registrations.push(Registered { group, id, port: Some(port), since, leaves: false });
     }
 
     /// Adds a database as it stands; status, ARN, endpoint and age get defaults.
@@ -295,6 +295,20 @@ impl Sim {
     /// Turns termination protection on.
     pub fn protect(&self, id: &str) {
         self.edit_instance(id, |_, d| d.disable_api_termination = true);
+    }
+
+    /// Makes a target group one of addresses.
+    pub fn make_by_address(&self, group: &str) {
+        if let Some(g) = self.lock().target_groups.get_mut(group) {
+            "ip".clone_into(&mut g.target_type);
+        }
+    }
+
+    /// Adds a Classic Load Balancer with these instances.
+    pub fn add_classic(&self, name: &str, instances: &[&str]) {
+        let instances = instances.iter().map(|id| (*id).to_owned()).collect();
+        let one = ClassicLoadBalancer { name: name.to_owned(), instances };
+        self.lock().classic.insert(name.to_owned(), one);
     }
 
     /// Turns stop protection on.

@@ -53,6 +53,8 @@ impl World {
     pub(super) fn list_instances(&self, f: &Filter, page: Option<String>) -> Answer<Page<Instance>> {
         if !f.ids.is_empty() {
             self.need_instances(&f.ids)?;
+        } else if self.withdrawn.contains("listing of all zones") {
+            return Err(refuse("Unavailable", "The service is unavailable. Please try again shortly."));
         }
         let found = self
             .instances
@@ -269,11 +271,13 @@ impl World {
             Some(ip) => ip.clone(),
             None => self.free_address(&subnet)?,
         };
+        let is_public = spec.public_ip.unwrap_or_else(|| self.public_subnets.contains(&subnet));
+        let public_ip = is_public.then(|| format!("203.0.113.{}", 100 + self.count("public address") % 100));
         let id = self.new_id("i");
         let mut block_devices = Vec::new();
         for (device, volume) in &spec.volumes {
             let vol = self.new_id("vol");
-            let tags = spec.tags.clone();
+            let tags = spec.volume_tags.clone();
             self.volumes.insert(vol.clone(), Volume { id: vol.clone(), tags, ..volume.clone() });
             block_devices.push(BlockDevice { volume: vol, ..device.clone() });
         }
@@ -282,7 +286,8 @@ impl World {
             zone: net.zone,
             vpc: Some(net.vpc),
             private_ip: Some(private_ip),
-            public_ip: None,
+            addresses: Vec::new(),
+            public_ip,
             block_devices,
             launched_at: Some(self.now),
             client_token: None,
@@ -359,7 +364,10 @@ impl World {
                 for b in gone {
                     self.volumes.remove(&b.volume);
                 }
-                for a in self.addresses.values_mut().filter(|a| a.instance.as_deref() == Some(id)) {
+                let withdrawn = &self.withdrawn;
+                let frees = |a: &Address| !withdrawn.contains(&format!("release of {}", a.allocation));
+                let held = self.addresses.values_mut().filter(|a| a.instance.as_deref() == Some(id));
+                for a in held.filter(|a| frees(a)) {
                     a.instance = None;
                 }
                 let id = id.to_owned();
@@ -383,7 +391,12 @@ impl World {
         }
     }
 
-    pub(super) fn associate_address(&mut self, allocation: &str, instance: &str) -> Answer<Outcome> {
+    pub(super) fn associate_address(
+        &mut self,
+        allocation: &str,
+        instance: &str,
+        reassociate: bool,
+    ) -> Answer<Outcome> {
         self.need_instances(&[instance.to_owned()])?;
         let state = self.instances[instance].inst.state.clone();
         if !["running", "stopping", "stopped"].contains(&state.as_str()) {
@@ -399,6 +412,12 @@ impl World {
             ));
         };
         let ip = a.public_ip.clone();
+        if !reassociate && a.instance.as_deref().is_some_and(|other| other != instance) {
+            return Err(refuse(
+                "Resource.AlreadyAssociated",
+                format!("resource {allocation} is already associated with associate-id eipassoc-0"),
+            ));
+        }
         if let Some(before) = a.instance.replace(instance.to_owned())
             && before != instance
             && let Some(m) = self.instances.get_mut(&before)

@@ -14,6 +14,15 @@ use crate::cloud::{
     BlockDevice, CloudResult, DryRun, Image, LaunchSpec, Mutation, Offering, Page, StatusChecks, Volume,
 };
 
+/// Whether a type has disks of its own: those with a `d` behind the generation, and the families for storage.
+pub(super) fn has_storage(instance_type: &str) -> bool {
+    let family = instance_type.split('.').next().unwrap_or_default();
+    let behind = family
+        .trim_start_matches(|c: char| c.is_ascii_lowercase())
+        .trim_start_matches(|c: char| c.is_ascii_digit());
+    behind.contains('d') || family.starts_with("i4") || family.starts_with("i3") || family.starts_with("d3")
+}
+
 impl World {
     fn is_withdrawn(&self, what: &str, name: &str) -> bool {
         self.withdrawn.contains(&format!("{what} {name}"))
@@ -108,7 +117,8 @@ impl World {
 impl Sim {
     /// Takes something away that launches use: `image ID` (deregistered), `use of ID` (the image is disabled),
     /// `key NAME`, `TYPE ZONE`, `profile NAME`, `start in ZONE` (launches are accepted, and end before they run). Or it fails its health checks from now on: `health of ID`,
-    /// `health of everything new`.
+    /// `health of everything new`. Or an ended instance keeps its Elastic IP: `release of ALLOCATION`. Or
+    /// a zone is disrupted, and instances are told by id only: `listing of all zones`.
     pub fn withdraw(&self, what: &str) {
         self.lock().withdrawn.insert(what.to_owned());
     }
@@ -127,11 +137,33 @@ impl Sim {
         volume
     }
 
+    /// Says that an instance was launched by an EC2 Fleet of this type: `maintain`, `request` or `instant`.
+    pub fn put_into_fleet(&self, id: &str, fleet_type: &str) {
+        let mut w = self.lock();
+        let fleet = w.new_id("fleet");
+        w.fleets.insert(fleet.clone(), fleet_type.to_owned());
+        if let Some(m) = w.instances.get_mut(id) {
+            m.inst.tags.insert("aws:ec2:fleet-id".to_owned(), fleet);
+        }
+    }
+
+    /// Sets the tags of a volume.
+    pub fn tag_volume(&self, id: &str, tags: &[(&str, &str)]) {
+        if let Some(v) = self.lock().volumes.get_mut(id) {
+            v.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        }
+    }
+
     /// Chooses how an instance uses CPU credits: `standard` or `unlimited`, which it is unless somebody chooses.
     pub fn set_credits(&self, id: &str, credits: &str) {
         if let Some(m) = self.lock().instances.get_mut(id) {
             m.credits = Some(credits.to_owned());
         }
+    }
+
+    /// The subnet gives public addresses by default.
+    pub fn make_public(&self, subnet: &str) {
+        self.lock().public_subnets.insert(subnet.to_owned());
     }
 
     /// The subnet belongs to another account, which shares it with this one.

@@ -31,10 +31,11 @@ impl World {
             Mutation::ReplaceRouteTableAssociation { association, table } => {
                 self.replace_assoc(association, table)
             }
-            Mutation::AssociateAddress { allocation, instance } => {
-                self.associate_address(allocation, instance)
+            Mutation::AssociateAddress { allocation, instance, from } => {
+                self.associate_address(allocation, instance, from.is_some())
             }
             Mutation::RegisterTargets { group, id, port } => self.register(group, id, *port),
+            Mutation::DeregisterTargets { group, id, port } => self.deregister(group, id, *port),
             Mutation::RestoreDb { spec } => self.restore(spec),
             Mutation::ModifyDb { identifier, change } => self.modify(identifier, change),
             Mutation::DeleteDb { identifier, .. } => self.delete_db(identifier),

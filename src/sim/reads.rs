@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 use super::Sim;
 use super::refusal::refuse;
 use crate::cloud::{
-    Address, Alarm, AutoScaling, Bucket, BucketInfo, CloudFront, CloudResult, CloudWatch, DbInstance,
-    DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam, Identity, Image, Instance,
-    InstanceAttribute, InstanceType, Interface, InterfacesOf, Invalidation, NatGateway, ObjectMeta,
-    ObjectVersion, Offering, Page, Question, Quota, Rds, Registration, RouteTable, Ruling, S3, Secret,
-    Secrets, Ssm, StatusChecks, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey, TrailObject, Volume,
+    Address, Alarm, AutoScaling, Bucket, BucketInfo, ClassicLoadBalancer, CloudFront, CloudResult,
+    CloudWatch, DbInstance, DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam,
+    Identity, Image, Instance, InstanceAttribute, InstanceType, Interface, InterfacesOf, Invalidation,
+    NatGateway, ObjectMeta, ObjectVersion, Offering, Page, Question, Quota, Rds, Registration, RouteTable,
+    Ruling, S3, Secret, Secrets, Ssm, StatusChecks, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey,
+    TrailObject, Volume,
 };
 use crate::model::Tags;
 
@@ -115,8 +116,20 @@ impl Ec2 for Sim {
     }
 
     async fn instance_types(&self, names: &[String]) -> CloudResult<Vec<InstanceType>> {
-        let of = |name: &String| InstanceType { name: name.clone(), cores: Some(2), threads: Some(1) };
+        let of = |name: &String| InstanceType {
+            name: name.clone(),
+            cores: Some(2),
+            threads: Some(1),
+            storage: super::launch::has_storage(name),
+        };
         self.read("ec2:DescribeInstanceTypes", |_| Ok(names.iter().map(of).collect())).await
+    }
+
+    async fn fleets(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
+        let known = |w: &super::world::World| {
+            ids.iter().filter_map(|id| Some((id.clone(), w.fleets.get(id)?.clone()))).collect()
+        };
+        self.read("ec2:DescribeFleets", |w| Ok(known(w))).await
     }
 
     async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>> {
@@ -143,6 +156,10 @@ impl Elb for Sim {
 
     async fn registrations(&self, group: &str) -> CloudResult<Vec<Registration>> {
         self.read("elasticloadbalancing:DescribeTargetHealth", |w| w.list_registrations(group)).await
+    }
+
+    async fn classic(&self, page: Next) -> CloudResult<Page<ClassicLoadBalancer>> {
+        self.read("elasticloadbalancing:DescribeLoadBalancers", |w| w.list_classic(page)).await
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::refusal::{Answer, refuse};
 use super::world::{Due, Registered, World};
-use crate::cloud::{GroupMember, LaunchSpec, Outcome, Page, Registration, TargetGroup};
+use crate::cloud::{ClassicLoadBalancer, GroupMember, LaunchSpec, Outcome, Page, Registration, TargetGroup};
 use crate::model::Tags;
 
 impl World {
@@ -83,7 +83,14 @@ impl World {
             .collect())
     }
 
+    pub(super) fn list_classic(&self, page: Option<String>) -> Answer<Page<ClassicLoadBalancer>> {
+        self.page(self.classic.values().cloned().collect(), page)
+    }
+
     fn target_state(&self, r: &Registered) -> (&'static str, Option<&'static str>) {
+        if r.leaves {
+            return ("draining", Some("Target.DeregistrationInProgress"));
+        }
         let Some(m) = self.instances.get(&r.id) else {
             let gone = ("draining", Some("Target.DeregistrationInProgress"));
             return if r.id.starts_with("i-") { gone } else { ("healthy", None) };
@@ -110,6 +117,17 @@ impl World {
             .ok_or_else(|| refuse("TargetGroupNotFound", format!("target group '{arn}' not found")))
     }
 
+    /// Requests stop at once; the registration is listed as draining for a while. What is not registered is no error.
+    pub(super) fn deregister(&mut self, group: &str, id: &str, port: Option<i32>) -> Answer<Outcome> {
+        self.need_target_group(group)?;
+        let named = |r: &Registered| r.group == group && r.id == id && (port.is_none() || r.port == port);
+        for r in self.registrations.iter_mut().filter(|r| named(r)) {
+            r.leaves = true;
+        }
+        self.later(self.pace.target_drain, Due::Drained { id: id.to_owned() });
+        Ok(Outcome::Done)
+    }
+
     pub(super) fn register(&mut self, group: &str, id: &str, port: Option<i32>) -> Answer<Outcome> {
         let kind = self.need_target_group(group)?.target_type.clone();
         if kind == "instance" {
@@ -124,6 +142,8 @@ impl World {
             }
         }
         let known = |r: &Registered| r.group == group && r.id == id && (port.is_none() || r.port == port);
+        // one that is leaving comes back
+        self.registrations.retain(|r| !(known(r) && r.leaves));
         if !self.registrations.iter().any(known) {
             let since = self.now;
             self.registrations.push(Registered {
@@ -131,6 +151,7 @@ impl World {
                 id: id.to_owned(),
                 port: port.or(Some(80)),
                 since,
+                leaves: false,
             });
         }
         Ok(Outcome::Done)

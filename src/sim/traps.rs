@@ -68,7 +68,7 @@ async fn an_address_is_free_once_its_instance_is_terminated() {
     tokio::time::sleep(Duration::from_secs(40)).await;
     let Outcome::Created { id: new } = accepted(&sim, launch).await else { panic!("an instance") };
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let associate = Mutation::AssociateAddress { allocation, instance: new.clone() };
+    let associate = Mutation::AssociateAddress { allocation, instance: new.clone(), from: None };
     assert_eq!(refused(&sim, associate.clone()).await.kind, ErrorKind::State, "it is pending");
     tokio::time::sleep(Duration::from_secs(25)).await;
     accepted(&sim, associate).await;

@@ -13,8 +13,8 @@ use super::health::Check;
 use super::pace::Pace;
 use super::refusal::{Answer, refuse};
 use crate::cloud::{
-    Address, Alarm, BucketInfo, DbInstance, Distribution, Instance, InstanceDetail, Interface, Invalidation,
-    ModifyDb, ObjectMeta, ObjectVersion, Page, Route, Subnet, TargetGroup, Volume,
+    Address, Alarm, BucketInfo, ClassicLoadBalancer, DbInstance, Distribution, Instance, InstanceDetail,
+    Interface, Invalidation, ModifyDb, ObjectMeta, ObjectVersion, Page, Route, Subnet, TargetGroup, Volume,
 };
 use crate::model::{Dur, Tags};
 
@@ -94,6 +94,8 @@ pub(super) struct Registered {
     pub(super) id: String,
     pub(super) port: Option<i32>,
     pub(super) since: DateTime<Utc>,
+    /// It was deregistered, and drains.
+    pub(super) leaves: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -162,6 +164,8 @@ pub(super) struct World {
     pub(super) no_capacity: BTreeSet<String>,
     /// What launches could use, and cannot any more; see [`super::Sim::withdraw`].
     pub(super) withdrawn: BTreeSet<String>,
+    /// Subnets that give public addresses to what says nothing of them.
+    pub(super) public_subnets: BTreeSet<String>,
     counters: BTreeMap<&'static str, u64>,
     due: BTreeMap<(DateTime<Utc>, u64), Due>,
 
@@ -179,6 +183,10 @@ pub(super) struct World {
     pub(super) tokens: BTreeMap<String, (serde_json::Value, String)>,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) target_groups: BTreeMap<String, TargetGroup>,
+    /// Types of EC2 Fleets by id.
+    pub(super) fleets: BTreeMap<String, String>,
+    /// Classic Load Balancers by name.
+    pub(super) classic: BTreeMap<String, ClassicLoadBalancer>,
     pub(super) registrations: Vec<Registered>,
     pub(super) subnet_groups: BTreeMap<String, Vec<String>>,
     pub(super) dbs: BTreeMap<String, Database>,
@@ -212,6 +220,7 @@ impl World {
             denied: BTreeSet::new(),
             no_capacity: BTreeSet::new(),
             withdrawn: BTreeSet::new(),
+            public_subnets: BTreeSet::new(),
             counters: BTreeMap::new(),
             due: BTreeMap::new(),
             instances: BTreeMap::new(),
@@ -226,6 +235,8 @@ impl World {
             tokens: BTreeMap::new(),
             groups: BTreeMap::new(),
             target_groups: BTreeMap::new(),
+            classic: BTreeMap::new(),
+            fleets: BTreeMap::new(),
             registrations: Vec::new(),
             subnet_groups: BTreeMap::new(),
             dbs: BTreeMap::new(),
@@ -284,7 +295,10 @@ impl World {
             Due::Forget { id } => {
                 self.instances.remove(&id);
             }
-            Due::Drained { id } => self.registrations.retain(|r| r.id != id),
+            Due::Drained { id } => {
+                let is_instance = id.starts_with("i-");
+                self.registrations.retain(|r| r.id != id || !(is_instance || r.leaves));
+            }
             Due::GroupLooks { group } => self.group_looks(&group),
             Due::Db { id, generation, to } => self.db_reaches(&id, generation, to),
             Due::DbMoves { id, generation } => self.db_moves(&id, generation),

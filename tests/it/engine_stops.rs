@@ -229,6 +229,9 @@ async fn whatever_stops_it_what_is_broken_and_not_mended_is_stuck() {
     for how in ["abort", "stop condition", "kill switch"] {
         let bench = Bench::new(&drill("/health", &format!("{LOSS}{stop}"))).await;
         let before = bench.sim.snapshot();
+        // nothing is launched before the second signal
+        let room = |there| ["us-east-1a", "us-east-1b"].iter().for_each(|z| bench.sim.set_capacity(z, there));
+        room(false);
         let mut play = Play::set(&bench, bench.sim.cloud(), |setup| {
             if how == "kill switch" {
                 setup.kill_switch.file = Some("/stop".to_owned());
@@ -248,6 +251,7 @@ async fn whatever_stops_it_what_is_broken_and_not_mended_is_stuck() {
         play.signal().await;
         let (ended, journal) = play.ends_with(20).await;
         assert!(ended.reasons[0].contains("is not mended"), "{how}: {:?}", ended.reasons);
+        room(true);
         let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
         assert_eq!(ended.exit_code, 0, "{how}: {:?}\n{}", ended.reasons, dump(&journal));
         tokio::time::sleep(Duration::from_secs(300)).await;

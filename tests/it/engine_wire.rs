@@ -293,6 +293,9 @@ impl Ec2 for Limited {
     async fn spot_request_type(&self, request: &str) -> CloudResult<Option<String>> {
         self.inner.spot_request_type(request).await
     }
+    async fn fleets(&self, ids: &[String]) -> CloudResult<std::collections::BTreeMap<String, String>> {
+        self.inner.fleets(ids).await
+    }
     async fn images(&self, ids: &[String]) -> CloudResult<Vec<Image>> {
         self.inner.images(ids).await
     }
@@ -400,4 +403,26 @@ async fn without_throttling_nothing_is_held_back() {
     let (journal, refused, _) = storm(0).await;
     assert_eq!(refused, 0);
     assert!(!journal.lines().iter().any(|l| matches!(l.event, Event::ReadRetried { .. })));
+}
+
+/// EC2 gives no bound for when a change shows: what nobody was told of ends the server minutes later.
+#[tokio::test(start_paused = true)]
+async fn a_termination_without_an_answer_that_shows_late_is_mended() {
+    for (after_it_was_given_up, code) in [(false, 0), (true, 14)] {
+        let bench = Bench::new(&drill("/health", LOSS)).await;
+        let hit = target(&bench);
+        let (cloud, on) = failing(&bench, "ec2:TerminateInstances", Fault::LoseRequest);
+        let mut play = Play::of(&bench, cloud, People::Ask);
+        play.until(|e| matches!(e, Event::CallAnswered { error: Some(_), .. })).await;
+        if after_it_was_given_up {
+            play.until(|e| matches!(e, Event::StepFailed { .. })).await;
+        } else {
+            tokio::time::sleep(std::time::Duration::from_secs(4 * 60)).await;
+        }
+        let shows = Mutation::TerminateInstances { ids: vec![hit] };
+        bench.sim.cloud().mutate.send(&shows).await.expect("AWS had taken it");
+        on.store(false, Ordering::SeqCst);
+        let (_, journal) = play.ends_with(code).await;
+        assert_eq!(accepted(&bench, "ec2:RunInstances"), 1, "{}", dump(&journal));
+    }
 }

@@ -194,6 +194,7 @@ impl Bench {
             give_up: Dur::secs(1),
             calls: &(),
             planning: true,
+            irreversible: false,
             dry_run: None,
         };
         let look = sql.observe(cx, &params);

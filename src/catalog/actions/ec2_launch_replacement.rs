@@ -105,10 +105,12 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:DescribeInstanceAttribute",
             "ec2:DescribeVolumes",
             "ec2:DescribeAddresses",
+            "elasticloadbalancing:DescribeLoadBalancers",
             "elasticloadbalancing:DescribeTargetGroups",
             "elasticloadbalancing:DescribeTargetHealth",
             "autoscaling:DescribeAutoScalingInstances",
             "autoscaling:DescribeAutoScalingGroups",
+            "ec2:DescribeFleets",
             "ec2:DescribeImages",
             "ec2:DescribeInstanceCreditSpecifications",
             "ec2:DescribeInstanceTypeOfferings",
@@ -124,6 +126,8 @@ static SPEC: ActionSpec = ActionSpec {
             "iam:PassRole",
             "ec2:AssociateAddress",
             "elasticloadbalancing:RegisterTargets",
+            "elasticloadbalancing:DeregisterTargets",
+            "ec2:DescribeNetworkInterfaces",
             "ec2:DescribeInstances",
             "ec2:DescribeInstanceAttribute",
             "ec2:DescribeAddresses",
@@ -141,6 +145,7 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:DescribeInstances",
             "ec2:DescribeInstanceStatus",
             "ec2:DescribeAddresses",
+            "ec2:DescribeNetworkInterfaces",
             "elasticloadbalancing:DescribeTargetHealth",
         ],
         undo: &[
@@ -152,7 +157,9 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:CreateTags",
             "ec2:DeleteTags",
             "ec2:AssociateAddress",
+            "ec2:DescribeNetworkInterfaces",
             "elasticloadbalancing:RegisterTargets",
+            "elasticloadbalancing:DeregisterTargets",
         ],
     },
     undo_story: "By default the replacement is kept, retagged `redrill:kept`, and put in its place if a stop came before that; with \
@@ -170,29 +177,32 @@ own endpoints, preflight also asks EC2 with DryRun for the very launches. What i
 
 The launch has a ClientToken made from run, step and instance, so that repeating it cannot launch twice, and the tags \
 `redrill:run`, `redrill:step` and `redrill:replaces`, by which the instance is found again when an answer is lost. The \
-original's tags go on at launch; tags in AWS's own namespace (`aws:`) and redrill's cannot be copied. Once the \
+original's tags go on at launch, and on its volumes those of the original's volumes; tags in AWS's own namespace \
+(`aws:`) and redrill's cannot be copied. It has a public address where the running original has one, whatever its subnet \
+does by itself. Once the \
 replacement runs, the Elastic IP is moved to it and it is registered with the target groups. While the original still \
-exists, its Elastic IP stays with it. When there is no capacity, the launch is repeated with growing waits, at \
+exists, its Elastic IP stays with it; what has ended and holds it still, loses it. When there is no capacity, the launch is repeated with growing waits, at \
 most until the step's timeout; so it is, with another token, where AWS accepts it and ends the instance before it runs, \
 for want of capacity, at a limit or by an internal error.
 
 The step is done when the replacement serves: when every target group calls it healthy (or is not used by a load \
-balancer), and without a target group when both status checks of the instance are passed. Until the step's timeout \
+balancer; where the original was unhealthy already, its replacement may be), and without a target group when both status checks of the instance are passed. Until the step's timeout \
 it is waited for; then the step fails.
 
 Not carried over, and told in the plan or reported where it differs: the private address (unless `private_ip: keep`, \
-which waits until the old instance has released it), further addresses, a public address without Elastic IP, the data \
+which waits until the old instance has released it), further addresses, the very public address where it is no Elastic IP, the data \
 on volumes (the replacement's come from its image or are empty), volumes that outlive the original (they stay behind, \
 and the replacement has nothing in their place), termination and stop protection, Spot, a Capacity Reservation. In \
-groups of type `ip` the original's address stays registered until somebody removes it, and so does the replacement's \
-after `after: remove`. Classic Load Balancers, VPC Lattice, Global Accelerator, Cloud Map and DNS records are not \
-looked at: what they know the original by has to be changed by another step.
+groups of type `ip` the original's address is taken out, unless another interface has it by then, and so is the \
+replacement's by `after: remove`. A Classic Load Balancer that the original is behind is named in the plan and in the report; VPC \
+Lattice, Global Accelerator, Cloud Map and DNS records are not looked at. What all these know the original by has to be \
+changed by another step.
 
 User data may hold secrets, so the journal has only its digest. A process that resumes a run reads it again from the \
 terminated instance, which AWS answers only for a while; where that fails the step fails and says so, rather than \
 launching without it.
 
-Refused: members of an Auto Scaling group, of an EC2 or Spot Fleet, and what Karpenter, EMR or another AWS service \
+Refused: members of an Auto Scaling group, of an EC2 Fleet of type `maintain`, of a Spot Fleet, and what Karpenter, EMR or another AWS service \
 manages (they replace it themselves); instances that forward traffic of others (no source and destination check, or a \
 route leads through them) and those with more than one network interface. `kms:*` is used for encrypted \
 volumes with a customer managed key, by EC2 only; the key's own policy must allow it too, and a key of another account \
@@ -334,6 +344,7 @@ impl Action for LaunchReplacement {
                     return Ok(Progress::Pending(ailing.join("; ")));
                 }
                 let mut notes = differences(undo, &instance, is_alive(cx, &undo.original).await?);
+                notes.extend(volumes::left_out(&undo.original));
                 notes.extend(strangers(cx, undo).await?);
                 return Ok(Progress::Ready(Applied { outputs: outputs(&instance), notes }));
             }
@@ -425,12 +436,6 @@ fn tags_at_launch(own: &Tags, params: &Params, marks: &Tags) -> Tags {
     tags
 }
 
-/// Volumes that outlive the instance, but for its root.
-fn surviving(i: &Instance) -> impl Iterator<Item = &BlockDevice> {
-    let is_root = |b: &BlockDevice| i.root_device.as_deref() == Some(b.device.as_str());
-    i.block_devices.iter().filter(move |b| !b.delete_on_termination && !is_root(b))
-}
-
 /// What the step's launch made and carries these tags, ended instances included. Whoever launches a copy of it copies
 /// its tags, too, but not the ClientToken; all that is done to an instance here is done to what this gives.
 async fn found(cx: ReadCx<'_>, undo: &Undo, marks: &Tags) -> CloudResult<Vec<Instance>> {
@@ -452,8 +457,26 @@ async fn strangers(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<Vec<String>> {
     Ok(all.into_iter().map(left).collect())
 }
 
-/// Everything that carries these tags, every page.
+/// Everything that carries these tags, every page. Without ids DescribeInstances fails while a zone is disrupted (Amazon
+/// EC2 API Reference); then what this step's launches were answered is looked at by its id.
 async fn tagged(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
+    match everything_tagged(cx, marks).await {
+        Err(e) if matches!(e.kind, ErrorKind::Server | ErrorKind::Timeout) => {
+            let launched =
+                look::on_record(cx, &["ec2:RunInstances"]).into_iter().filter_map(|sent| sent.made);
+            let ids: Vec<String> = launched.collect();
+            if ids.is_empty() {
+                return Err(e);
+            }
+            let mut known: Vec<Instance> = look::instances(cx, &ids).await?.into_values().collect();
+            known.retain(|i| carries(i, marks));
+            Ok(known)
+        }
+        all => all,
+    }
+}
+
+async fn everything_tagged(cx: ReadCx<'_>, marks: &Tags) -> CloudResult<Vec<Instance>> {
     let filter = Filter {
         ids: Vec::new(),
         tags: marks.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect(),
@@ -537,25 +560,16 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         return Ok(Undone::Already(proof));
     }
     let mut ids = vec![instance.id.clone()];
-    ids.extend(own_volumes(cx.read, undo, &instance).await?);
+    ids.extend(volumes::own_volumes(cx.read, undo, &instance).await?);
     cx.gate.send(Mutation::CreateTags { ids: ids.clone(), tags: kept }).await?;
+    // while its volumes are the run's still; what is refused is told below, where it is asked for again
+    for (volume, _, tags) in volumes::untagged(cx.read, undo, &instance).await? {
+        let _told_below = cx.gate.send(Mutation::CreateTags { ids: vec![volume], tags }).await;
+    }
     let keys = [target::TAG_RUN, target::TAG_STEP, target::TAG_HELD].map(str::to_owned).to_vec();
     cx.gate.send(Mutation::DeleteTags { ids, keys }).await?;
     serve(cx, undo, &instance).await?;
     Ok(Undone::PutBack(proof))
-}
-
-/// The volumes that the launch made: what somebody has attached since is not the run's.
-async fn own_volumes(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> CloudResult<Vec<String>> {
-    let attached: Vec<String> = instance.block_devices.iter().map(|b| b.volume.clone()).collect();
-    if attached.is_empty() {
-        return Ok(attached);
-    }
-    let all_there = |found: &Vec<Volume>| attached.iter().all(|id| found.iter().any(|v| v.id == *id));
-    let read = || all_pages(|page| cx.reads.ec2.volumes(&attached, page));
-    let found = look::agreed(cx, all_there, read).await?;
-    let made = |v: &Volume| v.tags.get(target::TAG_RUN) == undo.marks.get(target::TAG_RUN);
-    Ok(found.into_iter().filter(made).map(|v| v.id).collect())
 }
 
 /// Completes what a stop may have cut off. One that somebody has stopped is left as it is.
@@ -567,7 +581,7 @@ async fn serve(cx: WriteCx<'_>, undo: &Undo, instance: &Instance) -> Result<(), 
         message: format!("{} is kept, but not yet in its place: {}", instance.id, e.message),
         ..e
     };
-    launching::place(cx, undo, &instance.id).await.map(|_| ()).map_err(unplaced)
+    launching::place(cx, undo, &instance.id, &mut Vec::new()).await.map(|_| ()).map_err(unplaced)
 }
 
 mod foresee;
@@ -575,3 +589,4 @@ mod launching;
 mod removal;
 #[cfg(test)]
 mod tests;
+pub(super) mod volumes;

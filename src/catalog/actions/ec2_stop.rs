@@ -3,7 +3,7 @@
 //! Invariant: an instance that was stopped before the drill stays stopped, and nothing is stopped
 //! that would not come back: group members, instance-store roots, one-time Spot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::batch::{self, Bulk};
-use super::ec2_terminate::elastic_ips;
+use super::ec2_terminate::{elastic_ips, public};
 use super::look::{self, Group, Patience};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
@@ -72,6 +72,7 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:DescribeInstances",
             "ec2:DescribeInstanceAttribute",
             "ec2:DescribeAddresses",
+            "ec2:DescribeInstanceTypes",
             "ec2:DescribeSpotInstanceRequests",
             "autoscaling:DescribeAutoScalingInstances",
             "autoscaling:DescribeAutoScalingGroups",
@@ -93,6 +94,8 @@ static SPEC: ActionSpec = ActionSpec {
 Stops all targets of a batch with one StopInstances call. When AWS refuses the call because of one member, every \
 instance is looked at and the rest is divided until that one stands alone.
 
+The step is done when an instance is `stopping`: the service has lost it then, and the recovery begins.
+
 Undo starts what was running, waiting first where an instance is still `stopping`. A start can meet \
 InsufficientInstanceCapacity: it is repeated, with growing waits, until the drill gives up; then a person is needed. \
 An instance that somebody terminated meanwhile cannot be started: a person is needed at once.
@@ -102,8 +105,9 @@ suspended. A group marks a stopped member unhealthy and terminates it; where onl
 stays and the member is terminated when it is resumed. Resume them only when the members run again and the load \
 balancers of the group hold them for healthy. A member that is marked nevertheless is told after undo. Also refused: \
 instances with an instance-store root (they cannot be stopped); \
-one-time Spot instances (they cannot be started by their owner again); instances with stop protection. A public \
-address that is not an Elastic IP is lost, and so is the data on instance-store volumes: see the plan's findings.
+one-time Spot instances (they cannot be started by their owner again); instances with stop protection. So are \
+types with instance-store volumes, which a stop erases, unless the drill says `allow_irreversible: true`. A public \
+address that is not an Elastic IP is lost: see the plan's findings.
 
 Documentation: \"Stop and start Amazon EC2 instances\", \"Enable stop protection for your EC2 instances\", \"Spot \
 Instance interruptions\" (Amazon EC2 User Guide), \"Suspend and resume Amazon EC2 Auto Scaling processes\" (Amazon \
@@ -143,7 +147,8 @@ impl Action for StopInstances {
             true => look::details(cx, &known, &protection).await?,
             false => BTreeMap::new(),
         };
-        let addresses = elastic_ips(cx, &known).await?;
+        let storage = if cx.planning { look::with_storage(cx, &instances).await? } else { BTreeSet::new() };
+        let addresses = elastic_ips(cx, &public(&instances)).await?;
         let mut findings = Vec::new();
         for id in &ids {
             let Some(instance) = instances.get(id).filter(|i| !look::is_ending(&i.state)) else {
@@ -156,6 +161,9 @@ impl Action for StopInstances {
             };
             findings.extend(refusals(instance, groups.get(id), details.get(id)));
             findings.extend(losses(instance, &addresses));
+            if instance.state != "stopped" && storage.contains(&instance.instance_type) {
+                findings.push(erased(cx, instance));
+            }
             if instance.state == "stopped" {
                 findings.push(
                     Finding::new(
@@ -224,11 +232,11 @@ impl Action for StopInstances {
                 None if look::is_long_ago(cx) => return Err(gone(&undo.id)),
                 None => return Ok(Progress::Pending(NOT_LISTED.to_owned())),
                 Some(i) if look::is_ending(&i.state) => return Err(gone(&undo.id)),
-                Some(i) if i.state == "stopped" => {
-                    let notes = vec![format!("{} is stopped; it was {}", undo.id, undo.state)];
+                // the service has lost it from here on, however long AWS takes to stop it
+                Some(i) if matches!(i.state.as_str(), "stopping" | "stopped") => {
+                    let notes = vec![format!("{} is {}; it was {}", undo.id, i.state, undo.state)];
                     return Ok(Progress::Ready(Applied { notes, ..Applied::default() }));
                 }
-                Some(i) if i.state == "stopping" => return Ok(Progress::Pending(i.state)),
                 Some(_) if patience.wait().await => {}
                 Some(_) => return Ok(Progress::Absent),
             }
@@ -374,6 +382,19 @@ fn refusals(instance: &Instance, group: Option<&Group>, detail: Option<&Instance
         refuse("stop protection is on".to_owned(), "turn it off for the drill, or pick another instance");
     }
     findings
+}
+
+/// Starting it again gives it empty disks.
+fn erased(cx: ReadCx<'_>, instance: &Instance) -> Finding {
+    let text = format!(
+        "{} has instance-store volumes: a stop erases what is on them, and no undo brings it back",
+        instance.instance_type
+    );
+    if cx.irreversible {
+        return Finding::new(Severity::Warning, &instance.id, text);
+    }
+    let hint = "say `allow_irreversible: true` where nothing on them is needed, or pick other instances";
+    Finding::new(Severity::Refusal, &instance.id, text).hint(hint)
 }
 
 fn losses(instance: &Instance, addresses: &BTreeMap<String, Vec<Address>>) -> Option<Finding> {

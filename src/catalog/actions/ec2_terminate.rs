@@ -4,7 +4,7 @@
 //! (`ec2.launch-replacement`). Invariant: nothing that an Auto Scaling group looks after and nothing
 //! protected is named in a plan, and an id that shows the effect is never reported as failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -59,6 +59,7 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:DescribeInstances",
             "ec2:DescribeInstanceAttribute",
             "ec2:DescribeAddresses",
+            "ec2:DescribeInstanceTypes",
             "ec2:DescribeSpotInstanceRequests",
             "autoscaling:DescribeAutoScalingInstances",
             "autoscaling:DescribeAutoScalingGroups",
@@ -78,10 +79,13 @@ Refused: members of an Auto Scaling group (the group replaces them itself; suspe
 with termination protection, and instances that are already terminated. Termination protection is not part of \
 DescribeInstances and is read for each instance.
 
+The step is done when an instance is `shutting-down`: the service has lost it then, and the recovery begins. How long AWS \
+takes to end it (seconds to minutes) is AWS's; what needs that end waits for it.
+
 The plan lists what goes with the instance: volumes with DeleteOnTermination, everything on instance-store volumes, \
 and a public address that is not an Elastic IP. An Elastic IP stays allocated but is disassociated. A persistent \
-Spot request launches an instance of its own. Instance-store data volumes of an EBS-backed instance are not visible \
-in DescribeInstances; check the instance type.
+Spot request launches an instance of its own. Instance-store data volumes of an EBS-backed instance are told by its \
+type: DescribeInstances does not show them where they are NVMe.
 
 Documentation: \"Terminate Amazon EC2 instances\" (Amazon EC2 User Guide), \"TerminateInstances\" (Amazon EC2 API \
 Reference), \"Change instance termination protection\" (Amazon EC2 User Guide).",
@@ -118,7 +122,8 @@ impl Action for TerminateInstances {
             true => look::details(cx, &known, &protection).await?,
             false => BTreeMap::new(),
         };
-        let addresses = elastic_ips(cx, &known).await?;
+        let storage = if cx.planning { look::with_storage(cx, &instances).await? } else { BTreeSet::new() };
+        let addresses = elastic_ips(cx, &public(&instances)).await?;
         let mut findings = Vec::new();
         for id in &ids {
             let Some(instance) = instances.get(id).filter(|i| !look::is_ending(&i.state)) else {
@@ -149,6 +154,10 @@ impl Action for TerminateInstances {
                 );
             }
             findings.extend(losses(instance, addresses.get(id)));
+            if storage.contains(&instance.instance_type) {
+                let text = "its type has instance-store volumes: what is on them is destroyed";
+                findings.push(Finding::new(Severity::Warning, id, text));
+            }
             if let Some(request) = &instance.spot_request
                 && cx.reads.ec2.spot_request_type(request).await?.as_deref() == Some("persistent")
             {
@@ -214,8 +223,8 @@ impl Action for TerminateInstances {
                 None if look::is_long_ago(cx) => return Ok(ready(undo, "no longer listed")),
                 // had it ended, it would be listed as terminated
                 None => return Ok(Progress::Pending("not listed".to_owned())),
-                Some(i) if i.state == "terminated" => return Ok(ready(undo, "terminated")),
-                Some(i) if i.state == "shutting-down" => return Ok(Progress::Pending(i.state)),
+                // the service has lost it from here on, however long AWS takes to end it
+                Some(i) if look::is_ending(&i.state) => return Ok(ready(undo, &i.state)),
                 Some(_) if patience.wait().await => {}
                 Some(_) => return Ok(Progress::Absent),
             }
@@ -240,6 +249,11 @@ fn ready(undo: &Undo, how: &str) -> Progress {
         notes.push(format!("destroyed with it: {}", gone.join(", ")));
     }
     Progress::Ready(Applied { notes, ..Applied::default() })
+}
+
+/// Those that have a public address: an Elastic IP is one.
+pub(super) fn public(instances: &BTreeMap<String, Instance>) -> Vec<String> {
+    instances.values().filter(|i| i.public_ip.is_some()).map(|i| i.id.clone()).collect()
 }
 
 /// The Elastic IPs of these instances.

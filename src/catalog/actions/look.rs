@@ -4,7 +4,7 @@
 //! missing from an answer. So "it is gone" and "nothing happened" are never concluded from one look: [`present`] and
 //! [`agreed`] look again, and [`Patience`] bounds for how long. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 
@@ -189,6 +189,20 @@ pub(super) fn unanswered<'a>(cx: WriteCx<'a>, operations: &[&str]) -> WriteCx<'a
     }
     let settle = Dur(cx.read.settle.0 * UNANSWERED);
     WriteCx { read: ReadCx { settle, ..cx.read }, ..cx }
+}
+
+/// Those of these types that come with instance-store volumes. Of NVMe ones DescribeInstances tells nothing.
+pub(super) async fn with_storage(
+    cx: ReadCx<'_>,
+    instances: &BTreeMap<String, Instance>,
+) -> CloudResult<BTreeSet<String>> {
+    let names: BTreeSet<String> =
+        instances.values().filter(|i| !is_ending(&i.state)).map(|i| i.instance_type.clone()).collect();
+    if names.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let types = cx.reads.ec2.instance_types(&names.into_iter().collect::<Vec<_>>()).await?;
+    Ok(types.into_iter().filter(|t| t.storage).map(|t| t.name).collect())
 }
 
 /// The ids of these targets.

@@ -50,6 +50,9 @@ pub struct Original {
     pub addresses: Vec<Address>,
     /// Where it is registered.
     pub registrations: Vec<Registered>,
+    /// Classic Load Balancers that it is behind, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classic: Vec<String>,
 }
 
 /// One registration in a target group of type `instance` or `ip`.
@@ -63,6 +66,9 @@ pub struct Registered {
     pub by_address: bool,
     /// Port.
     pub port: Option<i32>,
+    /// It was unhealthy there: its replacement is not waited for until it is better.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ailing: bool,
 }
 
 /// Reads everything about the instance; see [`capture_all`].
@@ -78,14 +84,21 @@ pub(super) async fn capture_all(cx: ReadCx<'_>, ids: &[String]) -> Vec<Result<Or
         "ec2:DescribeInstances",
         ids.to_vec(),
         String::clone,
-        |read| read,
+        |(read, _)| read,
         |ids| read(cx, ids),
     );
     let mut captured = match captured.await {
         Ok(captured) => captured,
         Err(e) => return ids.iter().map(|_| Err(ActionError::clone(&e))).collect(),
     };
-    let outcome = |id: &String| captured.remove(id).map_or_else(|| Err(gone(id)), |agreed| agreed?);
+    let outcome = |id: &String| {
+        let (original, ailing) = captured.remove(id).ok_or_else(|| gone(id))??;
+        let mut original: Original = original?;
+        for (r, ailing) in original.registrations.iter_mut().zip(ailing) {
+            r.ailing = ailing;
+        }
+        Ok(original)
+    };
     ids.iter().map(outcome).collect()
 }
 
@@ -94,23 +107,27 @@ fn gone(id: &str) -> ActionError {
         .hint("a replacement is captured before the fault; pick a target that still exists")
 }
 
-async fn read(
-    cx: ReadCx<'_>,
-    ids: Vec<String>,
-) -> Result<BTreeMap<String, Result<Original, ActionError>>, ActionError> {
+/// What is read of one, and which of its registrations are unhealthy: that may change from one look to the next.
+type Reading = (Result<Original, ActionError>, Vec<bool>);
+
+async fn read(cx: ReadCx<'_>, ids: Vec<String>) -> Result<BTreeMap<String, Reading>, ActionError> {
     let mut described = described(cx, ids.clone()).await?;
     let alive: Vec<String> = described.keys().cloned().collect();
     let mut addresses = elastic_ips(cx, &alive).await?;
+    let mut classic = if alive.is_empty() { BTreeMap::new() } else { classic(cx).await? };
     let mut registrations = registrations(cx, described.values().map(|o| &o.instance)).await?;
     for (id, original) in &mut described {
         original.addresses = addresses.remove(id).unwrap_or_default();
         original.registrations = registrations.remove(id).unwrap_or_default();
+        original.classic = classic.remove(id).unwrap_or_default();
     }
     Ok(ids
         .into_iter()
         .map(|id| {
-            let original = described.remove(&id).ok_or_else(|| gone(&id));
-            (id, original)
+            let mut original = described.remove(&id).ok_or_else(|| gone(&id));
+            let registrations = original.iter_mut().flat_map(|o| &mut o.registrations);
+            let ailing = registrations.map(|r| std::mem::take(&mut r.ailing)).collect();
+            (id, (original, ailing))
         })
         .collect())
 }
@@ -155,6 +172,7 @@ pub(super) async fn described(
             volumes: devices.filter_map(|b| Some((b.clone(), volumes.remove(&b.volume)?))).collect(),
             addresses: Vec::new(),
             registrations: Vec::new(),
+            classic: Vec::new(),
             instance,
         };
         (id, original)
@@ -238,8 +256,19 @@ async fn volumes(
     Ok(by_id)
 }
 
+/// The Classic Load Balancers that instances are behind, by the ids of these.
+pub(super) async fn classic(cx: ReadCx<'_>) -> CloudResult<BTreeMap<String, Vec<String>>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in all_pages(|page| cx.reads.elb.classic(page)).await? {
+        for id in one.instances {
+            found.entry(id).or_default().push(one.name.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// Where they are registered, by their ids.
-async fn registrations(
+pub(super) async fn registrations(
     cx: ReadCx<'_>,
     instances: impl Iterator<Item = &Instance>,
 ) -> CloudResult<BTreeMap<String, Vec<Registered>>> {
@@ -275,6 +304,7 @@ async fn registrations(
                 name: group.name.clone(),
                 by_address,
                 port: r.port,
+                ailing: r.state == "unhealthy",
             });
         }
     }

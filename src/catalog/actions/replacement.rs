@@ -3,17 +3,41 @@
 //! It leaves launching and finding the instance to `ec2_launch_replacement`. Everything here may be
 //! repeated: what is in place already is not done again.
 
+use super::ec2_launch_replacement::volumes::untagged;
 use super::ec2_launch_replacement::{Undo, is_alive};
 use super::ec2_terminate::elastic_ips;
 use super::look;
+use super::original::Original;
 use crate::catalog::action::{ActionError, Outputs, ReadCx, WriteCx};
-use crate::cloud::{EffectCertainty, Instance, Mutation, Registration};
+use crate::cloud::{CloudResult, EffectCertainty, Instance, InterfacesOf, Mutation, Registration, all_pages};
+use crate::model::Tags;
 
 /// What a running replacement still lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    Address { allocation: String, public_ip: String },
-    Registration { group: String, name: String, id: String, port: Option<i32> },
+    Address {
+        allocation: String,
+        public_ip: String,
+        from: Option<String>,
+    },
+    Registration {
+        group: String,
+        name: String,
+        id: String,
+        port: Option<i32>,
+    },
+    /// The old address is to be taken out first: whoever gets it next would be sent requests.
+    Leaving {
+        group: String,
+        name: String,
+        id: String,
+        port: Option<i32>,
+    },
+    VolumeTags {
+        volume: String,
+        device: String,
+        tags: Tags,
+    },
 }
 
 impl Missing {
@@ -21,16 +45,26 @@ impl Missing {
         match self {
             Self::Address { public_ip, .. } => format!("Elastic IP {public_ip}"),
             Self::Registration { name, .. } => format!("registration in {name}"),
+            Self::Leaving { id, name, .. } => format!("the end of the registration of {id} in {name}"),
+            Self::VolumeTags { device, .. } => format!("the tags of its volume at {device}"),
         }
     }
 
     fn change(&self, instance: &Instance) -> Mutation {
         match self {
-            Self::Address { allocation, .. } => {
-                Mutation::AssociateAddress { allocation: allocation.clone(), instance: instance.id.clone() }
-            }
+            Self::Address { allocation, from, .. } => Mutation::AssociateAddress {
+                allocation: allocation.clone(),
+                instance: instance.id.clone(),
+                from: from.clone(),
+            },
             Self::Registration { group, id, port, .. } => {
                 Mutation::RegisterTargets { group: group.clone(), id: id.clone(), port: *port }
+            }
+            Self::Leaving { group, id, port, .. } => {
+                Mutation::DeregisterTargets { group: group.clone(), id: id.clone(), port: *port }
+            }
+            Self::VolumeTags { volume, tags, .. } => {
+                Mutation::CreateTags { ids: vec![volume.clone()], tags: tags.clone() }
             }
         }
     }
@@ -45,29 +79,51 @@ pub(super) struct Placed {
 pub(super) async fn placed(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> Result<Placed, ActionError> {
     let original = &undo.original;
     let (mut missing, mut unwell) = (Vec::new(), Vec::new());
-    if let Some(address) = original.addresses.first()
-        && !is_alive(cx, original).await?
-    {
-        let own = elastic_ips(cx, std::slice::from_ref(&instance.id)).await?;
-        let here = own.values().flatten().any(|a| a.allocation == address.allocation);
-        if !here {
+    let by_address = original.registrations.iter().any(|r| r.by_address);
+    let alive = (by_address || !original.addresses.is_empty()) && is_alive(cx, original).await?;
+    if let Some(address) = original.addresses.first().filter(|_| !alive) {
+        let (new, old) = (&instance.id, &original.instance.id);
+        let held = elastic_ips(cx, &[new.clone(), old.clone()]).await?;
+        let is_with =
+            |id| held.get(id).is_some_and(|own| own.iter().any(|a| a.allocation == address.allocation));
+        if !is_with(new) {
             missing.push(Missing::Address {
                 allocation: address.allocation.clone(),
                 public_ip: address.public_ip.clone(),
+                // one that has ended gives its address back; where it has not, nobody else loses it
+                from: is_with(old).then(|| old.clone()),
             });
         }
+    }
+    for (volume, device, tags) in untagged(cx, undo, instance).await? {
+        missing.push(Missing::VolumeTags { volume, device, tags });
     }
     for r in &original.registrations {
         let id = if r.by_address { instance.private_ip.as_ref() } else { Some(&instance.id) };
         let id = id.ok_or_else(|| ActionError::refused(format!("{} has no private address", instance.id)))?;
         let now = cx.reads.elb.registrations(&r.group).await?;
-        match now.iter().find(|n| n.id == *id && n.port == r.port && n.state != "draining") {
+        let entry = |id: &str| now.iter().find(|n| n.id == id && n.port == r.port && n.state != "draining");
+        let old = original.instance.private_ip.as_deref().filter(|old| r.by_address && *old != id);
+        if let Some(old) = old.filter(|old| entry(old).is_some())
+            && !alive
+            && !is_taken(cx, original, old).await?
+        {
+            missing.push(Missing::Leaving {
+                group: r.group.clone(),
+                name: r.name.clone(),
+                id: old.to_owned(),
+                port: r.port,
+            });
+        }
+        match entry(id) {
             None => missing.push(Missing::Registration {
                 group: r.group.clone(),
                 name: r.name.clone(),
                 id: id.clone(),
                 port: r.port,
             }),
+            // as the original was: nothing here makes it better
+            Some(n) if r.ailing && n.state == "unhealthy" => {}
             Some(n) if !serves(n) => {
                 let why = n.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 unwell.push(format!("{} in {}{why}", n.state, r.name));
@@ -76,6 +132,15 @@ pub(super) async fn placed(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> 
         }
     }
     Ok(Placed { missing, unwell })
+}
+
+/// Whether the address of the original is another's by now, who may have registered it: then it is left alone.
+async fn is_taken(cx: ReadCx<'_>, original: &Original, address: &str) -> CloudResult<bool> {
+    let of = InterfacesOf::Addresses(vec![address.to_owned()]);
+    let found = all_pages(|page| cx.reads.ec2.interfaces(&of, page)).await?;
+    let (own, vpc) = (original.instance.id.as_str(), original.instance.vpc.as_deref());
+    let mut others = found.iter().filter(|i| vpc.is_none_or(|vpc| i.vpc == vpc));
+    Ok(others.any(|i| i.instance.as_deref() != Some(own)))
 }
 
 /// Whether a load balancer sends it requests, or would: `unavailable` is where health checks are off, and a group that
@@ -154,7 +219,17 @@ pub(super) fn differences(undo: &Undo, new: &Instance, alive: bool) -> Vec<Strin
     {
         notes.push(format!("private address {is} instead of {was}"));
         for r in old.registrations.iter().filter(|r| r.by_address) {
-            notes.push(format!("the old address {was} stays registered in {} until it is removed", r.name));
+            notes.push(if alive {
+                format!(
+                    "the old address {was} stays registered in {}, since {} still exists",
+                    r.name, old.instance.id
+                )
+            } else {
+                format!(
+                    "the old address {was} is taken out of {}, unless somebody else has it by now",
+                    r.name
+                )
+            });
         }
     }
     match (old.addresses.as_slice(), &old.instance.public_ip, &new.public_ip) {
@@ -170,8 +245,18 @@ pub(super) fn differences(undo: &Undo, new: &Instance, alive: bool) -> Vec<Strin
             );
         }
         ([], Some(was), Some(is)) if was != is => notes.push(format!("public address {is} instead of {was}")),
+        ([], None, Some(is)) => notes.push(format!("public address {is}; the original had none")),
         ([], Some(was), None) => notes.push(format!("no public address; the original had {was}")),
         _ => {}
+    }
+    for r in old.registrations.iter().filter(|r| r.ailing) {
+        notes.push(format!(
+            "in {} the original was unhealthy before the fault, and its replacement may be",
+            r.name
+        ));
+    }
+    for name in &old.classic {
+        notes.push(format!("not registered with the Classic Load Balancer {name}; the original was"));
     }
     if new.instance_type != old.instance.instance_type {
         notes.push(format!("type {} instead of {}", new.instance_type, old.instance.instance_type));

@@ -71,6 +71,7 @@ pub(super) struct Bench {
     step: StepId,
     pub(super) give_up: Dur,
     pub(super) dry_run: Option<Arc<dyn DryRun>>,
+    pub(super) irreversible: bool,
     pub(super) t0: Option<DateTime<chrono::Utc>>,
     pub(super) vpc: String,
     pub(super) main: String,
@@ -109,6 +110,7 @@ impl Bench {
             step: StepId::new("step-1"),
             give_up: Dur::hours(1),
             dry_run: None,
+            irreversible: false,
             t0: None,
             sim,
             clock,
@@ -177,6 +179,7 @@ impl Bench {
             give_up: self.give_up,
             calls: &self.gate,
             planning: true,
+            irreversible: self.irreversible,
             dry_run: self.dry_run.as_deref(),
         }
     }

@@ -143,6 +143,7 @@ impl Trial {
             give_up: self.give_up,
             calls: &self.gate,
             planning: true,
+            irreversible: false,
             dry_run: None,
         }
     }

@@ -294,7 +294,7 @@ fn state(s: &Statement, d: &Decision, words: &Words<'_>) -> State {
         return State::NotChecked(format!("it depends on {}", unknown.join(", ")));
     }
     let pattern = d.resource != "*" && d.resource.contains(['*', '?']);
-    let made = s.sid.starts_with("MakeWithTheRunsTag") || s.sid.starts_with("OnWhatTheRunMade");
+    let made = s.sid.starts_with("MakeItsOwn") || s.sid.starts_with("OnTheRuns");
     if d.ruling == Ruling::NoPolicy && pattern && !made {
         return State::NotChecked(
             "no policy allows it on all of them; one may on those that are used".to_owned(),

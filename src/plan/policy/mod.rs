@@ -313,17 +313,18 @@ impl Grants<'_, '_> {
             Whom::Made => {
                 tag(&mut condition, "StringLike", TAG_RUN, self.of_a_run());
                 match permission {
+                    "ec2:CreateTags" if kind == Type::Volume => {}
                     "ec2:CreateTags" | "rds:AddTagsToResource" => only_keys(&mut condition, &[TAG_KEPT]),
                     "ec2:DeleteTags" | "rds:RemoveTagsFromResource" => {
                         only_keys(&mut condition, &[TAG_RUN, TAG_STEP, TAG_HELD]);
                     }
                     _ => {}
                 }
-                self.put("OnWhatTheRunMade", permission, kind, &made(step, kind), condition);
+                self.put("OnTheRuns", permission, kind, &made(step, kind), condition);
             }
             Whom::Kept => {
                 tag(&mut condition, "StringLike", TAG_KEPT, self.of_a_run());
-                self.put("OnWhatTheRunMade", permission, kind, &[whom::any(kind)], condition);
+                self.put("OnTheRuns", permission, kind, &[whom::any(kind)], condition);
             }
             Whom::New(call) => {
                 if let Some(call) = call {
@@ -331,7 +332,7 @@ impl Grants<'_, '_> {
                 }
                 let run = BTreeMap::from([(format!("aws:RequestTag/{TAG_RUN}"), self.of_a_run())]);
                 condition.insert("StringLike", run);
-                self.put("MakeWithTheRunsTag", permission, kind, &made(step, kind), condition);
+                self.put("MakeItsOwn", permission, kind, &made(step, kind), condition);
             }
             Whom::Around(attribute) => {
                 let names = self.around(step, kind, attribute);

@@ -162,7 +162,10 @@ fn targets_are_limited_by_their_tags_and_what_is_made_by_the_runs() {
     for s in tagging {
         let keys = s.condition.contains_key("ForAllValues:StringEquals");
         let at_creation = s.condition.get("StringEquals").and_then(|c| c.get("ec2:CreateAction"));
-        assert!(keys || at_creation == Some(&Values::one("RunInstances")), "{s:?}");
+        let like = s.condition.get("StringLike");
+        let runs = like.is_some_and(|c| c.contains_key("aws:ResourceTag/redrill:run"));
+        let volumes = runs && s.resource.0.iter().all(|arn| arn.contains(":volume/"));
+        assert!(keys || volumes || at_creation == Some(&Values::one("RunInstances")), "{s:?}");
     }
     let pass = document.statement.iter().find(|s| s.action.0.contains("iam:PassRole")).unwrap();
     assert_eq!(pass.condition["StringEquals"]["iam:PassedToService"], Values::one("ec2.amazonaws.com"));

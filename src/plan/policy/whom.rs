@@ -85,12 +85,17 @@ pub fn of(action: &str, takes: Option<ResourceKind>, permission: &str, kind: Typ
         (_, Type::Secret) => vec![Whom::Named("rds!db-*")],
         (_, Type::TargetGroup) => vec![Whom::Around(None)],
         (p, _) if tags(p) && when == When::Apply => match (made, p) {
+            // each volume gets the tags of the one in whose place it is, afterwards
+            (true, "ec2:CreateTags") if kind == Type::Volume => {
+                vec![Whom::New(Some(creating(action))), Whom::Made]
+            }
             (true, "ec2:CreateTags") => vec![Whom::New(Some(creating(action)))],
             (true, _) => vec![Whom::New(None)],
             (false, _) => Vec::new(),
         },
+        // what is kept is retagged, and its volumes; not its interface
         (p, _) if tags(p) => {
-            if made {
+            if made && kind != Type::NetworkInterface {
                 vec![Whom::Made]
             } else {
                 Vec::new()

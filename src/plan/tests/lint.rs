@@ -163,7 +163,7 @@ async fn what_is_broken_for_good_is_mended() {
                    for example ec2.launch-replacement";
     assert_eq!(found(&[(REPLACE, "")]).await, [warning]);
     let stop = [("ec2.terminate-instances", "ec2.stop-instances"), (REPLACE, "")];
-    let needless = "info: allow_irreversible: every step can be put back; `allow_irreversible` is not needed";
+    let needless = "info: allow_irreversible: `allow_irreversible` is needed only where a stop erases instance-store volumes";
     assert_eq!(found(&stop).await, [needless]);
     let without = [stop[0], stop[1], ("allow_irreversible: true\n", "")];
     assert_eq!(found(&without).await, [""; 0], "there is a recovery");

@@ -5,19 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::ec2_terminate::elastic_ips;
 use super::super::{original, routing};
 use super::*;
 use crate::cloud::{CloudError, Offering, Subnet};
 
 /// Tags by which whoever launched an instance knows it, with who replaces it.
 const OWNERS: &[(&str, &str)] = &[
-    ("aws:ec2:fleet-id", "an EC2 Fleet"),
     ("aws:ec2spot:fleet-request-id", "a Spot Fleet"),
     ("aws:elasticmapreduce:job-flow-id", "an EMR cluster"),
     ("karpenter.sh/nodeclaim", "Karpenter"),
     ("karpenter.sh/nodepool", "Karpenter"),
     ("karpenter.sh/provisioner-name", "Karpenter"),
 ];
+const FLEET: &str = "aws:ec2:fleet-id";
 const STACK: &str = "aws:cloudformation:stack-name";
 
 type Instances = BTreeMap<String, Instance>;
@@ -50,12 +51,15 @@ pub(super) async fn inspect(
         }
         out.extend(of_instance(cx, instance, params));
     }
+    out.extend(fleets(cx, &instances).await?);
     out.extend(routes(cx, &instances).await?);
     out.extend(images(cx, &instances).await?);
     out.extend(key_pairs(cx, &instances).await?);
     out.extend(types(cx, &instances, params).await?);
     out.extend(subnets(cx, &instances, params).await?);
     out.extend(profiles(cx, &instances).await?);
+    out.extend(classic(cx, &instances).await?);
+    out.extend(ailing(cx, &instances).await?);
     if out.iter().all(|f| f.severity != Severity::Refusal) {
         out.extend(tried(cx, &instances, params).await?);
     }
@@ -69,8 +73,7 @@ fn of_instance(cx: ReadCx<'_>, i: &Instance, params: &Params) -> Vec<Finding> {
     let managed = settings.operator.as_deref();
     let owner = OWNERS.iter().find(|(tag, _)| i.tags.contains_key(*tag)).map(|(_, who)| *who).or(managed);
     if let Some(who) = owner {
-        let text = format!("{who} replaces the instance itself: redrill's replacement would be one too many");
-        out.push(refusal(id, text).hint("pick instances that nobody else replaces"));
+        out.push(replaced(id, who));
     }
     if let Some(stack) = i.tags.get(STACK) {
         out.push(
@@ -99,7 +102,7 @@ fn of_instance(cx: ReadCx<'_>, i: &Instance, params: &Params) -> Vec<Finding> {
     out.extend(
         lost(settings).into_iter().map(|what| warning(id, format!("the replacement will lack {what}"))),
     );
-    for b in surviving(i) {
+    for b in volumes::surviving(i) {
         let text = format!(
             "the volume {} at {} is not deleted with the instance: it stays behind, unattached, and the replacement has \
              nothing there unless its image has",
@@ -130,6 +133,27 @@ fn lost(settings: &Settings) -> Vec<String> {
         out.push(format!("its bandwidth weighting, {bandwidth}"));
     }
     out
+}
+
+fn replaced(id: &str, who: &str) -> Finding {
+    let text = format!("{who} replaces the instance itself: redrill's replacement would be one too many");
+    refusal(id, text).hint("pick instances that nobody else replaces")
+}
+
+/// EC2 Fleets tag what they launch, whatever their type: one of type `maintain` alone launches another ("EC2 Fleet
+/// request types", Amazon EC2 User Guide).
+async fn fleets(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Finding>> {
+    let of = by(instances, |i| i.tags.get(FLEET).map(String::as_str));
+    if of.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<String> = of.keys().map(|id| (*id).to_owned()).collect();
+    let types = cx.reads.ec2.fleets(&ids).await?;
+    let maintained = of.into_iter().filter(|(fleet, _)| types.get(*fleet).is_some_and(|t| t == "maintain"));
+    Ok(maintained
+        .flat_map(|(_, ids)| ids)
+        .map(|id| replaced(id, "an EC2 Fleet of type `maintain`"))
+        .collect())
 }
 
 /// Routes through an instance lead nowhere once it is gone; its replacement has another interface.
@@ -276,6 +300,43 @@ async fn profiles(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Find
     Ok(out)
 }
 
+/// Where the original is unhealthy already, so would its replacement be.
+async fn ailing(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Finding>> {
+    if !cx.planning {
+        return Ok(Vec::new());
+    }
+    let all = original::registrations(cx, instances.values()).await?;
+    let ailing = all.iter().flat_map(|(id, own)| own.iter().filter(|r| r.ailing).map(move |r| (id, r)));
+    let told = ailing.map(|(id, r)| {
+        let text = format!(
+            "it is unhealthy in {} already: whether its replacement serves there cannot be told, and is not waited for",
+            r.name
+        );
+        warning(id, text).hint("mend the target group first, or pick targets that are healthy")
+    });
+    Ok(told.collect())
+}
+
+/// Load balancers of a kind that the replacement is not registered with: told once, while there is time to say so in the
+/// drill.
+async fn classic(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Finding>> {
+    if !cx.planning {
+        return Ok(Vec::new());
+    }
+    let behind = original::classic(cx).await?;
+    let told = instances.keys().filter_map(|id| Some((id, behind.get(id)?)));
+    let told = told.map(|(id, names)| {
+        let text = format!(
+            "it is behind the Classic Load Balancer {}, with which the replacement is not registered",
+            names.join(", ")
+        );
+        let hint = "register the replacement in a later step, for example with `command`: \
+                    aws elb register-instances-with-load-balancer";
+        warning(id, text).hint(hint)
+    });
+    Ok(told.collect())
+}
+
 /// The very launches, with DryRun: whether this caller may, and whether EC2 takes what it is given.
 async fn tried(cx: ReadCx<'_>, instances: &Instances, params: &Params) -> CloudResult<Vec<Finding>> {
     let Some(dry_run) = cx.dry_run else { return Ok(Vec::new()) };
@@ -284,9 +345,13 @@ async fn tried(cx: ReadCx<'_>, instances: &Instances, params: &Params) -> CloudR
         Ok(described) => described,
         Err(e) => return Ok(vec![refusal(cx.step.as_str(), e.to_string())]),
     };
+    let public: Vec<String> =
+        described.iter().filter(|(_, o)| o.instance.public_ip.is_some()).map(|(id, _)| id.clone()).collect();
+    let mut addresses = elastic_ips(cx, &public).await?;
     let mut asked: Vec<(LaunchSpec, Option<CloudError>)> = Vec::new();
     let mut out = Vec::new();
-    for (id, original) in described {
+    for (id, mut original) in described {
+        original.addresses = addresses.remove(&id).unwrap_or_default();
         let Ok(user_data) = original::user_data(cx, &original).await else { continue };
         let tags = tags_at_launch(&original.instance.tags, params, &marks(cx, &id));
         let kind = params.instance_type.clone().unwrap_or_else(|| original.instance.instance_type.clone());
@@ -312,6 +377,7 @@ async fn tried(cx: ReadCx<'_>, instances: &Instances, params: &Params) -> CloudR
 fn alike(spec: &LaunchSpec) -> LaunchSpec {
     let mut spec = spec.clone();
     spec.tags.remove(TAG_REPLACES);
+    spec.volume_tags.remove(TAG_REPLACES);
     let kept = Settings { interfaces: Vec::new(), addresses: Vec::new(), ..spec.like.settings.clone() };
     spec.like = Instance {
         id: String::new(),

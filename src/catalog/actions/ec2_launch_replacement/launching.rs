@@ -1,6 +1,7 @@
 //! Launching, and putting what was launched in its place. Looks and changes; everything may be repeated.
 
 use super::*;
+use crate::model::time::in_words;
 
 /// What RunInstances is asked for, to launch an instance like this one.
 pub(super) fn spec(
@@ -17,9 +18,10 @@ pub(super) fn spec(
         // cores are those of a type
         (settings.cores, settings.threads) = (None, None);
     }
-    let surviving: Vec<&str> = surviving(old).map(|b| b.volume.as_str()).collect();
     let goes = |b: &BlockDevice| b.delete_on_termination || after == After::Remove;
-    let volumes = original.volumes.iter().filter(|(b, _)| !surviving.contains(&b.volume.as_str()));
+    let redrills = tags.iter().filter(|(key, _)| key.starts_with("redrill:"));
+    let mut volume_tags = volumes::common_tags(original);
+    volume_tags.extend(redrills.map(|(key, value)| (key.clone(), value.clone())));
     LaunchSpec {
         like: Instance {
             instance_type: instance_type.to_owned(),
@@ -30,7 +32,7 @@ pub(super) fn spec(
         },
         user_data,
         // what is removed at the end of the run must not leave volumes behind
-        volumes: volumes
+        volumes: volumes::renewed(original)
             .map(|(b, v)| (BlockDevice { delete_on_termination: goes(b), ..b.clone() }, v.clone()))
             .collect(),
         // Protected, it could not be removed again; reported as a difference.
@@ -38,8 +40,18 @@ pub(super) fn spec(
         shutdown: original.shutdown.clone(),
         credits: original.credits.clone().filter(|_| original::has_credits(instance_type)),
         private_ip,
+        public_ip: public_ip(original),
+        volume_tags,
         tags,
     }
+}
+
+/// Whether to ask for a public address or against one, whatever the subnet does by itself. An Elastic IP comes later;
+/// what has an IPv6 address alone, or is stopped and has given its address back, tells nothing.
+fn public_ip(original: &Original) -> Option<bool> {
+    let old = &original.instance;
+    let tells = old.state == "running" && old.private_ip.is_some() && original.addresses.is_empty();
+    tells.then_some(old.public_ip.is_some())
 }
 
 /// How a launch is repeated that AWS cannot go through with at the moment.
@@ -48,14 +60,14 @@ fn while_there_is_no_room(cx: ReadCx<'_>) -> Patience {
 }
 
 pub(super) async fn replace(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
-    let mut room = while_there_is_no_room(cx.read);
+    let (mut room, mut notes) = (while_there_is_no_room(cx.read), Vec::new());
     loop {
         let id = match standing(cx.read, undo).await? {
             Some(Standing::Up(instance)) => instance.id,
-            Some(Standing::Lost(_)) | None => launch(cx, undo, &mut room).await?,
+            Some(Standing::Lost(_)) | None => launch(cx, undo, &mut room, &mut notes).await?,
         };
-        let e = match place(cx, undo, &id).await {
-            Ok(instance) => return Ok(Applied { outputs: outputs(&instance), notes: Vec::new() }),
+        let e = match place(cx, undo, &id, &mut notes).await {
+            Ok(instance) => return Ok(Applied { outputs: outputs(&instance), notes }),
             Err(e) => e,
         };
         let now = look::instance(cx.read, &id).await;
@@ -93,20 +105,30 @@ async fn due(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<u32> {
 }
 
 /// Waits until the replacement runs, and gives it whatever it still lacks.
-pub(super) async fn place(cx: WriteCx<'_>, undo: &Undo, id: &str) -> Result<Instance, ActionError> {
+pub(super) async fn place(
+    cx: WriteCx<'_>,
+    undo: &Undo,
+    id: &str,
+    notes: &mut Vec<String>,
+) -> Result<Instance, ActionError> {
     let instance = until_running(cx.read, id).await?;
     if !undo.original.addresses.is_empty() && !is_alive(cx.read, &undo.original).await? {
         // An instance on its way out still holds its Elastic IP, which is never taken by force.
-        until_released(cx.read, &undo.original.instance.id).await?;
+        notes.extend(until_released(cx.read, &undo.original.instance.id).await?);
     }
     put_in_place(cx, undo, &instance).await?;
     Ok(instance)
 }
 
-async fn launch(cx: WriteCx<'_>, undo: &Undo, room: &mut Patience) -> Result<String, ActionError> {
+async fn launch(
+    cx: WriteCx<'_>,
+    undo: &Undo,
+    room: &mut Patience,
+    notes: &mut Vec<String>,
+) -> Result<String, ActionError> {
     let original = &undo.original;
     if undo.private_ip.is_some() {
-        until_released(cx.read, &original.instance.id).await?;
+        notes.extend(until_released(cx.read, &original.instance.id).await?);
     }
     let user_data = original::user_data(cx.read, original).await?;
     let address = undo.private_ip.clone();
@@ -159,13 +181,19 @@ fn unknown(e: ActionError) -> ActionError {
     e.effect(EffectCertainty::Unknown)
 }
 
-/// Waits until the old instance has ended and released its address.
-async fn until_released(cx: ReadCx<'_>, id: &str) -> Result<(), ActionError> {
+/// Waits until the old instance has ended and released its address; tells how long that took, where it took long: it is
+/// AWS's time, not the procedure's.
+async fn until_released(cx: ReadCx<'_>, id: &str) -> Result<Option<String>, ActionError> {
+    let began = cx.clock.stamp().mono_ms;
+    let told = || {
+        let ms = i64::try_from(cx.clock.stamp().mono_ms.saturating_sub(began)).unwrap_or(i64::MAX);
+        (ms >= 1_000).then(|| format!("of this step, {} went by until AWS had ended {id}", in_words(ms)))
+    };
     let mut patience = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     loop {
         match look::present(cx, || look::instance(cx, id)).await? {
-            None => return Ok(()),
-            Some(i) if i.state == "terminated" => return Ok(()),
+            None => return Ok(told()),
+            Some(i) if i.state == "terminated" => return Ok(told()),
             Some(_) if patience.wait().await => {}
             Some(i) => {
                 return Err(ActionError::refused(format!("{id} is {} and still has its address", i.state)));

@@ -9,6 +9,7 @@ use super::*;
 /// time is over, and nothing is sent for what is not seen.
 pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let cx = look::unanswered(cx, &["ec2:RunInstances"]);
+    deregister(cx).await?;
     let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     // what was launched or stood here, and whether it is known to end
     let mut ours: BTreeMap<String, bool> = BTreeMap::new();
@@ -61,6 +62,24 @@ pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, Ac
                 )));
         }
     }
+}
+
+/// Takes out of groups of addresses what this step put in: they keep an address whoever has it.
+async fn deregister(cx: WriteCx<'_>) -> Result<(), ActionError> {
+    for sent in look::on_record(cx.read, &["elasticloadbalancing:RegisterTargets"]) {
+        let Mutation::RegisterTargets { group, id, port } = sent.asked else { continue };
+        if id.starts_with("i-") {
+            continue; // it goes with the instance
+        }
+        let now = match cx.read.reads.elb.registrations(&group).await {
+            Err(e) if e.is_not_found() => continue,
+            now => now?,
+        };
+        if now.iter().any(|n| n.id == id && n.port == port && n.state != "draining") {
+            cx.gate.send(Mutation::DeregisterTargets { group, id, port }).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The same as [`found`], and what stood here by its id: EC2 takes the tags off an instance soon after its end.

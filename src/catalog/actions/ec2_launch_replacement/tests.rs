@@ -10,6 +10,7 @@ use crate::cloud::faulty::Fault;
 use crate::cloud::misread::Misread;
 use crate::sim::InstanceSeed;
 
+mod alike;
 mod foreseen;
 mod serving;
 

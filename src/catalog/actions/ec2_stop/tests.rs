@@ -242,3 +242,36 @@ async fn where_nothing_runs_nothing_is_sent_and_the_plan_says_so() {
     bench.ready(&ACTION, &batch[0], &Value::Null).await;
     assert_eq!(bench.sim.changes().len(), 0, "a run of it alone sends nothing, and does not pass");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_erases_disks_is_refused_unless_the_drill_allows_what_cannot_be_undone() {
+    let mut bench = Bench::new();
+    let targets = several(&bench, 2);
+    bench.sim.edit_instance(&targets[0].id, |i, _| "c5d.large".clone_into(&mut i.instance_type));
+    let refused = bench.refusals(&ACTION, &targets, &Value::Null).await;
+    assert!(refused.len() == 1 && refused[0].contains("c5d.large has instance-store volumes"), "{refused:?}");
+    bench.irreversible = true;
+    let found = bench.inspect(&ACTION, &targets, &Value::Null).await;
+    let found: Vec<_> = found.iter().filter(|f| f.text.contains("instance-store volumes")).collect();
+    assert!(found.len() == 1 && found[0].severity == Severity::Warning, "{found:?}");
+    // what is stopped already has nothing on them
+    bench.irreversible = false;
+    bench.sim.edit_instance(&targets[0].id, |i, _| "stopped".clone_into(&mut i.state));
+    assert_eq!(bench.refusals(&ACTION, &targets, &Value::Null).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fault_is_effective_when_the_stop_has_begun_and_undo_waits_for_its_end() {
+    let bench = Bench::new();
+    bench.sim.tune(|pace| pace.instance_stop = Dur::mins(8));
+    let targets = several(&bench, 1);
+    let before = bench.sim.snapshot();
+    let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    let began = bench.clock.stamp().mono_ms;
+    let ready = bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    assert!(bench.clock.stamp().mono_ms - began < 30_000, "AWS's eight minutes are not waited for");
+    assert!(ready.notes[0].contains("is stopping; it was running"), "{:?}", ready.notes);
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+    assert_eq!(bench.sim.snapshot(), before);
+}

@@ -172,3 +172,28 @@ async fn a_server_that_is_not_listed_within_the_hour_is_not_taken_for_terminated
     );
     assert_eq!(poll.await, Ok(Progress::Pending("not listed".to_owned())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_fault_is_effective_when_the_end_has_begun() {
+    let bench = Bench::new();
+    bench.sim.tune(|pace| pace.instance_terminate = Dur::mins(8));
+    let batch = bench.prepare(&ACTION, &several(&bench, &bench.a, 1), &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    let began = bench.clock.stamp().mono_ms;
+    let ready = bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    assert!(bench.clock.stamp().mono_ms - began < 30_000, "AWS's eight minutes are not waited for");
+    assert!(ready.notes[0].ends_with("is shutting-down"), "{:?}", ready.notes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn disks_of_the_instance_itself_are_told_and_addresses_are_read_where_there_are_any() {
+    let bench = Bench::new();
+    let targets = several(&bench, &bench.a, 2);
+    bench.sim.edit_instance(&targets[1].id, |i, _| "i4i.large".clone_into(&mut i.instance_type));
+    let findings = bench.inspect(&ACTION, &targets, &Value::Null).await;
+    let told: Vec<&str> =
+        findings.iter().filter(|f| f.text.contains("instance-store")).map(|f| f.subject.as_str()).collect();
+    assert_eq!(told, [targets[1].id.as_str()]);
+    let asked = bench.sim.calls().iter().filter(|c| c.operation == "ec2:DescribeAddresses").count();
+    assert_eq!(asked, 0, "neither has a public address");
+}

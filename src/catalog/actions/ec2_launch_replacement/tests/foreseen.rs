@@ -91,17 +91,23 @@ async fn tags_that_do_not_fit_beside_those_of_the_run_are_refused_before_the_fau
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_replaces_is_refused_and_what_a_stack_made_is_told() {
-    let tags = [
-        "aws:ec2:fleet-id",
-        "aws:ec2spot:fleet-request-id",
-        "karpenter.sh/nodepool",
-        "aws:elasticmapreduce:job-flow-id",
-    ];
+    let tags = ["aws:ec2spot:fleet-request-id", "karpenter.sh/nodepool", "aws:elasticmapreduce:job-flow-id"];
     for tag in tags {
         let s = scene("owned");
         s.bench.sim.edit_instance(&s.old, |i, _| _ = i.tags.insert(tag.to_owned(), "x".to_owned()));
         let found = refusals(&s, &Value::Null).await;
         assert!(found.len() == 1 && found[0].contains("one too many"), "{tag}: {found:?}");
+    }
+    for (kind, replaces) in [("maintain", true), ("instant", false), ("request", false)] {
+        let s = scene("fleet-member");
+        s.bench.sim.put_into_fleet(&s.old, kind);
+        let found = refusals(&s, &Value::Null).await;
+        assert_eq!(
+            found.iter().any(|f| f.contains("of type `maintain` replaces")),
+            replaces,
+            "{kind}: {found:?}"
+        );
+        assert_eq!(found.is_empty(), !replaces, "{kind}: {found:?}");
     }
     let s = scene("managed");
     s.bench.sim.edit_instance(&s.old, |i, _| i.settings.operator = Some("eks.amazonaws.com".to_owned()));
