@@ -54,6 +54,14 @@ def patch_cloudfront(pace):
         begin(result[0], ("InProgress", pace["distribution"]))
         return result
 
+    listed = cls.list_invalidations
+
+    def list_invalidations(self, dist_id, *args, **kwargs):
+        # moto lists none for a distribution that does not exist
+        self.get_distribution(dist_id)
+        return listed(self, dist_id, *args, **kwargs)
+
+    cls.list_invalidations = list_invalidations
     cls.create_invalidation, cls.update_distribution = create_invalidation, update_distribution
     cls.create_distribution = create_distribution
 

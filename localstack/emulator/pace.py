@@ -2,7 +2,8 @@
 
 The real state lives in moto and changes at once; what a reader sees is a view: an object holds a list of
 (state, until) steps, and until a step is over its name is shown instead of the real state. So nothing runs in
-the background, and a pace of `none` is simply an empty list.
+the background, and a pace of `none` is simply an empty list
+(apart from the lag of restorable times, which is no waiting).
 """
 
 import time
@@ -10,20 +11,24 @@ import time
 NAMES = (
     "pending", "stopping", "shutting-down",
     "create", "restore", "backing-up", "modify", "reboot", "failover", "delete", "db-stop", "db-start",
-    "invalidation", "distribution",
+    "invalidation", "distribution", "restorable",
 )
+# how far the latest restorable time lags: AWS's own, whatever the pace
+RESTORABLE = 300
 
 PACES = {
-    "none": dict.fromkeys(NAMES, 0.0),
+    "none": {**dict.fromkeys(NAMES, 0.0), "restorable": RESTORABLE},
     "fast": {
         "pending": 2, "stopping": 2, "shutting-down": 2,
         "create": 6, "restore": 12, "backing-up": 1, "modify": 2, "reboot": 3, "failover": 3, "delete": 3,
         "db-stop": 3, "db-start": 3, "invalidation": 6, "distribution": 4,
+        "restorable": RESTORABLE,
     },
     "real": {
         "pending": 25, "stopping": 40, "shutting-down": 45,
         "create": 480, "restore": 1500, "backing-up": 120, "modify": 60, "reboot": 60, "failover": 90,
         "delete": 240, "db-stop": 240, "db-start": 300, "invalidation": 240, "distribution": 300,
+        "restorable": RESTORABLE,
     },
 }
 

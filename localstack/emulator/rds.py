@@ -13,7 +13,6 @@ from moto.rds.responses import RDSResponse
 
 from .pace import begin, view
 
-LAG = timedelta(minutes=5)
 BUSY = ("creating", "backing-up", "deleting", "rebooting", "modifying", "starting", "stopping")
 INHERITED = (
     "engine", "engine_version", "allocated_storage", "storage_type", "iops", "storage_throughput", "port",
@@ -35,11 +34,11 @@ def state_error(database, what):
     )
 
 
-def restorable(database):
-    """The window (earliest, latest) that a point-in-time restore may name; None where there is none."""
+def restorable(database, lag):
+    """The window (earliest, latest) that a point-in-time restore may name, `lag` seconds behind; None where there is none."""
     if database.is_replica or database.db_cluster_identifier or not database.backup_retention_period:
         return None
-    latest = (utcnow() - LAG).replace(microsecond=0)
+    latest = (utcnow() - timedelta(seconds=lag)).replace(microsecond=0)
     created = database.instance_create_time
     if latest < created or database.status == "creating":
         return None
@@ -58,7 +57,7 @@ def _other_zone(database, zone):
     return next((z for z in zones if z != zone), zone)
 
 
-def patch_views():
+def patch_views(pace):
     """What a reader sees of a database."""
     cls = m.DBInstance
     cls.status = property(
@@ -67,7 +66,7 @@ def patch_views():
     )
     endpoint = cls.endpoint.fget
     cls.endpoint = property(lambda self: None if self.status == "creating" else endpoint(self))
-    cls.latest_restorable_time = property(lambda self: (restorable(self) or (None, None))[1])
+    cls.latest_restorable_time = property(lambda self: (restorable(self, pace["restorable"]) or (None, None))[1])
     cls.secondary_availability_zone = property(
         lambda self: _other_zone(self, self.availability_zone) if self.multi_az else None
     )
@@ -106,8 +105,8 @@ def default_subnet_group(backend):
     return "default"
 
 
-def restore(backend, source_id, target_id, asked):
-    """RestoreDBInstanceToPointInTime: the window, and AWS's defaults for what was not asked for."""
+def restore(backend, source_id, target_id, asked, lag):
+    """RestoreDBInstanceToPointInTime: the window (`lag` seconds behind), and AWS's defaults for what was not asked for."""
     source = backend.describe_db_instances(source_id)[0]
     if target_id in backend.databases:
         raise DBInstanceAlreadyExists()
@@ -121,7 +120,7 @@ def restore(backend, source_id, target_id, asked):
             "PointInTimeRestoreNotEnabled",
             f"Point in time restore is not enabled for {source_id}: it has no automated backups of its own.",
         )
-    window = restorable(source)
+    window = restorable(source, lag)
     if window is None:
         raise RDSClientError("InvalidDBInstanceState", f"{source_id} has no restorable time yet.")
     if wanted and not window[0] <= _naive(wanted) < window[1]:
@@ -189,7 +188,7 @@ def patch_backend(pace):
         return database
 
     def do_restore(self, source, target, overrides):
-        database = restore(self, source, target, overrides)
+        database = restore(self, source, target, overrides, pace["restorable"])
         begin(database, ("creating", pace["restore"]), ("backing-up", pace["backing-up"]))
         return database
 
@@ -289,5 +288,5 @@ def patch_backend(pace):
 
 def patch(pace):
     """Applies all of it."""
-    patch_views()
+    patch_views(pace)
     patch_backend(pace)

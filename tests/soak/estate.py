@@ -47,11 +47,21 @@ def private_python():
     return python
 
 
+def binary(named):
+    """The binary under test; built where it is not named."""
+    if named:
+        return Path(named).resolve()
+    subprocess.run(["cargo", "build", "--quiet", "--bin", "redrill"], cwd=REPOSITORY, check=True)
+    told = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=REPOSITORY, check=True,
+                          capture_output=True, text=True)
+    return Path(json.loads(told.stdout)["target_directory"]) / "debug" / "redrill"
+
+
 class Emulator:
     """An emulator that ends with this process."""
 
-    def __init__(self, python):
-        delays = ",".join(f"{name}={seconds}" for name, seconds in DELAYS.items())
+    def __init__(self, python, **other_delays):
+        delays = ",".join(f"{name}={seconds}" for name, seconds in {**DELAYS, **other_delays}.items())
         self.process = subprocess.Popen(
             [python, LAUNCHER, "--seed", ESTATE, "--pace", "none", "--delays", delays, "--exit-with-stdin"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
