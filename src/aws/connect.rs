@@ -34,7 +34,7 @@ use super::bounded::bounded;
 use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
-use super::{cloudfront, cloudtrail, ec2, ec2_launch, iam, names, others, rds, s3, s3_roots};
+use super::{cloudfront, cloudtrail, ec2, ec2_launch, iam, names, others, rds, s3, s3_roots, whole};
 use crate::cloud::{
     ALL_SERVICES, Cloud, CloudError, DryRun, ENDPOINT_PREFIXES, ErrorKind, Local, Net, Reads, Secret, is_aws,
 };
@@ -125,6 +125,10 @@ pub async fn connect(
             trail: Arc::new(cloudtrail::TrailReads {
                 trail: cloudtrail::client(&clients.read),
                 s3: clients.s3(&clients.read),
+            }),
+            whole: Arc::new(whole::WholeReads {
+                ec2: clients.ec2(&clients.read),
+                rds: aws_sdk_rds::Client::new(&clients.read),
             }),
             net,
         },

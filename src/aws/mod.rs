@@ -23,6 +23,7 @@ mod rds;
 mod rds_change;
 mod s3;
 mod s3_roots;
+mod whole;
 
 pub use connect::{ConnectOptions, StaticCredentials, connect};
 pub use custody::custody;

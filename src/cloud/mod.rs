@@ -28,6 +28,7 @@ mod named;
 mod network;
 mod reads;
 mod types;
+pub mod whole;
 
 pub use address::{is_link_local, link_local};
 pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAnswer, SqlRequest};
@@ -43,9 +44,10 @@ pub use named::{Named, What};
 pub use network::{Association, Interface, InterfacesOf, NatGateway, Route, RouteTable, Subnet};
 pub use reads::{
     AutoScaling, CloudFront, CloudWatch, DryRun, Ec2, Elb, Iam, Local, Mutate, Net, Rds, S3, Secrets, Ssm,
-    Starting, Sts, Trail, Unended,
+    Starting, Sts, Trail, Unended, Whole,
 };
 pub use types::*;
+pub use whole::{Fields, Part};
 
 /// The result of a call.
 pub type CloudResult<T> = Result<T, CloudError>;
@@ -77,6 +79,8 @@ pub struct Reads {
     pub ssm: Arc<dyn Ssm>,
     /// CloudTrail's events and files.
     pub trail: Arc<dyn Trail>,
+    /// Every field of an instance, a volume, an interface, a database.
+    pub whole: Arc<dyn Whole>,
     /// HTTP, TCP and SQL, for probes.
     pub net: Arc<dyn Net>,
 }

@@ -12,6 +12,7 @@ use super::asked::*;
 use super::launching::{Image, InstanceType, Offering, StatusChecks};
 use super::network::*;
 use super::types::*;
+use super::whole::{Fields, Part};
 use super::{CloudResult, DbSubnetGroup, Mutation, Reply};
 use crate::model::{ProgramEnd, ProgramId};
 
@@ -72,6 +73,14 @@ pub trait Ec2: Send + Sync {
     async fn credits(&self, ids: &[String]) -> CloudResult<BTreeMap<String, String>>;
     /// DescribeInstanceStatus: the status checks of those of these instances that run.
     async fn status_checks(&self, ids: &[String]) -> CloudResult<Vec<StatusChecks>>;
+}
+
+/// Reads in full: every field that AWS tells, also those that nothing here knows.
+#[async_trait]
+pub trait Whole: Send + Sync {
+    /// Those of these resources that exist, by id. An instance or a database that does not exist may be an error of
+    /// kind `NotFound`.
+    async fn whole(&self, part: Part, ids: &[String]) -> CloudResult<BTreeMap<String, Fields>>;
 }
 
 /// Auto Scaling reads.

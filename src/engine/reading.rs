@@ -99,7 +99,7 @@ fn through(reads: &Reads, lane: &Lane) -> Reads {
             }
         };
     }
-    paced!(sts, iam, ec2, autoscaling, elb, rds, s3, cloudfront, cloudwatch, secrets, ssm)
+    paced!(sts, iam, ec2, autoscaling, elb, rds, s3, cloudfront, cloudwatch, secrets, ssm, whole)
 }
 
 #[async_trait]
@@ -119,6 +119,13 @@ impl Iam for Paced<dyn Iam> {
     }
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
         self.lane.read("iam:SimulatePrincipalPolicy", || self.inner.simulate(question)).await
+    }
+}
+
+#[async_trait]
+impl Whole for Paced<dyn Whole> {
+    async fn whole(&self, part: Part, ids: &[String]) -> CloudResult<BTreeMap<String, Fields>> {
+        self.lane.read(part.operation(), || self.inner.whole(part, ids)).await
     }
 }
 

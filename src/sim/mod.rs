@@ -33,6 +33,7 @@ mod s3;
 mod scaling;
 mod snapshot;
 mod vpc;
+mod whole;
 mod world;
 
 pub use build::{InstanceSeed, SubnetSeed};
@@ -81,6 +82,7 @@ impl Sim {
                 secrets: self.clone(),
                 ssm: self.clone(),
                 trail: self.clone(),
+                whole: self.clone(),
                 net: self.clone(),
             },
             mutate: self.clone(),

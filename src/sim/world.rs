@@ -196,6 +196,8 @@ pub(super) struct World {
     pub(super) alarms: BTreeMap<String, Alarm>,
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) parameters: BTreeMap<String, String>,
+    /// Resource → fields that only a reading in full shows.
+    pub(super) more_fields: BTreeMap<String, BTreeMap<String, String>>,
     /// Files on the machine that redrill runs on.
     pub(super) files: BTreeSet<String>,
     pub(super) checks: Vec<Check>,
@@ -246,6 +248,7 @@ impl World {
             alarms: BTreeMap::new(),
             secrets: BTreeMap::new(),
             parameters: BTreeMap::new(),
+            more_fields: BTreeMap::new(),
             files: BTreeSet::new(),
             checks: Vec::new(),
             followers: BTreeMap::new(),

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::look::{self, Patience};
 use super::original::{self, Original};
-use super::replacement::{Missing, Placed, differences, outputs, placed, put_in_place, unwell};
+use super::replacement::{Missing, Placed, differences, elsewise, outputs, placed, put_in_place, unwell};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Permissions, Prepared,
     Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
@@ -104,6 +104,7 @@ static SPEC: ActionSpec = ActionSpec {
             "ec2:DescribeInstances",
             "ec2:DescribeInstanceAttribute",
             "ec2:DescribeVolumes",
+            "ec2:DescribeNetworkInterfaces",
             "ec2:DescribeAddresses",
             "elasticloadbalancing:DescribeLoadBalancers",
             "elasticloadbalancing:DescribeTargetGroups",
@@ -144,8 +145,9 @@ static SPEC: ActionSpec = ActionSpec {
         poll: &[
             "ec2:DescribeInstances",
             "ec2:DescribeInstanceStatus",
-            "ec2:DescribeAddresses",
+            "ec2:DescribeVolumes",
             "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeAddresses",
             "elasticloadbalancing:DescribeTargetHealth",
         ],
         undo: &[
@@ -192,8 +194,9 @@ it is waited for; then the step fails.
 Not carried over, and told in the plan or reported where it differs: the private address (unless `private_ip: keep`, \
 which waits until the old instance has released it), further addresses, the very public address where it is no Elastic IP, the data \
 on volumes (the replacement's come from its image or are empty), volumes that outlive the original (they stay behind, \
-and the replacement has nothing in their place), termination and stop protection, Spot, a Capacity Reservation. In \
-groups of type `ip` the original's address is taken out, unless another interface has it by then, and so is the \
+and the replacement has nothing in their place), termination and stop protection, Spot, a Capacity Reservation. \
+Beyond that the two, their volumes and their interfaces are compared field by field, as AWS describes them, and every \
+field that differs is told by AWS's name for it, also one that this version does not know. In groups of type `ip` the original's address is taken out, unless another interface has it by then, and so is the \
 replacement's by `after: remove`. A Classic Load Balancer that the original is behind is named in the plan and in the report; VPC \
 Lattice, Global Accelerator, Cloud Map and DNS records are not looked at. What all these know the original by has to be \
 changed by another step.
@@ -346,6 +349,7 @@ impl Action for LaunchReplacement {
                 let mut notes = differences(undo, &instance, is_alive(cx, &undo.original).await?);
                 notes.extend(volumes::left_out(&undo.original));
                 notes.extend(strangers(cx, undo).await?);
+                notes.extend(elsewise(cx, undo, &instance).await);
                 return Ok(Progress::Ready(Applied { outputs: outputs(&instance), notes }));
             }
             if !patience.wait().await {

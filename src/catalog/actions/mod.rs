@@ -25,6 +25,7 @@ pub(in crate::catalog) mod trial;
 pub mod vpc_attach_route_table;
 pub mod vpc_detach_route_table;
 pub mod wait;
+mod whole;
 
 /// The slice that everything is derived from, in the order of the documentation.
 pub const ACTIONS: &[&dyn DynAction] = &[

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::ec2_terminate::elastic_ips;
-use super::look;
+use super::{look, whole};
 use crate::catalog::action::{ActionError, ReadCx};
 use crate::cloud::{
-    Address, BlockDevice, CloudResult, Instance, InstanceAttribute, Volume, agreed, all_pages,
+    Address, BlockDevice, CloudResult, Fields, Instance, InstanceAttribute, Volume, agreed, all_pages,
 };
 
 /// User data of this process's captures, by digest: the same text is the same entry.
@@ -53,6 +53,9 @@ pub struct Original {
     /// Classic Load Balancers that it is behind, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classic: Vec<String>,
+    /// Whatever else AWS tells of it, of its volumes and of its interfaces; none in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub fields: Fields,
 }
 
 /// One registration in a target group of type `instance` or `ip`.
@@ -91,12 +94,19 @@ pub(super) async fn capture_all(cx: ReadCx<'_>, ids: &[String]) -> Vec<Result<Or
         Ok(captured) => captured,
         Err(e) => return ids.iter().map(|_| Err(ActionError::clone(&e))).collect(),
     };
+    // for the comparison afterwards, which decides nothing: one reading will do
+    let alive = captured.values().filter_map(|agreed| Some(&agreed.as_ref().ok()?.0.as_ref().ok()?.instance));
+    let mut fields = match whole::instances(cx, alive).await {
+        Ok(fields) => fields,
+        Err(e) => return ids.iter().map(|_| Err(e.clone().into())).collect(),
+    };
     let outcome = |id: &String| {
         let (original, ailing) = captured.remove(id).ok_or_else(|| gone(id))??;
         let mut original: Original = original?;
         for (r, ailing) in original.registrations.iter_mut().zip(ailing) {
             r.ailing = ailing;
         }
+        original.fields = fields.remove(id).unwrap_or_default();
         Ok(original)
     };
     ids.iter().map(outcome).collect()
@@ -173,6 +183,7 @@ pub(super) async fn described(
             addresses: Vec::new(),
             registrations: Vec::new(),
             classic: Vec::new(),
+            fields: Fields::default(),
             instance,
         };
         (id, original)

@@ -6,8 +6,8 @@
 use super::ec2_launch_replacement::volumes::untagged;
 use super::ec2_launch_replacement::{Undo, is_alive};
 use super::ec2_terminate::elastic_ips;
-use super::look;
 use super::original::Original;
+use super::{look, whole};
 use crate::catalog::action::{ActionError, Outputs, ReadCx, WriteCx};
 use crate::cloud::{CloudResult, EffectCertainty, Instance, InterfacesOf, Mutation, Registration, all_pages};
 use crate::model::Tags;
@@ -208,6 +208,16 @@ pub(super) fn outputs(instance: &Instance) -> Outputs {
         outputs.insert("private_ip".to_owned(), ip.clone());
     }
     outputs
+}
+
+/// How else it differs, field by field.
+pub(super) async fn elsewise(cx: ReadCx<'_>, undo: &Undo, new: &Instance) -> Vec<String> {
+    let was = &undo.original.fields;
+    if was.is_empty() {
+        return Vec::new();
+    }
+    let is = whole::instances(cx, std::iter::once(new)).await;
+    whole::compared(was, is.map(|mut all| all.remove(&new.id)))
 }
 
 /// How the replacement differs from the original, a sentence each.

@@ -74,6 +74,7 @@ impl World {
             }
             Err(e) => panic!("the emulator should start: {e}"),
         };
+        forget_earlier_runs(&sandbox.endpoint);
         Some(Self { home: TempDir::new().expect("a temporary folder"), sandbox, gate: Gate::open().await })
     }
 
@@ -330,6 +331,22 @@ impl World {
     /// `redrill VERB last`, machine-readable.
     pub fn take_up(&self, verb: &str) -> Running {
         Running::start(self.redrill([verb, "last", "--output", "json"]))
+    }
+}
+
+/// Takes away what tells this machine of unfinished runs against an earlier emulator that had the same port: one that
+/// was killed in the middle of a test cannot be finished any more, and would stand in the way.
+fn forget_earlier_runs(endpoint: &str) {
+    let folder = format!("/tmp/redrill-{}", rustix::process::getuid().as_raw());
+    let Ok(locks) = std::fs::read_dir(folder) else { return };
+    for path in locks.flatten().map(|lock| lock.path()) {
+        let Ok(note) = std::fs::read_to_string(&path) else { continue };
+        let note: Value = serde_json::from_str(note.trim()).unwrap_or_default();
+        let (Some(state), Some(run)) = (note["state"].as_str(), note["run"].as_str()) else { continue };
+        let plan = std::fs::read_to_string(Path::new(state).join("runs").join(run).join("plan.json"));
+        if plan.is_ok_and(|plan| plan.contains(endpoint)) {
+            let _gone = std::fs::remove_file(path);
+        }
     }
 }
 

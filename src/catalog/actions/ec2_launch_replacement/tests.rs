@@ -77,6 +77,11 @@ impl Scene {
 #[tokio::test(start_paused = true)]
 async fn the_replacement_takes_the_place_of_the_original() {
     let s = scene("place");
+    // nothing in redrill knows these fields
+    s.bench.sim.tell(&s.old, "quantumOptions.entangled", "true");
+    let mut volume = String::new();
+    s.bench.sim.edit_instance(&s.old, |i, _| volume.clone_from(&i.block_devices[0].volume));
+    s.bench.sim.tell(&volume, "coldStorage", "frozen");
     let p = s.lost(&Value::Null).await;
     assert_eq!(s.bench.outcome(&ACTION, &p, &Value::Null).await, Ok(Progress::Absent));
     let applied = s.apply(&p).await.expect("launched");
@@ -102,6 +107,10 @@ async fn the_replacement_takes_the_place_of_the_original() {
         "{notes}"
     );
     assert!(!notes.contains("public address"), "it has the Elastic IP: {notes}");
+    let unknown =
+        ["quantumOptions.entangled: none, was true", "volume[/dev/xvda].coldStorage: none, was frozen"];
+    let fields: Vec<&String> = ready.notes.iter().filter(|n| n.contains(", was ")).collect();
+    assert_eq!(fields, unknown, "these and no others");
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +200,7 @@ async fn a_fleet_is_captured_with_one_pause_and_its_target_groups_are_read_once_
     let calls = s.bench.sim.calls().split_off(before);
     let sent = |operation: &str| calls.iter().filter(|c| c.operation == operation).count();
     assert_eq!(sent("elasticloadbalancing:DescribeTargetGroups"), 2);
-    assert_eq!((sent("ec2:DescribeInstances"), sent("ec2:DescribeVolumes")), (2, 2));
+    assert_eq!((sent("ec2:DescribeInstances"), sent("ec2:DescribeVolumes")), (3, 3));
     for (target, captured) in fleet.iter().zip(&captured) {
         let captured = captured.as_ref().expect("captured");
         assert_eq!(captured["instance"]["id"], target.id.as_str());

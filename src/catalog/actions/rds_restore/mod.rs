@@ -21,7 +21,7 @@ use crate::cloud::{
 use crate::model::target::{TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{Dur, ResourceKind, Tags, Target};
 
-use super::look;
+use super::{look, whole};
 
 mod inspect;
 mod later;
@@ -31,7 +31,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use params::{CopyTags, CopyWord, Params, Undo};
+pub use params::{CopyTags, CopyWord, Params, Source, Undo};
 pub use point::{RestorePoint, rfc3339};
 
 /// `rds.restore-to-point-in-time`.
@@ -97,7 +97,8 @@ as it was in preflight, before any fault. Enhanced monitoring, Performance Insig
 Oracle, a master password that RDS manages cannot be given in that call: the step waits until the database is \
 available, sends one ModifyDBInstance for monitoring and one for the password, and waits until each shows, for ten \
 minutes at most. The copy's managed password is another one than the source's, in the \
-secret that the output `secret` names. Whatever still differs from the source is told, setting by setting. \
+secret that the output `secret` names. Whatever still differs from the source is told, setting by setting, \
+and for the rest field by field as AWS describes the two, also fields that this version does not know. \
 Deletion protection stays off on the copy.
 
 `to: -15m` counts back from T0, not from the moment of the call. `to: latest` reads LatestRestorableTime when \
@@ -226,7 +227,10 @@ async fn prepare_one(
     // else it is not asked for: the fault may have destroyed it, and proving that takes its time
     let now = if latest || captured.is_null() { standing(cx, &target.id).await? } else { None };
     let original = match captured {
-        Value::Null => now.clone(),
+        Value::Null => match now.clone() {
+            Some(db) => Some(source(cx, db).await?),
+            None => None,
+        },
         captured => serde_json::from_value(captured.clone())
             .map_err(|e| ActionError::refused(format!("the captured settings cannot be read: {e}")))?,
     }
@@ -262,6 +266,11 @@ async fn prepare_one(
         requested: params.to.to_string(),
         at,
     })
+}
+
+async fn source(cx: ReadCx<'_>, db: DbInstance) -> Result<Source, ActionError> {
+    let fields = whole::database(cx, &db).await?.unwrap_or_default();
+    Ok(Source { db, fields })
 }
 
 /// The copy, if it exists and this step made it.
@@ -375,7 +384,8 @@ impl Action for RdsRestore {
         let db = standing(cx, &target.id)
             .await?
             .ok_or_else(|| ActionError::refused(format!("there is no database {}", target.id)))?;
-        serde_json::to_value(db).map_err(|e| ActionError::refused(format!("captured settings: {e}")))
+        serde_json::to_value(source(cx, db).await?)
+            .map_err(|e| ActionError::refused(format!("captured settings: {e}")))
     }
 
     async fn prepare(
@@ -420,10 +430,12 @@ impl Action for RdsRestore {
         if !is_usable(&db.status) {
             return Ok(Progress::Pending(db.status));
         }
-        Ok(Progress::Ready(Applied {
-            outputs: outputs(undo, Some(&db)),
-            notes: settings::told(&undo.original, &db, &undo.asked),
-        }))
+        let mut notes = settings::told(&undo.original, &db, &undo.asked);
+        let was = &undo.original.fields;
+        if !was.is_empty() {
+            notes.extend(whole::compared(was, whole::database(cx, &db).await));
+        }
+        Ok(Progress::Ready(Applied { outputs: outputs(undo, Some(&db)), notes }))
     }
 
     async fn undo(&self, cx: WriteCx<'_>, _: Option<&Target>, undo: &Undo) -> Result<Undone, ActionError> {

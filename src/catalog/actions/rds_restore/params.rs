@@ -1,6 +1,7 @@
 //! What a drill says about a restore, and what is on record of it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RestorePoint;
 use crate::catalog::action::{After, ReadCx};
-use crate::cloud::DbInstance;
+use crate::cloud::{DbInstance, Fields};
 use crate::model::target::{TAG_KEPT, TAG_REPLACES};
 use crate::model::{RunId, StepId, Tags, naming};
 
@@ -67,6 +68,25 @@ pub struct Params {
     pub tags: CopyTags,
 }
 
+/// A source as it was before the fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its settings.
+    #[serde(flatten)]
+    pub db: DbInstance,
+    /// Whatever else AWS tells of it; none in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub fields: Fields,
+}
+
+impl Deref for Source {
+    type Target = DbInstance;
+
+    fn deref(&self) -> &DbInstance {
+        &self.db
+    }
+}
+
 /// What undo, and a resumed run, need to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {
@@ -74,8 +94,8 @@ pub struct Undo {
     pub identifier: String,
     /// Identifier of the source.
     pub source: String,
-    /// The source's settings before the fault.
-    pub original: DbInstance,
+    /// The source before the fault.
+    pub original: Source,
     /// The settings that are asked for.
     pub like: DbInstance,
     /// The names of the settings that the drill overrides.

@@ -46,12 +46,15 @@ async fn every_setting_is_carried_over_and_the_rest_is_told() {
         db.more.dedicated_log_volume = true;
         db.more.backup_window = Some("03:00-03:30".to_owned());
     });
+    // nothing in redrill knows this field
+    t.sim.tell("shop-orders", "LatticeOptions.Mode", "strict");
     let (undo, done) = restored(&t, json!({ "to": "-15m" })).await;
+    assert_eq!(done.notes.iter().filter(|n| *n == "LatticeOptions.Mode: none, was strict").count(), 1);
     let source = find(t.read(), "shop-orders").await.unwrap().unwrap();
     let copy = find(t.read(), &undo.identifier).await.unwrap().unwrap();
     for note in &done.notes {
         let setting = note.split(':').next().unwrap();
-        assert!(["deletion_protection", "zone"].contains(&setting), "{note}");
+        assert!(["deletion_protection", "zone", "LatticeOptions.Mode"].contains(&setting), "{note}");
     }
     assert!(source.deletion_protection && !copy.deletion_protection);
     assert_eq!(copy.monitoring_interval, 60);
