@@ -141,11 +141,14 @@ pub fn doubts(said: &Said, key: &str, runner: &Runner<'_>, listed: &[Approver]) 
                 "redrill.toml lists its key as that of `{name}`, not `{by}`: it counts as theirs"
             ));
         }
-        None => out.push(format!(
-            "redrill.toml lists no [[approvers]]: it does not count where {} starts the run",
-            said.operator
-        )),
+        None => out.push("redrill.toml lists no [[approvers]]".to_owned()),
         Some(_) => {}
+    }
+    // of both kinds: who is listed, and who is not
+    let here = format!("it does not count where {} starts the run", said.operator);
+    match out.last_mut().filter(|last| last.ends_with("[[approvers]]")) {
+        Some(last) => *last = format!("{last}: {here}"),
+        None => out.push(here),
     }
     if runner.keys.iter().any(|own| own == key) {
         out.push(
@@ -191,9 +194,12 @@ pub fn judge<'a>(
             Some(format!("`{by}` runs the drill and cannot approve it"))
         } else if !listed.is_empty() && listed_as.is_none() {
             Some(format!("key {key} is none of the approvers of redrill.toml"))
-        } else if listed.is_empty() && operator == runs {
-            // keys and names can be had for nothing: without a list, who sat at the machine must differ, too
-            Some("it was given by the user who runs the drill; list the [[approvers]] in redrill.toml, or approve as another user".to_owned())
+        } else if operator == runs {
+            // a key is a file, and whose it is the list only says: who sat at the machine must differ, too
+            Some(
+                "it was given by the user who runs the drill, on the same machine: approve as another user"
+                    .to_owned(),
+            )
         } else if listed.is_empty() && !operators.insert(operator.clone()) {
             Some(format!("`{}` has given another approval: one person counts once", said.operator.trim()))
         } else if !keys.insert(key.clone()) | !names.insert(by.to_lowercase()) {
@@ -305,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_runner_typed_for_somebody_else_counts_with_a_listed_key_only_and_is_said() {
+    fn what_the_runner_typed_for_somebody_else_does_not_count_and_who_sat_there_is_said() {
         let given = |operator: &str, list: bool| {
             let (key, said) = (key(), Said { operator: operator.to_owned(), ..said("ann") });
             let file = seal(&key, PLAN, &said).unwrap();
@@ -317,10 +323,10 @@ mod tests {
             count.first().map(|(_, a)| a.not_independent()).ok_or(not)
         };
         for operator in ["runner@desk", " Runner@Desk"] {
-            let not = given(operator, false).unwrap_err();
-            assert!(not[0].contains("by the user who runs the drill; list the [[approvers]]"), "{not:?}");
-            let how = given(operator, true).unwrap();
-            assert_eq!(how, Some("given by the user who ran it, on the same machine"));
+            for listed in [false, true] {
+                let not = given(operator, listed).unwrap_err();
+                assert!(not[0].contains("by the user who runs the drill, on the same machine"), "{not:?}");
+            }
         }
         assert_eq!(given("ann@Desk", false), Ok(Some("given on the machine that ran it")));
         let unlisted = Ok(Some("with a key that no [[approvers]] list"));
@@ -357,23 +363,19 @@ mod tests {
         let told = |list: &[Approver], keys: &[String]| {
             doubts(&said("ann"), &print, &Runner { user: "ann", host: "desk", keys }, list).join("\n")
         };
-        assert_eq!(told(&listed("Ann", &print), &[]), "");
+        let here = "it does not count where ann@desk starts the run";
+        assert_eq!(told(&listed("Ann", &print), &[]), here);
         assert_eq!(
             told(&listed("Ben", "SHA256:other"), &[]),
-            "it does not count: its key is none of the approvers of redrill.toml (Ben)"
+            format!("it does not count: its key is none of the approvers of redrill.toml (Ben)\n{here}")
         );
         assert_eq!(
             told(&listed("Ben", &print), &[]),
-            "redrill.toml lists its key as that of `Ben`, not `ann`: it counts as theirs"
+            format!("redrill.toml lists its key as that of `Ben`, not `ann`: it counts as theirs\n{here}")
         );
-        assert_eq!(
-            told(&[], &[]),
-            "redrill.toml lists no [[approvers]]: it does not count where ann@desk starts the run"
-        );
-        assert!(
-            told(&listed("Ann", &print), std::slice::from_ref(&print))
-                .starts_with("its key is one of this state")
-        );
+        assert_eq!(told(&[], &[]), format!("redrill.toml lists no [[approvers]]: {here}"));
+        let own = told(&listed("Ann", &print), std::slice::from_ref(&print));
+        assert!(own.contains("its key is one of this state folder"), "{own}");
     }
 
     #[test]

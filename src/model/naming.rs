@@ -52,6 +52,11 @@ pub fn copy_identifier(run: &RunId, step: &StepId, source: &str) -> String {
     format!("{}{OF_REDRILL}{}", cut.trim_end_matches('-'), &token[..SHORT]).to_ascii_lowercase()
 }
 
+/// The name of the route table without routes that a step puts subnets on.
+pub fn empty_table(step: &StepId) -> String {
+    format!("redrill {step} empty")
+}
+
 /// The snapshot that is taken of a database before it is removed: named after it, so that it is found.
 pub fn final_snapshot(identifier: &str) -> String {
     format!("{identifier}-final")

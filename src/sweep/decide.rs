@@ -7,7 +7,8 @@
 //! Tags can be set by whoever may tag, so they alone remove nothing. What is removed was made when the run was
 //! there, and bears what only its maker could give it: an instance the client token of the run's own launch, a
 //! database the identifier that the run's step gives to a copy of that source. A route table has nothing of the
-//! kind; one is removed only if it is as a run makes it, empty, so that nothing is lost with it.
+//! kind; one counts as the run's only if it is as a run makes it, by name, tags and without routes, so that a table of
+//! somebody's that only got the tags is left alone. Whoever forges all of that may tag, and is no accident.
 //!
 //! What is found after a crash, by action, wherever in the run the crash was:
 //!
@@ -100,8 +101,12 @@ impl Need {
     /// In words.
     pub fn in_words(&self) -> String {
         match self {
-            Self::Reroute { to: Some(to), .. } => format!("put back on {to}, then release"),
-            Self::Reroute { to: None, .. } => "put back on the main table, then release".to_owned(),
+            Self::Reroute { to: Some(to), .. } => {
+                format!("put back on {to}, with that table's routes, then release")
+            }
+            Self::Reroute { to: None, .. } => {
+                "put back on the main table, with that table's routes, then release".to_owned()
+            }
             Self::Start => "start, then release".to_owned(),
             Self::Release => "remove the tag redrill:held".to_owned(),
             Self::Keep { instead_of: Some(original) } => format!(
@@ -189,10 +194,17 @@ pub(super) fn is_its_work(t: &Target, births: &Births) -> Result<(), String> {
                 format!("that run would have called it {name}, unless its drill says otherwise")
             })
         }
-        ResourceKind::VpcRouteTable => birth
-            .empty
-            .then_some(())
-            .ok_or_else(|| "it has routes out of its VPC, which no run's table has".to_owned()),
+        ResourceKind::VpcRouteTable => {
+            let name = naming::empty_table(&step);
+            match t.tags.get("Name") {
+                Some(is) if *is == name => {}
+                _ => return Err(format!("that run would have called it `{name}`")),
+            }
+            birth
+                .empty
+                .then_some(())
+                .ok_or_else(|| "it has routes out of its VPC, which no run's table has".to_owned())
+        }
         _ => Err("no run makes such a thing".to_owned()),
     }
 }
@@ -456,7 +468,13 @@ mod tests {
 
     #[test]
     fn a_table_is_removed_only_where_nothing_is_lost_with_it() {
-        let t = made(ResourceKind::VpcRouteTable, "rtb-1");
+        let mut t = made(ResourceKind::VpcRouteTable, "rtb-1");
+        for name in [None, Some("db"), Some("redrill other empty")] {
+            t.tags.extend(name.map(|name| ("Name".to_owned(), name.to_owned())));
+            let said = why(need(&t, Birth { empty: true, ..Birth::default() }));
+            assert!(said.contains("that run would have called it `redrill restore empty`"), "{said}");
+        }
+        t.tags.insert("Name".to_owned(), "redrill restore empty".to_owned());
         assert_eq!(need(&t, Birth { empty: true, ..Birth::default() }), Need::Remove);
         why(need(&t, Birth::default()));
         let mut main = t.clone();

@@ -20,7 +20,7 @@ use crate::catalog::action::{
 use crate::cloud::{
     CloudError, CloudResult, EffectCertainty, ErrorKind, Mutation, Named, Outcome, RouteTable, What,
 };
-use crate::model::{Dur, ResourceKind, Tags, Target, target};
+use crate::model::{Dur, ResourceKind, Tags, Target, naming, target};
 
 /// `vpc.detach-route-table`.
 pub struct DetachRouteTable;
@@ -200,7 +200,7 @@ impl Action for DetachRouteTable {
                 return Err(ActionError::refused(format!("{subnet} is on {}, which a run made", table.id)));
             }
             let mut tags = cx.run_tags();
-            tags.insert("Name".to_owned(), format!("redrill {} empty", cx.step));
+            tags.insert("Name".to_owned(), naming::empty_table(cx.step));
             Ok(Undo {
                 subnet: subnet.clone(),
                 vpc: table.vpc.clone(),

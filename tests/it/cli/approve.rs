@@ -106,7 +106,7 @@ fn one_person_one_key_and_the_runner_do_not_count() {
     let _ = super::finish(command).exits(0);
     let (has, told) = counts(&place);
     assert_eq!(has.as_deref(), Some("1 of 2 approvals"));
-    assert!(told.contains("given by the user who runs the drill; list the [[approvers]]"), "{told}");
+    assert!(told.contains("given by the user who runs the drill, on the same machine"), "{told}");
 }
 
 #[test]

@@ -62,11 +62,15 @@ fn what_passes_by_itself_is_released_and_what_is_not_known_is_a_persons() {
 #[test]
 fn a_subnet_goes_back_onto_its_own_table() {
     let own = thing(VpcRouteTable, "rtb-own", &[], &[]);
-    let runs = thing(VpcRouteTable, "rtb-run", &[(TAG_RUN, RUN)], &[]);
+    let tags = [(TAG_RUN, RUN), (TAG_STEP, "cut"), ("Name", "redrill cut empty")];
+    let runs = thing(VpcRouteTable, "rtb-run", &tags, &[]);
+    // empty like the run's, and with its tag, but by its name somebody's
+    let theirs =
+        thing(VpcRouteTable, "rtb-theirs", &[(TAG_RUN, RUN), (TAG_STEP, "cut"), ("Name", "db")], &[]);
     let another = thing(VpcRouteTable, "rtb-other", &[(TAG_RUN, "20260301T120000Z-shop-abcdeg")], &[]);
     // a thing of another kind with a table's id is no table
     let odd = thing(S3Bucket, "rtb-lost", &[(TAG_RUN, RUN)], &[]);
-    let all = [own, runs, another, odd];
+    let all = [own, runs, another, odd, theirs];
     let need = |on: Option<&str>, hint: &str| {
         let attrs: Vec<_> = on.map(|on| ("route_table", on)).into_iter().collect();
         need_of(VpcSubnet, &attrs, hint, &all)
@@ -84,7 +88,7 @@ fn a_subnet_goes_back_onto_its_own_table() {
     }
     assert_eq!(need(Some("rtb-run"), "undo: vpc.detach-route-table"), back(None));
     // on a table that somebody else made or that another run made, somebody may have wanted it
-    for on in ["rtb-other", "rtb-lost"] {
+    for on in ["rtb-other", "rtb-lost", "rtb-theirs"] {
         let moved =
             format!("it stood on rtb-own and is on {on}: put it back unless somebody moved it on purpose");
         assert!(why(need(Some(on), detach)).starts_with(&moved), "{on}");
@@ -175,7 +179,7 @@ fn needs_are_met_in_their_order_and_told_in_words() {
     assert!(needs.iter().map(Need::order).is_sorted_by(|a, b| a < b), "put back before removed, people last");
     let words: Vec<String> = needs.iter().map(Need::in_words).collect();
     let wanted = [
-        "put back on rtb-1, then release",
+        "put back on rtb-1, with that table's routes, then release",
         "start, then release",
         "remove the tag redrill:held",
         "keep, as its drill says: remove the run's tags",
@@ -184,7 +188,7 @@ fn needs_are_met_in_their_order_and_told_in_words() {
     ];
     assert_eq!(words, wanted);
     let main = Need::Reroute { from: "rtb-2".to_owned(), to: None };
-    assert_eq!(main.in_words(), "put back on the main table, then release");
+    assert_eq!(main.in_words(), "put back on the main table, with that table's routes, then release");
     let instead = Need::Keep { instead_of: Some("i-1".to_owned()) }.in_words();
     assert!(instead.starts_with("keep: it stands in for i-1, which is gone"), "{instead}");
 }
