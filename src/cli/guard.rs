@@ -110,14 +110,35 @@ pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
             // it ended before its first line: nothing was sent, so there is nothing to put back
             continue;
         }
-        return Err(unfinished(&entry.run, &why, &command(global, "rollback", &dir)));
+        return Err(unfinished(&dir, &why, &command(global, "rollback", &dir)));
     }
     Ok(())
 }
 
-pub fn unfinished(run: &RunId, why: &str, rollback: &str) -> CliError {
-    CliError::refused(format!("run {run} is not finished and {why}"))
-        .hint(format!("roll it back first: {rollback}"))
+pub fn unfinished(dir: &RunDir, why: &str, rollback: &str) -> CliError {
+    let refused = CliError::refused(format!("run {} is not finished and {why}", dir.id()));
+    match read_journal(dir) {
+        // nothing can roll that back
+        Err(e) => {
+            let told = CliError::refused(format!("{}, and {}", refused.message(), e.message()));
+            by_hand(dir).into_iter().fold(told, CliError::hint)
+        }
+        Ok(_) => refused.hint(format!("roll it back first: {rollback}")),
+    }
+}
+
+/// What to do about a run whose journal cannot be trusted, in order.
+pub fn by_hand(dir: &RunDir) -> [String; 2] {
+    let (run, from) = (dir.id(), dir.path());
+    let beside = from.parent().and_then(Path::parent).unwrap_or(from).join(format!("{run}.damaged"));
+    let [from, to] = [from, &beside].map(|path| quoted(&path.display().to_string()));
+    [
+        format!(
+            "restore the journal from a copy, or put back by hand what the run changed; see what carries its tags: \
+             redrill sweep --run {run} --list"
+        ),
+        format!("once nothing of it is left, take it out of the way and keep it as evidence: mv {from} {to}"),
+    ]
 }
 
 /// How a run is got rid of whose world has ended.
@@ -224,8 +245,25 @@ fault: [{ action: vpc.detach-route-table, target: it }]";
         let (_state, global, dir) = begun(&plan, &clock).await;
         let refused = refuse_unfinished(&global, &plan).unwrap_err();
         assert!(refused.hints()[0].contains(&format!("redrill rollback {}", dir.id())), "{}", refused.text());
+        // one that nothing can roll back is not told to be rolled back
+        let damaged = format!("damaged\n{}", std::fs::read_to_string(dir.journal()).unwrap());
+        std::fs::write(dir.journal(), &damaged).unwrap();
+        let refused = refuse_unfinished(&global, &plan).unwrap_err();
+        assert!(
+            refused.hints()[0].contains(&format!("redrill sweep --run {}", dir.id())),
+            "{}",
+            refused.text()
+        );
+        assert!(!refused.text().contains("redrill rollback"), "{}", refused.text());
+        let aside = refused.hints()[1].rsplit_once("mv ").unwrap().1.to_owned();
         std::fs::write(dir.journal(), "").unwrap();
         refuse_unfinished(&global, &plan).unwrap();
+        std::fs::write(dir.journal(), &damaged).unwrap();
+        assert!(refuse_unfinished(&global, &plan).is_err());
+        let (from, to) = aside.split_once(' ').unwrap();
+        std::fs::rename(from, to).unwrap();
+        refuse_unfinished(&global, &plan).unwrap();
+        std::fs::rename(to, from).unwrap();
         std::fs::remove_file(dir.journal()).unwrap();
         refuse_unfinished(&global, &plan).unwrap();
     }

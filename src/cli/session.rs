@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoints::{self, Notary};
 use super::given;
+use super::guard::{by_hand, service_key, unfinished};
 pub use super::guard::{
     by_tag, command, command_in, locked, machine_locks, on_machine, refuse_unfinished, remove, target_keys,
 };
-use super::guard::{service_key, unfinished};
 use super::out::Outcome;
 use super::terminal::{self, Leave};
 use super::watching::{self, Show};
@@ -109,9 +109,9 @@ pub fn read_journal(dir: &RunDir) -> Result<Vec<Line>, CliError> {
 }
 
 pub fn broken(dir: &RunDir, e: impl std::error::Error) -> CliError {
-    CliError::new(Kind::Usage, format!("the journal of run {} cannot be trusted", dir.id()))
-        .because(e)
-        .hint("nothing was changed; restore the journal from a copy, or put things back by hand")
+    let text = format!("the journal of run {} cannot be trusted", dir.id());
+    let told = CliError::new(Kind::Usage, text).because(e).hint("nothing was changed");
+    by_hand(dir).into_iter().fold(told, CliError::hint)
 }
 
 /// Starts a new run and sees it to its end.
@@ -124,7 +124,12 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
     refuse_unfinished(global, &work.plan)?;
     if let Some((holder, other)) = machine.left.iter().find_map(|h| Some((h, h.run.as_ref()?))) {
         let rollback = command_in(global, "rollback", other, holder.state.as_deref());
-        return Err(unfinished(&RunId::from_existing(other), "has the same targets or service", &rollback));
+        let why = "has the same targets or service";
+        let dir = RunDir::at(holder.state.as_deref().unwrap_or(&global.state).join("runs").join(other));
+        return Err(dir.map_or_else(
+            || CliError::refused(format!("run {other} is not finished and {why}")).hint(&rollback),
+            |dir| unfinished(&dir, why, &rollback),
+        ));
     }
     let plan_text = file::write(&work.plan);
     let dir = runs::create(&global.state, &run, plan_text.as_bytes(), work.plan.source.as_bytes())

@@ -107,16 +107,14 @@ impl Fields {
 
 /// Whether a path is the pattern's field or below it.
 fn is_below(path: &str, pattern: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else {
-        return path
-            .strip_prefix(pattern)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-    };
-    let Some(rest) = path.strip_prefix(head) else { return false };
-    rest.match_indices(tail).any(|(at, _)| {
-        let below = &rest[at + tail.len()..];
-        below.is_empty() || below.starts_with(['.', '['])
-    })
+    match pattern.split_once('*') {
+        None => {
+            path.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        }
+        Some((head, tail)) => path
+            .strip_prefix(head)
+            .is_some_and(|rest| rest.char_indices().any(|(at, _)| is_below(&rest[at..], tail))),
+    }
 }
 
 /// What one has and the other has not, or has otherwise, a sentence each; sorted by field. A part that only one of
@@ -201,12 +199,20 @@ mod tests {
 
     #[test]
     fn what_has_to_differ_is_left_out_with_what_lies_below_it_and_nothing_beside_it() {
-        let own = ["instanceId", "association", "volume[*].status", "tagSet[redrill:*]", "*.Status"];
+        let own = [
+            "instanceId",
+            "association",
+            "volume[*].status",
+            "tagSet[redrill:*]",
+            "volume[*].tagSet[redrill:*]",
+            "*.Status",
+        ];
         let kept = [
             "instanceIdentity",
             "associations",
             "volume[/dev/sda1].statusOther",
             "tagSet[redrill]",
+            "volume[/dev/sda1].tagSet[Name]",
             "x.StatusInfo",
             "instance.instanceId",
         ];
@@ -216,6 +222,7 @@ mod tests {
             "association[0].publicIp",
             "volume[/dev/sda1].status",
             "tagSet[redrill:run]",
+            "volume[/dev/sda1].tagSet[redrill:run]",
             "VpcSecurityGroups.Status",
         ];
         let all = Fields::of(kept.iter().chain(&gone).map(|path| (*path, "x")));

@@ -15,6 +15,7 @@ use super::problem::Report;
 use super::walk::walk;
 use super::window::Window;
 use super::{Known, refs};
+use crate::model::text::without_user;
 use crate::model::{Dur, ResourceKind};
 
 /// Checks a merged drill whose parameters are put in.
@@ -88,6 +89,9 @@ fn head(drill: &Node, report: &mut Report<'_>) {
             );
         }
     }
+    if let Some(exercise) = drill.get("exercise") {
+        without_passwords(exercise, report);
+    }
     if let Some(n) = drill.get("concurrency")
         && n.number() == Some(0)
     {
@@ -102,6 +106,16 @@ fn head(drill: &Node, report: &mut Report<'_>) {
     {
         report.hint(key.span, "there is no fault whose impact could be seen", "leave `impact` out");
     }
+}
+
+/// What people write about an exercise stands in the plan, the report and the bundle as it is.
+fn without_passwords(node: &Node, report: &mut Report) {
+    if node.text().is_some_and(|text| without_user(text) != text) {
+        let told = "its URL has a user name or password, which would stand in the report";
+        report.hint(node.span, told, "leave it out");
+    }
+    node.items().iter().for_each(|item| without_passwords(item, report));
+    node.entries().iter().for_each(|(_, value)| without_passwords(value, report));
 }
 
 /// The duration of a key, where it is one.

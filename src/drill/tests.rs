@@ -292,6 +292,11 @@ fn names_and_numbers_follow_their_rules() {
         Some("for example soc2/A1.3 or iso27001/A.8.13"),
     );
     brief(
+        &[("allow_irreversible", "exercise: { ticket: 'https://bob:hidden@jira/x' }\nallow_irreversible")],
+        "its URL has a user name or password, which would stand in the report",
+        Some("leave it out"),
+    );
+    brief(
         &[("id: kill", "id: Kill it")],
         "`Kill it` is no id for a step",
         Some("lower-case letters, digits, `.`, `_` and `-`, at most 64"),

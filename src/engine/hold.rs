@@ -110,17 +110,19 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
     Ok(Ok(()))
 }
 
-/// Removes the tag from every target that is still there.
+/// Removes the tag from every target that is still there, but for those that a stuck step has not put back: without
+/// the journal the tag is all that tells of them, and of what they were.
 ///
 /// # Errors
 /// The journal could not be written.
 pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let gate = shared.gate(None, Phase::Release, None);
     let mut failures = Vec::new();
-    let mut left = BTreeSet::new();
+    let owed = shared.recorder.with(|state, _| state.owed());
+    let mut left = owed.clone();
     let mut login = false;
     let (mut ec2, mut missing) = (Vec::new(), BTreeMap::new());
-    for t in own(shared).await? {
+    for t in own(shared, &owed).await? {
         match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
                 ec2.push(t.id);
@@ -219,8 +221,8 @@ async fn still_tagged(
 
 /// The targets without those that another run holds by now: its tag is not ours to remove. Where it
 /// cannot be read whose the tag is, it counts as ours, since that is what the journal says.
-async fn own(shared: &Shared) -> Result<Vec<Target>, JournalError> {
-    let all = targets(shared);
+async fn own(shared: &Shared, owed: &BTreeSet<String>) -> Result<Vec<Target>, JournalError> {
+    let all: Vec<Target> = targets(shared).into_iter().filter(|t| !owed.contains(&t.id)).collect();
     let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
         return Ok(all);
     };

@@ -471,6 +471,12 @@ impl RunState {
         }
     }
 
+    /// The targets that a step has changed and is stuck with: neither put back nor accepted.
+    pub fn owed(&self) -> BTreeSet<String> {
+        let stuck = self.cells.iter().filter(|(_, c)| c.stuck && c.may_have_effect() && !c.settled);
+        stuck.filter_map(|(cell, _)| cell.1.clone()).collect()
+    }
+
     /// Takes one observation, journalled or not.
     pub fn observe(&mut self, probe: &str, health: Health, sent: Stamp, answered: Stamp) {
         self.observed(probe, health, 1, sent, answered);

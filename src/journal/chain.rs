@@ -6,7 +6,7 @@
 //! away is missed by the one after it. Who throws away the whole state folder throws this away with it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +74,14 @@ fn entries(mut file: &File, path: &Path) -> Result<(Vec<Entry>, String), RunsErr
     Ok((all, prev))
 }
 
+/// The length of the list without a last line that was never written whole.
+fn whole_length(mut file: &File) -> std::io::Result<u64> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at as u64 + 1))
+}
+
 /// Puts a run that begins on the list, durably, and says what its first line says of the one before. `root`
 /// makes the root of a journal's bytes.
 ///
@@ -108,7 +116,13 @@ pub fn begin(
     let mut line = serde_json::to_vec(&entry).map_err(|e| io_error("write", &path)(e.into()))?;
     let list = line_hash(&line);
     line.push(b'\n');
-    (&file).write_all(&line).and_then(|()| file.sync_all()).map_err(io_error("write", &path))?;
+    // what a full disk or a power cut left of a line is no entry, and the next must not be written on it
+    let whole = whole_length(&file).map_err(io_error("read", &path))?;
+    let written = file.set_len(whole).and_then(|()| (&file).write_all(&line)).and_then(|()| file.sync_all());
+    if let Err(e) = written {
+        let _as_it_was = file.set_len(whole);
+        return Err(io_error("write", &path)(e));
+    }
     Ok(Chained { number, list, before })
 }
 
@@ -171,6 +185,10 @@ mod tests {
         assert!(matches!(read(state.path()), Err(RunsError::Chain { line: 2, .. })));
         let id = RunId::from_existing("20260101T000003Z-a-aaaaaa");
         assert!(begin(state.path(), &id, now(), |_| String::new()).is_err());
+        // what was never written whole is no line, and nothing is written on it
+        std::fs::write(state.path().join(FILE), format!("{list}{{\"number\":4,\"prev\":\"ab")).unwrap();
+        assert_eq!(begin(state.path(), &id, now(), |_| String::new()).unwrap().number, 4);
+        assert_eq!(read(state.path()).unwrap().len(), 4);
         // without one, the newest run that is there is the one before
         std::fs::remove_file(state.path().join(FILE)).unwrap();
         let anew = made(state.path(), "20260101T000004Z-a-aaaaaa");

@@ -1,7 +1,8 @@
 //! The processes of a program that was started earlier: which they are, and their end. I/O, except for what decides.
 //!
 //! Not for: starting anything. Invariant: a process gets a signal only where it surely belongs to the program: its
-//! session or group is that of a leader who has the recorded start time, or its environment holds the program's mark.
+//! session or group is that of a leader who has the recorded start time and the program's mark in its environment, or
+//! its own environment holds the mark.
 //! What only may belong is never touched, and never passed over in silence. Where the system has no `/proc`, all that
 //! can be known is that no process of the group is left.
 
@@ -65,9 +66,9 @@ fn read(pid: i32) -> Option<Process> {
 enum Leader {
     /// The process that was recorded.
     Own,
-    /// Another one, which got its process id.
+    /// Another one, which got its process id, or which a record that was not written by redrill names.
     Stranger,
-    /// Nobody has that process id.
+    /// Nobody has that process id, or it does not tell any more whose it is.
     Gone,
 }
 
@@ -94,12 +95,32 @@ fn belongs(
     if inside && leader == Leader::Own {
         return Belongs::Yes;
     }
-    let wanted = format!("{MARK}={}", program.mark);
-    let marked = environ().is_some_and(|all| all.split(|b| *b == 0).any(|one| one == wanted.as_bytes()));
+    let marked = environ().is_some_and(|all| is_marked(&all, program));
     match (marked, inside, leader) {
         (true, _, _) => Belongs::Yes,
         (false, true, Leader::Gone) => Belongs::Maybe,
         (false, _, _) => Belongs::No,
+    }
+}
+
+/// Whether this environment has the program's mark.
+fn is_marked(environ: &[u8], program: &ProgramId) -> bool {
+    let wanted = format!("{MARK}={}", program.mark);
+    environ.split(|b| *b == 0).any(|one| one == wanted.as_bytes())
+}
+
+/// Whose the process is that has the recorded id. An id and a start time can be written into a journal by anybody; the
+/// mark stands in the process itself.
+fn leader(now: Option<&Process>, program: &ProgramId, environ: impl FnOnce() -> Option<Vec<u8>>) -> Leader {
+    match now {
+        None => Leader::Gone,
+        Some(p) if Some(p.start) != program.start => Leader::Stranger,
+        Some(p) if p.is_dead() => Leader::Gone,
+        Some(_) => match environ() {
+            Some(all) if is_marked(&all, program) => Leader::Own,
+            Some(_) => Leader::Stranger,
+            None => Leader::Gone,
+        },
     }
 }
 
@@ -112,11 +133,9 @@ struct Found {
 
 /// Looks through all processes but this one.
 fn look(program: &ProgramId) -> std::io::Result<Found> {
-    let leader = match i32::try_from(program.pid).ok().and_then(read) {
-        Some(p) if Some(p.start) == program.start => Leader::Own,
-        Some(_) => Leader::Stranger,
-        None => Leader::Gone,
-    };
+    let now = i32::try_from(program.pid).ok().and_then(read);
+    let leader =
+        leader(now.as_ref(), program, || std::fs::read(format!("/proc/{}/environ", program.pid)).ok());
     let this = i32::try_from(std::process::id()).ok();
     let mut found = Found::default();
     for entry in std::fs::read_dir("/proc")? {
@@ -322,6 +341,20 @@ mod tests {
         }
         let dead = Process { state: 'Z', ..inside };
         assert_eq!(of(&dead, Own, &marked), Belongs::No);
+    }
+
+    #[test]
+    fn a_leader_is_known_by_its_mark_and_not_by_what_a_record_says_alone() {
+        let with = |mark: &str| Some(format!("A=1\0REDRILL_PROGRAM={mark}\0").into_bytes());
+        let of = |p: &Process, environ| leader(Some(p), &program(), || environ);
+        let own = Process { start: 777, ..process(4000, 4000, 4000) };
+        assert_eq!(of(&own, with("run/step/1f")), Leader::Own);
+        assert_eq!(of(&own, with("run/step/20")), Leader::Stranger, "somebody's, named by a forged journal");
+        assert_eq!(of(&own, Some(Vec::new())), Leader::Stranger);
+        assert_eq!(of(&own, None), Leader::Gone, "nothing tells");
+        assert_eq!(of(&process(4000, 4000, 4000), with("run/step/1f")), Leader::Stranger, "another start");
+        assert_eq!(of(&Process { state: 'Z', ..own }, Some(Vec::new())), Leader::Gone);
+        assert_eq!(leader(None, &program(), || None), Leader::Gone);
     }
 
     #[test]

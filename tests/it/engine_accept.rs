@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use redrill::cloud::{Filter, Mutation, RouteTable};
+use redrill::cloud::{Filter, Mutation, RouteTable, Subnet};
 use redrill::engine::state::RunState;
 use redrill::engine::{Accepted, EngineError, Setup};
 use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Mode, Verdict};
+use redrill::model::target::TAG_HELD;
 use redrill::model::{Stage, StepId};
 
 use crate::bench::{Bench, dump};
@@ -42,10 +43,19 @@ fn accepted(bench: &Bench, target: &str, journal: &MemoryJournal) -> (Setup, Arc
     (setup, journal)
 }
 
+/// The subnets that carry the tag of the run.
+async fn held(bench: &Bench) -> Vec<String> {
+    let all = bench.sim.cloud().reads.ec2.subnets(&Filter::default(), None).await.expect("listed").items;
+    let held = |t: &Subnet| t.tags.get(TAG_HELD).is_some_and(|held| held.starts_with(bench.run.as_str()));
+    all.into_iter().filter(held).map(|subnet| subnet.id).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_put_back_can_be_accepted_and_then_the_run_ends_and_is_no_pass() {
     let bench = Bench::new(&drill("/", CUT)).await;
     let journal = moved(&bench).await;
+    // without the journal the tag alone tells that it is cut off, and from where
+    assert_eq!(held(&bench).await, [target(&bench)], "of what is stuck, and of nothing that is put back");
     let run = async |(setup, journal): (Setup, Arc<MemoryJournal>)| {
         let (_control, controls) = tokio::sync::mpsc::channel(1);
         (redrill::engine::run(setup, controls).await, journal)
@@ -60,6 +70,7 @@ async fn what_cannot_be_put_back_can_be_accepted_and_then_the_run_ends_and_is_no
     let (ended, after) = run(accepted(&bench, &target(&bench), &journal)).await;
     let ended = ended.unwrap_or_else(|e| panic!("{e}\n{}", dump(&after)));
     assert_eq!((ended.verdict, ended.exit_code), (Some(Verdict::Failed), 14), "{}", dump(&after));
+    assert_eq!(held(&bench).await, [""; 0], "what is accepted is let go of");
     let told = format!(
         "1 thing is left as found, not put back: `vpc.detach-route-table` on {}, accepted by test@test: the network \
          team moved it for good",

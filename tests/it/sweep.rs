@@ -548,11 +548,17 @@ fn what_the_tags_do_not_say_is_a_persons() {
     assert!(person(need(&[subnet.clone(), table.clone()])));
     let mut on = subnet;
     on.attrs.insert("route_table".to_owned(), "rtb-2".to_owned());
-    let of = |run| thing(ResourceKind::VpcRouteTable, "rtb-2", &[(TAG_RUN, run)]);
+    let called = |run, name| {
+        thing(ResourceKind::VpcRouteTable, "rtb-2", &[(TAG_RUN, run), (TAG_STEP, "cut"), ("Name", name)])
+    };
+    let of = |run| called(run, "redrill cut empty");
     assert!(person(need(&[on.clone(), table.clone(), of("another")])));
     let back = Need::Reroute { from: "rtb-2".to_owned(), to: Some("rtb-1".to_owned()) };
     let of_the_run = of("20260301T120000Z-r-aaaaaa");
     assert_eq!(need(&[on.clone(), table.clone(), of_the_run.clone()]), back);
+    // by its name it is somebody's, whatever its tags say
+    let theirs = called("20260301T120000Z-r-aaaaaa", "isolated-db");
+    assert!(person(need(&[on.clone(), table.clone(), theirs])));
     // one with routes is somebody's, whatever its tag says
     assert!(person(sweep::decide(&on, &[on.clone(), table, of_the_run], &Births::new())));
 }

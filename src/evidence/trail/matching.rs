@@ -157,6 +157,10 @@ pub fn compare(
         || changed > 0
         || (counts.missing > 0
             && absence_counts
+            // a record may be in what could not be read
+            && counts.unreadable_files == 0
+            && counts.malformed == 0
+            && !gathered.left_out
             && proof.as_ref().is_none_or(|p| p.complete && p.unvouched == 0));
     let standing = match &proof {
         _ if differs => Standing::Differs,

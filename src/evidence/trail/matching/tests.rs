@@ -387,6 +387,19 @@ fn what_was_read_in_part_only_does_not_hold() {
         let r = compared(change);
         assert_eq!((r.holds, r.standing), (false, Some(Standing::Unclear)));
     }
+    // a call without a record differs, unless its record may be in what could not be read
+    let lacking = |change: fn(&mut Gathering)| {
+        let mut gathered = Gathering::new(&session(), request_ids(&lines));
+        gathered.file("eu", REGIONAL.as_bytes());
+        change(&mut gathered);
+        let r = reconcile(&lines, &session(), gathered, files(), at(86_400));
+        assert!(r.counts.missing > 0);
+        r.standing
+    };
+    assert_eq!(lacking(|_| ()), Some(Standing::Differs));
+    for change in [changes[0], changes[1], changes[2]] {
+        assert_eq!(lacking(change), Some(Standing::Unclear));
+    }
 }
 
 #[test]
