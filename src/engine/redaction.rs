@@ -197,15 +197,24 @@ impl Redaction {
         let _another_one = reveal(value, &secrets, &self.names);
     }
 
-    /// Whether something that is acted on later could not be kept: it holds what nobody may read and what nobody could
-    /// put back.
+    /// Whether something that is acted on later could not be kept: it holds what is no parameter and nobody may read.
     pub fn is_lost(&self, value: &Value) -> bool {
-        let mut kept = value.clone();
-        self.value(&mut kept, For::Acting);
-        let (mut told, mut back) = (kept.clone(), kept.clone());
-        self.value(&mut told, For::People);
-        self.put_back(&mut back);
-        told != kept || back != *value
+        match value {
+            Value::String(text) => {
+                let mut kept = text.clone();
+                self.text(&mut kept, For::Acting);
+                let is_own = |found: Found<'_>| match found {
+                    Found::Written(Form { name, .. }) => !self.names.contains(name),
+                    Found::Meant(name) => !self.names.iter().any(|n| n == name),
+                    Found::Literal => false,
+                };
+                self.found(&kept, For::People).into_iter().any(|(_, _, found)| is_own(found))
+                    || without_user(&kept) != kept
+            }
+            Value::Array(items) => items.iter().any(|v| self.is_lost(v)),
+            Value::Object(map) => map.values().any(|v| self.is_lost(v)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
     }
 
     /// The event as it may be written. Every field stands here, so that a new one cannot be forgotten.
