@@ -63,6 +63,8 @@ struct Sought {
     meant: Vec<Meant>,
     /// The same by their numbers.
     as_meant: Needles,
+    /// The same in whatever case, as servers answer with it.
+    in_any_case: Needles,
 }
 
 /// One way in which a secret may be written.
@@ -97,6 +99,9 @@ enum Found<'r> {
 enum For {
     /// For people: a mark says what stood there.
     People,
+    /// For people, and for whoever holds it against what was sent: only what is surely a secret is taken out, in the case in
+    /// which it is known.
+    Both,
     /// For whoever acts on it later: a mark says how to put back what stood there.
     Acting,
 }
@@ -147,15 +152,14 @@ impl Form {
     fn mark(&self, whom: For) -> String {
         match (self.encoding, whom) {
             (None, _) => format!("{MARK}{}]", self.name),
-            (Some(_), For::People) => format!("{MARK}{}, encoded]", self.name),
+            (Some(_), For::People | For::Both) => format!("{MARK}{}, encoded]", self.name),
             (Some(n), For::Acting) => format!("{MARK}{}, form {n}]", self.name),
         }
     }
 }
 
 impl Sought {
-    /// `folded`: what is meant is found in whatever case, as servers answer with it.
-    fn new<'s>(secrets: impl Iterator<Item = (&'s String, &'s String)>, folded: bool) -> Self {
+    fn new<'s>(secrets: impl Iterator<Item = (&'s String, &'s String)>) -> Self {
         let (mut forms, mut meant) = (Vec::new(), Vec::new());
         for (name, secret) in secrets.filter(|(_, s)| !s.is_empty()) {
             meant.extend(Meant::all_of(name, secret));
@@ -165,8 +169,9 @@ impl Sought {
         }
         forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
         let as_written = Needles::new(forms.iter().map(|form| form.text.as_bytes()), false);
-        let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()), folded);
-        Self { forms, as_written, meant, as_meant }
+        let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()), false);
+        let in_any_case = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()), true);
+        Self { forms, as_written, meant, as_meant, in_any_case }
     }
 }
 
@@ -174,10 +179,10 @@ impl Redaction {
     /// For the values given, the names of every secret parameter that there is, and what `held` says: each with the
     /// words for it.
     pub fn new(secrets: &BTreeMap<String, String>, names: &[String], held: &[(String, String)]) -> Self {
-        let given = Sought::new(secrets.iter(), false);
+        let given = Sought::new(secrets.iter());
         // what is a parameter, too, can be put back
         let held = held.iter().filter(|(_, text)| !secrets.values().any(|s| s == text));
-        let all = Sought::new(secrets.iter().chain(held.map(|(what, text)| (what, text))), true);
+        let all = Sought::new(secrets.iter().chain(held.map(|(what, text)| (what, text))));
         let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
         Self { given, all, names: names.to_vec(), unknown }
     }
@@ -185,7 +190,7 @@ impl Redaction {
     /// Nobody could put back what was no parameter, so what is acted on keeps that.
     fn sought(&self, whom: For) -> &Sought {
         match whom {
-            For::People => &self.all,
+            For::People | For::Both => &self.all,
             For::Acting => &self.given,
         }
     }
@@ -278,11 +283,11 @@ impl Redaction {
             Event::Captured { step: _, target: _, data } => self.value(data, For::Acting),
             Event::StepPrepared { step: _, target: _, undo } => self.value(undo, For::Acting),
             Event::CallSent { call: _, step: _, phase: _, operation: _, params, attempt: _ } => {
-                self.value(params, For::People);
+                self.value(params, For::Both);
             }
             Event::CallAnswered { call: _, request_id: _, outcome, error } => {
                 if let Some(outcome) = outcome {
-                    self.value(outcome, For::People);
+                    self.value(outcome, For::Both);
                 }
                 if let Some(error) = error {
                     self.told(&mut error.message);
@@ -294,7 +299,7 @@ impl Redaction {
                 for output in outputs.values_mut() {
                     self.text(output, For::Acting);
                     // a later step that refers to it is refused
-                    self.text(output, For::People);
+                    self.text(output, For::Both);
                 }
                 notes.iter_mut().for_each(|note| self.told(note));
             }
@@ -368,7 +373,7 @@ impl Redaction {
             out.push_str(&text[rest..]);
             *text = out;
         }
-        if whom == For::People && text.contains('@') {
+        if whom != For::Acting && text.contains('@') {
             *text = without_user(text);
         }
     }
@@ -392,10 +397,11 @@ impl Redaction {
             all.extend(found.map(|found| (at, at + length, found)));
             at += length;
         }
+        let needles = if whom == For::People { &sought.in_any_case } else { &sought.as_meant };
         for view in if sought.meant.is_empty() { Vec::new() } else { views(text) } {
             // of a secret that may overlap itself the first
             let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
-            for (from, to, number) in sought.as_meant.all_in(&view.bytes) {
+            for (from, to, number) in needles.all_in(&view.bytes) {
                 let name = sought.meant[number].name.as_str();
                 let end = ends.entry(name).or_default();
                 if from >= *end {
