@@ -72,6 +72,18 @@ async fn an_image_that_is_gone_is_found_among_many_and_what_is_asked_for_all_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_ended_is_not_looked_at_and_what_is_refused_is_not_tried() {
+    let mut s = furnished("ended");
+    s.bench.dry_run = Some(s.bench.sim.clone());
+    s.bench.sim.withdraw("image ami-00000000000000001");
+    assert_eq!(refusals(&s, &Value::Null).await.len(), 1);
+    let tried = |c: &&crate::sim::Call| c.operation == "ec2:RunInstances (DryRun)";
+    assert_eq!(s.bench.sim.calls().iter().filter(tried).count(), 0, "it is known to fail");
+    s.bench.sim.edit_instance(&s.old, |i, _| "shutting-down".clone_into(&mut i.state));
+    assert_eq!(refusals(&s, &Value::Null).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_type_is_what_has_to_be_offered() {
     let s = scene("type");
     s.bench.sim.withdraw("m7g.large us-east-1a");
@@ -91,7 +103,13 @@ async fn tags_that_do_not_fit_beside_those_of_the_run_are_refused_before_the_fau
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_replaces_is_refused_and_what_a_stack_made_is_told() {
-    let tags = ["aws:ec2spot:fleet-request-id", "karpenter.sh/nodepool", "aws:elasticmapreduce:job-flow-id"];
+    let tags = [
+        "aws:ec2spot:fleet-request-id",
+        "karpenter.sh/nodeclaim",
+        "karpenter.sh/nodepool",
+        "karpenter.sh/provisioner-name",
+        "aws:elasticmapreduce:job-flow-id",
+    ];
     for tag in tags {
         let s = scene("owned");
         s.bench.sim.edit_instance(&s.old, |i, _| _ = i.tags.insert(tag.to_owned(), "x".to_owned()));
@@ -109,6 +127,10 @@ async fn what_somebody_else_replaces_is_refused_and_what_a_stack_made_is_told() 
         );
         assert_eq!(found.is_empty(), !replaces, "{kind}: {found:?}");
     }
+    let s = scene("group");
+    s.bench.sim.add_group("web", &[&s.old], &[]);
+    let found = refusals(&s, &Value::Null).await;
+    assert!(found.len() == 1 && found[0].contains("Auto Scaling group web"), "{found:?}");
     let s = scene("managed");
     s.bench.sim.edit_instance(&s.old, |i, _| i.settings.operator = Some("eks.amazonaws.com".to_owned()));
     assert!(refusals(&s, &Value::Null).await[0].starts_with("eks.amazonaws.com replaces"));
