@@ -415,11 +415,44 @@ class Distributions(Case):
         listed = self.cloudfront.list_invalidations(DistributionId=self.ids["shop storefront"])
         self.assertEqual(listed["InvalidationList"]["Quantity"], 2)
 
+    def test_the_newest_invalidation_is_listed_first(self):
+        made = [self.invalidate(f"r-{n}", f"/{n}")["Id"] for n in range(3)]
+        listed = self.cloudfront.list_invalidations(DistributionId=self.ids["shop storefront"])
+        self.assertEqual([i["Id"] for i in listed["InvalidationList"]["Items"]], made[::-1])
+
+    def test_paths_that_are_no_part_of_a_url_are_refused(self):
+        for path in ("/summer sale/*", "/größen.html", "/a~b", "/test[1].html", "no-slash", "/" + "a" * 4000):
+            with self.assertRaises(ClientError) as caught:
+                self.invalidate("r-1", "/ok", path)
+            self.assertEqual(caught.exception.response["Error"]["Code"], "InvalidArgument", path)
+        self.invalidate("r-1", "/summer%20sale/*", "/a?x=1&y=(2)+3,@$!;=_-.", "/" + "a" * 3999)
+
+    def test_paths_in_progress_are_limited_until_they_are_through(self):
+        wild = [f"/{n}/*" for n in range(15)]
+        self.invalidate("r-1", *wild)
+        self.refused("TooManyInvalidationsInProgress", self.invalidate, "r-2", "/more/*")
+        self.invalidate("r-1", *wild)  # the same again is no more
+        self.invalidate("r-3", *(f"/{n}" for n in range(3000)))
+        self.refused("TooManyInvalidationsInProgress", self.invalidate, "r-4", "/3000")
+        def again():
+            try:
+                return self.invalidate("r-2", "/more/*")
+            except ClientError:
+                return None
+        self.assertTrue(poll(again))
+
     def test_seeded_distribution_is_deployed_and_tagged(self):
         found = self.cloudfront.list_distributions()["DistributionList"]["Items"][0]
         self.assertEqual((found["Status"], found["Comment"]), ("Deployed", "shop storefront"))
         tags = self.cloudfront.list_tags_for_resource(Resource=found["ARN"])["Tags"]["Items"]
         self.assertIn({"Key": "service", "Value": "shop"}, tags)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Tells a redirect instead of following it."""
+
+    def redirect_request(self, *_):
+        return None
 
 
 class Objects(Case):
@@ -429,6 +462,26 @@ class Objects(Case):
                 self.assertRegex(answer.read().decode(), rf"<{root}[ />]")
         enabled = self.emulator.client("s3").get_bucket_versioning(Bucket="shop-assets-123456789012")
         self.assertEqual(enabled["Status"], "Enabled")
+
+    def test_a_bucket_elsewhere_is_pointed_to_and_never_touched(self):
+        s3 = self.emulator.client("s3")
+        s3.create_bucket(Bucket="far", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        scope = "AWS4-HMAC-SHA256 Credential=test/20260101/{}/s3/aws4_request, SignedHeaders=host, Signature=0"
+        def ask(region, page="far?versioning", method="GET"):
+            request = urllib.request.Request(
+                f"{self.emulator.endpoint}/{page}", headers={"Authorization": scope.format(region)}, method=method)
+            opener = urllib.request.build_opener(NoRedirect)
+            try:
+                return opener.open(request)
+            except urllib.error.HTTPError as error:
+                return error
+        for method in ("GET", "PUT", "DELETE"):
+            answer = ask("us-east-1", "far/k", method)
+            self.assertEqual((answer.status, answer.headers["x-amz-bucket-region"]), (301, "eu-west-1"), method)
+        self.assertIn(b"<Code>PermanentRedirect</Code>", ask("us-east-1").read())
+        self.assertEqual(ask("us-east-1", "far/k", "HEAD").status, 301)
+        self.assertEqual((ask("us-east-1", "far?location").status, ask("eu-west-1").status), (200, 200))
+        self.assertEqual(ask("eu-west-1", "far/k", "PUT").status, 200)
 
     def test_a_thousand_keys_at_once_and_no_more(self):
         s3 = self.emulator.client("s3")

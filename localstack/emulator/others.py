@@ -6,6 +6,7 @@ from moto.autoscaling import models as asg
 from moto.cloudfront import models as cf
 from moto.cloudfront.exceptions import CloudFrontException
 from moto.s3.exceptions import MalformedXML
+from moto.s3.models import s3_backends
 from moto.s3.responses import S3Response
 
 from .ec2 import state_of
@@ -20,6 +21,23 @@ S3_ROOTS = {
     "GetBucketReplication": "ReplicationConfiguration",
 }
 MOST_KEYS = 1000
+# paths of a distribution that may be invalidated at one time
+MOST_PATHS, MOST_WILDCARDS = 3000, 15
+# no character outside ASCII, no blank, none that RFC 1738 calls unsafe
+PATH = re.compile(r"/[!$-;=?-Z_a-z]*")
+
+
+def elsewhere(call, environ):
+    """The region of the bucket that a call names, where that is not the call's own. Its location may be asked for anywhere."""
+    name = environ.get("PATH_INFO", "").strip("/").split("/")[0]
+    if not name or call.region is None or call.action in ("CreateBucket", "GetBucketLocation"):
+        return None
+    for account in s3_backends.values():
+        for backend in account.values():
+            bucket = backend.buckets.get(name)
+            if bucket is not None:
+                return bucket.region_name if bucket.region_name != call.region else None
+    return None
 
 
 def patch_cloudfront(pace):
@@ -31,6 +49,10 @@ def patch_cloudfront(pace):
     create, update, new = cls.create_invalidation, cls.update_distribution, cls.create_distribution
 
     def create_invalidation(self, dist_id, paths, caller_ref):
+        if any(not PATH.fullmatch(path) or len(path) > 4000 for path in paths):
+            raise CloudFrontException(
+                "InvalidArgument", "Your request contains one or more invalid invalidation paths."
+            )
         self.get_distribution(dist_id)
         for earlier in self.invalidations.get(dist_id, []):
             if earlier.caller_ref == caller_ref:
@@ -40,7 +62,17 @@ def patch_cloudfront(pace):
                     "InvalidationBatchAlreadyExists",
                     "The caller reference was used before, for other paths.",
                 )
+        under_way = [p for i in self.invalidations.get(dist_id, []) if i.status == "InProgress" for p in i.paths]
+        every = [*under_way, *paths]
+        wild = sum(path.endswith("*") for path in every)
+        if wild > MOST_WILDCARDS or len(every) - wild > MOST_PATHS:
+            raise CloudFrontException(
+                "TooManyInvalidationsInProgress", "Your request exceeds the limit of invalidation paths in progress."
+            )
         invalidation = create(self, dist_id, paths, caller_ref)
+        # AWS lists the newest first
+        all_of_it = self.invalidations[dist_id]
+        all_of_it.insert(0, all_of_it.pop())
         begin(invalidation, ("InProgress", pace["invalidation"]))
         return invalidation
 

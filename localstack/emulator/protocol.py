@@ -63,11 +63,28 @@ def form(environ, body):
 
 
 def simulation(decisions, request_id):
-    """(status, headers, body) of SimulatePrincipalPolicy's answer: (action, resource, decision) each."""
-    names = ("EvalActionName", "EvalResourceName", "EvalDecision")
-    members = "".join(
-        "<member>" + "".join(f"<{n}>{escape(v)}</{n}>" for n, v in zip(names, one)) + "</member>" for one in decisions
-    )
+    """(status, headers, body) of SimulatePrincipalPolicy's answer: (action, resource, decision) each.
+
+    One result an action: the worst decision, the form of its ARNs (not one of them), and below it each resource's own.
+    """
+    def element(name, value):
+        return f"<{name}>{escape(value)}</{name}>"
+
+    of_action = {}
+    for action, resource, decision in decisions:
+        of_action.setdefault(action, []).append((resource, decision))
+    members = ""
+    for action, each in of_action.items():
+        everything = [resource for resource, _ in each] == ["*"]
+        whole = next((d for _, d in each if d != "allowed"), "allowed")
+        form = "*" if everything else "arn:${Partition}:" + action.split(":")[0] + ":${Region}:${Account}:${Resource}"
+        single = "".join(
+            "<member>" + element("EvalResourceName", r) + element("EvalResourceDecision", d) + "</member>" for r, d in each
+        )
+        members += (
+            "<member>" + element("EvalActionName", action) + element("EvalResourceName", form) + element("EvalDecision", whole)
+            + ("" if everything else f"<ResourceSpecificResults>{single}</ResourceSpecificResults>") + "</member>"
+        )
     body = (
         '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
         f"<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>{members}</EvaluationResults>"

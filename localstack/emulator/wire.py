@@ -12,7 +12,8 @@ from contextlib import nullcontext
 from datetime import datetime, timezone
 from http import HTTPStatus
 
-from . import cbor, faults, protocol
+from . import cbor, faults, protocol, strict
+from .others import elsewhere
 from .policy import REFUSED
 
 REQUEST_ID = re.compile(rb"<(RequestId|requestId|RequestID)>[^<]*</")
@@ -218,6 +219,14 @@ class Wire:
         if (call.service, call.action) == ("iam", "SimulatePrincipalPolicy") and self.emulator.policy.document is not None:
             # moto does not simulate; there is something to say only while a policy is in force
             return protocol.simulation(self.emulator.policy.simulated(protocol.form(environ, body)), request_id)
+        if not self.emulator.plain and (found := strict.refuses(call, environ, body)):
+            call.error = found[0]
+            return protocol.error(call, *found, 400, request_id)
+        if call.service == "s3" and not self.emulator.plain and (region := elsewhere(call, environ)):
+            status, headers, answer = protocol.error(
+                call, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified "
+                "endpoint.", 301, request_id)
+            return status, [*headers, ("x-amz-bucket-region", region)], answer
         if call.protocol == "cbor" and not self.emulator.plain:
             return self.translated(environ, body, call, request_id)
         try:
