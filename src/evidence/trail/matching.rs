@@ -98,7 +98,9 @@ pub fn compare(
     let claimed = probable(&calls, &mut results, &left, session);
 
     let (mut unexplained, mut by_services) = (Vec::new(), Vec::new());
-    let mut reads: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut reads: BTreeMap<&str, u64> =
+        gathered.more_reads.iter().map(|(operation, n)| (operation.as_str(), *n)).collect();
+    let more_reads: u64 = reads.values().sum();
     for (record, tie) in left.iter().filter(|(r, _)| !claimed.contains(r.event_id.as_str())) {
         if record.read_only || signs(record) || only_asked(record) {
             *reads.entry(&record.operation).or_default() += 1;
@@ -121,7 +123,7 @@ pub fn compare(
         contradicted: of(Class::Contradicted),
         not_coverable: of(Class::NotCoverable),
         records: gathered.records,
-        of_session: of_session as u64,
+        of_session: of_session as u64 + more_reads,
         reads: reads.values().sum(),
         unexplained: unexplained.len(),
         by_services: by_services.len(),

@@ -18,8 +18,12 @@ use crate::evidence::merkle;
 
 /// The most that one file may hold, inflated. CloudTrail itself starts a new one long before.
 pub const LARGEST_FILE: u64 = 64 << 20;
-/// The most records that are kept. A run has a few hundred.
+/// The most changes that are kept. A run has a few hundred.
 const MOST_KEPT: usize = 50_000;
+/// The most reads that are kept beside them; of the others only the number is. A probe asks every second.
+const MOST_READS: usize = 10_000;
+/// The most different reads that are told apart by name.
+const MOST_NAMES: usize = 1_000;
 /// The longest text that is kept of a field.
 const LONGEST_TEXT: usize = 1_024;
 /// The most digests, and signatures beside them, that are kept. A day of a region has 24.
@@ -75,7 +79,24 @@ struct Contents {
 #[serde(untagged)]
 enum Entry {
     Good(Box<Raw>),
+    Beside(Beside),
     Bad(IgnoredAny),
+}
+
+/// What CloudTrail writes beside the records of calls, in the same form of file: what it noticed, and sums of calls.
+/// Neither is a record of one call (User Guide, "CloudTrail record contents for Insights events" and "… for aggregated
+/// events").
+#[derive(Deserialize)]
+#[serde(tag = "eventCategory")]
+enum Beside {
+    Insight {
+        #[serde(rename = "insightDetails")]
+        _details: serde_json::Map<String, Value>,
+    },
+    Aggregated {
+        #[serde(rename = "timeWindow")]
+        _window: serde_json::Map<String, Value>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -145,6 +166,10 @@ pub struct Gathering {
     pub(super) of_other_runs: u64,
     pub(super) unreadable: usize,
     pub(super) left_out: bool,
+    /// Reads among the kept.
+    reads_kept: usize,
+    /// The session's reads that are not kept, by operation.
+    pub(super) more_reads: BTreeMap<String, u64>,
     pub(super) differing: Vec<String>,
     pub(super) oldest: Option<DateTime<Utc>>,
     pub(super) newest: Option<DateTime<Utc>>,
@@ -193,6 +218,8 @@ impl Gathering {
             of_other_runs: 0,
             unreadable: 0,
             left_out: false,
+            reads_kept: 0,
+            more_reads: BTreeMap::new(),
             differing: Vec::new(),
             oldest: None,
             newest: None,
@@ -316,6 +343,7 @@ impl Gathering {
         for entry in records {
             match entry {
                 Entry::Good(raw) => self.take(*raw),
+                Entry::Beside(Beside::Insight { .. } | Beside::Aggregated { .. }) => self.records += 1,
                 Entry::Bad(_) => {
                     self.records += 1;
                     self.malformed += 1;
@@ -392,12 +420,23 @@ impl Gathering {
         if !(wanted || tie.is_some() || perhaps) {
             return;
         }
-        if self.kept.len() >= MOST_KEPT {
+        if record.read_only && !wanted {
+            if self.reads_kept >= MOST_READS {
+                self.count(record.operation);
+                return;
+            }
+            self.reads_kept += 1;
+        } else if self.kept.len() - self.reads_kept >= MOST_KEPT {
             self.left_out = true;
             return;
         }
         let (print, files) = (fingerprint(&record), self.current.into_iter().collect());
         self.kept.insert(record.event_id.clone(), Kept { record, print, files });
+    }
+
+    fn count(&mut self, operation: String) {
+        let known = self.more_reads.contains_key(&operation) || self.more_reads.len() < MOST_NAMES;
+        *self.more_reads.entry(if known { operation } else { "other reads".to_owned() }).or_default() += 1;
     }
 }
 

@@ -207,6 +207,46 @@ fn what_cannot_be_read_is_counted() {
 }
 
 #[test]
+fn what_lies_beside_the_records_of_calls_is_no_broken_record() {
+    let insight = json!({
+        "eventVersion": "1.09", "eventTime": "2026-09-21T14:14:00Z", "awsRegion": "eu-west-1", "eventID": "i",
+        "eventType": "AwsCloudTrailInsight", "eventCategory": "Insight", "sharedEventID": "s",
+        "insightDetails": {"state": "Start", "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances"},
+    });
+    let sum = json!({
+        "eventVersion": "1.0", "accountId": "123456789012", "eventId": "a", "eventCategory": "Aggregated",
+        "eventType": "AwsAggregatedEvent", "awsRegion": "eu-west-1", "eventSource": "s3.amazonaws.com",
+        "timeWindow": {"windowStart": "2026-09-21T14:10:00Z", "windowEnd": "2026-09-21T14:15:00Z"},
+    });
+    let gathered = took(&[insight.clone(), event("1"), sum]);
+    assert_eq!((gathered.records, gathered.malformed, gathered.unreadable), (3, 0, 0));
+    // they say nothing of what the records cover
+    assert_eq!((gathered.oldest, gathered.newest), (Some(at(60)), Some(at(60))));
+    // a record of a call does not become one by saying so, nor does a part of one
+    let disguised = with("wanted", json!({"eventCategory": "Insight", "requestID": "wanted"}));
+    assert_eq!(took(&[disguised]).kept.len(), 1);
+    let mut part = event("2");
+    part.as_object_mut().expect("fields").remove("eventName");
+    part["eventCategory"] = json!("Insight");
+    let mut bare = insight;
+    bare.as_object_mut().expect("fields").remove("insightDetails");
+    assert_eq!(took(&[part, bare]).malformed, 2);
+}
+
+#[test]
+fn a_run_that_reads_all_the_time_keeps_its_changes() {
+    let mut gathering = gathering();
+    let run = format!("aws-sdk-rust/1.3 app/{}", gathering.session.app_name());
+    for n in 0..MOST_READS + 7 {
+        let probe = json!({"eventName": "DescribeAlarms", "userAgent": run, "readOnly": true});
+        gathering.event(&with(&n.to_string(), probe).to_string());
+    }
+    gathering.event(&with("c", json!({"requestID": "wanted"})).to_string());
+    assert_eq!((gathering.kept.len(), gathering.left_out), (MOST_READS + 1, false));
+    assert_eq!(gathering.more_reads, BTreeMap::from([("ec2:DescribeAlarms".to_owned(), 7)]));
+}
+
+#[test]
 fn a_file_may_be_as_large_as_any_of_cloudtrails_and_no_larger() {
     let large = usize::try_from(LARGEST_FILE).expect("fits");
     assert_eq!(large, 64 * 1024 * 1024);
