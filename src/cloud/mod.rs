@@ -119,7 +119,21 @@ pub const MOST_PAGES: usize = 10_000;
 ///
 /// # Errors
 /// The first error of any page, or that there is no end of them; a partial listing is never returned.
-pub async fn all_pages<T, F>(mut page: impl FnMut(Option<String>) -> F) -> CloudResult<Vec<T>>
+pub async fn all_pages<T, F>(page: impl FnMut(Option<String>) -> F) -> CloudResult<Vec<T>>
+where
+    F: Future<Output = CloudResult<Page<T>>>,
+{
+    pages_until(page, |_| false).await
+}
+
+/// Reads a listing up to the page after which it is enough, that page included.
+///
+/// # Errors
+/// As [`all_pages`].
+pub async fn pages_until<T, F>(
+    mut page: impl FnMut(Option<String>) -> F,
+    mut enough: impl FnMut(&[T]) -> bool,
+) -> CloudResult<Vec<T>>
 where
     F: Future<Output = CloudResult<Page<T>>>,
 {
@@ -128,8 +142,9 @@ where
     let mut token = None;
     loop {
         let mut one = page(token).await?;
+        let next = one.next.filter(|_| !enough(&one.items));
         items.append(&mut one.items);
-        match one.next {
+        match next {
             // one that always has another must not hold a run up for ever
             Some(_) if seen.len() >= MOST_PAGES => {
                 let text = format!("the listing did not end within {MOST_PAGES} pages");

@@ -58,7 +58,7 @@ impl World {
 
     pub(super) fn invalidate(&mut self, id: &str, reference: &str, paths: &[String]) -> Answer<Outcome> {
         let d = self.distribution(id)?;
-        if paths.is_empty() || paths.iter().any(|p| !p.starts_with('/')) {
+        if paths.is_empty() || paths.iter().any(|p| !is_path(p)) {
             return Err(refuse(
                 "InvalidArgument",
                 "your request contains one or more invalid invalidation paths",
@@ -80,7 +80,8 @@ impl World {
             all += 1;
             wild += usize::from(p.ends_with('*'));
         }
-        if all > MAX_PATHS || wild > MAX_WILDCARDS {
+        // each counts by itself
+        if all - wild > MAX_PATHS || wild > MAX_WILDCARDS {
             return Err(refuse(
                 "TooManyInvalidationsInProgress",
                 "your request exceeds the limit of invalidation paths in progress",
@@ -107,4 +108,11 @@ impl World {
             "Completed".clone_into(&mut i.status);
         }
     }
+}
+
+/// Whether CloudFront takes it: what is outside ASCII or unsafe by RFC 1738 has to be URL-encoded ("What you need to
+/// know when invalidating files").
+fn is_path(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !"\"<>#{}|\\^~[]`".contains(c);
+    path.starts_with('/') && path.len() <= 4_000 && path.chars().all(plain)
 }

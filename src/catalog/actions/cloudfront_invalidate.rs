@@ -3,6 +3,8 @@
 //! Left to others: whether browsers get new content, which an http probe proves. Invariant: one
 //! invalidation per distribution and step, found again by its caller reference.
 
+use std::fmt::Write as _;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -14,7 +16,7 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{CloudResult, ErrorKind, Invalidation, Mutation, Named, Outcome, What, all_pages};
+use crate::cloud::{CloudResult, ErrorKind, Invalidation, Mutation, Named, Outcome, What, pages_until};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `cloudfront.invalidate`.
@@ -24,7 +26,8 @@ pub struct CloudfrontInvalidate;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Params {
-    /// Paths, each beginning with `/`; a `*` at the end stands for everything below.
+    /// Paths, each beginning with `/`; a `*` at the end stands for everything below. Characters that a URL does not
+    /// have are encoded; what is encoded already stays as it is.
     #[schemars(length(min = 1))]
     pub paths: Vec<String>,
 }
@@ -42,6 +45,10 @@ pub struct Undo {
     pub began: DateTime<Utc>,
 }
 
+/// The most paths of one request without and with a wildcard, and the longest ("Invalidation paths", "Quotas").
+const MOST_PATHS: usize = 3_000;
+const MOST_WILDCARDS: usize = 15;
+const LONGEST_PATH: usize = 4_000;
 /// How long to go on asking while too many invalidations are in progress.
 const PATIENCE: Dur = Dur::mins(15);
 
@@ -72,13 +79,17 @@ that sending the same request again returns the same invalidation instead of mak
 `/*` drops everything: on a live distribution that is a load test of the origin, so a drill that asks for it has \
 to say `allow_irreversible: true`.
 
+CloudFront refuses the whole request where a path has characters outside ASCII or that RFC 1738 calls unsafe, such \
+as a blank. The step encodes these, and no others: `/summer sale/*` is sent as `/summer%20sale/*`. A path that is \
+encoded already is sent as it is.
+
 CloudFront takes 3,000 single files, or 15 paths with a wildcard, in progress per distribution. Above that it \
 answers TooManyInvalidationsInProgress; the step then waits and asks again for up to 15 minutes.
 
 Completed says nothing about browsers and other caches in between. Prove it with an `http` probe on the \
 distribution's address: the body, or the headers `age` and `x-cache`.
 
-Relied on: \"Invalidate files to remove content\", \"Concurrent invalidation request maximum\" (Developer Guide) \
+Relied on: \"Invalidate files to remove content\", \"What you need to know when invalidating files\", \"Concurrent invalidation request maximum\" (Developer Guide) \
 and \"InvalidationBatch\" (API reference).",
 };
 
@@ -86,15 +97,40 @@ fn is_everything(path: &str) -> bool {
     path == "/*"
 }
 
+/// A path as CloudFront takes it: what is outside ASCII or unsafe by RFC 1738 is encoded, nothing else. (Encoding more
+/// would name another file in the cache.)
+fn encoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut out = String::with_capacity(path.len());
+    for (n, byte) in bytes.iter().enumerate() {
+        let is_escape = || bytes.get(n + 1..n + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+        let is_plain = byte.is_ascii_graphic() && !b"\"<>#%{}|\\^~[]`".contains(byte);
+        if is_plain || (*byte == b'%' && is_escape()) {
+            out.push(char::from(*byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn is_wild(path: &str) -> bool {
+    path.ends_with('*')
+}
+
 /// The invalidation that this step asked for, if CloudFront has it.
 async fn find(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<Option<Invalidation>> {
     let id = undo.distribution.as_str();
-    // clocks differ, and the listing has no caller references: read each recent one
+    if let Some(own) = answered(cx, undo) {
+        return cx.reads.cloudfront.invalidation(id, &own).await;
+    }
+    // Clocks differ, and the listing has no caller references: read each recent one. It begins with the newest
+    // (API reference, "ListInvalidations"), and a busy distribution has thousands of older ones.
     let oldest = undo.began - TimeDelta::minutes(15);
-    for listed in all_pages(|page| cx.reads.cloudfront.invalidations(id, page)).await? {
-        if listed.created_at.is_some_and(|at| at < oldest) {
-            continue;
-        }
+    let is_old = |i: &Invalidation| i.created_at.is_some_and(|at| at < oldest);
+    let read = |page| cx.reads.cloudfront.invalidations(id, page);
+    let listed = pages_until(read, |page: &[Invalidation]| page.iter().any(is_old)).await?;
+    for listed in listed.iter().filter(|i| !is_old(i)) {
         if let Some(found) = cx.reads.cloudfront.invalidation(id, &listed.id).await?
             && found.caller_reference == undo.reference
         {
@@ -102,6 +138,21 @@ async fn find(cx: ReadCx<'_>, undo: &Undo) -> CloudResult<Option<Invalidation>> 
         }
     }
     Ok(None)
+}
+
+/// The id that CloudFront answered to this step's request, where an answer came.
+fn answered(cx: ReadCx<'_>, undo: &Undo) -> Option<String> {
+    let is_own = |params: &Value| {
+        let has = |key: &str, value: &str| params.get(key).and_then(Value::as_str) == Some(value);
+        has("distribution", &undo.distribution) && has("caller_reference", &undo.reference)
+    };
+    let calls = cx.calls.sent().into_iter().rev();
+    calls.filter(|c| c.operation == "cloudfront:CreateInvalidation" && is_own(&c.params)).find_map(
+        |c| match c.outcome {
+            Some(Outcome::Created { id }) => Some(id),
+            _ => None,
+        },
+    )
 }
 
 fn applied(id: String) -> Applied {
@@ -115,7 +166,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
         let mutation = Mutation::CreateInvalidation {
             distribution: undo.distribution.clone(),
             caller_reference: undo.reference.clone(),
-            paths: undo.paths.clone(),
+            paths: undo.paths.iter().map(|path| encoded(path)).collect(),
         };
         match cx.gate.send(mutation).await {
             Ok(reply) => {
@@ -167,6 +218,19 @@ impl Action for CloudfrontInvalidate {
         }
         for path in params.paths.iter().filter(|p| p.trim_end_matches('*').contains('*')) {
             wrong.push(format!("`{path}` in `paths`: CloudFront takes `*` only at the end"));
+        }
+        for path in params.paths.iter().filter(|p| encoded(p).len() > LONGEST_PATH) {
+            let start: String = path.chars().take(40).collect();
+            wrong.push(format!(
+                "`{start}…` in `paths` is longer than the 4,000 characters that CloudFront takes"
+            ));
+        }
+        let (wild, single): (Vec<_>, Vec<_>) = params.paths.iter().partition(|p| is_wild(p));
+        if wild.len() > MOST_WILDCARDS {
+            wrong.push(format!("`paths` has {} paths with `*`; CloudFront takes 15 at a time", wild.len()));
+        }
+        if single.len() > MOST_PATHS {
+            wrong.push(format!("`paths` has {} files; CloudFront takes 3,000 at a time", single.len()));
         }
         wrong
     }
@@ -336,6 +400,85 @@ mod tests {
         let undo = Undo { reference: "another".to_owned(), ..undo };
         let e = t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap_err();
         assert_eq!((e.kind, e.effect), (Some(ErrorKind::Limit), EffectCertainty::None), "not for ever");
+    }
+
+    #[test]
+    fn only_what_a_url_does_not_have_is_encoded() {
+        for (path, sent) in [
+            ("/css/main.css", "/css/main.css"),
+            ("/summer sale/*", "/summer%20sale/*"),
+            ("/gr\u{f6}\u{df}en.html", "/gr%C3%B6%C3%9Fen.html"),
+            // encoded by its author, and a sign that only looks so
+            ("/a%20b?x=1&y=(2)+3,@$!", "/a%20b?x=1&y=(2)+3,@$!"),
+            ("/100%", "/100%25"),
+            ("/%e", "/%25e"),
+            ("/test[1]~{2}|\"\u{7f}", "/test%5B1%5D%7E%7B2%7D%7C%22%7F"),
+        ] {
+            assert_eq!(encoded(path), sent);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paths_reach_cloudfront_encoded_and_what_is_said_twice_is_one_invalidation() {
+        let t = Trial::new();
+        let target = storefront(&t).await;
+        let p =
+            params(&CloudfrontInvalidate, json!({ "paths": ["/summer sale/*", "/gr\u{f6}\u{df}en.html"] }));
+        let undo = t.prepare(&CloudfrontInvalidate, Some(&target), &p).await.unwrap();
+        for _ in 0..2 {
+            t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await.unwrap();
+        }
+        let all = t.cloud.reads.cloudfront.invalidations(&target.id, None).await.unwrap().items;
+        let sent = t.cloud.reads.cloudfront.invalidation(&target.id, &all[0].id).await.unwrap().unwrap();
+        assert_eq!(
+            (all.len(), sent.paths.join(" ").as_str()),
+            (1, "/summer%20sale/* /gr%C3%B6%C3%9Fen.html")
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_history_is_not_read() {
+        for (fault, pages) in [(None, 0), (Some(Fault::LoseAnswer), 1)] {
+            let t = Trial::new();
+            let t = match fault {
+                Some(fault) => t.failing(0, 1, fault),
+                None => t,
+            };
+            let target = storefront(&t).await;
+            for n in 0..250 {
+                let earlier = Mutation::CreateInvalidation {
+                    distribution: target.id.clone(),
+                    caller_reference: format!("earlier-{n}"),
+                    paths: vec![format!("/{n}")],
+                };
+                t.cloud.mutate.send(&earlier).await.unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(3_600)).await;
+            let reads = |t: &Trial, operation: &str| {
+                t.sim.calls().iter().filter(|c| c.operation == operation).count()
+            };
+            let p = params(&CloudfrontInvalidate, json!({ "paths": ["/index.html"] }));
+            let undo = t.prepare(&CloudfrontInvalidate, Some(&target), &p).await.unwrap();
+            let done = t.apply(&CloudfrontInvalidate, Some(&target), &undo, &p).await;
+            assert_eq!(done.is_err(), fault.is_some());
+            let found = t.settled(&CloudfrontInvalidate, &undo, &p).await.unwrap();
+            assert!(matches!(found, Progress::Ready(_)), "{found:?}");
+            let polls = reads(&t, "cloudfront:GetInvalidation");
+            assert_eq!(reads(&t, "cloudfront:ListInvalidations"), polls * pages, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_request_may_hold_is_said_while_checking() {
+        let wrong = |paths: Vec<String>| Action::check(&CloudfrontInvalidate, &Params { paths }).join("; ");
+        let many = |n: usize, end: &str| (0..n).map(|p| format!("/{p}{end}")).collect::<Vec<_>>();
+        assert_eq!(wrong(many(3_000, "")), "");
+        assert!(wrong(many(3_001, "")).contains("3,000 at a time"));
+        assert_eq!(wrong(many(15, "/*")), "");
+        assert!(wrong(many(16, "/*")).contains("15 at a time"));
+        assert_eq!(wrong(vec![format!("/{}", "a".repeat(3_999))]), "");
+        // as it is sent: each of these takes six characters
+        assert!(wrong(vec![format!("/{}", "\u{f6}".repeat(700))]).contains("4,000 characters"));
     }
 
     #[test]
