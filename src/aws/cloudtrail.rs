@@ -9,13 +9,14 @@ use aws_smithy_types::retry::RetryConfig;
 use chrono::{DateTime, Utc};
 
 use super::error::failed_read;
+use super::regions::Regional;
 use super::{non_empty, sdk_time};
 use crate::cloud::{CloudError, CloudResult, ErrorKind, Page, StoredFile, Trail, TrailKey, TrailObject};
 
 /// Reads of CloudTrail and of its files.
 pub(super) struct TrailReads {
     pub(super) trail: aws_sdk_cloudtrail::Client,
-    pub(super) s3: aws_sdk_s3::Client,
+    pub(super) s3: Regional,
 }
 
 /// LookupEvents shares two requests a second with everybody in the account.
@@ -59,8 +60,10 @@ impl Trail for TrailReads {
     }
 
     async fn files(&self, bucket: &str, prefix: &str, page: Option<String>) -> CloudResult<Page<StoredFile>> {
-        let call = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(page);
-        let out = call.send().await.map_err(failed_read("s3:ListObjectsV2"))?;
+        let ask = |c: aws_sdk_s3::Client| {
+            c.list_objects_v2().bucket(bucket).prefix(prefix).set_continuation_token(page.clone()).send()
+        };
+        let out = self.s3.send(bucket, ask).await.map_err(failed_read("s3:ListObjectsV2"))?;
         let items = out.contents().iter().filter_map(|o| {
             let size = o.size().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
             Some(StoredFile { key: o.key()?.to_owned(), size })
@@ -71,7 +74,8 @@ impl Trail for TrailReads {
     async fn file(&self, bucket: &str, key: &str, limit: u64) -> CloudResult<TrailObject> {
         let op = "s3:GetObject";
         let too_large = || CloudError::new(op, ErrorKind::Limit, format!("larger than {limit} bytes"));
-        let out = self.s3.get_object().bucket(bucket).key(key).send().await.map_err(failed_read(op))?;
+        let call = self.s3.send(bucket, |c| c.get_object().bucket(bucket).key(key).send());
+        let out = call.await.map_err(failed_read(op))?;
         if out.content_length().and_then(|n| u64::try_from(n).ok()).is_some_and(|n| n > limit) {
             return Err(too_large());
         }

@@ -34,6 +34,7 @@ use super::bounded::bounded;
 use super::credentials::Lives;
 use super::endpoint::{self, Way};
 use super::mutate::Changes;
+use super::regions::Regional;
 use super::{cloudfront, cloudtrail, ec2, ec2_launch, iam, names, others, rds, s3, s3_roots, whole};
 use crate::cloud::{
     ALL_SERVICES, Cloud, CloudError, DryRun, ENDPOINT_PREFIXES, ErrorKind, Local, Net, Reads, Secret, is_aws,
@@ -113,7 +114,7 @@ pub async fn connect(
                 classic: aws_sdk_elasticloadbalancing::Client::new(&clients.read),
             }),
             rds: Arc::new(rds::RdsReads { client: aws_sdk_rds::Client::new(&clients.read) }),
-            s3: Arc::new(s3::S3Reads { client: clients.s3(&clients.read) }),
+            s3: Arc::new(s3::S3Reads { clients: Regional::new(clients.s3(&clients.read)) }),
             cloudfront: Arc::new(cloudfront::CloudFrontReads { client: clients.cloudfront(&clients.read) }),
             cloudwatch: Arc::new(others::CloudWatchReads {
                 client: aws_sdk_cloudwatch::Client::new(&clients.read),
@@ -124,7 +125,7 @@ pub async fn connect(
             ssm: Arc::new(others::SsmReads { client: aws_sdk_ssm::Client::new(&clients.read) }),
             trail: Arc::new(cloudtrail::TrailReads {
                 trail: cloudtrail::client(&clients.read),
-                s3: clients.s3(&clients.read),
+                s3: Regional::new(clients.s3(&clients.read)),
             }),
             whole: Arc::new(whole::WholeReads {
                 ec2: clients.ec2(&clients.read),

@@ -21,6 +21,7 @@ mod names;
 mod others;
 mod rds;
 mod rds_change;
+mod regions;
 mod s3;
 mod s3_roots;
 mod whole;

@@ -5,6 +5,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::types as sdk;
 
 use super::error::failed_read;
+use super::regions::Regional;
 use super::{non_empty, time};
 use crate::cloud::{
     Bucket, BucketInfo, CloudError, CloudResult, ErrorKind, ObjectMeta, ObjectVersion, Page, S3,
@@ -16,14 +17,15 @@ const PAGE: i32 = 1000;
 
 /// Reads of S3.
 pub(super) struct S3Reads {
-    pub(super) client: Client,
+    pub(super) clients: Regional,
 }
 
 #[async_trait]
 impl S3 for S3Reads {
     async fn buckets(&self, page: Option<String>) -> CloudResult<Page<Bucket>> {
         let out = self
-            .client
+            .clients
+            .home()
             .list_buckets()
             .max_buckets(PAGE)
             .set_continuation_token(page)
@@ -43,47 +45,48 @@ impl S3 for S3Reads {
     }
 
     async fn bucket_tags(&self, bucket: &str) -> CloudResult<Tags> {
-        let out = self.client.get_bucket_tagging().bucket(bucket).send().await;
+        let out = self.clients.send(bucket, |c| c.get_bucket_tagging().bucket(bucket).send()).await;
         let out = absent(out.map_err(failed_read("s3:GetBucketTagging")), "NoSuchTagSet")?;
         Ok(out
             .map(|out| super::tags(out.tag_set(), |t| Some(t.key()), |t| Some(t.value())))
             .unwrap_or_default())
     }
 
+    async fn region(&self, bucket: &str) -> CloudResult<String> {
+        let call = self.clients.send(bucket, |c| c.get_bucket_location().bucket(bucket).send());
+        let location = call.await.map_err(failed_read("s3:GetBucketLocation"))?;
+        Ok(region(location.location_constraint().map(|c| c.as_str())))
+    }
+
+    async fn versioning(&self, bucket: &str) -> CloudResult<String> {
+        let call = self.clients.send(bucket, |c| c.get_bucket_versioning().bucket(bucket).send());
+        let versioning = call.await.map_err(failed_read("s3:GetBucketVersioning"))?;
+        Ok(versioning.status().map(|s| s.as_str().to_owned()).unwrap_or_default())
+    }
+
     async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {
-        let versioning = self
-            .client
-            .get_bucket_versioning()
-            .bucket(bucket)
-            .send()
-            .await
-            .map_err(failed_read("s3:GetBucketVersioning"))?;
-        let replication = self.client.get_bucket_replication().bucket(bucket).send().await;
+        let versioning = self.clients.send(bucket, |c| c.get_bucket_versioning().bucket(bucket).send()).await;
+        let versioning = versioning.map_err(failed_read("s3:GetBucketVersioning"))?;
+        let replication =
+            self.clients.send(bucket, |c| c.get_bucket_replication().bucket(bucket).send()).await;
         let replication = absent(
             replication.map_err(failed_read("s3:GetBucketReplication")),
             "ReplicationConfigurationNotFoundError",
         )?;
-        let lifecycle = self.client.get_bucket_lifecycle_configuration().bucket(bucket).send().await;
+        let lifecycle =
+            self.clients.send(bucket, |c| c.get_bucket_lifecycle_configuration().bucket(bucket).send()).await;
         let lifecycle = absent(
             lifecycle.map_err(failed_read("s3:GetBucketLifecycleConfiguration")),
             "NoSuchLifecycleConfiguration",
         )?;
         let notifications = self
-            .client
-            .get_bucket_notification_configuration()
-            .bucket(bucket)
-            .send()
+            .clients
+            .send(bucket, |c| c.get_bucket_notification_configuration().bucket(bucket).send())
             .await
             .map_err(failed_read("s3:GetBucketNotificationConfiguration"))?;
-        let location = self
-            .client
-            .get_bucket_location()
-            .bucket(bucket)
-            .send()
-            .await
-            .map_err(failed_read("s3:GetBucketLocation"))?;
+        let abac = self.clients.send(bucket, |c| c.get_bucket_abac().bucket(bucket).send()).await;
         Ok(BucketInfo {
-            region: Some(region(location.location_constraint().map(|c| c.as_str()))),
+            region: Some(self.region(bucket).await?),
             versioning: versioning.status().map(|s| s.as_str().to_owned()).unwrap_or_default(),
             mfa_delete: versioning.mfa_delete() == Some(&sdk::MfaDeleteStatus::Enabled),
             marker_replicas: replication
@@ -96,6 +99,9 @@ impl S3 for S3Reads {
                 || !notifications.queue_configurations().is_empty()
                 || !notifications.lambda_function_configurations().is_empty()
                 || notifications.event_bridge_configuration().is_some(),
+            abac: abac.is_ok_and(|out| {
+                out.abac_status().and_then(|s| s.status()) == Some(&sdk::BucketAbacStatus::Enabled)
+            }),
         })
     }
 
@@ -106,17 +112,16 @@ impl S3 for S3Reads {
         page: Option<String>,
     ) -> CloudResult<Page<ObjectVersion>> {
         let (key, version) = from_token(page.as_deref())?;
-        let out = self
-            .client
-            .list_object_versions()
-            .bucket(bucket)
-            .set_prefix(non_empty(Some(prefix)))
-            .max_keys(PAGE)
-            .set_key_marker(key)
-            .set_version_id_marker(version)
-            .send()
-            .await
-            .map_err(failed_read(LIST_VERSIONS))?;
+        let ask = |c: Client| {
+            c.list_object_versions()
+                .bucket(bucket)
+                .set_prefix(non_empty(Some(prefix)))
+                .max_keys(PAGE)
+                .set_key_marker(key.clone())
+                .set_version_id_marker(version.clone())
+                .send()
+        };
+        let out = self.clients.send(bucket, ask).await.map_err(failed_read(LIST_VERSIONS))?;
         let versions = out.versions().iter().map(|v| ObjectVersion {
             key: v.key().unwrap_or_default().to_owned(),
             version: v.version_id().unwrap_or("null").to_owned(),
@@ -141,7 +146,7 @@ impl S3 for S3Reads {
     }
 
     async fn head(&self, bucket: &str, key: &str) -> CloudResult<Option<ObjectMeta>> {
-        let out = self.client.head_object().bucket(bucket).key(key).send().await;
+        let out = self.clients.send(bucket, |c| c.head_object().bucket(bucket).key(key).send()).await;
         // the answer to HEAD has no body: the status is all there is, and a missing bucket looks
         // like a missing object
         match out.map_err(failed_read("s3:HeadObject")) {

@@ -283,6 +283,16 @@ impl S3 for Seen<dyn S3> {
         let ask = self.inner.bucket_tags(bucket);
         self.by.read(op, &[&bucket], ask, missing, |_| Some(Tags::new())).await
     }
+    async fn region(&self, bucket: &str) -> CloudResult<String> {
+        let op = "s3:GetBucketLocation";
+        let missing = gone(op, true, "NoSuchBucket");
+        self.by.read(op, &[&bucket], self.inner.region(bucket), missing, |_| None).await
+    }
+    async fn versioning(&self, bucket: &str) -> CloudResult<String> {
+        let op = "s3:GetBucketVersioning";
+        let missing = gone(op, true, "NoSuchBucket");
+        self.by.read(op, &[&bucket], self.inner.versioning(bucket), missing, |_| None).await
+    }
     async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {
         let op = "s3:GetBucketVersioning";
         let missing = gone(op, true, "NoSuchBucket");

@@ -124,7 +124,11 @@ pub trait S3: Send + Sync {
     async fn buckets(&self, page: Option<String>) -> CloudResult<Page<Bucket>>;
     /// GetBucketTagging; no tags is an empty map, not an error.
     async fn bucket_tags(&self, bucket: &str) -> CloudResult<crate::model::Tags>;
-    /// Versioning, replication, lifecycle, notifications, location.
+    /// GetBucketLocation: its region.
+    async fn region(&self, bucket: &str) -> CloudResult<String>;
+    /// GetBucketVersioning: `Enabled`, `Suspended`, or empty where it was never on.
+    async fn versioning(&self, bucket: &str) -> CloudResult<String>;
+    /// All the settings that a deletion depends on, one call for each.
     async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo>;
     /// ListObjectVersions under a prefix: versions and delete markers.
     async fn versions(

@@ -418,6 +418,9 @@ pub struct BucketInfo {
     pub noncurrent_expiry_days: Option<i32>,
     /// Whether event notifications are configured.
     pub notifications: bool,
+    /// Whether attribute-based access control is on: tags are then set with another call. Off where it cannot be read.
+    #[serde(default)]
+    pub abac: bool,
 }
 
 /// A version of an object, or a delete marker.

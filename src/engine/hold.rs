@@ -89,7 +89,7 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
                 by_value.entry(value).or_default().push(t.id.clone());
                 Ok(())
             }
-            _ => tag_one(shared, &gate, t, Some(value)).await,
+            _ => while_busy(|| tag_one(shared, &gate, t, Some(value.clone()))).await,
         };
         if let Err(e) = outcome {
             return Ok(Err(e));
@@ -316,6 +316,23 @@ where
             }
             done => return done,
         }
+    }
+    work().await
+}
+
+/// Tries again, up to four times, where somebody else is changing the same: a bucket then answers `OperationAborted`, and
+/// its tags have to be read anew.
+async fn while_busy<F>(mut work: impl FnMut() -> F) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<(), CloudError>>,
+{
+    let mut pause = std::time::Duration::from_millis(500);
+    for _ in 0..4 {
+        match work().await {
+            Err(e) if e.kind == ErrorKind::State => tokio::time::sleep(pause).await,
+            done => return done,
+        }
+        pause *= 2;
     }
     work().await
 }

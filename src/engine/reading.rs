@@ -231,6 +231,12 @@ impl S3 for Paced<dyn S3> {
     async fn bucket_tags(&self, bucket: &str) -> CloudResult<Tags> {
         self.lane.read("s3:GetBucketTagging", || self.inner.bucket_tags(bucket)).await
     }
+    async fn region(&self, bucket: &str) -> CloudResult<String> {
+        self.lane.read("s3:GetBucketLocation", || self.inner.region(bucket)).await
+    }
+    async fn versioning(&self, bucket: &str) -> CloudResult<String> {
+        self.lane.read("s3:GetBucketVersioning", || self.inner.versioning(bucket)).await
+    }
     async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {
         self.lane.read("s3:GetBucketVersioning", || self.inner.bucket_info(bucket)).await
     }

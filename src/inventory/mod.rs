@@ -8,7 +8,7 @@ mod reach;
 mod targets;
 
 pub use reach::{Inhabitants, Neighbour, inhabitants};
-pub(crate) use targets::CREATED;
+pub(crate) use targets::{CREATED, DOMAIN_ROLE, MONITORING_ROLE, PROFILE};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,16 +103,10 @@ pub fn permissions(kind: ResourceKind) -> &'static [&'static str] {
         ResourceKind::Ec2Instance => &["ec2:DescribeInstances"],
         ResourceKind::VpcSubnet => &["ec2:DescribeRouteTables", "ec2:DescribeSubnets"],
         ResourceKind::VpcRouteTable => &["ec2:DescribeRouteTables"],
-        ResourceKind::RdsInstance => &["rds:DescribeDBInstances"],
-        ResourceKind::S3Bucket => &[
-            "s3:GetBucketLocation",
-            "s3:GetBucketNotification",
-            "s3:GetBucketTagging",
-            "s3:GetBucketVersioning",
-            "s3:GetLifecycleConfiguration",
-            "s3:GetReplicationConfiguration",
-            "s3:ListAllMyBuckets",
-        ],
+        ResourceKind::RdsInstance => &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
+        ResourceKind::S3Bucket => {
+            &["s3:GetBucketLocation", "s3:GetBucketTagging", "s3:GetBucketVersioning", "s3:ListAllMyBuckets"]
+        }
         ResourceKind::CloudfrontDistribution => {
             &["cloudfront:ListDistributions", "cloudfront:ListTagsForResource"]
         }
@@ -230,20 +224,16 @@ async fn bucket(
     if listed.as_deref().is_some_and(|r| r != region) {
         return Ok(Asked::Elsewhere);
     }
-    let mut info = None;
+    // older answers do not name it
     if listed.is_none() {
-        match s3.bucket_info(&name).await {
-            Ok(read) => info = Some(read),
+        match s3.region(&name).await {
+            Ok(own) if own == region => {}
+            Ok(_) => return Ok(Asked::Elsewhere),
             Err(e) if e.is_not_found() => return Ok(Asked::Elsewhere),
             Err(e) if e.kind == ErrorKind::Denied => {
                 return Ok(Asked::Unreadable(Unreadable { name, why: e.to_string() }));
             }
             Err(e) => return Err(e),
-        }
-        // us-east-1 has no name in older answers
-        let here = info.as_ref().and_then(|i| i.region.as_deref()).unwrap_or("us-east-1") == region;
-        if !here {
-            return Ok(Asked::Elsewhere);
         }
     }
     if !wanted.id(&name) {
@@ -261,10 +251,8 @@ async fn bucket(
     if !wanted.tags(&tags) {
         return Ok(Asked::Counted);
     }
-    if info.is_none() {
-        info = Some(s3.bucket_info(&name).await?);
-    }
-    Ok(Asked::Here(Box::new(targets::bucket(name, region, tags, info.as_ref()))))
+    let versioning = s3.versioning(&name).await?;
+    Ok(Asked::Here(Box::new(targets::bucket(name, region, tags, &versioning))))
 }
 
 async fn distributions(reads: &Reads, wanted: &Wanted<'_>) -> CloudResult<Listing> {

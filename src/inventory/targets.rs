@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cloud::{BucketInfo, DbInstance, Distribution, Instance, RouteTable, Subnet};
+use crate::cloud::{DbInstance, Distribution, Instance, RouteTable, Subnet};
 use crate::model::{ResourceKind, Tags, Target};
 
 /// The tag that Auto Scaling sets on the members of a group.
@@ -38,6 +38,7 @@ pub(super) fn instance(i: Instance) -> Target {
             ("image", text(&i.image)),
             ("private_ip", i.private_ip),
             ("group", i.tags.get(GROUP_TAG).cloned()),
+            (PROFILE, i.profile_arn),
         ]),
         id: i.id,
         tags: i.tags,
@@ -91,10 +92,16 @@ pub(super) fn route_table(t: RouteTable) -> Target {
     }
 }
 
-/// A database.
 /// When a resource was created: a name can be given to another resource, its birth cannot.
 pub(crate) const CREATED: &str = "created_at";
+/// The ARN of an instance's profile. Not for `where`, nor are the next two.
+pub(crate) const PROFILE: &str = "instance_profile";
+/// The ARN of the role that sends a database's enhanced monitoring.
+pub(crate) const MONITORING_ROLE: &str = "monitoring_role";
+/// The ARN of the role that joins a database to its directory.
+pub(crate) const DOMAIN_ROLE: &str = "domain_role";
 
+/// A database.
 pub(super) fn database(d: DbInstance) -> Target {
     Target {
         kind: ResourceKind::RdsInstance,
@@ -112,6 +119,8 @@ pub(super) fn database(d: DbInstance) -> Target {
             ("multi_az", Some(d.multi_az.to_string())),
             // not for `where`: tells another database of the same name from this one
             (CREATED, d.created_at.map(|at| at.to_rfc3339())),
+            (MONITORING_ROLE, d.monitoring_role),
+            (DOMAIN_ROLE, d.domain_role),
             ("cluster", d.cluster),
         ]),
         id: d.identifier,
@@ -119,10 +128,9 @@ pub(super) fn database(d: DbInstance) -> Target {
     }
 }
 
-/// A bucket; `info` is read only where the tags match.
-pub(super) fn bucket(name: String, region: &str, tags: Tags, info: Option<&BucketInfo>) -> Target {
-    // a bucket whose versioning was never on answers with nothing
-    let versioning = info.map(|i| text(&i.versioning).unwrap_or_else(|| "Disabled".to_owned()));
+/// A bucket; one whose `versioning` was never on answers with nothing.
+pub(super) fn bucket(name: String, region: &str, tags: Tags, versioning: &str) -> Target {
+    let versioning = text(versioning).or_else(|| Some("Disabled".to_owned()));
     Target {
         kind: ResourceKind::S3Bucket,
         arn: None,

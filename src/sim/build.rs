@@ -234,7 +234,7 @@ impl World {
         let (code, left) = self.failing.get_mut(operation)?;
         *left = left.checked_sub(1)?;
         // codes are static text elsewhere; the few that tests order are mapped here
-        let code = ["RequestLimitExceeded", "AccessDenied", "InternalError"]
+        let code = ["RequestLimitExceeded", "AccessDenied", "OperationAborted", "InternalError"]
             .into_iter()
             .find(|known| known == code)
             .unwrap_or("InternalError");

@@ -44,12 +44,13 @@ impl Iam for Sim {
     }
 
     async fn profile_role(&self, profile: &str) -> CloudResult<Option<String>> {
-        let w = self.lock();
-        if w.withdrawn.contains(&format!("profile {profile}")) {
-            let text = format!("Instance Profile {profile} cannot be found.");
-            return Err(refuse("NoSuchEntity", text).into_error("iam:GetInstanceProfile", "sim"));
-        }
-        Ok(Some(format!("arn:aws:iam::{}:role/{profile}", w.account)))
+        self.read("iam:GetInstanceProfile", |w| {
+            if w.withdrawn.contains(&format!("profile {profile}")) {
+                return Err(refuse("NoSuchEntity", format!("Instance Profile {profile} cannot be found.")));
+            }
+            Ok(Some(format!("arn:aws:iam::{}:role/{profile}", w.account)))
+        })
+        .await
     }
 
     async fn simulate(&self, question: &Question) -> CloudResult<Vec<Decision>> {
@@ -186,6 +187,17 @@ impl S3 for Sim {
 
     async fn bucket_tags(&self, bucket: &str) -> CloudResult<Tags> {
         self.read("s3:GetBucketTagging", |w| w.bucket_tags(bucket)).await
+    }
+
+    async fn region(&self, bucket: &str) -> CloudResult<String> {
+        self.read("s3:GetBucketLocation", |w| {
+            Ok(w.bucket_info(bucket)?.region.unwrap_or_else(|| w.region.clone()))
+        })
+        .await
+    }
+
+    async fn versioning(&self, bucket: &str) -> CloudResult<String> {
+        self.read("s3:GetBucketVersioning", |w| w.bucket_info(bucket).map(|i| i.versioning)).await
     }
 
     async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {

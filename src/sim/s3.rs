@@ -72,7 +72,10 @@ impl World {
     }
 
     pub(super) fn tag_bucket(&mut self, name: &str, tags: &Tags) -> Answer<Outcome> {
-        self.bucket(name)?;
+        if self.bucket(name)?.info.abac {
+            // API reference, "PutBucketTagging"
+            return Err(refuse("MethodNotAllowed", "attribute-based access control is on: use TagResource"));
+        }
         check_tags(tags, 0)?;
         if let Some(b) = self.buckets.get_mut(name) {
             b.tags = tags.clone();

@@ -229,6 +229,12 @@ impl S3 for Dark {
     async fn bucket_tags(&self, bucket: &str) -> CloudResult<Tags> {
         self.inner.bucket_tags(bucket).await
     }
+    async fn region(&self, bucket: &str) -> CloudResult<String> {
+        self.inner.region(bucket).await
+    }
+    async fn versioning(&self, bucket: &str) -> CloudResult<String> {
+        self.inner.versioning(bucket).await
+    }
     async fn bucket_info(&self, bucket: &str) -> CloudResult<BucketInfo> {
         self.inner.bucket_info(bucket).await
     }

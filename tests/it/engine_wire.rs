@@ -116,6 +116,18 @@ async fn an_error_of_the_service_is_looked_into_and_no_fault_is_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bucket_that_somebody_else_is_changing_is_held_a_moment_later() {
+    for (busy, exit) in [(4, 0), (5, 3)] {
+        let bench = Bench::new(&drill("/health", OBJECTS)).await;
+        let before = bench.sim.snapshot();
+        bench.sim.fail_next("s3:PutBucketTagging", "OperationAborted", busy);
+        let (_, journal) = Play::start(&bench).ends_with(exit).await;
+        assert_eq!(refusals(&journal).len(), busy, "{}", dump(&journal));
+        assert_eq!(before, bench.sim.snapshot());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_part_of_the_objects_that_fails_fails_the_fault_and_all_come_back() {
     let bench = Bench::new(&drill("/health", OBJECTS)).await;
     let before = bench.sim.snapshot();

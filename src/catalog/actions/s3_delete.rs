@@ -13,13 +13,15 @@ use serde_json::Value;
 
 use super::look;
 use super::rds_restore::over;
-use super::s3_objects::{Recorded, State, Which, current, delete, keys, stacks, states};
+use super::s3_objects::{
+    Recorded, State, UpTo, Which, current, delete, keys, live, stacks, states, too_many,
+};
 use super::s3_own::Own;
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
-use crate::cloud::{BucketInfo, CloudResult, EffectCertainty, Named, ObjectRef, What};
+use crate::cloud::{BucketInfo, CloudResult, EffectCertainty, Named, ObjectRef, ObjectVersion, What};
 use crate::model::{Dur, ResourceKind, Target};
 
 /// `s3.delete-objects`.
@@ -74,9 +76,10 @@ static SPEC: ActionSpec = ActionSpec {
     outputs: &[OutputSpec { name: "objects", summary: "How many objects were deleted." }],
     timeout: Dur::mins(10),
     undo_timeout: Dur::mins(30),
-    poll_every: Dur::secs(1),
+    poll_every: Dur::secs(5),
     permissions: Permissions {
         prepare: &[
+            "s3:GetBucketABAC",
             "s3:GetBucketLocation",
             "s3:GetBucketVersioning",
             "s3:GetReplicationConfiguration",
@@ -102,7 +105,9 @@ had its effect; else nobody can tell, and a person has to.
 
 Refused: buckets whose versioning is not Enabled (the objects would be gone for good) or that have MFA Delete on \
 (a marker could be made and not be removed); a rule that expires noncurrent versions sooner than `give_up` plus a \
-day; more objects than `max_objects`; no object at all; and replication of delete markers, unless every bucket \
+day; a bucket with attribute-based access control on, where PutBucketTagging is refused; \
+more objects than `max_objects`, of which no more than that are listed; more than 100,000 versions and markers under the \
+prefix; no object at all; and replication of delete markers, unless every bucket \
 that they travel to is named in `replicas`, since S3 replicates a marker but not its removal. A bucket in \
 `replicas` has to be one that the replication rules name, and one that a selector of the drill draws, so that all \
 limits hold for it as for any target. Undo then removes \
@@ -122,6 +127,12 @@ fn refusals(cx: ReadCx<'_>, info: &BucketInfo, params: &Params) -> Vec<(String, 
             "turn on versioning and wait 15 minutes, which S3 may take until every write makes a version; or choose \
              another bucket"
                 .to_owned(),
+        ));
+    }
+    if info.abac {
+        out.push((
+            "attribute-based access control is on, so that PutBucketTagging, which holds a target, is refused".to_owned(),
+            "turn it off for this bucket, or choose another".to_owned(),
         ));
     }
     if info.mfa_delete {
@@ -173,11 +184,6 @@ fn refusals(cx: ReadCx<'_>, info: &BucketInfo, params: &Params) -> Vec<(String, 
     out
 }
 
-fn too_many(found: usize, params: &Params) -> Option<String> {
-    (found > params.max_objects)
-        .then(|| format!("{found} objects are meant, more than `max_objects: {}`", params.max_objects))
-}
-
 async fn inspect_one(
     cx: ReadCx<'_>,
     bucket: &str,
@@ -201,18 +207,16 @@ async fn inspect_one(
     if matches!(which, Which::Prefix("")) {
         out.push(Finding::new(Severity::Warning, bucket, "`prefix: \"\"` means every object in it"));
     }
-    let stacks = stacks(cx, bucket, which).await?;
-    let live = |stack: &[crate::cloud::ObjectVersion]| stack.iter().any(|v| v.latest && !v.marker);
-    let found = stacks.values().filter(|s| live(s)).count();
-    for key in stacks.iter().filter(|(_, s)| !live(s)).map(|(k, _)| k) {
+    let stacks = stacks(cx, bucket, which, UpTo::Objects(params.max_objects)).await?;
+    let found = live(&stacks);
+    let gone = |stack: &[ObjectVersion]| !stack.iter().any(|v| v.latest && !v.marker);
+    for key in stacks.iter().filter(|(_, s)| gone(s)).map(|(k, _)| k) {
         if matches!(which, Which::Keys(_)) {
             out.push(Finding::new(Severity::Refusal, bucket, format!("there is no object {key}")));
         }
     }
-    if let Some(text) = too_many(found, params) {
-        out.push(
-            Finding::new(Severity::Refusal, bucket, text).hint("narrow `prefix`, or raise `max_objects`"),
-        );
+    if let Some((text, hint)) = too_many(&stacks, params.max_objects) {
+        out.push(Finding::new(Severity::Refusal, bucket, text).hint(hint));
     } else if found == 0 {
         out.push(Finding::new(Severity::Refusal, bucket, "no object is meant: there is nothing to delete"));
     } else {
@@ -229,18 +233,16 @@ async fn prepare_one(cx: ReadCx<'_>, target: Option<&Target>, params: &Params) -
     if let Some((text, hint)) = refusals(cx, &info, params).into_iter().next() {
         return Err(ActionError::refused(format!("{bucket}: {text}")).hint(hint));
     }
-    let objects = current(cx, bucket, which).await?;
-    if let Some(text) = too_many(objects.len(), params) {
-        return Err(ActionError::refused(format!("{bucket}: {text}")));
-    }
+    let objects = current(cx, bucket, which, params.max_objects).await?;
     if objects.is_empty() {
         return Err(ActionError::refused(format!("{bucket}: there is nothing to delete")));
     }
     let names = keys(&objects);
     let mut replicas = Vec::new();
     for replica in &params.replicas {
-        let there =
-            stacks(cx, replica, params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix)).await?;
+        let which = params.prefix.as_deref().map_or(Which::Keys(&names), Which::Prefix);
+        let last = names.iter().max().map_or("", String::as_str);
+        let there = stacks(cx, replica, which, UpTo::Key(last)).await?;
         let recorded = there
             .into_iter()
             .filter(|(key, _)| names.contains(key))

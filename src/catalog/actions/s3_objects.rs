@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::look;
 use crate::catalog::action::{ActionError, ReadCx, WriteCx};
 use crate::cloud::{
-    CloudResult, EffectCertainty, Mutation, ObjectError, ObjectRef, ObjectVersion, Outcome, all_pages,
+    CloudResult, EffectCertainty, Mutation, ObjectError, ObjectRef, ObjectVersion, Outcome, pages_until,
 };
 
 /// As many as DeleteObjects takes in one call.
 pub(super) const CHUNK: usize = 1_000;
+/// The most versions and markers that are read to find what is meant: 100 calls.
+const MOST_VERSIONS: usize = 100_000;
 
 /// Which objects a step means: all under a prefix, or these.
 #[derive(Clone, Copy, Debug)]
@@ -53,20 +55,44 @@ pub(super) struct Recorded {
 /// Versions and markers by key.
 pub(super) type Stacks = BTreeMap<String, Vec<ObjectVersion>>;
 
-/// Every version of what is meant, every page. One look is enough, also for what goes on record: S3 lists what was
+/// How far a prefix is read. A bucket may hold more than anybody can read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum UpTo<'a> {
+    /// Until there are more objects than this, or more versions than are read at all: see [`too_many`].
+    Objects(usize),
+    /// Until this key has been passed. A listing is in the order of its keys (API reference, "ListObjectVersions").
+    Key(&'a str),
+}
+
+/// The versions of what is meant. One look is enough, also for what goes on record: S3 lists what was
 /// written before (Amazon S3 User Guide, "Amazon S3 data consistency model").
-pub(super) async fn stacks(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> CloudResult<Stacks> {
+pub(super) async fn stacks(
+    cx: ReadCx<'_>,
+    bucket: &str,
+    which: Which<'_>,
+    to: UpTo<'_>,
+) -> CloudResult<Stacks> {
     let mut out = Stacks::new();
     match which {
         Which::Prefix(prefix) => {
-            for v in all_pages(|page| cx.reads.s3.versions(bucket, prefix, page)).await? {
+            let (mut live, mut all) = (0, 0);
+            let enough = |page: &[ObjectVersion]| match to {
+                UpTo::Key(last) => page.iter().any(|v| v.key.as_str() > last),
+                UpTo::Objects(most) => {
+                    live += page.iter().filter(|v| v.latest && !v.marker).count();
+                    all += page.len();
+                    live > most || all > MOST_VERSIONS
+                }
+            };
+            for v in pages_until(|page| cx.reads.s3.versions(bucket, prefix, page), enough).await? {
                 out.entry(v.key.clone()).or_default().push(v);
             }
         }
         Which::Keys(keys) => {
             for key in keys {
-                let all = all_pages(|page| cx.reads.s3.versions(bucket, key, page)).await?;
-                // the key as a prefix also finds its longer neighbours
+                // the key as a prefix also finds its longer neighbours, behind it
+                let passed = |page: &[ObjectVersion]| page.iter().any(|v| v.key != *key);
+                let all = pages_until(|page| cx.reads.s3.versions(bucket, key, page), passed).await?;
                 let own: Vec<_> = all.into_iter().filter(|v| v.key == *key).collect();
                 out.insert(key.clone(), own);
             }
@@ -75,14 +101,38 @@ pub(super) async fn stacks(cx: ReadCx<'_>, bucket: &str, which: Which<'_>) -> Cl
     Ok(out)
 }
 
-/// The objects that exist now, with their history. A key that was named and does not exist is an error.
+/// How many of them are objects now.
+pub(super) fn live(stacks: &Stacks) -> usize {
+    stacks.values().filter(|stack| stack.iter().any(|v| v.latest && !v.marker)).count()
+}
+
+/// Why what was read up to this many objects is not all that is meant, and what to do about it.
+pub(super) fn too_many(stacks: &Stacks, max_objects: usize) -> Option<(String, &'static str)> {
+    if live(stacks) > max_objects {
+        let text = format!("more objects are meant than `max_objects: {max_objects}` allows");
+        return Some((text, "narrow `prefix`, or raise `max_objects`"));
+    }
+    let versions: usize = stacks.values().map(Vec::len).sum();
+    (versions > MOST_VERSIONS).then(|| {
+        let text = format!("more than {MOST_VERSIONS} versions and delete markers are under `prefix`");
+        (text, "narrow `prefix`, or name the objects under `keys`")
+    })
+}
+
+/// The objects that exist now, with their history. A key that was named and does not exist is an error, and so are more
+/// than `max_objects`.
 pub(super) async fn current(
     cx: ReadCx<'_>,
     bucket: &str,
     which: Which<'_>,
+    max_objects: usize,
 ) -> Result<Vec<Recorded>, ActionError> {
     let mut out = Vec::new();
-    for (key, stack) in stacks(cx, bucket, which).await? {
+    let stacks = stacks(cx, bucket, which, UpTo::Objects(max_objects)).await?;
+    if let Some((text, hint)) = too_many(&stacks, max_objects) {
+        return Err(ActionError::refused(format!("{bucket}: {text}")).hint(hint));
+    }
+    for (key, stack) in stacks {
         match stack.iter().find(|v| v.latest && !v.marker) {
             Some(current) => out.push(Recorded {
                 current: current.version.clone(),
@@ -215,7 +265,8 @@ async fn seen<'r>(
 ) -> CloudResult<Vec<(&'r Recorded, State)>> {
     let keys = keys(recorded);
     let which = prefix.map_or(Which::Keys(&keys), Which::Prefix);
-    let stacks = stacks(cx, bucket, which).await?;
+    let last = keys.iter().max().map_or("", String::as_str);
+    let stacks = stacks(cx, bucket, which, UpTo::Key(last)).await?;
     Ok(recorded.iter().map(|r| (r, state(r, stacks.get(&r.key).map_or(&[], Vec::as_slice)))).collect())
 }
 

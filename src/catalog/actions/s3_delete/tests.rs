@@ -51,6 +51,67 @@ async fn a_thousand_objects_a_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_is_listed_than_tells_that_it_is_too_much() {
+    let t = Trial::new();
+    t.sim.set_page_size(100);
+    for n in 0..1_500 {
+        t.sim.put_object(BUCKET, &format!("many/{n:04}"), "x");
+    }
+    let listed = || t.sim.calls().iter().filter(|c| c.operation == "s3:ListBucketVersions").count();
+    let refused = async |with: Value| {
+        let before = listed();
+        let p = params(&S3Delete, with.clone());
+        let said = t.refusals(&S3Delete, &assets(), &p).await.join("; ");
+        let planned = listed() - before;
+        let e = t.prepare(&S3Delete, Some(&assets()), &p).await.map(|_| ()).err().map(|e| e.message);
+        (said, planned, listed() - before - planned, e.unwrap_or_default())
+    };
+    let (said, planned, prepared, again) = refused(json!({ "prefix": "many/", "max_objects": 250 })).await;
+    assert_eq!(said, "more objects are meant than `max_objects: 250` allows");
+    assert_eq!((planned, prepared), (3, 3));
+    assert!(again.ends_with(&said), "{again}");
+    // a key alone is not its neighbours
+    t.sim.put_object(BUCKET, "many/", "the key itself");
+    let (said, planned, prepared, again) = refused(json!({ "keys": ["many/"] })).await;
+    assert_eq!((said.as_str(), planned, prepared, again.as_str()), ("", 1, 1, ""));
+    // and what stands behind the last object is not looked at again and again
+    let undo = deleted(&t, json!({ "keys": ["many/0001"] })).await;
+    let undo = Undo { prefix: Some("many/".to_owned()), ..undo };
+    let before = listed();
+    let p = params(&S3Delete, json!({ "prefix": "many/" }));
+    assert!(matches!(S3Delete.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
+    assert_eq!(listed() - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prefix_full_of_old_versions_is_refused_before_all_are_read() {
+    let t = Trial::new();
+    t.sim.set_page_size(20_000);
+    for n in 0..141_000 {
+        t.sim.put_object(BUCKET, &format!("log/{:03}", n % 101), "x");
+    }
+    let before = t.sim.calls().len();
+    let p = params(&S3Delete, json!({ "prefix": "log/", "max_objects": 200 }));
+    let said = t.refusals(&S3Delete, &assets(), &p).await;
+    assert_eq!(said, ["more than 100000 versions and delete markers are under `prefix`"]);
+    assert!(t.sim.calls().len() - before <= 7, "six pages and the settings");
+    // named, it is one object with its history
+    let p = params(&S3Delete, json!({ "keys": ["log/007"] }));
+    assert_eq!(t.refusals(&S3Delete, &assets(), &p).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_whose_tags_cannot_be_set_is_refused_in_the_plan() {
+    let t = Trial::new();
+    let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+    assert_eq!(t.refusals(&S3Delete, &assets(), &p).await, Vec::<String>::new());
+    t.sim.edit_bucket(BUCKET, |info| info.abac = true);
+    let said = t.refusals(&S3Delete, &assets(), &p).await;
+    assert!(said[0].starts_with("attribute-based access control is on"), "{said:?}");
+    assert!(t.prepare(&S3Delete, Some(&assets()), &p).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn applying_again_adds_no_second_marker() {
     let t = Trial::new().failing(0, 1, Fault::LoseAnswer);
     let before = t.sim.snapshot();
@@ -193,7 +254,7 @@ async fn what_could_not_be_undone_is_refused() {
     assert!(refusals(|b| b.noncurrent_expiry_days = Some(1), all()).await.contains("after 1 days"));
     assert_eq!(refusals(|b| b.noncurrent_expiry_days = Some(2), all()).await, "");
     let many = refusals(|_| {}, json!({ "prefix": "", "max_objects": 5 })).await;
-    assert_eq!(many, "6 objects are meant, more than `max_objects: 5`");
+    assert_eq!(many, "more objects are meant than `max_objects: 5` allows");
     assert!(refusals(|_| {}, json!({ "prefix": "nothing/" })).await.contains("nothing to delete"));
     assert!(refusals(|_| {}, json!({ "keys": ["nobody"] })).await.contains("there is no object nobody"));
     let t = Trial::new();
