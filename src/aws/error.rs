@@ -53,6 +53,10 @@ where
             if kind == ErrorKind::Expired && is_clock_skew(meta.code(), &message, ahead) {
                 kind = ErrorKind::ClockSkew;
             }
+            // the same code as for wrong keys, and it is about an image that is not shared with the account any more
+            if kind == ErrorKind::Expired && message.contains("Not authorized for images") {
+                kind = ErrorKind::Denied;
+            }
             if kind == ErrorKind::ClockSkew {
                 message = match ahead {
                     Some(ahead) => format!("{}; AWS says: {message}", clock_is_off(ahead)),
@@ -221,6 +225,17 @@ mod tests {
         assert!(error.message.contains("aws sts get-caller-identity"), "{error}");
         assert_eq!((head(403).kind, head(301).kind), (ErrorKind::Denied, ErrorKind::Invalid));
         assert!(head(301).message.contains("another region"), "{}", head(301));
+    }
+
+    #[test]
+    fn an_image_that_is_not_shared_is_no_matter_of_logging_in() {
+        for (message, kind) in [
+            ("Not authorized for images: [ami-0a1b]", ErrorKind::Denied),
+            ("AWS was not able to validate the provided access credentials", ErrorKind::Expired),
+        ] {
+            let error = failed_change("ec2:RunInstances", false)(service(Some("AuthFailure"), message, 403));
+            assert_eq!((error.kind, error.effect), (kind, EffectCertainty::None), "{message}");
+        }
     }
 
     fn answer(status: u16) -> HttpResponse {

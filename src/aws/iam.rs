@@ -103,29 +103,43 @@ fn decide(result: &EvaluationResult, question: &Question, out: &mut Vec<Decision
         out.push(Decision {
             action: action.to_owned(),
             resource: one.eval_resource_name().to_owned(),
-            ruling: ruling(one.eval_resource_decision(), organization, boundary),
+            ruling: ruling(
+                one.eval_resource_decision(),
+                !one.matched_statements().is_empty(),
+                organization,
+                boundary,
+            ),
             missing: one.missing_context_values().to_vec(),
         });
     }
     if single.is_empty() {
-        // without a name it is the answer for whatever was asked about
-        let named = result.eval_resource_name().map(|r| vec![r.to_owned()]);
-        for resource in named.unwrap_or_else(|| question.resources.clone()) {
+        // The name is one of those asked about, or, as AWS answers by now, the form of such ARNs; then it is the answer
+        // for whatever was asked about.
+        let named = result.eval_resource_name().filter(|r| question.resources.iter().any(|asked| asked == r));
+        for resource in named.map_or_else(|| question.resources.clone(), |r| vec![r.to_owned()]) {
             out.push(Decision {
                 action: action.to_owned(),
                 resource,
-                ruling: ruling(result.eval_decision(), organization, boundary),
+                ruling: ruling(
+                    result.eval_decision(),
+                    !result.matched_statements().is_empty(),
+                    organization,
+                    boundary,
+                ),
                 missing: result.missing_context_values().to_vec(),
             });
         }
     }
 }
 
-fn ruling(decision: &Evaluated, organization: Option<bool>, boundary: Option<bool>) -> Ruling {
+/// `matched`: whether a statement is named that led to it. Those of the organization's policies never are, so that a
+/// denial without one is the organization's, also where the answer does not say so (API reference, "EvaluationResult").
+fn ruling(decision: &Evaluated, matched: bool, organization: Option<bool>, boundary: Option<bool>) -> Ruling {
     match decision {
         Evaluated::Allowed => Ruling::Allowed,
         _ if organization == Some(false) => Ruling::Organization,
         _ if boundary == Some(false) => Ruling::Boundary,
+        Evaluated::ExplicitDeny if !matched && organization.is_none() => Ruling::Organization,
         Evaluated::ExplicitDeny => Ruling::Explicit,
         _ => Ruling::NoPolicy,
     }
@@ -133,7 +147,7 @@ fn ruling(decision: &Evaluated, organization: Option<bool>, boundary: Option<boo
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_iam::types::{OrganizationsDecisionDetail, ResourceSpecificResult};
+    use aws_sdk_iam::types::{OrganizationsDecisionDetail, ResourceSpecificResult, Statement};
 
     use super::*;
 
@@ -154,6 +168,7 @@ mod tests {
             ResourceSpecificResult::builder()
                 .eval_resource_name(name)
                 .eval_resource_decision(decision)
+                .matched_statements(Statement::builder().source_policy_id("own").build())
                 .build()
                 .unwrap()
         };
@@ -167,8 +182,14 @@ mod tests {
         );
         let single = result(Evaluated::ImplicitDeny).eval_resource_name("a");
         assert_eq!(decided(&single.build().unwrap()), [("a".to_owned(), Ruling::NoPolicy)]);
-        let unnamed = result(Evaluated::Allowed).build().unwrap();
-        assert_eq!(decided(&unnamed).len(), 2);
+        // no name, or the form of the names, is the answer for all that were asked about
+        for form in
+            [None, Some("*"), Some("arn:${Partition}:ec2:${Region}:${Account}:instance/${InstanceId}")]
+        {
+            let whole = result(Evaluated::Allowed).set_eval_resource_name(form.map(str::to_owned));
+            let all = [("a".to_owned(), Ruling::Allowed), ("b".to_owned(), Ruling::Allowed)];
+            assert_eq!(decided(&whole.build().unwrap()), all, "{form:?}");
+        }
     }
 
     #[test]
@@ -180,8 +201,17 @@ mod tests {
             .build()
             .unwrap();
         assert_eq!(decided(&denied), [("a".to_owned(), Ruling::Organization)]);
-        assert_eq!(ruling(&Evaluated::ImplicitDeny, Some(true), Some(false)), Ruling::Boundary);
-        assert_eq!(ruling(&Evaluated::Allowed, Some(true), Some(true)), Ruling::Allowed);
-        assert_eq!(ruling(&Evaluated::from("something new"), None, None), Ruling::NoPolicy);
+        assert_eq!(ruling(&Evaluated::ImplicitDeny, false, Some(true), Some(false)), Ruling::Boundary);
+        assert_eq!(ruling(&Evaluated::Allowed, true, Some(true), Some(true)), Ruling::Allowed);
+        assert_eq!(ruling(&Evaluated::from("something new"), false, None, None), Ruling::NoPolicy);
+        // a denial is of the caller's own policies where one of their statements is named, or the organization allows
+        for (matched, organization, said) in [
+            (true, None, Ruling::Explicit),
+            (false, Some(true), Ruling::Explicit),
+            (true, Some(false), Ruling::Organization),
+            (false, None, Ruling::Organization),
+        ] {
+            assert_eq!(ruling(&Evaluated::ExplicitDeny, matched, organization, None), said);
+        }
     }
 }

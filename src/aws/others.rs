@@ -279,6 +279,18 @@ impl Secrets for SecretsReads {
     }
 }
 
+/// The value of a parameter. That of a SecureString comes encrypted, since nothing is asked to decrypt it.
+fn plain(parameter: &aws_sdk_ssm::types::Parameter) -> CloudResult<Option<String>> {
+    if parameter.r#type() == Some(&aws_sdk_ssm::types::ParameterType::SecureString) {
+        let text = format!(
+            "the parameter {} is a SecureString, which is not decrypted; make it one of type String",
+            parameter.name().unwrap_or_default()
+        );
+        return Err(CloudError::new("ssm:GetParameter", ErrorKind::Invalid, text));
+    }
+    Ok(parameter.value().map(str::to_owned))
+}
+
 /// Reads of Systems Manager.
 pub(super) struct SsmReads {
     pub(super) client: aws_sdk_ssm::Client,
@@ -289,9 +301,26 @@ impl Ssm for SsmReads {
     async fn parameter(&self, name: &str) -> CloudResult<Option<String>> {
         let sent = self.client.get_parameter().name(name).send().await;
         match sent.map_err(failed_read("ssm:GetParameter")) {
-            Ok(out) => Ok(out.parameter().and_then(|p| p.value()).map(str::to_owned)),
+            Ok(out) => out.parameter().map_or(Ok(None), plain),
             Err(e) if e.code.as_deref() == Some("ParameterNotFound") => Ok(None),
             Err(e) => Err(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ssm::types::{Parameter, ParameterType};
+
+    use super::*;
+
+    #[test]
+    fn an_encrypted_parameter_is_no_value() {
+        let of = |kind| plain(&Parameter::builder().name("stop").value("off").r#type(kind).build());
+        assert_eq!(of(ParameterType::String).unwrap().as_deref(), Some("off"));
+        assert_eq!(of(ParameterType::StringList).unwrap().as_deref(), Some("off"));
+        let e = of(ParameterType::SecureString).unwrap_err();
+        assert_eq!(e.kind, ErrorKind::Invalid);
+        assert!(e.message.contains("stop is a SecureString"), "{e}");
     }
 }

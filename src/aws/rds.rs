@@ -7,6 +7,7 @@ use aws_sdk_rds::types as sdk;
 use super::error::failed_read;
 use super::{non_empty, time};
 use crate::cloud::{CloudError, CloudResult, DbInstance, DbMore, DbSubnetGroup, ErrorKind, Page, Quota, Rds};
+use crate::model::Tags;
 
 /// The largest page that RDS gives.
 const PAGE: i32 = 100;
@@ -32,7 +33,16 @@ impl Rds for RdsReads {
             .send()
             .await
             .map_err(failed_read("rds:DescribeDBInstances"))?;
-        Ok(Page { items: out.db_instances().iter().map(instance).collect(), next: non_empty(out.marker()) })
+        let mut items = Vec::with_capacity(out.db_instances().len());
+        for db in out.db_instances() {
+            let mut item = instance(db);
+            // an empty list is none; no list at all says nothing, as in some partitions
+            if db.tag_list.is_none() {
+                item.tags = self.tags(&item.arn).await?;
+            }
+            items.push(item);
+        }
+        Ok(Page { items, next: non_empty(out.marker()) })
     }
 
     async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
@@ -66,6 +76,14 @@ impl Rds for RdsReads {
                 })
             })
             .collect())
+    }
+}
+
+impl RdsReads {
+    async fn tags(&self, arn: &str) -> CloudResult<Tags> {
+        let call = self.client.list_tags_for_resource().resource_name(arn);
+        let out = call.send().await.map_err(failed_read("rds:ListTagsForResource"))?;
+        Ok(super::tags(out.tag_list(), sdk::Tag::key, sdk::Tag::value))
     }
 }
 

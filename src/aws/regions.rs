@@ -86,12 +86,12 @@ mod tests {
         Regional::new(Client::from_conf(config.build()))
     }
 
-    fn refused(status: u16, region: &'static str) -> Answer {
+    fn refused(status: u16, region: &'static str) -> SdkError<&'static str, HttpResponse> {
         let mut answer = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
         if !region.is_empty() {
             answer.headers_mut().insert("x-amz-bucket-region", region);
         }
-        Err(SdkError::service_error("refused", answer))
+        SdkError::service_error("refused", answer)
     }
 
     /// Calls as the buckets `far` (in eu-west-1) and `near` would answer; the regions that were asked.
@@ -106,7 +106,7 @@ mod tests {
             .send(bucket, |client| {
                 let region = client.config().region().map(ToString::to_string).unwrap_or_default();
                 regions.lock().unwrap().push(region.clone());
-                async move { if region == "eu-west-1" { Ok(region) } else { refused(status, says) } }
+                async move { if region == "eu-west-1" { Ok(region) } else { Err(refused(status, says)) } }
             })
             .await;
         (regions.into_inner().unwrap(), answer.is_ok())

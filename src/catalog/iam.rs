@@ -103,7 +103,35 @@ pub fn partition(region: &str) -> &'static str {
     match region {
         r if r.starts_with("cn-") => "aws-cn",
         r if r.starts_with("us-gov-") => "aws-us-gov",
+        r if r.starts_with("eusc-") => "aws-eusc",
+        r if r.starts_with("us-iso-") => "aws-iso",
+        r if r.starts_with("us-isob-") => "aws-iso-b",
+        r if r.starts_with("eu-isoe-") => "aws-iso-e",
+        r if r.starts_with("us-isof-") => "aws-iso-f",
         _ => "aws",
+    }
+}
+
+/// What the names of services end in, in `kms:ViaService` for example: the domain of the region's endpoints.
+pub fn domain(region: &str) -> &'static str {
+    match partition(region) {
+        "aws-cn" => "amazonaws.com.cn",
+        "aws-eusc" => "amazonaws.eu",
+        "aws-iso" => "c2s.ic.gov",
+        "aws-iso-b" => "sc2s.sgov.gov",
+        "aws-iso-e" => "cloud.adc-e.uk",
+        "aws-iso-f" => "csp.hci.ic.gov",
+        _ => "amazonaws.com",
+    }
+}
+
+/// A service as a principal. EC2 alone has a name of its own in China, and both work in policies there; every other
+/// service that redrill passes roles to has one name everywhere.
+pub fn principals(service: &str, region: &str) -> Vec<String> {
+    let everywhere = format!("{service}.amazonaws.com");
+    match (service, partition(region)) {
+        ("ec2", "aws-cn") => vec![everywhere, "ec2.amazonaws.com.cn".to_owned()],
+        _ => vec![everywhere],
     }
 }
 
@@ -206,6 +234,8 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("rds:DescribeAccountAttributes", Region),
     ("rds:DescribeDBInstances", On(&[Type::Db])),
     ("rds:DescribeDBSubnetGroups", On(&[Type::SubnetGroup])),
+    // the databases' alone, of the many types that it knows
+    ("rds:ListTagsForResource", On(&[Type::Db])),
     ("rds:ModifyDBInstance", On(&[Type::Db, Type::OptionGroup, Type::ParameterGroup, Type::SubnetGroup])),
     ("rds:RebootDBInstance", On(&[Type::Db])),
     ("rds:RemoveTagsFromResource", On(&[Type::Db])),
@@ -215,6 +245,7 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ),
     ("s3:DeleteObject", On(&[Type::Object])),
     ("s3:DeleteObjectVersion", On(&[Type::Object])),
+    ("s3:GetBucketABAC", On(&[Type::Bucket])),
     ("s3:GetBucketLocation", On(&[Type::Bucket])),
     ("s3:GetBucketNotification", On(&[Type::Bucket])),
     ("s3:GetBucketObjectLockConfiguration", On(&[Type::Bucket])),

@@ -125,6 +125,16 @@ impl CliError {
     }
 }
 
+/// Whether a code that is about credentials may be about a region that is not enabled ("Enable or disable AWS Regions in
+/// your account", Account Management Reference Guide).
+fn is_of_the_region(code: &str) -> bool {
+    let bare = code.strip_suffix("Exception").unwrap_or(code);
+    matches!(
+        bare,
+        "InvalidClientTokenId" | "AuthFailure" | "UnrecognizedClient" | "InvalidAccessKeyId" | "InvalidToken"
+    )
+}
+
 /// An AWS failure before anything changed: what it means and what to type next.
 impl From<crate::cloud::CloudError> for CliError {
     fn from(e: crate::cloud::CloudError) -> Self {
@@ -134,6 +144,11 @@ impl From<crate::cloud::CloudError> for CliError {
                 ("no AWS credentials were found", "log in (aws sso login), or name a profile with --profile")
             }
             K::NoRegion => ("no AWS region was given", "name one with --region, or set AWS_REGION"),
+            // how AWS answers keys that it does not know, and any keys in a region that the account has not enabled
+            K::Expired if e.code.as_deref().is_some_and(is_of_the_region) => (
+                "the AWS credentials are not valid here",
+                "log in again, or check that the region is enabled for the account, then repeat the command",
+            ),
             K::Expired => {
                 ("the AWS credentials are expired or not valid", "log in again, then repeat the command")
             }

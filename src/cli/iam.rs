@@ -118,6 +118,9 @@ pub fn run(global: &Global, args: &IamArgs) -> Result<u8, CliError> {
             if document.size() > LONGEST {
                 out::note(&too_long(&document, source.accounts().len()));
             }
+            if policy::passes_any_role(&document) {
+                out::note(ANY_ROLE);
+            }
         }
         Some(n) => {
             let parts = document.parts();
@@ -134,6 +137,9 @@ pub fn run(global: &Global, args: &IamArgs) -> Result<u8, CliError> {
     }
     Ok(0)
 }
+
+const ANY_ROLE: &str = "the policy allows iam:PassRole on every role of the account, and so whatever any of them that \
+                        EC2 or RDS may take on allows\n  hint: name the roles of the targets under `limits.roles`, or make the policy of a plan, which knows them";
 
 /// What to do with a policy that is longer than AWS takes.
 fn too_long(document: &Document, accounts: usize) -> String {

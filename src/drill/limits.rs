@@ -50,6 +50,11 @@ pub struct Limits {
     /// What others route through, and may be in a subnet that a fault changes all the same: it cuts them off, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_reach: Vec<Passage>,
+    /// The roles that a run may pass on, with what it launches or restores: each by its name, behind its path if it has
+    /// one. Without it, whatever role a target has is passed on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(regex(pattern = r"^[\w+=,.@/-]+$")))]
+    pub roles: Vec<String>,
     /// Every target must carry these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require_tags: BTreeMap<String, OneOrMany>,
@@ -137,6 +142,7 @@ impl Limits {
         put("affected", self.max_affected.map(|n| format!("at most {n}")).unwrap_or_default());
         let reach: Vec<&str> = self.allow_reach.iter().map(|p| p.name()).collect();
         put("may reach", reach.join(", "));
+        put("roles", self.roles.join(", "));
         put("must carry", tags(&self.require_tags));
         put("never", tags(&self.forbid_tags));
         put("windows", self.windows.join("; "));

@@ -99,7 +99,7 @@ fn merge_limit(base: &mut Node, key: &Key, value: &Node, report: &mut Report<'_>
         return; // it stays, and is reported where it stands
     }
     match (key.text.as_str(), &mut old.data, &value.data) {
-        ("accounts" | "regions", Data::List(ours), Data::List(theirs)) => {
+        ("accounts" | "regions" | "roles", Data::List(ours), Data::List(theirs)) => {
             let had = texts(ours);
             ours.retain(|n| theirs.iter().any(|t| t.text() == n.text()));
             if ours.is_empty() && !had.is_empty() {
@@ -179,7 +179,7 @@ fn taken_away(key: &Key, report: &mut Report<'_>) {
 /// Whether the drill's own limit is what the schema wants there, so that another can be held against it.
 fn is_shaped(key: &Key, node: &Node) -> bool {
     match key.text.as_str() {
-        "accounts" | "regions" | "windows" | "freeze" | "gates" | "allow_reach" => {
+        "accounts" | "regions" | "roles" | "windows" | "freeze" | "gates" | "allow_reach" => {
             matches!(node.data, Data::List(_))
         }
         "max_targets" | "max_percent" | "max_affected" | "approvals" => node.number().is_some(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::limits::Rule;
-use super::{House, Plan, PlannedStep, PlannedTargets, build, limits, lint};
+use super::{House, Plan, PlannedStep, PlannedTargets, build, limits, lint, roles};
 use crate::catalog::action::{Finding, Severity};
 use crate::drill::{self, Drill, Known, LoadOptions, Select, selector};
 use crate::inventory::Inhabitants;
@@ -264,6 +264,7 @@ pub fn refused_by(plan: &Plan, house: &House) -> Vec<Finding> {
     for rule in rules {
         out.extend(limits::place(rule, &plan.drill, &plan.account, &plan.region));
         out.extend(limits::targets(rule, &plan.targets));
+        out.extend(roles::limited(rule, &plan.roles));
         if let Some(reached) = reached(plan) {
             out.extend(limits::affected(rule, &reached));
         }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::limits::Rule;
-use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, limits, lint};
+use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, limits, lint, roles};
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
 use crate::cloud::{CloudError, Identity, Reads, agreed};
 use crate::drill::selector;
@@ -138,9 +138,12 @@ pub async fn build(
         targets,
         permissions: permissions(drill, &options.house, &steps, &options.known),
         affected: None,
+        roles: BTreeMap::new(),
         steps,
         findings: Vec::new(),
     };
+    plan.roles = roles::passed(&plan, reads).await;
+    findings.extend(rules.into_iter().flat_map(|r| roles::limited(r, &plan.roles)));
     let subnets = plan.subnets_hit();
     if !subnets.is_empty() {
         let found = inhabitants(reads, &options.region, &subnets).await?;

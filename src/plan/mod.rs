@@ -13,6 +13,7 @@ pub mod limits;
 pub mod lint;
 pub mod permissions;
 pub mod policy;
+mod roles;
 pub mod will;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,6 +112,10 @@ pub struct Plan {
     /// What faults reach without naming it; absent where no fault changes a subnet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affected: Option<Affected>,
+    /// The ARNs of the roles that steps pass to AWS's services, by the target that has them; `*` where they could not be
+    /// read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Vec<String>>,
     /// Faults, then recoveries, in order.
     pub steps: Vec<PlannedStep>,
     /// What was found; a refusal among them means that the plan cannot be run.

@@ -18,6 +18,7 @@ mod hours;
 mod house;
 mod lint;
 mod population;
+mod roles;
 
 const ESTATE: &str = include_str!("../../localstack/estate.json");
 

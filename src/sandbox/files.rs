@@ -34,6 +34,7 @@ carried!(
     "emulator/rds.py",
     "emulator/seed.py",
     "emulator/snapshot.py",
+    "emulator/strict.py",
     "emulator/wire.py",
     "estate.json",
     "redrill_emulator.py",

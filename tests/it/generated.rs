@@ -65,7 +65,10 @@ fn the_policies_of_the_shipped_drills() {
         let file = drills.join(format!("{name}.yaml"));
         let policy = redrill(&["iam", &file.to_string_lossy()]);
         let too_long = policy.stderr.contains("a managed policy takes 6144");
-        assert!(too_long || policy.stderr.is_empty(), "{name}: {}", policy.stderr);
+        // a shipped drill cannot know the roles of whoever copies it
+        let any_role = policy.stdout.contains("iam:PassRole");
+        assert_eq!(policy.stderr.contains("name the roles"), any_role, "{name}: {}", policy.stderr);
+        assert!(too_long || any_role || policy.stderr.is_empty(), "{name}: {}", policy.stderr);
         assert_eq!(too_long, name == "critical-service-loss", "{name}: {}", policy.stderr);
         same(&format!("drills/iam/{name}.json"), &policy.stdout);
     }

@@ -376,7 +376,7 @@ fn every_limit_that_is_set_is_told() {
     let limits = serde_json::json!({
         "accounts": ["1", "2"], "regions": ["r"], "environment": "e", "max_targets": 5, "max_percent": 10,
         "kinds": { "ec2.instance": { "max_percent": 20 }, "rds.instance": { "max_targets": 1 } },
-        "max_affected": 7, "allow_reach": ["nat-gateway"], "require_tags": { "a": "b", "c": ["d", "e"] }, "forbid_tags": { "f": "g" },
+        "max_affected": 7, "allow_reach": ["nat-gateway"], "roles": ["web", "teams/db"], "require_tags": { "a": "b", "c": ["d", "e"] }, "forbid_tags": { "f": "g" },
         "windows": ["daily 00:00-24:00 UTC", "soon"], "freeze": ["2026-12-25 UTC", "soon"],
         "gates": [{ "probe": "http" }, { "name": "budget", "probe": "tcp" }], "approvals": 2,
     });
@@ -394,6 +394,7 @@ fn every_limit_that_is_set_is_told() {
             "targets: rds.instance: at most 1",
             "affected: at most 7",
             "may reach: nat-gateway",
+            "roles: web, teams/db",
             "must carry: a=b, c=d or e",
             "never: f=g",
             "windows: daily 00:00-24:00 UTC; soon",

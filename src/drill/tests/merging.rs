@@ -190,6 +190,7 @@ max_percent: 20
 kinds: { ec2.instance: { max_targets: 0, max_percent: 10 } }
 max_affected: 7
 allow_reach: [nat-gateway]
+roles: [web]
 require_tags: { env: staging }
 forbid_tags: { redrill: never }
 windows: ["daily 09:00-11:00 UTC"]
@@ -218,12 +219,12 @@ fn no_limit_is_taken_away() {
             let found = load("drill.yaml", &text, &LoadOptions { env, set: vec![] }).expect_err(&environment);
             let [one] = &found.problems[..] else { panic!("{environment}: {found}") };
             let want = format!("`{key}` cannot be taken away: limits can only get stricter");
-            assert_eq!((&one.message, one.line), (&want, Some(22)), "{environment}");
+            assert_eq!((&one.message, one.line), (&want, Some(23)), "{environment}");
             assert_eq!(one.hint.as_deref(), Some("leave it out, and what the drill says holds"));
         }
         seen += 1;
     }
-    assert_eq!(seen, 14 + 6, "a new limit is not in the sample");
+    assert_eq!(seen, 15 + 6, "a new limit is not in the sample");
     // what was not limited is not taken away
     loaded(&guarded("max_percent: 20", "{ limits: { approvals: null } }"));
 }
@@ -320,6 +321,7 @@ fn of_two_limits_the_stricter_holds() {
         ("approvals", "2", "1", 2.into()),
         ("max_affected", "0", "9", 0.into()),
         ("allow_reach", "[nat-gateway, router]", "[router, transit-gateway]", serde_json::json!(["router"])),
+        ("roles", "[web, teams/db]", "[teams/db, admin]", serde_json::json!(["teams/db"])),
         ("environment", "staging", "staging", "staging".into()),
         ("windows", "[]", "[\"Mon 10:00-11:00 UTC\"]", serde_json::json!(["Mon 10:00-11:00 UTC"])),
         ("windows", "[\"Mon 10:00-11:00 UTC\"]", "[]", serde_json::json!(["Mon 10:00-11:00 UTC"])),

@@ -30,6 +30,10 @@ pub const NOT_COVERED: &str = "IAM's simulation covers the caller's own policies
      the organization's service control policies; not the policies of buckets and keys, of a session and of \
      endpoints, nor resource control policies";
 
+/// Why a refusal of the organization's is not certain.
+const ORGANIZATION: &str = "the organization's policies do not allow it as IAM's simulation asks; they may allow the \
+                            call itself, which has more context";
+
 /// What the simulation said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
@@ -241,7 +245,9 @@ fn context(condition: &Condition, identity: &Identity, region: &str) -> BTreeMap
     ]);
     for (operator, keys) in condition {
         for (key, values) in keys {
-            let first = values.0.first().map(String::as_str).unwrap_or_default();
+            // EC2's two names in China: its policies have the longer one
+            let own = values.0.iter().find(|v| v.ends_with(".amazonaws.com.cn"));
+            let first = own.or(values.0.first()).map(String::as_str).unwrap_or_default();
             let value = match *operator {
                 "StringNotLike" => continue, // a tag that is not there
                 "Bool" => ContextValue::Bool(first == "true"),
@@ -287,7 +293,11 @@ fn state(s: &Statement, d: &Decision, words: &Words<'_>) -> State {
         Ruling::Allowed => return State::Allowed,
         Ruling::NoPolicy => "no policy allows it",
         Ruling::Explicit => "a policy denies it",
-        Ruling::Organization => "the organization's policies do not allow it",
+        // Their conditions are evaluated, but IAM does not say which keys they ask for (API reference,
+        // "EvaluationResult"); what a call has and the question had not denies here and nowhere else.
+        Ruling::Organization => {
+            return State::NotChecked(ORGANIZATION.to_owned());
+        }
         Ruling::Boundary => "the permissions boundary does not allow it",
     };
     if !unknown.is_empty() {
@@ -320,6 +330,15 @@ impl Checked {
             if told.insert(&p.action) {
                 let text = format!("{who} may not {} on {}: {why}", p.action, p.resource);
                 findings.push(Finding::new(Severity::Refusal, subject, text).hint(how));
+            }
+        }
+        for p in all.iter().filter(|p| p.state == State::NotChecked(ORGANIZATION.to_owned())) {
+            if told.insert(&p.action) {
+                let text = format!("{} on {}: {ORGANIZATION}", p.action, p.resource);
+                findings
+                    .push(Finding::new(Severity::Warning, subject, text).hint(
+                        "look at the conditions of the service control policies that name this action",
+                    ));
             }
         }
         let of = |state: fn(&State) -> bool| all.iter().filter(|p| state(&p.state)).count();

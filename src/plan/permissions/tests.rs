@@ -119,11 +119,31 @@ async fn each_permission_of_the_policy_is_asked_about_once_and_in_its_own_contex
     assert_eq!(grant.context["kms:GrantIsForAWSResource"], ContextValue::Bool(true));
 }
 
+#[test]
+fn a_service_with_two_names_is_asked_about_under_its_own() {
+    let identity = Identity {
+        account: "123456789012".to_owned(),
+        arn: USER.to_owned(),
+        expires_at: None,
+        renewable: None,
+        server_date: None,
+    };
+    let passed = |names: &[&str]| {
+        let names = names.iter().copied().collect();
+        let key = BTreeMap::from([("iam:PassedToService".to_owned(), names)]);
+        context(&Condition::from([("StringEquals", key)]), &identity, "cn-north-1")["iam:PassedToService"]
+            .clone()
+    };
+    let text = |t: &str| ContextValue::Text(t.to_owned());
+    assert_eq!(passed(&["ec2.amazonaws.com", "ec2.amazonaws.com.cn"]), text("ec2.amazonaws.com.cn"));
+    assert_eq!(passed(&["ec2.amazonaws.com"]), text("ec2.amazonaws.com"));
+}
+
 #[tokio::test]
 async fn what_is_denied_for_certain_refuses_and_names_action_resource_and_caller() {
     let decide = |action: &str, _: &str| match action {
         "ec2:RunInstances" => (Ruling::NoPolicy, ""),
-        "ec2:DescribeInstances" => (Ruling::Organization, ""),
+        "ec2:DescribeInstances" => (Ruling::Boundary, ""),
         _ => (Ruling::Allowed, ""),
     };
     let oracle = Oracle { decide: Some(decide), ..Oracle::default() };
@@ -132,7 +152,7 @@ async fn what_is_denied_for_certain_refuses_and_names_action_resource_and_caller
     assert_eq!(told.len(), 2, "one for each action: {told:?}");
     assert_eq!(
         told[0],
-        format!("{USER} may not ec2:DescribeInstances on *: the organization's policies do not allow it")
+        format!("{USER} may not ec2:DescribeInstances on *: the permissions boundary does not allow it")
     );
     let made = "arn:aws:ec2:us-east-1:123456789012:instance/*: no policy allows it";
     assert_eq!(told[1], format!("{USER} may not ec2:RunInstances on {made}"));
@@ -140,6 +160,22 @@ async fn what_is_denied_for_certain_refuses_and_names_action_resource_and_caller
     let Checked::Asked(_, all) = &checked else { panic!() };
     let image = all.iter().find(|p| p.action == "ec2:RunInstances" && p.resource.contains("image/")).unwrap();
     assert!(matches!(&image.state, State::NotChecked(_)), "{image:?}");
+}
+
+#[tokio::test]
+async fn what_the_organization_denies_is_a_warning_once_for_each_action() {
+    let decide = |action: &str, _: &str| match action {
+        "ec2:RunInstances" | "ec2:TerminateInstances" => (Ruling::Organization, ""),
+        _ => (Ruling::Allowed, ""),
+    };
+    let oracle = Oracle { decide: Some(decide), ..Oracle::default() };
+    let (checked, _) = asked(oracle, "ec2-instance-loss", USER, World::Aws).await;
+    assert_eq!(refusals(&checked), Vec::<String>::new());
+    let found = checked.findings("redrill iam DRILL");
+    let warned: Vec<_> = found.iter().filter(|f| f.severity == Severity::Warning).collect();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned[0].text.starts_with("ec2:RunInstances on arn:aws:ec2:"), "{warned:?}");
+    assert!(found.last().unwrap().text.contains(" not checked, the first ec2:RunInstances"), "{found:?}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use document::{Condition, Document, Grant, LONGEST, LONGEST_INLINE, Statement, Values};
 use whom::Whom;
 
-use super::{House, Plan, PlannedStep, build};
+use super::{House, Plan, PlannedStep, build, roles};
 use crate::catalog::action::Reversibility;
 use crate::catalog::iam::{self, Level, Type};
 use crate::drill::{Drill, Known, TargetSpec};
@@ -91,6 +91,13 @@ impl<'a> Source<'a> {
     fn drawn(&self, selector: &str) -> Option<&'a [Target]> {
         Some(self.plan?.targets.get(selector)?.drawn.as_slice())
     }
+}
+
+/// Whether it lets its holder pass any role to a service: whoever may start an instance with a role has what the role
+/// may do.
+pub fn passes_any_role(document: &Document) -> bool {
+    let passes = |s: &&Statement| s.action.0.contains("iam:PassRole");
+    document.statement.iter().filter(passes).any(|s| s.resource.0.iter().any(|r| r.ends_with(":role/*")))
 }
 
 /// The policy of one phase.
@@ -339,10 +346,17 @@ impl Grants<'_, '_> {
                 self.put("UseWhatIsThere", permission, kind, &names, condition);
             }
             Whom::For(service) => {
-                let services = service.iter().copied().collect();
+                let regions = self.source.regions();
+                // a drill that is global alone passes roles to services of the whole partition
+                let regions = if regions.is_empty() { BTreeSet::from([""]) } else { regions };
+                let names = |r: &&str| service.iter().flat_map(|s| iam::principals(s, r)).collect::<Vec<_>>();
+                let services = regions.iter().flat_map(names).collect();
                 condition
                     .insert("StringEquals", BTreeMap::from([("iam:PassedToService".to_owned(), services)]));
-                self.put("PassRoles", permission, kind, &[whom::any(kind)], condition);
+                let names = self.roles(step);
+                if !names.is_empty() {
+                    self.put("PassRoles", permission, kind, &names, condition);
+                }
             }
             Whom::Keys(service) => {
                 condition.insert(
@@ -352,8 +366,11 @@ impl Grants<'_, '_> {
                 if permission != "kms:CreateGrant" {
                     condition.clear();
                 }
-                let via =
-                    self.source.regions().iter().map(|r| format!("{service}.{r}.amazonaws.com")).collect();
+                // which of the two a partition with a domain of its own has is documented nowhere
+                let names = |r: &&str| {
+                    [format!("{service}.{r}.amazonaws.com"), format!("{service}.{r}.{}", iam::domain(r))]
+                };
+                let via = self.source.regions().iter().flat_map(names).collect();
                 condition.insert("StringEquals", BTreeMap::from([("kms:ViaService".to_owned(), via)]));
                 self.put("UseKeys", permission, kind, &[whom::any(kind)], condition);
             }
@@ -377,6 +394,31 @@ impl Grants<'_, '_> {
             }
             _ => vec![whom::any(kind)],
         }
+    }
+
+    /// The roles that a step passes: those of a plan's targets, or those that the limits name, or any.
+    fn roles(&self, step: &PlannedStep) -> Vec<String> {
+        let Some(plan) = self.source.plan else {
+            let (drill, house) = (&self.source.drill.limits.roles, &self.source.house.limits.roles);
+            let roles = if drill.is_empty() { house } else { drill };
+            return if roles.is_empty() {
+                vec![whom::any(Type::Role)]
+            } else {
+                roles.iter().map(|r| whom::literal(r)).collect()
+            };
+        };
+        // another version may not have looked for them
+        if plan.redrill != env!("CARGO_PKG_VERSION") {
+            return vec![whom::any(Type::Role)];
+        }
+        let passed = plan.targets_of(step).iter().filter_map(|t| plan.roles.get(&t.id)).flatten();
+        let names: BTreeSet<String> = passed
+            .map(|role| match role.as_str() {
+                roles::UNKNOWN => whom::any(Type::Role),
+                arn => whom::literal(roles::name(arn)),
+            })
+            .collect();
+        names.into_iter().collect()
     }
 
     /// What the probes of the phase read.

@@ -172,6 +172,43 @@ fn targets_are_limited_by_their_tags_and_what_is_made_by_the_runs() {
 }
 
 #[test]
+fn services_are_named_as_the_partition_names_them() {
+    let (_, mut loaded) = shipped().into_iter().find(|(n, _)| n == "ec2-instance-loss").unwrap();
+    let mut services = |region: &str| {
+        loaded.drill.limits.regions = vec![region.to_owned()];
+        let document = of(&loaded.drill, Phase::Run);
+        let of = |action: &str, key: &str| {
+            let s = document.statement.iter().find(|s| s.action.0.contains(action)).unwrap();
+            s.condition["StringEquals"][key].0.iter().cloned().collect::<Vec<_>>().join(" ")
+        };
+        let text = serde_json::to_string(&document).unwrap();
+        let arns: BTreeSet<_> = text.split("\"arn:").skip(1).filter_map(|a| a.split(':').next()).collect();
+        let partition = arns.into_iter().collect::<Vec<_>>().join(" ");
+        (partition, of("iam:PassRole", "iam:PassedToService"), of("kms:CreateGrant", "kms:ViaService"))
+    };
+    let own =
+        |partition: &str, passed: &str, via: &str| (partition.to_owned(), passed.to_owned(), via.to_owned());
+    let ec2 = "ec2.amazonaws.com";
+    assert_eq!(services("eu-west-1"), own("aws", ec2, "ec2.eu-west-1.amazonaws.com"));
+    assert_eq!(services("us-gov-west-1"), own("aws-us-gov", ec2, "ec2.us-gov-west-1.amazonaws.com"));
+    let via = "ec2.cn-north-1.amazonaws.com ec2.cn-north-1.amazonaws.com.cn";
+    assert_eq!(services("cn-north-1"), own("aws-cn", "ec2.amazonaws.com ec2.amazonaws.com.cn", via));
+    let via = "ec2.eusc-de-east-1.amazonaws.com ec2.eusc-de-east-1.amazonaws.eu";
+    assert_eq!(services("eusc-de-east-1"), own("aws-eusc", ec2, via));
+    assert_eq!(services("us-isob-east-1").0, "aws-iso-b");
+}
+
+#[test]
+fn a_role_is_passed_to_rds_under_one_name_everywhere() {
+    let (_, mut loaded) = shipped().into_iter().find(|(n, _)| n == "rds-point-in-time").unwrap();
+    loaded.drill.limits.regions = vec!["cn-north-1".to_owned()];
+    let document = of(&loaded.drill, Phase::Run);
+    let pass = document.statement.iter().find(|s| s.action.0.contains("iam:PassRole")).unwrap();
+    let services = &pass.condition["StringEquals"]["iam:PassedToService"];
+    assert_eq!(*services, ["monitoring.rds.amazonaws.com", "rds.amazonaws.com"].into_iter().collect());
+}
+
+#[test]
 fn buckets_are_limited_to_the_accounts_and_objects_to_the_prefix() {
     let (_, loaded) = shipped().into_iter().find(|(n, _)| n == "s3-object-loss").unwrap();
     let document = of(&loaded.drill, Phase::Run);

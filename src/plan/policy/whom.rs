@@ -74,8 +74,8 @@ pub fn of(action: &str, takes: Option<ResourceKind>, permission: &str, kind: Typ
     let is_target = target == Some(kind) || (kind == Type::Object && target == Some(Type::Bucket));
     let made = makes(action, kind);
     match (permission, kind) {
-        ("iam:PassRole", _) if action.starts_with("ec2.") => vec![Whom::For(&["ec2.amazonaws.com"])],
-        ("iam:PassRole", _) => vec![Whom::For(&["monitoring.rds.amazonaws.com", "rds.amazonaws.com"])],
+        ("iam:PassRole", _) if action.starts_with("ec2.") => vec![Whom::For(&["ec2"])],
+        ("iam:PassRole", _) => vec![Whom::For(&["monitoring.rds", "rds"])],
         // what encrypts the secret with the master password of a database
         ("kms:Decrypt" | "kms:GenerateDataKey", Type::KmsKey) if !action.starts_with("ec2.") => {
             vec![Whom::Keys("secretsmanager")]

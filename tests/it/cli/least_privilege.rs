@@ -154,6 +154,37 @@ fn a_policy_that_is_too_long_says_so_and_comes_in_parts_that_fit() {
     assert_eq!(document(&iam(&place, &[&small, "--part", "1"])), document(&iam(&place, &[&small])));
 }
 
+#[test]
+fn a_policy_that_passes_any_role_says_so_until_the_roles_are_named() {
+    let place = Place::new();
+    let passed = |ran: &Ran| -> Vec<String> {
+        let all = document(ran);
+        let pass = statements(&all).iter().filter(|s| texts(&s["Action"]).contains(&"iam:PassRole"));
+        pass.flat_map(|s| texts(&s["Resource"]).into_iter().map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    for (name, roles, said) in [
+        ("ec2-instance-loss", "", true),
+        ("ec2-instance-loss", "  roles: [web, teams/db]\n", false),
+        ("rds-point-in-time", "", true),
+        // it passes none
+        ("route-table-detach", "", false),
+    ] {
+        let text = fs::read_to_string(shipped(name)).expect("read");
+        place.write("drill.yaml", text.replacen("limits:\n", &format!("limits:\n{roles}"), 1));
+        let ran = iam(&place, &["drill.yaml", "--account", "123456789012"]);
+        assert_eq!(
+            ran.stderr.contains("name the roles of the targets under `limits.roles`"),
+            said,
+            "{name}: {}",
+            ran.stderr
+        );
+        if !roles.is_empty() {
+            let here = "arn:aws:iam::123456789012:role";
+            assert_eq!(passed(&ran), [format!("{here}/teams/db"), format!("{here}/web")]);
+        }
+    }
+}
+
 fn doctor(place: &Place, args: &[&str]) -> (i32, Value) {
     let mut command = place.command(&[&["doctor", "--output", "json"], args].concat());
     command.env("AWS_EC2_METADATA_DISABLED", "true");
