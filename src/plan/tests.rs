@@ -558,7 +558,9 @@ async fn what_is_probably_not_meant_is_a_warning() {
     let warnings = async |edits: &[(&str, &str)]| {
         let plan = planned(&edited(edits)).await;
         let lint = crate::plan::lint::lint(&plan, &drill::Known::shipped());
-        lint.into_iter().map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
+        // the sample has nothing under `recovery`, which has a test of its own
+        let lint = lint.into_iter().filter(|f| !f.text.starts_with("no step under `recovery` mends it"));
+        lint.map(|f| format!("{}: {}", f.subject, f.text)).collect::<Vec<_>>()
     };
     assert_eq!(warnings(&[]).await, [] as [&str; 0]);
     assert_eq!(

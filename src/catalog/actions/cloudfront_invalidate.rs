@@ -93,8 +93,10 @@ Relied on: \"Invalidate files to remove content\", \"What you need to know when 
 and \"InvalidationBatch\" (API reference).",
 };
 
+/// Whether a path may stand for the whole cache. CloudFront documents `*` only as the last character; what several of
+/// them, or several slashes before it, name is not said anywhere, so they count as everything.
 fn is_everything(path: &str) -> bool {
-    path == "/*"
+    path.strip_suffix('*').is_some_and(|rest| rest.trim_end_matches('*').chars().all(|c| c == '/'))
 }
 
 /// A path as CloudFront takes it: what is outside ASCII or unsafe by RFC 1738 is encoded, nothing else. (Encoding more
@@ -216,7 +218,7 @@ impl Action for CloudfrontInvalidate {
         for path in params.paths.iter().filter(|p| !p.starts_with('/') && !p.contains("${")) {
             wrong.push(format!("`{path}` in `paths` must begin with `/`"));
         }
-        for path in params.paths.iter().filter(|p| p.trim_end_matches('*').contains('*')) {
+        for path in params.paths.iter().filter(|p| p.strip_suffix('*').unwrap_or(p).contains('*')) {
             wrong.push(format!("`{path}` in `paths`: CloudFront takes `*` only at the end"));
         }
         for path in params.paths.iter().filter(|p| encoded(p).len() > LONGEST_PATH) {
@@ -488,7 +490,11 @@ mod tests {
             Action::reversibility(&CloudfrontInvalidate, &p)
         };
         assert_eq!(reversibility(json!(["/a", "/*"])), Reversibility::Irreversible);
+        assert_eq!(reversibility(json!(["//*"])), Reversibility::Irreversible);
         assert_eq!(reversibility(json!(["/a/*"])), Reversibility::Momentary);
+        // two are not what CloudFront documents, and not a way around the rule for everything
+        let wrong = CloudfrontInvalidate.check(&serde_json::from_value(json!({ "paths": ["/**"] })).unwrap());
+        assert!(wrong.iter().any(|w| w.contains("`*` only at the end")), "{wrong:?}");
         let check = |paths: Value| {
             Action::check(&CloudfrontInvalidate, &params(&CloudfrontInvalidate, json!({ "paths": paths })))
         };
