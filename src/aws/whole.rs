@@ -19,6 +19,8 @@ use crate::cloud::{CloudError, CloudResult, ErrorKind, Fields, Part, Whole};
 
 /// Ids in one call; of filters AWS takes 200 values.
 const AT_ONCE: usize = 200;
+/// How deep an answer is read: AWS's go down to about ten, and what does not end must not end this process.
+const DEEPEST: usize = 64;
 
 /// Reads in full.
 pub(super) struct WholeReads {
@@ -103,14 +105,15 @@ fn read(part: Part, body: &[u8]) -> CloudResult<BTreeMap<String, Fields>> {
     let lists = answer.descendants().filter(|n| n.tag_name().name() == list);
     let all = lists.flat_map(|list| list.children().filter(Node::is_element)).filter_map(|one| {
         let mut told = Vec::new();
-        flatten(one, "", &mut told);
+        flatten(one, "", DEEPEST, &mut told);
         Some((text_of(one, part.id())?.to_owned(), Fields::of(told)))
     });
     Ok(all.collect())
 }
 
 /// Below each other in `path`, with the name of what has one in brackets.
-fn flatten(node: Node<'_, '_>, path: &str, told: &mut Vec<(String, String)>) {
+fn flatten(node: Node<'_, '_>, path: &str, room: usize, told: &mut Vec<(String, String)>) {
+    let Some(room) = room.checked_sub(1) else { return };
     for child in node.children().filter(Node::is_element) {
         let tag = child.tag_name().name();
         // the name of a list says what its members are
@@ -125,9 +128,9 @@ fn flatten(node: Node<'_, '_>, path: &str, told: &mut Vec<(String, String)>) {
         if let Some((key, value)) = pair {
             told.push((format!("{path}[{key}]"), value.text().unwrap_or_default().to_owned()));
         } else if let Some(name) = name_of(child) {
-            flatten(child, &format!("{below}[{name}]"), told);
+            flatten(child, &format!("{below}[{name}]"), room, told);
         } else if child.children().any(|c| c.is_element()) {
-            flatten(child, &below, told);
+            flatten(child, &below, room, told);
         } else if let Some(value) = child.text().map(str::trim).filter(|v| !v.is_empty()) {
             told.push((below, value.to_owned()));
         }
@@ -195,6 +198,16 @@ mod tests {
         let expected =
             Fields::of([("DBInstanceIdentifier", "orders"), (group, "sg-1"), ("TagList[app]", "shop")]);
         assert_eq!(read, BTreeMap::from([("orders".to_owned(), expected)]));
+    }
+
+    #[test]
+    fn an_answer_without_a_floor_is_read_down_to_a_depth() {
+        let (down, up) = ("<a>".repeat(100_000), "</a>".repeat(100_000));
+        let body = format!(
+            "<volumeSet><item><volumeId>vol-1</volumeId><size>8</size>{down}x{up}</item></volumeSet>"
+        );
+        let read = read(Part::Volumes, body.as_bytes()).unwrap();
+        assert_eq!(read["vol-1"], Fields::of([("volumeId", "vol-1"), ("size", "8")]));
     }
 
     #[test]
