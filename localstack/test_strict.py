@@ -47,6 +47,11 @@ class Rules(unittest.TestCase):
             self.both("ec2", "CreateTags", "InvalidParameterValue", {"Tags": good}, {"Tags": bad})
             at_launch = lambda t: {"TagSpecifications": [{"ResourceType": "instance", "Tags": t}]}  # noqa: E731
             self.both("ec2", "RunInstances", "InvalidParameterValue", at_launch(good), at_launch(bad))
+        # a key is there once a resource, and an instance's volumes are others
+        volumes = lambda t: {"ResourceType": "volume", "Tags": t}  # noqa: E731
+        both = [*at_launch(tags(1))["TagSpecifications"], volumes(tags(1))]
+        self.both("ec2", "RunInstances", "InvalidParameterValue", {"TagSpecifications": both},
+                  {"TagSpecifications": [*both[:1], volumes(tags(1) * 2)]})
         self.both("ec2", "RunInstances", "TagLimitExceeded", at_launch(tags(50)), at_launch(tags(51)))
 
     def test_pages_and_ids_exclude_each_other(self):

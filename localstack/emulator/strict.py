@@ -57,17 +57,21 @@ def _longer(most, *path, what="ids"):
 
 
 def _tags(path, longest, reserved, pattern=None):
-    def wrong(params):
-        found = _each(params, *path)
+    def of_one(found):
         keys = [tag.get("Key", "") for tag in found]
         for key, value in ((tag.get("Key", ""), tag.get("Value") or "") for tag in found):
             if not 1 <= len(key) <= longest or len(value) > 256:
                 return f"the tag {key[:20]!r} has a key of more than {longest} or a value of more than 256 characters"
-            if any(text.lower().startswith(prefix) for prefix in reserved for text in (key, value)[:1]):
+            if any(key.lower().startswith(prefix) for prefix in reserved):
                 return f"tag keys starting with {reserved[0]!r} are reserved for internal use"
             if pattern and not (pattern.fullmatch(key) and pattern.fullmatch(value)):
                 return f"the tag {key!r} has characters that are not taken"
         return "a tag key is given twice" if len(set(keys)) < len(keys) else None
+
+    def wrong(params):
+        # each specification is of another resource: what one has, the other may have, too
+        lists = _each(params, *path[:-1])
+        return next((why for why in (of_one(tagged.get(path[-1]) or ()) for tagged in lists) if why), None)
     return wrong
 
 
