@@ -137,6 +137,7 @@ impl Elb for ElbReads {
                     arn: g.target_group_arn().unwrap_or_default().to_owned(),
                     name: g.target_group_name().unwrap_or_default().to_owned(),
                     target_type: g.target_type().map(ToString::to_string).unwrap_or_default(),
+                    vpc: non_empty(g.vpc_id()),
                 })
                 .collect(),
             next: non_empty(out.next_marker()),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
+use super::masked::nothing_secret;
 use super::session::operator;
 use super::{CliError, Global, Output, keys, out, plan};
 use crate::evidence::approval::{self, Runner, Said};
@@ -26,7 +27,7 @@ pub struct ApproveArgs {
     /// A plan written by `redrill plan -o`.
     plan: PathBuf,
     /// Who you are.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = nothing_secret)]
     by: String,
     /// Your own key; make one with `redrill init --key FILE`.
     #[arg(long, value_name = "FILE")]
@@ -35,7 +36,7 @@ pub struct ApproveArgs {
     #[arg(long, value_name = "DURATION", default_value = "7d")]
     valid: Dur,
     /// What you looked at, and what you say to it.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = nothing_secret)]
     note: String,
     /// Do not ask.
     #[arg(long)]

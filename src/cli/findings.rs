@@ -6,6 +6,7 @@
 use chrono::NaiveDate;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::masked::nothing_secret;
 use super::material::Folder;
 use super::session::{locked, operator};
 use super::{CliError, Global, Output, out, runs};
@@ -48,13 +49,13 @@ struct SetArgs {
     /// The finding, for example `F-1a2b3c4d5e`.
     id: String,
     /// Who sees to it.
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["due", "ticket"])]
+    #[arg(long, value_name = "NAME", value_parser = nothing_secret, required_unless_present_any = ["due", "ticket"])]
     owner: Option<String>,
     /// By when.
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = date)]
     due: Option<NaiveDate>,
     /// Where it is followed up: an id or a URL.
-    #[arg(long, value_name = "TICKET")]
+    #[arg(long, value_name = "TICKET", value_parser = nothing_secret)]
     ticket: Option<String>,
 }
 
@@ -64,6 +65,7 @@ struct AddArgs {
     /// Id, unique prefix, path, or `last`.
     run: String,
     /// What was noticed.
+    #[arg(value_parser = nothing_secret)]
     text: String,
     /// How bad it is.
     #[arg(long, value_enum)]

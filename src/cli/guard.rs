@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::at_work::AtWork;
 use super::runs::is_open;
-use super::session::{io, read_journal, read_plan};
-use super::{CliError, Global, Kind};
+use super::session::{io, plan_of, read_journal, read_plan};
+use super::{CliError, Global, Kind, checkpoints};
 use crate::journal::runs::{self, RunDir, RunsError, TargetLocks};
 use crate::model::RunId;
 use crate::plan::Plan;
@@ -99,7 +99,14 @@ fn in_the_way(other: &Plan, plan: &Plan) -> Option<String> {
 pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
     for entry in runs::list(&global.state).map_err(io("the runs cannot be listed"))? {
         let Ok(dir) = runs::find(&global.state, entry.run.as_str()) else { continue };
-        let Ok(other) = read_plan(&dir) else { continue };
+        let other = match read_plan(&dir) {
+            Ok(other) => other,
+            // what it touches is not known, so it may be the same
+            Err(_) if is_open(&global.state, &entry) && has_begun(&dir) => {
+                return Err(unfinished(&dir, "may have the same targets", ""));
+            }
+            Err(_) => continue,
+        };
         let Some(why) = in_the_way(&other, plan).filter(|_| is_open(&global.state, &entry)) else { continue };
         if let Some(holder) = runs::holder(&dir) {
             let at_work = AtWork::of(global, entry.run.as_str(), None, &holder);
@@ -117,7 +124,7 @@ pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
 
 pub fn unfinished(dir: &RunDir, why: &str, rollback: &str) -> CliError {
     let refused = CliError::refused(format!("run {} is not finished and {why}", dir.id()));
-    match read_journal(dir) {
+    match trusted(dir) {
         // nothing can roll that back
         Err(e) => {
             let told = CliError::refused(format!("{}, and {}", refused.message(), e.message()));
@@ -127,15 +134,27 @@ pub fn unfinished(dir: &RunDir, why: &str, rollback: &str) -> CliError {
     }
 }
 
-/// What to do about a run whose journal cannot be trusted, in order.
+/// Whether a rollback would take the run up.
+fn trusted(dir: &RunDir) -> Result<(), CliError> {
+    plan_of(dir, &read_journal(dir)?)?;
+    let cut = |e| CliError::refused(format!("the journal of run {} is not whole", dir.id())).because(e);
+    checkpoints::fit(dir).map_err(cut)
+}
+
+/// Whether anything can have been sent.
+fn has_begun(dir: &RunDir) -> bool {
+    std::fs::metadata(dir.journal()).is_ok_and(|journal| journal.len() > 0)
+}
+
+/// What to do about a run whose journal or plan cannot be trusted, in order.
 pub fn by_hand(dir: &RunDir) -> [String; 2] {
     let (run, from) = (dir.id(), dir.path());
     let beside = from.parent().and_then(Path::parent).unwrap_or(from).join(format!("{run}.damaged"));
     let [from, to] = [from, &beside].map(|path| quoted(&path.display().to_string()));
     [
         format!(
-            "restore the journal from a copy, or put back by hand what the run changed; see what carries its tags: \
-             redrill sweep --run {run} --list"
+            "restore the run's folder from a copy, or put back by hand what the run changed; see what carries its \
+             tags: redrill sweep --run {run} --list"
         ),
         format!("once nothing of it is left, take it out of the way and keep it as evidence: mv {from} {to}"),
     ]
@@ -264,6 +283,14 @@ fault: [{ action: vpc.detach-route-table, target: it }]";
         std::fs::rename(from, to).unwrap();
         refuse_unfinished(&global, &plan).unwrap();
         std::fs::rename(to, from).unwrap();
+        // nor one whose plan is gone: what it touches is not known
+        std::fs::write(dir.journal(), damaged.split_once('\n').unwrap().1).unwrap();
+        let plan_of_it = std::fs::read(dir.plan()).unwrap();
+        std::fs::remove_file(dir.plan()).unwrap();
+        let refused = refuse_unfinished(&global, &plan).unwrap_err();
+        assert!(refused.text().contains("plan cannot be read"), "{}", refused.text());
+        assert!(refused.hints()[0].contains("redrill sweep --run"), "{}", refused.text());
+        std::fs::write(dir.plan(), plan_of_it).unwrap();
         std::fs::remove_file(dir.journal()).unwrap();
         refuse_unfinished(&global, &plan).unwrap();
     }

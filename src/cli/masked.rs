@@ -33,6 +33,21 @@ pub fn held(held: &Held) {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).held.push(held.clone());
 }
 
+/// For what people write into evidence that is signed, where stars would say something else than they wrote.
+///
+/// # Errors
+/// It has the user of a URL, or one of the keys.
+pub fn nothing_secret(written: &str) -> Result<String, String> {
+    match text(written.to_owned()) == written {
+        true => Ok(written.to_owned()),
+        false => {
+            Err("it has a user name or password in a URL, or a key, and would stand in the evidence: leave \
+                      that out"
+                .to_owned())
+        }
+    }
+}
+
 /// The text without any of it, and without the users of URLs.
 pub fn text(text: String) -> String {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::masked::nothing_secret;
 use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, given, out, place, runs, runtime, world};
@@ -61,7 +62,7 @@ struct Accept {
     #[arg(long, value_name = "STEP/TARGET", requires = "reason")]
     accept: Vec<String>,
     /// Why it is accepted.
-    #[arg(long, value_name = "TEXT", requires = "accept")]
+    #[arg(long, value_name = "TEXT", requires = "accept", value_parser = nothing_secret)]
     reason: Option<String>,
 }
 

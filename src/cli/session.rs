@@ -80,9 +80,11 @@ pub fn io(what: &str) -> impl FnOnce(RunsError) -> CliError + '_ {
 
 /// The plan of a run on disk.
 pub fn read_plan(dir: &RunDir) -> Result<Plan, CliError> {
-    let bytes = dir.read(runs::PLAN).map_err(io("the run's plan cannot be read"))?;
+    let by_hand = |e: CliError| by_hand(dir).into_iter().fold(e, CliError::hint);
+    let bytes = dir.read(runs::PLAN).map_err(|e| by_hand(io("the run's plan cannot be read")(e)))?;
     file::read(&String::from_utf8_lossy(&bytes)).map_err(|e| {
-        CliError::new(Kind::Usage, format!("{} cannot be used", dir.plan().display())).because(e)
+        let told = format!("{} cannot be used", dir.plan().display());
+        by_hand(CliError::new(Kind::Usage, told).because(e))
     })
 }
 
@@ -194,6 +196,7 @@ fn cut(global: &Global, dir: &RunDir) -> CliError {
     CliError::refused(format!("the journal of run {} is not whole", dir.id()))
         .hint("nothing was changed: take up the newest copy of the run's folder")
         .hint(format!("where there is none, put back by tag: {}", by_tag(global, dir.id().as_str())))
+        .hint(&by_hand(dir)[1])
 }
 
 /// Locks the run. A command that only tells it something, and holds the lock for a moment, is waited for.

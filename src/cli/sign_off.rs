@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::masked::nothing_secret;
 use super::material::{Folder, optional};
 use super::session::operator;
 use super::signer::{KeyName, Signer};
@@ -23,7 +24,7 @@ pub struct SignOffArgs {
     /// Id, unique prefix, path, or `last`.
     run: String,
     /// Who you are.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = nothing_secret)]
     by: String,
     /// Your own key: a file (`redrill init --key FILE` makes one), or the ARN of a key in AWS KMS.
     #[arg(long, value_name = "FILE|ARN")]
@@ -32,7 +33,7 @@ pub struct SignOffArgs {
     #[arg(long)]
     reject: bool,
     /// What you looked at, and what you say to it.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = nothing_secret)]
     note: String,
 }
 

@@ -256,6 +256,8 @@ pub struct TargetGroup {
     pub name: String,
     /// `instance`, `ip`, `lambda`, `alb`.
     pub target_type: String,
+    /// The VPC of its targets; an `ip` group may also have addresses of peered networks.
+    pub vpc: Option<String>,
 }
 
 /// A Classic Load Balancer.

@@ -297,6 +297,11 @@ fn names_and_numbers_follow_their_rules() {
         Some("leave it out"),
     );
     brief(
+        &[("title: A sample", "title: 'see https://hidden@wiki/x'")],
+        "its URL has a user name or password, which would stand in the report",
+        Some("leave it out"),
+    );
+    brief(
         &[("id: kill", "id: Kill it")],
         "`Kill it` is no id for a step",
         Some("lower-case letters, digits, `.`, `_` and `-`, at most 64"),

@@ -159,7 +159,8 @@ impl World {
             self.target_groups.len() + 1
         );
         let (name, target_type) = (name.to_owned(), "instance".to_owned());
-        self.target_groups.insert(arn.clone(), TargetGroup { arn: arn.clone(), name, target_type });
+        let vpc = self.vpcs.keys().next().cloned();
+        self.target_groups.insert(arn.clone(), TargetGroup { arn: arn.clone(), name, target_type, vpc });
         arn
     }
 
@@ -234,8 +235,10 @@ impl World {
         let (code, left) = self.failing.get_mut(operation)?;
         *left = left.checked_sub(1)?;
         // codes are static text elsewhere; the few that tests order are mapped here
-        let code = ["RequestLimitExceeded", "AccessDenied", "OperationAborted", "InternalError"]
+        let known = ["RequestLimitExceeded", "AccessDenied", "OperationAborted", "InternalError"];
+        let code = known
             .into_iter()
+            .chain(["VcpuLimitExceeded", "InstanceLimitExceeded"])
             .find(|known| known == code)
             .unwrap_or("InternalError");
         Some(refuse(code, "ordered by the test"))
@@ -301,6 +304,13 @@ impl Sim {
     pub fn make_by_address(&self, group: &str) {
         if let Some(g) = self.lock().target_groups.get_mut(group) {
             "ip".clone_into(&mut g.target_type);
+        }
+    }
+
+    /// Makes a target group one of another VPC, whose addresses may be the same.
+    pub fn move_group(&self, group: &str, vpc: &str) {
+        if let Some(g) = self.lock().target_groups.get_mut(group) {
+            g.vpc = Some(vpc.to_owned());
         }
     }
 

@@ -285,8 +285,11 @@ pub(super) async fn registrations(
 ) -> CloudResult<BTreeMap<String, Vec<Registered>>> {
     let (mut by_id, mut by_ip) = (BTreeMap::new(), BTreeMap::new());
     for i in instances {
-        by_id.insert(i.id.as_str(), i.id.clone());
-        by_ip.extend(i.private_ip.as_deref().map(|ip| (ip, i.id.clone())));
+        by_id.insert(i.id.clone(), i.id.clone());
+        // an address is one instance's in one VPC: networks overlap
+        if let (Some(vpc), Some(ip)) = (&i.vpc, &i.private_ip) {
+            by_ip.insert((vpc.clone(), ip.clone()), i.id.clone());
+        }
     }
     if by_id.is_empty() {
         return Ok(BTreeMap::new());
@@ -307,15 +310,19 @@ pub(super) async fn registrations(
     let mut found: BTreeMap<String, Vec<Registered>> = BTreeMap::new();
     let mut answers = futures::stream::iter(reads).buffered(ABREAST);
     while let Some((group, by_address, answer)) = answers.next().await {
-        let known = if by_address { &by_ip } else { &by_id };
         for r in answer?.into_iter().filter(|r| r.state != "draining") {
-            let Some(id) = known.get(r.id.as_str()) else { continue };
+            let known = match (by_address, &group.vpc) {
+                (false, _) => by_id.get(&r.id),
+                (true, Some(vpc)) => by_ip.get(&(vpc.clone(), r.id.clone())),
+                (true, None) => None,
+            };
+            let Some(id) = known else { continue };
             found.entry(id.clone()).or_default().push(Registered {
                 group: group.arn.clone(),
                 name: group.name.clone(),
                 by_address,
                 port: r.port,
-                ailing: r.state == "unhealthy",
+                ailing: r.state.starts_with("unhealthy"),
             });
         }
     }

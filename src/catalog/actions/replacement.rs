@@ -123,7 +123,7 @@ pub(super) async fn placed(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> 
                 port: r.port,
             }),
             // as the original was: nothing here makes it better
-            Some(n) if r.ailing && n.state == "unhealthy" => {}
+            Some(n) if r.ailing && n.state.starts_with("unhealthy") => {}
             Some(n) if !serves(n) => {
                 let why = n.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 unwell.push(format!("{} in {}{why}", n.state, r.name));

@@ -241,8 +241,7 @@ fn a_journal_with_a_changed_byte_is_refused() {
             let ran = place.run(&[command, "last"]).exits(2);
             let want = format!("redrill: the journal of run {} cannot be trusted: {part}", dir.id());
             assert!(ran.stderr.starts_with(&want), "{command}: {}", ran.stderr);
-            let hint =
-                "\n  hint: nothing was changed\n  hint: restore the journal from a copy, or put back by hand";
+            let hint = "\n  hint: nothing was changed\n  hint: restore the run's folder from a copy, or put back by hand";
             assert!(ran.stderr.contains(hint) && ran.stdout.is_empty(), "{command}: {}", ran.stderr);
         }
         assert_eq!(fs::read(dir.journal()).expect("there"), changed, "and left as it is");

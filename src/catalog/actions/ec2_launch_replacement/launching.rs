@@ -164,9 +164,14 @@ async fn launch(
             room.wait().await
         } else if matches!(
             e.code.as_deref(),
-            Some("InvalidIPAddress.InUse" | "InsufficientFreeAddressesInSubnet")
+            Some(
+                "InvalidIPAddress.InUse"
+                    | "InsufficientFreeAddressesInSubnet"
+                    | "VcpuLimitExceeded"
+                    | "InstanceLimitExceeded"
+            )
         ) {
-            // the original gives its address back when its end is over
+            // the original gives its address back when its end is over, and counts against the quota until then
             address.wait().await
         } else {
             false

@@ -209,6 +209,25 @@ async fn an_address_that_is_anothers_by_then_stays_registered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quota_that_counts_the_original_until_it_has_ended_is_waited_for() {
+    for code in ["VcpuLimitExceeded", "InstanceLimitExceeded"] {
+        let s = scene(code);
+        let p = s.lost(&Value::Null).await;
+        s.bench.sim.fail_next(RUN, code, 2);
+        s.apply(&p).await.expect("launched once the original is not counted any more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_address_in_another_vpc_is_somebody_elses() {
+    let (s, ip) = Scene::by_address("address-elsewhere");
+    s.bench.sim.move_group(&s.group, "vpc-0peer");
+    let (_, ready) = s.replaced().await;
+    assert_eq!(s.serving().await, [ip], "neither taken out nor joined");
+    assert!(!ready.notes.iter().any(|n| n.contains("pods")), "{:?}", ready.notes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_removed_leaves_its_target_group_of_addresses() {
     let (s, _) = Scene::by_address("address-removed");
     let p = s.lost(&Value::Null).await;
