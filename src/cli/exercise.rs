@@ -53,6 +53,7 @@ fn words(s: &str) -> Result<String, String> {
 
 fn participant(s: &str) -> Result<Participant, String> {
     let wrong = || "write ROLE=NAME, for example \"incident commander=NAME\"".to_owned();
+    nothing_secret(s)?;
     let (role, name) = s.split_once('=').ok_or_else(wrong)?;
     let (role, name) = (words(role).map_err(|_| wrong())?, words(name).map_err(|_| wrong())?);
     Ok(Participant { role, name, identity: None })

@@ -275,6 +275,33 @@ fn no_secret_is_in_a_rehearsal_a_check_or_an_error() {
 }
 
 #[test]
+fn a_password_in_a_url_is_refused_wherever_people_write() {
+    let place = Place::new();
+    let url = "https://bob:hidden77@wiki/x";
+    let drill =
+        play::drill("/health", "recovery: [{ action: wait, with: { for: 1s } }]\nimpact: none-expected");
+    place.write("x.yaml", &drill);
+    let plan = ["plan", "x.yaml", "-o", "plan.json"];
+    for flag in [["--ticket", url], ["--approved-by", url], ["--participant", &format!("lead={url}")]] {
+        let told = place.run(&[&plan[..], &flag].concat()).exits(2).stderr;
+        assert!(told.contains("user name or password in a URL"), "{told}");
+    }
+    for args in [
+        &["findings", "add", "last", url, "--severity", "low"][..],
+        &["findings", "set", "F-1", "--ticket", url],
+        &["sign-off", "last", "--by", "ann", "--key", "ann.pem", "--note", url],
+        &["approve", "plan.json", "--by", "ann", "--key", "ann.pem", "--note", url],
+        &["rollback", "last", "--accept", "a/b", "--reason", url],
+    ] {
+        let told = place.run(args).exits(2).stderr;
+        assert!(told.contains("user name or password in a URL"), "{args:?}: {told}");
+    }
+    place.write("x.yaml", drill.replacen("title: ", &format!("title: see {url} "), 1));
+    let told = place.run(&plan).exits(2).stderr;
+    assert!(told.contains("its URL has a user name or password") && !told.contains("hidden77"), "{told}");
+}
+
+#[test]
 fn a_secret_that_is_part_of_a_name_or_a_word_is_refused_and_not_shown() {
     let place = Place::new();
     place.write("drill.yaml", play::drill("/health", WITH_SECRETS));
