@@ -186,13 +186,17 @@ pub(super) async fn put_in_place(
 ) -> Result<(), ActionError> {
     let mut patience = look::settle(cx.read);
     loop {
-        let mut unsure = None;
+        let (mut unsure, mut refused) = (None, None);
         for m in placed(cx.read, undo, instance).await?.missing {
             match cx.gate.send(m.change(instance)).await {
                 Ok(_) => {}
                 Err(e) if e.effect != EffectCertainty::None || e.is_not_found() => unsure = Some(e),
-                Err(e) => return Err(e.into()),
+                // nothing that is refused keeps the rest from being done
+                Err(e) => refused = refused.or(Some(e)),
             }
+        }
+        if let Some(e) = refused {
+            return Err(e.into());
         }
         match unsure {
             None => return Ok(()),
