@@ -1,5 +1,9 @@
 //! Guard rails over the wire: a kill switch in each of its places, approvals from plan to bundle.
 
+use redrill::evidence::approval::{self, Said};
+use redrill::evidence::keys::PrivateKey;
+use redrill::model::Clock as _;
+use redrill::model::time::SystemClock;
 use serde_json::Value;
 
 use super::drills::{Parts, database, network, server};
@@ -238,10 +242,27 @@ async fn approvals_from_the_plan_to_the_bundle() {
     w.go(approve).await.refused(0, "");
     w.go(["run", "plan.json", "--yes"]).await.refused(3, "given by the user who runs the drill");
     assert!(w.changes().await.is_empty());
-    // with her key on the list it counts from this machine, too, and the evidence says so
+    // nor does it with her key on the list: from another machine it does
     w.file("redrill.toml", &format!("[[approvers]]\nname = \"ann\"\nkey = \"{key}\"\n"));
     w.go(["plan", "drill.yaml", "-o", "plan.json"]).await.refused(0, "plan written");
+    std::fs::remove_file(w.home.path().join("plan.approval-1.json")).expect("of the plan before");
     w.go(approve).await.refused(0, "");
+    w.go(["run", "plan.json", "--yes"]).await.refused(3, "given by the user who runs the drill");
+    let own = w.home.path().join("ann.pem");
+    let own = PrivateKey::from_pem(&std::fs::read_to_string(own).expect("a key"), None).expect("a key");
+    let plan = std::fs::read_to_string(w.home.path().join("plan.json")).expect("a plan");
+    let plan = redrill::plan::file::read(&plan).expect("a plan");
+    let at = SystemClock.now();
+    let said = Said {
+        by: "ann".to_owned(),
+        operator: "ann@elsewhere".to_owned(),
+        at,
+        expires: at + chrono::TimeDelta::days(7),
+        drill: plan.drill.name.clone(),
+        note: String::new(),
+    };
+    let sealed = approval::seal(&own, &plan.sha256(), &said).expect("signed");
+    std::fs::write(w.home.path().join("plan.approval-1.json"), sealed).expect("written");
     w.go(["run", "plan.json", "--yes", "--output", "json"]).await.expect(0, "passed");
     w.go(["report", "last", "--out", "bundle"]).await.refused(0, "");
     let verified = w.go(["verify", "bundle"]).await;
