@@ -103,7 +103,8 @@ pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
             Ok(other) => other,
             // what it touches is not known, so it may be the same
             Err(_) if is_open(&global.state, &entry) && has_begun(&dir) => {
-                return Err(unfinished(&dir, "may have the same targets", ""));
+                let rollback = command(global, "rollback", &dir);
+                return Err(unfinished(&dir, "may have the same targets", &rollback));
             }
             Err(_) => continue,
         };

@@ -285,6 +285,13 @@ pub struct Registration {
     pub reason: Option<String>,
 }
 
+impl Registration {
+    /// Whether it fails its checks: `unhealthy`, or `unhealthy.draining` behind a Network Load Balancer.
+    pub fn is_unhealthy(&self) -> bool {
+        self.state.starts_with("unhealthy")
+    }
+}
+
 /// An RDS database instance with the settings that a restore has to carry over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbInstance {

@@ -114,8 +114,9 @@ fn without_passwords(node: &Node, report: &mut Report) {
         report.hint(node.span, told, "leave it out");
     }
     node.items().iter().for_each(|item| without_passwords(item, report));
-    let mut written = node.entries().iter().filter(|(key, _)| key.text != "with" && key.text != "gates");
-    written.by_ref().for_each(|(_, value)| without_passwords(value, report));
+    for (_, value) in node.entries().iter().filter(|(key, _)| key.text != "with" && key.text != "gates") {
+        without_passwords(value, report);
+    }
 }
 
 /// The duration of a key, where it is one.

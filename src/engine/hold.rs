@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::driver::Shared;
 use super::gate::StepGate;
@@ -118,11 +119,11 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
 pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let gate = shared.gate(None, Phase::Release, None);
     let mut failures = Vec::new();
-    let owed = shared.recorder.with(|state, _| state.owed());
-    let mut left = owed.clone();
+    let stuck = shared.recorder.with(|state, _| state.stuck_targets());
+    let mut left = stuck.clone();
     let mut login = false;
     let (mut ec2, mut missing) = (Vec::new(), BTreeMap::new());
-    for t in own(shared, &owed).await? {
+    for t in own(shared, &stuck).await? {
         match t.kind {
             ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
                 ec2.push(t.id);
@@ -221,8 +222,8 @@ async fn still_tagged(
 
 /// The targets without those that another run holds by now: its tag is not ours to remove. Where it
 /// cannot be read whose the tag is, it counts as ours, since that is what the journal says.
-async fn own(shared: &Shared, owed: &BTreeSet<String>) -> Result<Vec<Target>, JournalError> {
-    let all: Vec<Target> = targets(shared).into_iter().filter(|t| !owed.contains(&t.id)).collect();
+async fn own(shared: &Shared, stuck: &BTreeSet<String>) -> Result<Vec<Target>, JournalError> {
+    let all: Vec<Target> = targets(shared).into_iter().filter(|t| !stuck.contains(&t.id)).collect();
     let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
         return Ok(all);
     };
@@ -303,33 +304,36 @@ async fn send(gate: &StepGate, mutation: Mutation) -> Result<(), CloudError> {
 }
 
 /// Tries three times: tags can be set and removed any number of times.
-async fn patiently<F>(mut work: impl FnMut() -> F) -> Result<(), CloudError>
+async fn patiently<F>(work: impl FnMut() -> F) -> Result<(), CloudError>
 where
     F: Future<Output = Result<(), CloudError>>,
 {
-    let mut pause = std::time::Duration::from_secs(1);
-    for _ in 0..2 {
-        match work().await {
-            Err(e) if !matches!(e.kind, ErrorKind::NotFound | ErrorKind::Denied | ErrorKind::Journal) => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
-            done => return done,
-        }
-    }
-    work().await
+    let useless = [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::Journal];
+    again(2, Duration::from_secs(1), |e| !useless.contains(&e.kind), work).await
 }
 
 /// Tries again, up to four times, where somebody else is changing the same: a bucket then answers `OperationAborted`, and
 /// its tags have to be read anew.
-async fn while_busy<F>(mut work: impl FnMut() -> F) -> Result<(), CloudError>
+async fn while_busy<F>(work: impl FnMut() -> F) -> Result<(), CloudError>
 where
     F: Future<Output = Result<(), CloudError>>,
 {
-    let mut pause = std::time::Duration::from_millis(500);
-    for _ in 0..4 {
+    again(4, Duration::from_millis(500), |e| e.kind == ErrorKind::State, work).await
+}
+
+/// Tries again so many times, after pauses that double, what fails in a way that may pass.
+async fn again<F>(
+    times: u32,
+    mut pause: Duration,
+    may_pass: impl Fn(&CloudError) -> bool,
+    mut work: impl FnMut() -> F,
+) -> Result<(), CloudError>
+where
+    F: Future<Output = Result<(), CloudError>>,
+{
+    for _ in 0..times {
         match work().await {
-            Err(e) if e.kind == ErrorKind::State => tokio::time::sleep(pause).await,
+            Err(e) if may_pass(&e) => tokio::time::sleep(pause).await,
             done => return done,
         }
         pause *= 2;

@@ -473,7 +473,7 @@ impl RunState {
 
     /// The targets that a step has changed and is stuck with: neither put back nor accepted. What a step adds beside
     /// its target has tags of its own.
-    pub fn owed(&self) -> BTreeSet<String> {
+    pub fn stuck_targets(&self) -> BTreeSet<String> {
         let changes = |step| self.plan.step(step).is_some_and(|s| s.reversibility != Reversibility::Additive);
         let stuck = self.cells.iter().filter(|(_, c)| c.stuck && c.may_have_effect() && !c.settled);
         stuck.filter(|(cell, _)| changes(&cell.0)).filter_map(|(cell, _)| cell.1.clone()).collect()

@@ -141,15 +141,10 @@ pub fn doubts(said: &Said, key: &str, runner: &Runner<'_>, listed: &[Approver]) 
                 "redrill.toml lists its key as that of `{name}`, not `{by}`: it counts as theirs"
             ));
         }
-        None => out.push("redrill.toml lists no [[approvers]]".to_owned()),
-        Some(_) => {}
+        _ => {}
     }
-    // of both kinds: who is listed, and who is not
     let here = format!("it does not count where {} starts the run", said.operator);
-    match out.last_mut().filter(|last| last.ends_with("[[approvers]]")) {
-        Some(last) => *last = format!("{last}: {here}"),
-        None => out.push(here),
-    }
+    out.push(if listed.is_empty() { format!("redrill.toml lists no [[approvers]]: {here}") } else { here });
     if runner.keys.iter().any(|own| own == key) {
         out.push(
             "its key is one of this state folder: it does not count for runs that are started with it"

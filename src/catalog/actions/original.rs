@@ -283,9 +283,9 @@ pub(super) async fn registrations(
     cx: ReadCx<'_>,
     instances: impl Iterator<Item = &Instance>,
 ) -> CloudResult<BTreeMap<String, Vec<Registered>>> {
-    let (mut by_id, mut by_ip) = (BTreeMap::new(), BTreeMap::new());
+    let (mut by_id, mut by_ip) = (BTreeSet::new(), BTreeMap::new());
     for i in instances {
-        by_id.insert(i.id.clone(), i.id.clone());
+        by_id.insert(i.id.clone());
         // an address is one instance's in one VPC: networks overlap
         if let (Some(vpc), Some(ip)) = (&i.vpc, &i.private_ip) {
             by_ip.insert((vpc.clone(), ip.clone()), i.id.clone());
@@ -322,7 +322,7 @@ pub(super) async fn registrations(
                 name: group.name.clone(),
                 by_address,
                 port: r.port,
-                ailing: r.state.starts_with("unhealthy"),
+                ailing: r.is_unhealthy(),
             });
         }
     }

@@ -123,7 +123,7 @@ pub(super) async fn placed(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> 
                 port: r.port,
             }),
             // as the original was: nothing here makes it better
-            Some(n) if r.ailing && n.state.starts_with("unhealthy") => {}
+            Some(n) if r.ailing && n.is_unhealthy() => {}
             Some(n) if !serves(n) => {
                 let why = n.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
                 unwell.push(format!("{} in {}{why}", n.state, r.name));
@@ -216,12 +216,11 @@ pub(super) fn outputs(instance: &Instance) -> Outputs {
 
 /// How else it differs, field by field.
 pub(super) async fn elsewise(cx: ReadCx<'_>, undo: &Undo, new: &Instance) -> Vec<String> {
-    let was = &undo.original.fields;
-    if was.is_empty() {
-        return Vec::new();
-    }
-    let is = whole::instances(cx, std::iter::once(new)).await;
-    whole::compared(was, is.map(|mut all| all.remove(&new.id)))
+    let read = async || {
+        let mut all = whole::instances(cx, std::iter::once(new)).await?;
+        Ok(all.remove(&new.id))
+    };
+    whole::compared(&undo.original.fields, read).await
 }
 
 /// How the replacement differs from the original, a sentence each.

@@ -2,7 +2,8 @@
 //!
 //! For: that a difference is told although nobody thought of it. What is listed here are the fields that have to
 //! differ, and those that an action tells in its own words; whatever else differs is told by AWS's name for it. Reads
-//! only. It decides nothing: where the comparison cannot be made, that is told instead.
+//! only. Before the fault what cannot be read refuses, as whatever else is captured does; afterwards it decides nothing:
+//! where the comparison cannot be made, that is told instead.
 
 use std::collections::BTreeMap;
 
@@ -175,11 +176,16 @@ pub(super) async fn database(cx: ReadCx<'_>, db: &DbInstance) -> CloudResult<Opt
     Ok(found.into_values().next().map(|fields| fields.without(DATABASE)))
 }
 
-/// What differs, a sentence each. An original of which nothing is on record, as in a run of an earlier version, is
-/// not compared.
-pub(super) fn compared(was: &Fields, is: CloudResult<Option<Fields>>) -> Vec<String> {
-    match is {
-        _ if was.is_empty() => Vec::new(),
+/// What differs from what is read, a sentence each. An original of which nothing is on record, as in a run of an earlier
+/// version, is not compared, and nothing is read for it.
+pub(super) async fn compared(
+    was: &Fields,
+    read: impl AsyncFnOnce() -> CloudResult<Option<Fields>>,
+) -> Vec<String> {
+    if was.is_empty() {
+        return Vec::new();
+    }
+    match read().await {
         Ok(None) => vec!["not compared field by field: AWS did not describe it".to_owned()],
         Ok(Some(is)) => differences(was, &is),
         Err(e) => vec![format!("not compared field by field: {}", ActionError::from(e))],

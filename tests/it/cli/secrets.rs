@@ -317,15 +317,21 @@ fn a_secret_that_is_part_of_a_name_or_a_word_is_refused_and_not_shown() {
     }
 }
 
+/// A run, and its journal up to where it waits for a person.
+fn a_waiting_run(place: &Place) -> (RunDir, String) {
+    let dir = a_run(place);
+    let text = fs::read_to_string(dir.journal()).expect("a journal");
+    let lines = reader::read(text.as_bytes()).expect("whole lines").lines;
+    let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
+    let cut = text.split_inclusive('\n').take(at + 1).collect();
+    (dir, cut)
+}
+
 /// A run that waits for a person while no process works on it: nobody but the person knows the secrets.
 #[test]
 fn a_note_holds_no_secret_when_no_process_works_on_the_run() {
     let place = Place::new();
-    let dir = a_run(&place);
-    let text = fs::read_to_string(dir.journal()).expect("a journal");
-    let lines = reader::read(text.as_bytes()).expect("whole lines").lines;
-    let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
-    let cut: String = text.split_inclusive('\n').take(at + 1).collect();
+    let (dir, cut) = a_waiting_run(&place);
     let id = dir.id().as_str();
     // as a person may paste it, and in small letters, as servers answer with it
     let [key, token] = [AMBIENT[0].1, &AMBIENT[1].1.to_lowercase()];
@@ -362,11 +368,7 @@ fn a_note_holds_no_secret_when_no_process_works_on_the_run() {
 #[test]
 fn a_note_that_is_left_for_a_process_holds_no_key_either() {
     let place = Place::new();
-    let dir = a_run(&place);
-    let text = fs::read_to_string(dir.journal()).expect("a journal");
-    let lines = reader::read(text.as_bytes()).expect("whole lines").lines;
-    let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
-    let cut: String = text.split_inclusive('\n').take(at + 1).collect();
+    let (dir, cut) = a_waiting_run(&place);
     fs::write(dir.journal(), cut).expect("written");
     let _at_work = redrill::journal::runs::lock(&dir).expect("nobody else works on it");
     let note = format!("with {} and {PASSWORD}, see https://me:hunter2@wiki/", AMBIENT[0].1);
@@ -397,11 +399,7 @@ fn given_json(name: &str, value: &str) -> String {
 #[test]
 fn another_secret_than_the_runs_own_is_refused_before_anything_is_asked() {
     let place = Place::new();
-    let dir = a_run(&place);
-    let text = fs::read_to_string(dir.journal()).expect("a journal");
-    let lines = reader::read(text.as_bytes()).expect("whole lines").lines;
-    let at = lines.iter().position(|l| matches!(l.event, Event::Waiting { .. })).expect("it waits");
-    let cut: String = text.split_inclusive('\n').take(at + 1).collect();
+    let (dir, cut) = a_waiting_run(&place);
     fs::write(dir.journal(), &cut).expect("written");
     fs::write(dir.path().join("given.json"), given_json("password", PASSWORD)).expect("written");
     let id = dir.id().as_str();

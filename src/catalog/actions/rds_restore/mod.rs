@@ -431,10 +431,7 @@ impl Action for RdsRestore {
             return Ok(Progress::Pending(db.status));
         }
         let mut notes = settings::told(&undo.original, &db, &undo.asked);
-        let was = &undo.original.fields;
-        if !was.is_empty() {
-            notes.extend(whole::compared(was, whole::database(cx, &db).await));
-        }
+        notes.extend(whole::compared(&undo.original.fields, async || whole::database(cx, &db).await).await);
         Ok(Progress::Ready(Applied { outputs: outputs(undo, Some(&db)), notes }))
     }
 
