@@ -76,6 +76,13 @@ class Policy(unittest.TestCase):
         bare = iam.simulate_principal_policy(**asked)["EvaluationResults"]
         self.assertEqual([r["EvalDecision"] for r in bare], ["implicitDeny", "implicitDeny"])
 
+    def test_the_case_of_an_actions_name_decides_nothing(self):
+        """The API's GetBucketAbac is IAM's s3:GetBucketABAC."""
+        self.allow("s3-object-loss")
+        buckets = [b["Name"] for b in self.emulator.client("s3").list_buckets()["Buckets"]]
+        self.emulator.client("s3").get_bucket_abac(Bucket=buckets[0])
+        self.denied(self.emulator.client("s3").get_bucket_acl, Bucket=buckets[0])
+
     def test_nothing_in_force_lets_everything_through(self):
         """Without a policy, as before."""
         self.emulator.page("/_redrill/policy", "DELETE")

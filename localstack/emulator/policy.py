@@ -203,7 +203,8 @@ def like(pattern, text):
 
 def allows(statement, action, resource, context):
     """Whether a statement allows exactly this."""
-    if action not in several(statement["Action"]):
+    # IAM compares the names of actions without their case: the API's GetBucketAbac is s3:GetBucketABAC
+    if action.lower() not in [a.lower() for a in several(statement["Action"])]:
         return False
     if not any(like(r, resource) for r in several(statement["Resource"])):
         return False

@@ -36,7 +36,8 @@ def lacking(calls):
         name = f"{SERVICES.get(call['service'], call['service'])}:{call['action']}"
         wanted |= set(OTHERWISE.get(name, NAMES.get(name, [name])))
     have = allowed() | {"sts:GetCallerIdentity"}
-    return sorted(a for a in wanted - ASKED_ONLY if not any(fnmatch.fnmatchcase(a, h) for h in have))
+    # IAM compares the names of actions without their case
+    return sorted(a for a in wanted - ASKED_ONLY if not any(fnmatch.fnmatchcase(a.lower(), h.lower()) for h in have))
 
 
 # what redrill asks before a drill and goes on without
