@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types as sdk;
+use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::error::failed_read;
 use super::{ec2_launch, non_empty, time};
@@ -264,11 +265,19 @@ fn instance(i: &sdk::Instance) -> Instance {
         metadata_hop_limit: metadata.and_then(|m| m.http_put_response_hop_limit()),
         metadata_endpoint: metadata.and_then(|m| m.http_endpoint()).map(ToString::to_string),
         launched_at: i.launch_time().and_then(time),
+        stopped_at: i.state_transition_reason().and_then(stopped_at),
         client_token: non_empty(i.client_token()),
         state_reason: non_empty(i.state_reason().and_then(|r| r.code())),
         settings: ec2_launch::settings(i),
         tags: tags(i.tags()),
     }
+}
+
+/// The time in a reason as EC2 gives it to what was stopped: `User initiated (2026-11-30 17:00:00 GMT)`.
+fn stopped_at(reason: &str) -> Option<DateTime<Utc>> {
+    let (_, rest) = reason.split_once('(')?;
+    let stamp = rest.split_once(')')?.0.trim_end_matches(" GMT").trim_end_matches(" UTC");
+    NaiveDateTime::parse_from_str(stamp, "%Y-%m-%d %H:%M:%S").ok().map(|t| t.and_utc())
 }
 
 /// Those of the primary interface, which EC2 tells with the instance, too.
@@ -429,4 +438,21 @@ fn route(r: &sdk::Route) -> Route {
     .find(|id| !id.is_empty())
     .unwrap_or_default();
     Route { destination: destination.to_owned(), via: via.to_owned(), state: text(r.state()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_stop_is_read_from_its_reason() {
+        let told = Some("2026-11-30T17:00:09Z".parse().unwrap());
+        for reason in ["User initiated (2026-11-30 17:00:09 GMT)", "User initiated (2026-11-30 17:00:09 UTC)"]
+        {
+            assert_eq!(stopped_at(reason), told, "{reason}");
+        }
+        for other in ["", "User initiated", "Server.SpotInstanceTermination: Spot instance (termination)"] {
+            assert_eq!(stopped_at(other), None, "{other}");
+        }
+    }
 }

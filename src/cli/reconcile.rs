@@ -123,10 +123,7 @@ fn keep(
     files: Vec<Include>,
 ) -> Result<Vec<String>, CliError> {
     let failed = || CliError::usage("the trail's files cannot be kept in the run's folder");
-    for name in trail_files(dir) {
-        std::fs::remove_file(dir.path().join(name)).map_err(|e| failed().because(e))?;
-    }
-    let mut kept = Vec::new();
+    let mut read = Vec::new();
     for file in files {
         let (name, bytes) = match file {
             Include::Made { name, bytes } => (name, bytes),
@@ -139,6 +136,14 @@ fn keep(
                 (name, bytes)
             }
         };
+        read.push((name, bytes));
+    }
+    // those of before go only once all of the new ones are at hand
+    for name in trail_files(dir) {
+        std::fs::remove_file(dir.path().join(name)).map_err(|e| failed().because(e))?;
+    }
+    let mut kept = Vec::new();
+    for (name, bytes) in read {
         dir.write(&name, &bytes).map_err(|e| failed().because(e))?;
         kept.push(name);
     }

@@ -159,8 +159,11 @@ pub struct Instance {
     pub metadata_hop_limit: Option<i32>,
     /// `enabled` or `disabled`.
     pub metadata_endpoint: Option<String>,
-    /// When it was launched (UTC).
+    /// When it was launched or last started (UTC).
     pub launched_at: Option<DateTime<Utc>>,
+    /// When it was stopped (UTC), while it is, where AWS says (StateTransitionReason, which may be empty).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<DateTime<Utc>>,
     /// The client token of its launch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_token: Option<String>,

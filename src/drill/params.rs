@@ -8,6 +8,7 @@ use super::nodes::{Data, Node, Pos, Span};
 use super::problem::{Report, suggest};
 use super::refs::{self, Part, Reference};
 use crate::model::Dur;
+use crate::model::text::without_user;
 
 /// The values of a drill's parameters.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,14 @@ pub(super) fn read(drill: &Node, set: &[(String, String)], partial: bool, report
         let given = set.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         match given {
             Some(text) if secret => drop(values.secret.insert(name.to_owned(), text.to_owned())),
+            Some(text) if without_user(text) != text => {
+                let told =
+                    "its URL has a user name or password, which would stand in the plan and the report";
+                report.outside(
+                    format!("--set {name}=…: {told}"),
+                    Some("let a parameter with `secret: true` hold the password".to_owned()),
+                );
+            }
             Some(text) => match from_text(kind, text) {
                 Ok(v) => drop(values.plain.insert(name.to_owned(), v)),
                 Err(expected) => {

@@ -90,26 +90,52 @@ pub fn quoted(argument: &str) -> String {
 }
 
 /// The text with stars, one for one, in place of the user name and password of every URL in it; also where
-/// JSON has escaped the slashes. A reference, `${params.password}`, tells nobody a password and stays.
+/// JSON has escaped the slashes. References, `${params.password}`, tell nobody a password and stay. A password may have the
+/// slash, `?` or `#` that a URL would not: `postgres://app:pa/ss@db`.
 pub fn without_user(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(begin) = ["://", ":\\/\\/"].iter().filter_map(|s| Some(rest.find(s)? + s.len())).min() {
         let (head, tail) = rest.split_at(begin);
-        let ends = |c: char| c.is_whitespace() || ['/', '\\', '?', '#'].contains(&c);
-        let authority = &tail[..tail.find(ends).unwrap_or(tail.len())];
-        let (user, rest_of_it) = tail.split_at(authority.rfind('@').unwrap_or(0));
+        let authority = &tail[..tail.find(|c| ends_authority(c)).unwrap_or(tail.len())];
+        let (user, rest_of_it) = tail.split_at(authority.rfind('@').or_else(|| unescaped(tail)).unwrap_or(0));
         out.push_str(head);
         let password = user.split_once(':').map(|(_, password)| password);
         // whom a key of ssh's logs in is no secret
         let key = password.is_none() && head.ends_with("ssh://");
-        match key || password.unwrap_or(user).contains("${") {
+        match key || are_references(password.unwrap_or(user)) {
             true => out.push_str(user),
             false => out.extend(user.chars().map(|_| '*')),
         }
         rest = rest_of_it;
     }
     out + rest
+}
+
+fn ends_authority(c: char) -> bool {
+    c.is_whitespace() || ['/', '\\', '?', '#'].contains(&c)
+}
+
+/// Where a user and a password end that has what would end it in a URL; what follows the colon is no port.
+fn unescaped(tail: &str) -> Option<usize> {
+    let one = &tail[..tail.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(tail.len())];
+    let (user, password) = one[..one.rfind('@')?].split_once(':')?;
+    let port = password.split(ends_authority).next().unwrap_or_default();
+    let is_port = port.bytes().all(|b| b.is_ascii_digit()) || are_references(port);
+    let is_user = !user.contains(|c| ends_authority(c) || c == '[' || c == '@');
+    (is_user && !is_port).then(|| user.len() + 1 + password.len())
+}
+
+/// Whether it is references and nothing else.
+fn are_references(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((name, after)) = rest.strip_prefix("${").and_then(|r| r.split_once('}')) {
+        if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || ['.', '_', '-'].contains(&c)) {
+            return false;
+        }
+        rest = after;
+    }
+    rest.is_empty()
 }
 
 #[cfg(test)]
@@ -174,6 +200,18 @@ mod tests {
             ("http://${params.user}:pw@host", "http://*****************@host"),
             ("ssh://git@host, git+ssh://git:pw@host", "ssh://git@host, git+ssh://******@host"),
             ("http://host/ me@host ://", "http://host/ me@host ://"),
+            // what a URL would have escaped
+            ("postgres://app:pa/ss@db/orders", "postgres://*********@db/orders"),
+            (
+                r#"{"u":"mysql:\/\/app:p?#@s\/2@db","m":"me@x"}"#,
+                r#"{"u":"mysql:\/\/************@db","m":"me@x"}"#,
+            ),
+            ("http://host:8080/@me http://host:/@me", "http://host:8080/@me http://host:/@me"),
+            ("http://host:${params.port}/@me", "http://host:${params.port}/@me"),
+            ("http://[::1]:80/@me http://host/a:b@c", "http://[::1]:80/@me http://host/a:b@c"),
+            ("http://user:${params.user}${a-b}@host", "http://user:${params.user}${a-b}@host"),
+            ("http://user:pw${@host http://user:${}@host", "http://*********@host http://********@host"),
+            ("http://user:pre-${params.pw}@host", "http://*******************@host"),
         ] {
             assert_eq!(without_user(text), want);
         }

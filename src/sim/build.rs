@@ -134,6 +134,7 @@ impl World {
             metadata_hop_limit: Some(1),
             metadata_endpoint: Some("enabled".to_owned()),
             launched_at: Some(long_ago),
+            stopped_at: None,
             client_token: None,
             tags,
             ..Instance::default()

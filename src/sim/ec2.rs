@@ -163,6 +163,9 @@ impl World {
         for id in ids {
             if self.instances[id].inst.state == "running" {
                 self.send_instance(id, "stopping", self.pace.instance_stop, "stopped");
+                if let Some(m) = self.instances.get_mut(id) {
+                    m.inst.stopped_at = Some(self.now);
+                }
                 self.group_will_look(id);
             }
         }
@@ -210,6 +213,9 @@ impl World {
         for id in ids {
             if self.instances[id].inst.state == "stopped" {
                 self.send_instance(id, "pending", self.pace.instance_start, "running");
+                if let Some(m) = self.instances.get_mut(id) {
+                    (m.inst.launched_at, m.inst.stopped_at) = (Some(self.now), None);
+                }
             }
         }
         Ok(self.states(ids))
@@ -290,6 +296,7 @@ impl World {
             public_ip,
             block_devices,
             launched_at: Some(self.now),
+            stopped_at: None,
             client_token: None,
             tags: spec.tags.clone(),
             settings: launched(&spec.like.settings, self.new_id("eni")),

@@ -17,7 +17,8 @@
 //! | `ec2.terminate-instances` | the instance is there still | release |
 //! | | it is gone, and a replacement stands in for it | nothing |
 //! | | it is gone, and nothing stands in for it | a person |
-//! | `ec2.stop-instances` | it is stopped and ran, kept by an earlier run or not | start |
+//! | `ec2.stop-instances` | it ran and was stopped since the run began, kept by an earlier run or not | start |
+//! | | it is stopped, and the run can not have stopped it | a person |
 //! | `ec2.launch-replacement` | the original is gone | keep, whatever `after` says |
 //! | | the original is there | remove |
 //! | `rds.restore-to-point-in-time` | the original is gone, or renamed, or `after: keep` | keep |
@@ -42,11 +43,13 @@ use crate::model::{ResourceKind, RunId, StepId, Target, naming};
 /// further apart than this.
 const CLOCKS: TimeDelta = TimeDelta::minutes(5);
 
-/// What tells who made something, other than its tags.
+/// What tells who made or stopped something, other than its tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Birth {
-    /// When it was made (UTC), where that is told.
+    /// When it was made (UTC), an instance also when it was last started, where that is told.
     pub at: Option<DateTime<Utc>>,
+    /// When an instance was stopped (UTC), while it is, where that is told.
+    pub stopped: Option<DateTime<Utc>>,
     /// The client token of an instance's launch.
     pub token: Option<String>,
     /// Whether a route table has no route but those within its VPC.
@@ -209,6 +212,23 @@ pub(super) fn is_its_work(t: &Target, births: &Births) -> Result<(), String> {
     }
 }
 
+/// Whether the run that its tag names can have stopped it: a tag is copied with a server, and would start it.
+fn is_its_stop(t: &Target, run: &str, births: &Births) -> Result<(), String> {
+    let Some(began) = began(run) else { return Err("its tag names no run".to_owned()) };
+    let birth = births.get(&(t.kind, t.id.clone()));
+    let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M UTC");
+    match birth.and_then(|b| b.stopped) {
+        None => Err("AWS does not say when it was stopped".to_owned()),
+        Some(then) if then < began - CLOCKS => {
+            Err(format!("it was stopped at {}, before that run began", at(then)))
+        }
+        Some(_) => match birth.and_then(|b| b.at).filter(|then| *then > began + CLOCKS) {
+            Some(then) => Err(format!("it was last started at {}, after that run began", at(then))),
+            None => Ok(()),
+        },
+    }
+}
+
 /// What a run changed, or was about to: also something that a run made, and something that is kept.
 fn held(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> Need {
     if is_gone(t) {
@@ -218,7 +238,13 @@ fn held(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> N
     match (t.kind, undo) {
         (ResourceKind::VpcSubnet, _) => subnet(t, run, hint, all, births),
         (ResourceKind::Ec2Instance, Some("ec2.stop-instances")) => match state(t) {
-            "stopped" if hint.ends_with("was running") => Need::Start,
+            "stopped" if hint.ends_with("was running") => match is_its_stop(t, run, births) {
+                Ok(()) => Need::Start,
+                Err(why) => person(
+                    &format!("{why}: start it if it should run, then remove the tag redrill:held"),
+                    hint,
+                ),
+            },
             "stopping" => person("it is still stopping; sweep again once it has stopped", hint),
             // it may stop again: without the key of a volume, say
             "pending" => person("it is still starting; sweep again once it runs", hint),
@@ -373,20 +399,21 @@ mod tests {
     fn an_instance_is_removed_by_the_client_token_of_its_launch_and_its_time() {
         let t = made(ResourceKind::Ec2Instance, "i-1");
         for at in [None, Some(began()), Some(began() - CLOCKS), Some(began() + TimeDelta::days(1))] {
-            assert_eq!(need(&t, Birth { at, token: token(), empty: false }), Need::Remove, "{at:?}");
+            assert_eq!(need(&t, Birth { at, token: token(), ..Birth::default() }), Need::Remove, "{at:?}");
         }
         let early = Some(began() - CLOCKS - TimeDelta::seconds(1));
-        let said = why(need(&t, Birth { at: early, token: token(), empty: false }));
+        let said = why(need(&t, Birth { at: early, token: token(), ..Birth::default() }));
         assert!(said.contains("it is from 2026-03-01 11:54 UTC, before that run began"), "{said}");
         for other in [None, Some(String::new()), Some("ABCDE".to_owned())] {
-            let said = why(need(&t, Birth { at: Some(began()), token: other, empty: true }));
+            let said =
+                why(need(&t, Birth { at: Some(began()), token: other, empty: true, ..Birth::default() }));
             assert!(said.contains("the client token of its launch is another"), "{said}");
         }
         // nor does it stand in for what is gone, or is anything done to its tags
         for kept in [false, true] {
             let mut theirs = t.clone();
             theirs.tags.extend(kept.then(|| (TAG_KEPT.to_owned(), RUN.to_owned())));
-            let birth = Birth { at: Some(began()), token: Some("ABCDE".to_owned()), empty: false };
+            let birth = Birth { at: Some(began()), token: Some("ABCDE".to_owned()), ..Birth::default() };
             why(decide(&theirs, std::slice::from_ref(&theirs), &[((t.kind, t.id.clone()), birth)].into()));
         }
         // the token is of this run, step and original, and of no other
@@ -420,7 +447,7 @@ mod tests {
             original.attrs.insert(key.to_owned(), value.to_owned());
             decide(&t, &[t.clone(), original], &[((t.kind, t.id.clone()), birth.clone())].into())
         };
-        let launched = Birth { at: Some(began()), token: token(), empty: false };
+        let launched = Birth { at: Some(began()), token: token(), ..Birth::default() };
         let (rds, ec2) = (ResourceKind::RdsInstance, ResourceKind::Ec2Instance);
         for status in
             ["available", "backing-up", "modifying", "configuring-log-exports", "storage-optimization"]
@@ -459,7 +486,7 @@ mod tests {
         original.tags = [(TAG_HELD.to_owned(), format!("{RUN} undo: ec2.stop-instances was running"))].into();
         original.attrs.insert("state".to_owned(), "stopped".to_owned());
         let births = [((t.kind, t.id.clone()), launched.clone())].into();
-        assert_eq!(decide(&t, &[t.clone(), original], &births), Need::Remove);
+        assert_eq!(decide(&t, &[t.clone(), original.clone()], &births), Need::Remove);
         for state in ["terminated", "shutting-down"] {
             let kept = Need::Keep { instead_of: Some("original".to_owned()) };
             assert_eq!(need(ec2, "i-1", "state", state, &launched), kept, "{state}");

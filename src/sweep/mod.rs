@@ -87,11 +87,11 @@ pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Foun
     Ok(found)
 }
 
-/// How what carries a run's tag was made.
+/// How what carries a run's tag was made, and what a run holds was stopped.
 async fn births(reads: &Reads, all: &[Target]) -> CloudResult<Births> {
     let of = |kind| all.iter().filter(move |t| t.kind == kind && t.tags.contains_key(TAG_RUN));
     // by their tag rather than by their ids: one id that is gone by now would fail the whole call
-    let made = Filter { tags: vec![(TAG_RUN.to_owned(), vec!["*".to_owned()])], ..Filter::default() };
+    let with = |tag: &str| Filter { tags: vec![(tag.to_owned(), vec!["*".to_owned()])], ..Filter::default() };
     let wanted = |kind, id: &String| of(kind).any(|t| t.id == *id);
     let mut births: Births = of(ResourceKind::RdsInstance)
         .map(|t| {
@@ -99,14 +99,24 @@ async fn births(reads: &Reads, all: &[Target]) -> CloudResult<Births> {
             ((t.kind, t.id.clone()), Birth { at: at.map(|at| at.to_utc()), ..Birth::default() })
         })
         .collect();
-    if of(ResourceKind::Ec2Instance).next().is_some() {
-        let all = all_pages(|page| reads.ec2.instances(&made, page)).await?;
-        for i in all.into_iter().filter(|i| wanted(ResourceKind::Ec2Instance, &i.id)) {
-            let birth = Birth { at: i.launched_at, token: i.client_token, ..Birth::default() };
-            births.insert((ResourceKind::Ec2Instance, i.id), birth);
+    for tag in [TAG_RUN, TAG_HELD] {
+        let of = || all.iter().filter(|t| t.kind == ResourceKind::Ec2Instance && t.tags.contains_key(tag));
+        if of().next().is_some() {
+            let tagged = with(tag);
+            let tagged = all_pages(|page| reads.ec2.instances(&tagged, page)).await?;
+            for i in tagged.into_iter().filter(|i| of().any(|t| t.id == i.id)) {
+                let birth = Birth {
+                    at: i.launched_at,
+                    stopped: i.stopped_at,
+                    token: i.client_token,
+                    ..Birth::default()
+                };
+                births.insert((ResourceKind::Ec2Instance, i.id), birth);
+            }
         }
     }
     if of(ResourceKind::VpcRouteTable).next().is_some() {
+        let made = with(TAG_RUN);
         let all = all_pages(|page| reads.ec2.route_tables(&made, page)).await?;
         for t in all.into_iter().filter(|t| wanted(ResourceKind::VpcRouteTable, &t.id)) {
             let empty = t.routes.iter().all(|route| route.via == "local");

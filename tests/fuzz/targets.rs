@@ -277,7 +277,7 @@ fn sweep_tags(bytes: &[u8]) -> bool {
     let birth = |t: &Resource| {
         let (run, step) = (RunId::from_existing(tag(t, TAG_RUN)), StepId::new(tag(t, TAG_STEP)));
         let token = Some(naming::launch_token(&run, &step, &tag(t, TAG_REPLACES)));
-        ((t.kind, t.id.clone()), Birth { at: None, token, empty: true })
+        ((t.kind, t.id.clone()), Birth { token, empty: true, ..Birth::default() })
     };
     let births: Births = all.iter().map(birth).collect();
     for t in &all {

@@ -471,8 +471,13 @@ async fn what_is_kept_and_stopped_by_a_run_is_started_and_still_kept() {
     assert!(matches!(&outcome, Ok(Outcome::NotYet(why)) if why.contains("is pending")), "{outcome:?}");
     let starting = found(&bench).await.leftovers.into_iter().find(|l| l.target.id == kept.target.id);
     assert!(starting.is_some_and(|l| matches!(l.need, Need::Person { .. })), "still held");
-    bench.sim.edit_instance(&kept.target.id, |i, _| "stopped".clone_into(&mut i.state));
     bench.sim.tune(|pace| pace.instance_start = redrill::model::Dur::secs(25));
+    // it came to nothing, and why is for a person to see
+    bench.sim.edit_instance(&kept.target.id, |i, _| "stopped".clone_into(&mut i.state));
+    let left = found(&bench).await.leftovers.into_iter().find(|l| l.target.id == kept.target.id);
+    assert!(left.is_some_and(|l| l.need.in_words().contains("AWS does not say when it was stopped")));
+    let began = sweep::began(bench.run.as_str());
+    bench.sim.edit_instance(&kept.target.id, |i, _| (i.launched_at, i.stopped_at) = (None, began));
     assert_eq!(swept(&bench).await, []);
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(before, bench.sim.snapshot());
@@ -533,9 +538,11 @@ fn what_the_tags_do_not_say_is_a_persons() {
     assert_eq!(need(&[copy("copy"), thing(ResourceKind::S3Bucket, "orders", &[])]), kept);
     // held by another run than the one that made it: put back before it is removed
     let mut both = thing(ResourceKind::Ec2Instance, "i-1", &[(TAG_RUN, "a")]);
-    both.tags.insert(TAG_HELD.to_owned(), "b undo: ec2.stop-instances was running".to_owned());
+    both.tags.insert(TAG_HELD.to_owned(), format!("{run} undo: ec2.stop-instances was running"));
     both.attrs.insert("state".to_owned(), "stopped".to_owned());
-    assert_eq!(need(&[both]), Need::Start);
+    let stopped = Birth { stopped: sweep::began(run), ..Birth::default() };
+    let births = [((both.kind, both.id.clone()), stopped)].into();
+    assert_eq!(sweep::decide(&both, std::slice::from_ref(&both), &births), Need::Start);
     // an undo that this redrill has never heard of
     let held = [(TAG_HELD, "r undo: rds.fail-over was zone-a")];
     assert!(person(need(&[thing(db, "orders", &held)])));

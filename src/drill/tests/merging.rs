@@ -97,6 +97,12 @@ fn a_password_in_a_url_is_a_secret_or_no_drill_is_made() {
     let given = LoadOptions { env: None, set: vec![("pw".to_owned(), "hunter2".to_owned())] };
     let loaded = load("drill.yaml", &text, &given).unwrap_or_else(|p| panic!("{p}"));
     assert_eq!(loaded.drill.steady_state[0].with["url"], "http://shop:${params.pw}@127.0.0.1/");
+    // nor one that no step uses: what was set stands in the plan
+    let text = url("http://127.0.0.1/", "type: string");
+    let given = LoadOptions { env: None, set: vec![("pw".to_owned(), "redis://:hunter2@cache".to_owned())] };
+    let found = load("drill.yaml", &text, &given).expect_err("is refused").to_string();
+    assert!(found.contains("--set pw=…: its URL has a user name or password"), "{found}");
+    assert!(found.contains("`secret: true`") && !found.contains("hunter2"), "{found}");
 }
 
 #[test]

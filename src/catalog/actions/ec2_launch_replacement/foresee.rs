@@ -386,6 +386,7 @@ fn alike(spec: &LaunchSpec) -> LaunchSpec {
         public_ip: None,
         addresses: Vec::new(),
         launched_at: None,
+        stopped_at: None,
         client_token: None,
         block_devices: Vec::new(),
         tags: Tags::new(),

@@ -27,9 +27,17 @@ fn need_among(
     decide(&t, &[std::slice::from_ref(&t), others].concat(), births)
 }
 
+/// An instance that the run holds, last started and stopped at these times from the run's beginning, in minutes.
+fn stopped(state: &str, hint: &str, started: Option<i64>, stopped: Option<i64>) -> Need {
+    let at = |minutes: Option<i64>| minutes.map(|m| began() + TimeDelta::minutes(m));
+    let birth = Birth { at: at(started), stopped: at(stopped), ..Birth::default() };
+    let births = [((Ec2Instance, "held".to_owned()), birth)].into();
+    need_among(Ec2Instance, &[("state", state)], hint, &[], &births)
+}
+
 #[test]
 fn an_instance_that_was_stopped_is_started_once_it_stands_still() {
-    let need = |state: &str, hint: &str| need_of(Ec2Instance, &[("state", state)], hint, &[]);
+    let need = |state: &str, hint: &str| stopped(state, hint, Some(-9_000), Some(2));
     let ran = "undo: ec2.stop-instances was running";
     assert_eq!(need("stopped", ran), Need::Start);
     assert_eq!(need("stopped", "undo: ec2.stop-instances was stopped"), Need::Release);
@@ -40,6 +48,29 @@ fn an_instance_that_was_stopped_is_started_once_it_stands_still() {
     for gone in ["terminated", "shutting-down"] {
         assert!(why(need(gone, ran)).starts_with("it is gone, and nothing that a run made stands in for it"));
     }
+}
+
+#[test]
+fn what_the_run_cannot_have_stopped_is_not_started() {
+    let ran = "undo: ec2.stop-instances was running";
+    let need = |started, at| stopped("stopped", ran, started, at);
+    // clocks are no further apart than five minutes
+    for (started, at) in [(None, 0), (Some(-1), -5), (Some(5), 6), (Some(-9_000), 9_000)] {
+        assert_eq!(need(started, Some(at)), Need::Start, "{started:?} {at}");
+    }
+    let said = why(need(Some(-9_000), Some(-6)));
+    let expected = "it was stopped at 2026-03-01 11:54 UTC, before that run began: start it if it should run, then \
+                    remove the tag redrill:held (undo: ec2.stop-instances was running)";
+    assert_eq!(said, expected);
+    let said = why(need(Some(6), Some(7)));
+    assert!(said.starts_with("it was last started at 2026-03-01 12:06 UTC, after that run began"), "{said}");
+    assert!(why(need(Some(-9_000), None)).starts_with("AWS does not say when it was stopped"));
+    let unknown = need_of(Ec2Instance, &[("state", "stopped")], ran, &[]);
+    assert!(why(unknown).starts_with("AWS does not say when it was stopped"));
+    let tags = [(TAG_HELD, "x undo: ec2.stop-instances was running")];
+    let t = thing(Ec2Instance, "held", &tags, &[("state", "stopped")]);
+    let said = why(decide(&t, std::slice::from_ref(&t), &Births::new()));
+    assert!(said.starts_with("its tag names no run"), "{said}");
 }
 
 #[test]
