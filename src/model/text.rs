@@ -97,7 +97,7 @@ pub fn without_user(text: &str) -> String {
     let mut rest = text;
     while let Some(begin) = ["://", ":\\/\\/"].iter().filter_map(|s| Some(rest.find(s)? + s.len())).min() {
         let (head, tail) = rest.split_at(begin);
-        let authority = &tail[..tail.find(|c| ends_authority(c)).unwrap_or(tail.len())];
+        let authority = &tail[..tail.find(ends_authority).unwrap_or(tail.len())];
         let (user, rest_of_it) = tail.split_at(authority.rfind('@').or_else(|| unescaped(tail)).unwrap_or(0));
         out.push_str(head);
         let password = user.split_once(':').map(|(_, password)| password);
@@ -211,7 +211,7 @@ mod tests {
             ("http://[::1]:80/@me http://host/a:b@c", "http://[::1]:80/@me http://host/a:b@c"),
             ("http://user:${params.user}${a-b}@host", "http://user:${params.user}${a-b}@host"),
             ("http://user:pw${@host http://user:${}@host", "http://*********@host http://********@host"),
-            ("http://user:pre-${params.pw}@host", "http://*******************@host"),
+            ("http://user:pre-${params.pw}@host", "http://*********************@host"),
         ] {
             assert_eq!(without_user(text), want);
         }
