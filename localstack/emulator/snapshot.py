@@ -13,6 +13,11 @@ def tags_of(items):
     return {t.get("Key", t.get("key")): t.get("Value", t.get("value")) for t in items or []}
 
 
+def groups_of(instance):
+    """The groups of an instance: moto as it is tells those of a launch that named its interface only with that."""
+    return instance.security_groups or [g for n, eni in instance.nics.items() if int(n) == 0 for g in eni.group_set]
+
+
 def instances(estate):
     """Every instance that is not terminated or about to be."""
     out = []
@@ -23,7 +28,7 @@ def instances(estate):
             out.append({
                 "id": i.id, "state": i.state, "tags": tags_of(i.get_tags()), "subnet": i.subnet_id,
                 "zone": i.availability_zone, "type": i.instance_type, "image": i.image_id,
-                "security_groups": sorted(g.id for g in i.security_groups),
+                "security_groups": sorted(g.id for g in groups_of(i)),
                 "termination_protection": bool(i.disable_api_termination), "stop_protection": bool(i.disable_api_stop),
             })
     return sorted(out, key=lambda x: x["id"])
