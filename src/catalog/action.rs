@@ -202,6 +202,9 @@ pub struct ReadCx<'a> {
     pub planning: bool,
     /// The drill allows what cannot be undone.
     pub irreversible: bool,
+    /// The drill expects that the service survives: nobody waits for an outage, so a fault is done only once nothing of
+    /// it is still to come.
+    pub no_impact: bool,
     /// In preflight on AWS itself: whether a change would be accepted.
     pub dry_run: Option<&'a dyn DryRun>,
 }

@@ -8,6 +8,7 @@ use super::programs::StepPrograms;
 use super::recorder::Recorder;
 use crate::catalog::action::After;
 use crate::catalog::{self, ReadCx, WriteCx};
+use crate::drill::Impact;
 use crate::model::{Clock, Stamp, StepId};
 
 /// Time on the run's own [timeline](super::steady_state::Timeline): the wall time of when it began, and from there
@@ -40,6 +41,7 @@ impl Shared {
             calls: self.recorder.as_ref(),
             planning: false,
             irreversible: self.plan.drill.allow_irreversible,
+            no_impact: self.plan.drill.impact == Impact::NoneExpected,
             dry_run: None,
         }
     }

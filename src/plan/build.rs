@@ -402,6 +402,7 @@ async fn inspect(
         calls: &(),
         planning: true,
         irreversible: plan.drill.allow_irreversible,
+        no_impact: false,
         dry_run: None,
     };
     let mut out = Vec::new();

@@ -70,6 +70,7 @@ pub async fn ask(plan: &Plan, reads: &Reads, clock: &dyn Clock) -> Vec<Asked> {
         calls: &(),
         planning: true,
         irreversible: plan.drill.allow_irreversible,
+        no_impact: false,
         dry_run: None,
     };
     let mut out = Vec::new();

@@ -195,6 +195,7 @@ impl Bench {
             calls: &(),
             planning: true,
             irreversible: false,
+            no_impact: false,
             dry_run: None,
         };
         let look = sql.observe(cx, &params);

@@ -94,7 +94,9 @@ static SPEC: ActionSpec = ActionSpec {
 Stops all targets of a batch with one StopInstances call. When AWS refuses the call because of one member, every \
 instance is looked at and the rest is divided until that one stands alone.
 
-The step is done when an instance is `stopping`: the service has lost it then, and the recovery begins.
+The step is done when an instance is `stopping`: the service is about to lose it, and the recovery begins once an \
+outage was seen. Where the drill expects none (`impact: none-expected`), it is done when the instance is `stopped`: until \
+then it may still answer.
 
 Undo starts what was running, waiting first where an instance is still `stopping`. A start can meet \
 InsufficientInstanceCapacity: it is repeated, with growing waits, until the drill gives up; then a person is needed. \
@@ -232,7 +234,10 @@ impl Action for StopInstances {
                 None if look::is_long_ago(cx) => return Err(gone(&undo.id)),
                 None => return Ok(Progress::Pending(NOT_LISTED.to_owned())),
                 Some(i) if look::is_ending(&i.state) => return Err(gone(&undo.id)),
-                // the service has lost it from here on, however long AWS takes to stop it
+                Some(i) if i.state == "stopping" && cx.no_impact => {
+                    return Ok(Progress::Pending("stopping, and may still answer".to_owned()));
+                }
+                // an outage is looked for from here on, however long AWS takes to stop it
                 Some(i) if matches!(i.state.as_str(), "stopping" | "stopped") => {
                     let notes = vec![format!("{} is {}; it was {}", undo.id, i.state, undo.state)];
                     return Ok(Progress::Ready(Applied { notes, ..Applied::default() }));

@@ -79,8 +79,10 @@ Refused: members of an Auto Scaling group (the group replaces them itself; suspe
 with termination protection, and instances that are already terminated. Termination protection is not part of \
 DescribeInstances and is read for each instance.
 
-The step is done when an instance is `shutting-down`: the service has lost it then, and the recovery begins. How long AWS \
-takes to end it (seconds to minutes) is AWS's; what needs that end waits for it.
+The step is done when an instance is `shutting-down`: the service is about to lose it, and the recovery begins once an \
+outage was seen. How long AWS takes to end it (seconds to minutes) is AWS's; what needs that end waits for it. Where the \
+drill expects no outage (`impact: none-expected`), the step is done when the instance is `terminated`: until then it may \
+still answer.
 
 The plan lists what goes with the instance: volumes with DeleteOnTermination, everything on instance-store volumes, \
 and a public address that is not an Elastic IP. An Elastic IP stays allocated but is disassociated. A persistent \
@@ -223,7 +225,10 @@ impl Action for TerminateInstances {
                 None if look::is_long_ago(cx) => return Ok(ready(undo, "no longer listed")),
                 // had it ended, it would be listed as terminated
                 None => return Ok(Progress::Pending("not listed".to_owned())),
-                // the service has lost it from here on, however long AWS takes to end it
+                Some(i) if i.state == "shutting-down" && cx.no_impact => {
+                    return Ok(Progress::Pending("shutting down, and may still answer".to_owned()));
+                }
+                // an outage is looked for from here on, however long AWS takes to end it
                 Some(i) if look::is_ending(&i.state) => return Ok(ready(undo, &i.state)),
                 Some(_) if patience.wait().await => {}
                 Some(_) => return Ok(Progress::Absent),

@@ -72,6 +72,7 @@ pub(super) struct Bench {
     pub(super) give_up: Dur,
     pub(super) dry_run: Option<Arc<dyn DryRun>>,
     pub(super) irreversible: bool,
+    pub(super) no_impact: bool,
     pub(super) t0: Option<DateTime<chrono::Utc>>,
     pub(super) vpc: String,
     pub(super) main: String,
@@ -111,6 +112,7 @@ impl Bench {
             give_up: Dur::hours(1),
             dry_run: None,
             irreversible: false,
+            no_impact: false,
             t0: None,
             sim,
             clock,
@@ -180,6 +182,7 @@ impl Bench {
             calls: &self.gate,
             planning: true,
             irreversible: self.irreversible,
+            no_impact: self.no_impact,
             dry_run: self.dry_run.as_deref(),
         }
     }

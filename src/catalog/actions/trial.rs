@@ -144,6 +144,7 @@ impl Trial {
             calls: &self.gate,
             planning: true,
             irreversible: false,
+            no_impact: false,
             dry_run: None,
         }
     }

@@ -275,3 +275,16 @@ async fn the_fault_is_effective_when_the_stop_has_begun_and_undo_waits_for_its_e
     assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
     assert_eq!(bench.sim.snapshot(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_no_outage_is_expected_the_stop_has_come_to_its_end() {
+    let mut bench = Bench::new();
+    bench.no_impact = true;
+    bench.sim.tune(|pace| pace.instance_stop = Dur::mins(8));
+    let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    let began = bench.clock.stamp().mono_ms;
+    let ready = bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    assert!(bench.clock.stamp().mono_ms - began >= 8 * 60_000, "until then it may answer");
+    assert!(ready.notes[0].contains("is stopped; it was running"), "{:?}", ready.notes);
+}

@@ -197,3 +197,16 @@ async fn disks_of_the_instance_itself_are_told_and_addresses_are_read_where_ther
     let asked = bench.sim.calls().iter().filter(|c| c.operation == "ec2:DescribeAddresses").count();
     assert_eq!(asked, 0, "neither has a public address");
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_no_outage_is_expected_the_instance_is_terminated() {
+    let mut bench = Bench::new();
+    bench.no_impact = true;
+    bench.sim.tune(|pace| pace.instance_terminate = Dur::mins(8));
+    let batch = bench.prepare(&ACTION, &several(&bench, &bench.a, 1), &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    let began = bench.clock.stamp().mono_ms;
+    let ready = bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    assert!(bench.clock.stamp().mono_ms - began >= 8 * 60_000, "until then it may answer");
+    assert!(ready.notes[0].ends_with("is terminated"), "{:?}", ready.notes);
+}
