@@ -161,7 +161,12 @@ pub(super) async fn fleets(client: &Client, ids: &[String]) -> CloudResult<BTree
             client.describe_fleets().fleet_ids(id).send().await.map_err(failed_read("ec2:DescribeFleets"));
         match out {
             Ok(out) => {
-                let all = out.fleets().iter();
+                // one that was deleted launches nothing any more, also while its instances run on ("deleted_running")
+                let ends = |f: &&sdk::FleetData| {
+                    let state = f.fleet_state().map_or("", |s| s.as_str());
+                    state.starts_with("deleted") || state == "failed"
+                };
+                let all = out.fleets().iter().filter(|f| !ends(f));
                 found.extend(all.filter_map(|f| Some((f.fleet_id()?.to_owned(), f.r#type()?.to_string()))));
             }
             Err(e) if e.is_not_found() => {}
@@ -227,6 +232,11 @@ pub(super) fn settings(i: &sdk::Instance) -> Settings {
         reservation: non_empty(reservation),
         forwards: i.source_dest_check() == Some(false),
         interfaces: nics.iter().filter_map(|n| non_empty(n.network_interface_id())).collect(),
+        staying: nics
+            .iter()
+            .filter(|n| n.attachment().and_then(|a| a.delete_on_termination()) == Some(false))
+            .filter_map(|n| non_empty(n.network_interface_id()))
+            .collect(),
         addresses: further.collect(),
         operator: i
             .operator()

@@ -125,13 +125,14 @@ pub fn domain(region: &str) -> &'static str {
     }
 }
 
-/// A service as a principal. EC2 alone has a name of its own in China, and both work in policies there; every other
-/// service that redrill passes roles to has one name everywhere.
+/// A service as a principal. EC2 alone has a name of its own in China and in the isolated partitions, and both work in
+/// policies there; every other service that redrill passes roles to has one name everywhere.
 pub fn principals(service: &str, region: &str) -> Vec<String> {
     let everywhere = format!("{service}.amazonaws.com");
-    match (service, partition(region)) {
-        ("ec2", "aws-cn") => vec![everywhere, "ec2.amazonaws.com.cn".to_owned()],
-        _ => vec![everywhere],
+    let own = partition(region) == "aws-cn" || partition(region).starts_with("aws-iso");
+    match service == "ec2" && own {
+        true => vec![everywhere, format!("ec2.{}", domain(region))],
+        false => vec![everywhere],
     }
 }
 
@@ -325,6 +326,18 @@ mod tests {
             assert_eq!(kind.arn("eu-west-1", "123456789012", name), arn);
         }
         assert_eq!(Type::Bucket.arn("cn-north-1", "1", "b"), "arn:aws-cn:s3:::b");
+        for (region, own) in [
+            ("eu-west-1", None),
+            ("us-gov-west-1", None),
+            ("eusc-de-east-1", None),
+            ("cn-north-1", Some("ec2.amazonaws.com.cn")),
+            ("us-iso-east-1", Some("ec2.c2s.ic.gov")),
+            ("us-isob-east-1", Some("ec2.sc2s.sgov.gov")),
+        ] {
+            let named: Vec<&str> = [Some("ec2.amazonaws.com"), own].into_iter().flatten().collect();
+            assert_eq!(principals("ec2", region), named, "{region}");
+            assert_eq!(principals("monitoring.rds", region), ["monitoring.rds.amazonaws.com"], "{region}");
+        }
         assert_eq!(Type::Vpc.arn("us-gov-west-1", "1", "v"), "arn:aws-us-gov:ec2:us-gov-west-1:1:vpc/v");
     }
 }

@@ -108,6 +108,9 @@ pub struct Settings {
     /// Its network interfaces, the primary one first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub interfaces: Vec<String>,
+    /// Those of them that outlive it, with their addresses: DeleteOnTermination is off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub staying: Vec<String>,
     /// Addresses beside the primary IPv4 address: secondary and IPv6 ones, and prefixes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,

@@ -294,6 +294,10 @@ fn losses(instance: &Instance, addresses: Option<&Vec<Address>>) -> Vec<Finding>
     if !gone.is_empty() {
         warn(format!("destroyed with the instance (DeleteOnTermination): {}", gone.join(", ")));
     }
+    if !instance.settings.staying.is_empty() {
+        let staying = instance.settings.staying.join(", ");
+        warn(format!("network interface {staying} is left, with its address: DeleteOnTermination is off"));
+    }
     if instance.root_device_type == "instance-store" {
         warn("the root device is an instance store: its data is destroyed".to_owned());
     }

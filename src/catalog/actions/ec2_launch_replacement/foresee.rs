@@ -378,7 +378,12 @@ fn alike(spec: &LaunchSpec) -> LaunchSpec {
     let mut spec = spec.clone();
     spec.tags.remove(TAG_REPLACES);
     spec.volume_tags.remove(TAG_REPLACES);
-    let kept = Settings { interfaces: Vec::new(), addresses: Vec::new(), ..spec.like.settings.clone() };
+    let kept = Settings {
+        interfaces: Vec::new(),
+        staying: Vec::new(),
+        addresses: Vec::new(),
+        ..spec.like.settings.clone()
+    };
     spec.like = Instance {
         id: String::new(),
         state: String::new(),

@@ -124,13 +124,15 @@ async fn inspect_refuses_members_and_protected_ones_and_lists_the_losses() {
         i.root_device_type = "instance-store".to_owned();
     });
     bench.sim.make_spot(id(3), "persistent");
+    bench.sim.edit_instance(id(2), |i, _| i.settings.staying = vec!["eni-7".to_owned()]);
     let refused = bench.refusals(&ACTION, &targets, &Value::Null).await;
     assert_eq!(refused.len(), 2, "{refused:?}");
     assert!(refused[0].contains("Auto Scaling group web") && refused[1].contains("protection"));
     let findings = bench.inspect(&ACTION, &targets, &Value::Null).await;
     for (subject, text) in [
         (id(2), "Elastic IP 198.51.100.7"),
-        (id(2), "DeleteOnTermination"),
+        (id(2), "destroyed with the instance (DeleteOnTermination)"),
+        (id(2), "network interface eni-7 is left, with its address: DeleteOnTermination is off"),
         (id(3), "203.0.113.9 is not an Elastic IP"),
         (id(3), "instance store"),
         (id(3), "persistent Spot request"),
