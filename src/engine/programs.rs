@@ -62,7 +62,16 @@ impl Programs for StepPrograms {
             // if this cannot be recorded the recorder is broken and the driver stops; the answer still counts
             let _broken = self.recorder.note(vec![ended]).await;
         }
-        ran
+        ran.map(|output| self.without_words(output))
+    }
+}
+
+impl StepPrograms {
+    /// What a program says may hold a secret of the run that it was not given again: a fault can have left one behind.
+    fn without_words(&self, output: CommandOutput) -> CommandOutput {
+        let Some(kept_out) = self.recorder.kept_out() else { return output };
+        let out = |said: String| if said.is_empty() { said } else { kept_out.clone() };
+        CommandOutput { stdout: out(output.stdout), stderr: out(output.stderr), ..output }
     }
 }
 

@@ -123,6 +123,11 @@ impl Recorder {
         self.core.redaction().is_lost(record)
     }
 
+    /// What stands in place of words from elsewhere, while a secret was not given.
+    pub fn kept_out(&self) -> Option<String> {
+        self.core.redaction().kept_out()
+    }
+
     /// Starts from the lines that are on record already.
     pub fn new(
         journal: Box<dyn Journal>,

@@ -460,11 +460,17 @@ impl Redaction {
         }
     }
 
-    /// What a person wrote may hold a secret that only the person knows.
+    /// In place of words from elsewhere, while a secret that could be in them was not given to this process.
+    pub fn kept_out(&self) -> Option<String> {
+        let name = self.unknown.first()?;
+        Some(format!("[kept out: it could hold the secret `{name}`, which was not given]"))
+    }
+
+    /// What a person wrote may hold a secret that only the person knows, and what a probe reads one that its host knows.
     fn without_notes(&self, mut event: Event) -> Event {
-        let Some(name) = self.unknown.first() else { return event };
-        let kept_out = format!("[kept out: it could hold the secret `{name}`, which was not given]");
+        let Some(kept_out) = self.kept_out() else { return event };
         match &mut event {
+            Event::Observed { seen, .. } if !seen.is_empty() => *seen = kept_out,
             Event::Marked { note, .. }
             | Event::Confirmed { note, .. }
             | Event::RequestUnused { note, .. }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use redrill::cloud::{
     Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Local, Starting, Unended,
 };
+use redrill::drill::{self, LoadOptions};
 use redrill::engine::{self, Control, Ended};
 use redrill::journal::writer::{Journal as _, MemoryJournal};
 use redrill::journal::{Event, Line, Mode, Phase};
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::bench::{Bench, dump};
-use crate::play::{Play, drill};
+use crate::play::{self, Play};
 use crate::programs::{lives, local, signal, told, until};
 
 /// A drill whose fault and undo are shell scripts, and a folder that they meet in: `@name` is a file there.
@@ -44,9 +45,20 @@ fault:
             script(fault),
             script(undo)
         );
-        let text = drill("/health", &steps).replace("hold: 3s", "hold: 1s");
+        let text = play::drill("/health", &steps).replace("hold: 3s", "hold: 1s");
         let bench = Bench::new(&text).await;
         Self { place, bench }
+    }
+
+    /// With the secret `pw` as `PW` in the environment of the fault.
+    async fn with_secret(fault: &str, undo: &str, secret: &str) -> Self {
+        let s = Self::new(fault, undo).await;
+        let own = ("argv: [/bin/sh, -c", "env: { PW: \"${params.pw}\" }\n      argv: [/bin/sh, -c");
+        let params = ("targets: {}", "params: { pw: { type: string, secret: true } }\ntargets: {}");
+        let text = s.bench.plan.source.replacen(own.0, own.1, 1).replace(params.0, params.1);
+        let options = LoadOptions { env: None, set: vec![("pw".to_owned(), secret.to_owned())] };
+        let loaded = drill::load("drill.yaml", &text, &options).unwrap_or_else(|p| panic!("{p}"));
+        Self { bench: Bench::planned(&loaded, |_| {}).await, ..s }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -125,6 +137,27 @@ const BREAKS: &str = "echo $$ > @own; while :; do touch @BROKEN; sleep 0.05; don
 /// Says whether what it undoes was still at work.
 const MENDS: &str =
     "grep -v ') Z ' /proc/$(cat @own)/stat 2>/dev/null && touch @OVERLAP; rm -f @BROKEN; echo . >> @mended";
+
+#[tokio::test]
+async fn what_a_program_says_is_kept_out_while_a_secret_of_the_run_is_not_given() {
+    let secret = "correct-horse-battery";
+    // it fails once, and says what it found
+    let mends = "cat @left; cat @left >&2; test -e @again || { touch @again; exit 3; }";
+    let mut s = Scripts::with_secret("printf %s \"$PW\" > @left; sleep 600", mends, secret).await;
+    let play = s.start();
+    let left = s.file("left");
+    until("it is left behind", || std::fs::read_to_string(&left).is_ok_and(|text| text == secret)).await;
+    let journal = s.killed(play, &[]).await;
+    s.bench.secrets.clear();
+    let (ended, journal) = s.again(&journal, false, s.cloud()).await;
+    let text = dump(&journal);
+    assert_eq!(ended.exit_code, 0, "{text}");
+    assert!(!text.contains(secret), "{text}");
+    assert!(
+        text.contains("it said: [kept out: it could hold the secret `pw`, which was not given]"),
+        "{text}"
+    );
+}
 
 #[tokio::test]
 async fn each_program_is_on_record_before_it_runs_and_when_it_has_ended() {

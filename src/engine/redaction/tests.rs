@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::encodings::lower_escapes;
 use super::*;
-use crate::model::StepId;
+use crate::model::{Health, StepId};
 
 const SECRET: &str = "cAn?ry \"7/ü\"+x";
 
@@ -227,6 +227,20 @@ fn a_note_is_kept_out_while_a_secret_is_unknown() {
     assert_eq!(kept, "[kept out: it could hold the secret `token`, which was not given]");
     assert_eq!(half.event(note("")), note(""));
     assert_eq!(redaction().event(note("anything")), note("anything"));
+    // nor is what a probe read, which the host may have been told
+    let at = crate::engine::testing::stamp(1);
+    let seen = |text: &str| Event::Observed {
+        probe: "p".to_owned(),
+        health: Health::Healthy,
+        seen: text.to_owned(),
+        sent: at,
+        answered: at,
+        source_at: None,
+    };
+    let kept = "[kept out: it could hold the secret `token`, which was not given]";
+    assert_eq!(half.event(seen("200, body: anything")), seen(kept));
+    assert_eq!(half.event(seen("")), seen(""));
+    assert_eq!(redaction().event(seen("200")), seen("200"));
 }
 
 mod spellings;
