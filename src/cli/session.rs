@@ -408,6 +408,8 @@ fn failed(global: &Global, dir: &RunDir, e: EngineError) -> CliError {
                 Err(_) => e,
             }
         }
+        e @ EngineError::HeldByAnother { .. } => CliError::refused(e.to_string())
+            .hint(format!("nothing was changed; once that run has ended, {finish}")),
         e @ EngineError::Behind(_) => cut(global, dir).because(e),
         EngineError::Left => {
             CliError::new(Kind::Stuck, "left on the third signal; what was changed is still changed")

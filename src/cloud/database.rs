@@ -4,6 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::DbInstance;
 
+/// Whether a database of this status can be what serves. One that RDS has given up on (`failed`,
+/// `inaccessible-encryption-credentials`, `incompatible-…`, `restore-error`) or that somebody stopped after a cut-over exists,
+/// and what was restored from it is what serves (Amazon RDS User Guide, "Viewing Amazon RDS DB instance status"). A
+/// status not known here does not serve.
+pub fn database_serves(status: &str) -> bool {
+    let changing =
+        ["modifying", "maintenance", "upgrading", "rebooting", "renaming", "resetting-master-credentials"];
+    let storage = ["storage-optimization", "storage-config-upgrade", "storage-initialization"];
+    matches!(status, "available" | "backing-up")
+        || changing.contains(&status)
+        || storage.contains(&status)
+        || status.starts_with("configuring-")
+}
+
+impl DbInstance {
+    /// Whether it can be what serves: [`database_serves`].
+    pub fn serves(&self) -> bool {
+        database_serves(&self.status)
+    }
+}
+
 /// More of a database's settings. What is not there is left out, so that a record of an earlier redrill reads the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbMore {

@@ -24,7 +24,8 @@ use super::recovery::measure;
 use super::standstill::{BEGINNINGS, Standstill};
 use super::state::{Cell, RunState};
 use super::{
-    kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup, verdict,
+    hold, kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup,
+    verdict,
 };
 use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
@@ -141,6 +142,14 @@ pub enum EngineError {
     /// The target carries the run's tag, and the journal knows nothing of it.
     #[error("{0} carries the tag of this run, and the journal knows nothing of that")]
     Behind(String),
+    /// A target that another run holds by now.
+    #[error("{target} is held by another run, {run}, which began since")]
+    HeldByAnother {
+        /// The target.
+        target: String,
+        /// The other run.
+        run: String,
+    },
     /// Three signals: the process leaves with the job unfinished.
     #[error("left on the third signal, with the run unfinished")]
     Left,
@@ -342,6 +351,10 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         preflight::not_behind(&shared).await?;
         preflight::same_emulator(&shared).await?;
     }
+    let others = if fresh { BTreeMap::new() } else { hold::held_by_others(&shared).await };
+    if let (Mode::Resume, Some((target, run))) = (setup.mode, others.first_key_value()) {
+        return Err(EngineError::HeldByAnother { target: target.clone(), run: run.clone() });
+    }
     let by = Some(format!("{}@{}", setup.operator.user, setup.operator.host));
     let mut events = Vec::new();
     if fresh {
@@ -367,6 +380,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         why,
         by: by.clone(),
     }));
+    events.extend(shared.recorder.with(|s, _| hold::left_to(&others, s, &shared.finish())));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
     if let Some(inbox) = &setup.inbox {

@@ -269,6 +269,36 @@ async fn renamed(shared: &Shared, planned: Vec<(Target, Option<Target>)>) -> Vec
     planned.into_iter().filter_map(now).collect()
 }
 
+/// The targets that other runs hold by now, each with its run: a sweep let go of it, and another run began. What cannot be
+/// read counts as this run's, as the journal says.
+pub async fn held_by_others(shared: &Shared) -> BTreeMap<String, String> {
+    let all = targets(shared);
+    let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
+        return BTreeMap::new();
+    };
+    let found = all.into_iter().zip(now).filter_map(|(planned, now)| {
+        let now = now.filter(|now| plan::is_the_same(&planned, now))?;
+        let run = holder(Some(&now)).filter(|run| !run.is_empty() && *run != shared.run.as_str())?;
+        Some((planned.id, run.to_owned()))
+    });
+    found.collect()
+}
+
+/// What this run has not put back of them: it stands as the other run left it, and is not touched.
+pub fn left_to(others: &BTreeMap<String, String>, state: &RunState, finish: &str) -> Vec<Event> {
+    let open = state.cells.iter().filter(|(_, cell)| cell.may_have_effect() && !cell.settled);
+    let theirs = open.filter_map(|((step, target), _)| {
+        let (id, run) = others.get_key_value(target.as_ref()?)?;
+        Some(Event::Stuck {
+            step: Some(step.clone()),
+            target: target.clone(),
+            error: format!("{id} is held by run {run} by now, so it is left as it is"),
+            hint: format!("once that run has ended, look at {id}; then: {finish}"),
+        })
+    });
+    theirs.collect()
+}
+
 /// The run that a target's tag names.
 fn holder(target: Option<&Target>) -> Option<&str> {
     target?.tags.get(TAG_HELD)?.split(' ').next()

@@ -21,6 +21,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 const LAST: Duration = Duration::from_secs(5);
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(25);
+/// How long one may tell nothing of whose it is: in the middle of a fork, an exec or its end no process does.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// One process, as `/proc/PID/stat` tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,22 +206,27 @@ pub(super) async fn end(program: &ProgramId) -> Result<ProgramEnd, Unended> {
 /// Ends everything of a program that was started in this boot of this machine, but this process; without `grace`, it
 /// is not asked first.
 pub(super) async fn sweep(program: &ProgramId, grace: Duration) -> Result<ProgramEnd, Unended> {
-    let mut how = ProgramEnd::Gone;
+    swept(program, grace, || look(program)).await
+}
+
+async fn swept(
+    program: &ProgramId,
+    grace: Duration,
+    mut look: impl FnMut() -> std::io::Result<Found>,
+) -> Result<ProgramEnd, Unended> {
+    let (mut how, mut doubted) = (ProgramEnd::Gone, Duration::ZERO);
     for (sent, patience) in [(Signal::TERM, grace), (Signal::KILL, LAST)] {
         let mut waited = Duration::ZERO;
         let mut told = Vec::new();
         // who forks while everybody is looked at may be missed once, not twice
         let mut empty = 0;
         while empty < 2 && waited < patience {
-            let found = look(program).map_err(|e| Unended::Unseen(format!("/proc: {e}")))?;
-            if found.own.is_empty() {
-                if let Some(p) = found.unsure.first() {
-                    return Err(unsure(p, program));
-                }
-                empty += 1;
-            } else {
-                empty = 0;
-                how = ProgramEnd::Ended;
+            let found = look().map_err(|e| Unended::Unseen(format!("/proc: {e}")))?;
+            match (found.own.is_empty(), found.unsure.first()) {
+                (true, Some(p)) if doubted >= DOUBT => return Err(unsure(p, program)),
+                (true, Some(_)) => (empty, doubted) = (0, doubted + PAUSE),
+                (true, None) => empty += 1,
+                (false, _) => (empty, doubted, how) = (0, Duration::ZERO, ProgramEnd::Ended),
             }
             for process in found.own {
                 // whoever was killed may be listed for a moment; a program is asked once
@@ -237,7 +244,7 @@ pub(super) async fn sweep(program: &ProgramId, grace: Duration) -> Result<Progra
             return Ok(how);
         }
     }
-    let left = look(program).map(|f| f.own).unwrap_or_default();
+    let left = look().map(|f| f.own).unwrap_or_default();
     match left.is_empty() {
         true => Ok(how),
         false => {
@@ -377,5 +384,27 @@ mod tests {
             let there = ProgramId { pid, ..gone.clone() };
             assert!(matches!(where_from(&there, "desk", None), Err(Err(Unended::Unseen(_)))), "{pid}");
         }
+    }
+
+    /// What a sweep comes to that sees these, one look after the other, and then the last of them for ever.
+    async fn seen(mut looks: Vec<Found>) -> Result<ProgramEnd, Unended> {
+        looks.reverse();
+        let again = |f: &Found| Found { own: f.own.clone(), unsure: f.unsure.clone() };
+        let look = || Ok(if looks.len() > 1 { looks.pop().unwrap_or_default() } else { again(&looks[0]) });
+        swept(&program(), GRACE, look).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_tell_whose_it_is_is_looked_at_again() {
+        // no process has so high an id
+        let one = || vec![process(i32::MAX, 4000, 4000)];
+        let own = || Found { own: one(), unsure: vec![] };
+        let unsure = || Found { own: vec![], unsure: one() };
+        let looks = vec![unsure(), unsure(), own(), Found::default()];
+        assert_eq!(seen(looks).await, Ok(ProgramEnd::Ended));
+        assert_eq!(seen(vec![unsure(), Found::default()]).await, Ok(ProgramEnd::Gone));
+        // it stays so
+        let Err(Unended::Unseen(why)) = seen(vec![unsure()]).await else { panic!("it counts as ended") };
+        assert!(why.contains("nothing tells whether it is the program's"), "{why}");
     }
 }

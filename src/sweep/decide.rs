@@ -36,6 +36,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::began;
+use crate::cloud::database_serves;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{ResourceKind, RunId, StepId, Target, naming};
 
@@ -134,28 +135,11 @@ pub(super) fn is_gone(t: &Target) -> bool {
     }
 }
 
-/// Whether it can be what serves. A database that RDS has given up on (`failed`, `inaccessible-encryption-credentials`,
-/// `incompatible-…`, `restore-error`) or that somebody stopped after a cut-over exists, and what was restored from it is
-/// what serves (Amazon RDS User Guide, "Viewing Amazon RDS DB instance status"). A state not known here does not serve.
+/// Whether it can be what serves.
 pub(super) fn serves(t: &Target) -> bool {
     match t.kind {
         ResourceKind::Ec2Instance => matches!(state(t), "pending" | "running"),
-        ResourceKind::RdsInstance => {
-            let status = t.attrs.get("status").map_or("", String::as_str);
-            let changing = [
-                "modifying",
-                "maintenance",
-                "upgrading",
-                "rebooting",
-                "renaming",
-                "resetting-master-credentials",
-            ];
-            let storage = ["storage-optimization", "storage-config-upgrade", "storage-initialization"];
-            matches!(status, "available" | "backing-up")
-                || changing.contains(&status)
-                || storage.contains(&status)
-                || status.starts_with("configuring-")
-        }
+        ResourceKind::RdsInstance => database_serves(t.attrs.get("status").map_or("", String::as_str)),
         _ => true,
     }
 }

@@ -27,6 +27,7 @@ mod inspect;
 mod later;
 mod params;
 mod point;
+mod removal;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -442,6 +443,7 @@ impl Action for RdsRestore {
         let made = accepted(cx.read, id, "rds:RestoreDBInstanceToPointInTime");
         let deleted = accepted(cx.read, id, "rds:DeleteDBInstance");
         let (mut turn, mut seen, mut going, mut sent, mut hidden) = (0, false, false, None, None);
+        let mut one_too_many = removal::OneTooMany::default();
         loop {
             let now = match standing(cx.read, id).await? {
                 None if (seen || made) && !going && !deleted => listed(cx.read, undo).await?,
@@ -460,7 +462,7 @@ impl Action for RdsRestore {
                 None => {
                     let since = *hidden.get_or_insert_with(|| cx.read.clock.now());
                     if over(cx.read, since, HIDDEN) && seen {
-                        return Err(not_seen(id));
+                        return Err(removal::not_seen(id));
                     } else if over(cx.read, since, HIDDEN) {
                         let minutes = HIDDEN.ms() / 60_000;
                         return Ok(Undone::Already(format!(
@@ -484,8 +486,8 @@ impl Action for RdsRestore {
                         let again = sent.is_none_or(|(protected, at)| {
                             protected != db.deletion_protection || over(cx.read, at, Dur::mins(1))
                         });
-                        if again {
-                            going |= remove(cx, &db).await?;
+                        if again && (sent.is_some() || one_too_many.shows(cx.read, undo).await?) {
+                            going |= removal::remove(cx, &db).await?;
                             sent = Some(asked);
                         }
                     }
@@ -571,35 +573,6 @@ fn accepted(cx: ReadCx<'_>, identifier: &str, operation: &str) -> bool {
     })
 }
 
-fn not_seen(id: &str) -> ActionError {
-    ActionError::hopeless(format!(
-        "{id} was there and has not been listed for {} minutes, though its deletion was not accepted",
-        HIDDEN.ms() / 60_000
-    ))
-    .effect(EffectCertainty::Unknown)
-    .hint(format!(
-        "`aws rds describe-db-instances --db-instance-identifier {id}`; if it is there and carries this run's \
-         {TAG_RUN} tag: `aws rds delete-db-instance --db-instance-identifier {id} --skip-final-snapshot`"
-    ))
-}
-
 fn deletion(identifier: &str) -> Mutation {
     Mutation::DeleteDb { identifier: identifier.to_owned(), final_snapshot: None }
-}
-
-/// One step towards the deletion of a database that can be changed: first its protection, then itself. Whether its
-/// deletion was accepted.
-async fn remove(cx: WriteCx<'_>, db: &DbInstance) -> Result<bool, ActionError> {
-    let mutation = if db.deletion_protection {
-        let change = ModifyDb { deletion_protection: Some(false), ..ModifyDb::default() };
-        Mutation::ModifyDb { identifier: db.identifier.clone(), change }
-    } else {
-        deletion(&db.identifier)
-    };
-    match cx.gate.send(mutation).await {
-        Ok(_) => Ok(!db.deletion_protection),
-        // its state has changed in between, or it is gone: the next look tells
-        Err(e) if matches!(e.kind, ErrorKind::State | ErrorKind::NotFound) => Ok(false),
-        Err(e) => Err(e.into()),
-    }
 }

@@ -326,6 +326,26 @@ async fn undo_waits_for_creating_and_takes_protection_off() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_may_be_the_only_copy_is_not_deleted() {
+    let (gone, given_up) = ("does not exist any more", "is `failed`, so");
+    for (is_gone, why) in [(true, gone), (false, given_up)] {
+        let t = Trial::new();
+        let p = params(&RdsRestore, json!({ "to": "-15m" }));
+        let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
+        t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(7200)).await;
+        match is_gone {
+            true => t.sim.rename_db(&undo.source, "orders-of-somebody"),
+            false => t.sim.edit_db(&undo.source, |db| "failed".clone_into(&mut db.status)),
+        }
+        let Err(left) = RdsRestore.undo(t.write(), None, &undo).await else { panic!("{why}: deleted") };
+        assert!(left.message.contains(why) && left.message.ends_with("it is not deleted"), "{left:?}");
+        assert!(left.hint.is_some_and(|hint| hint.contains("--final-db-snapshot-identifier")));
+        assert_eq!(deletions(&t), 0, "{why}");
+    }
+}
+
 /// How often the deletion was accepted.
 fn deletions(t: &Trial) -> usize {
     let deletes = |c: &&crate::sim::Call| c.operation == "rds:DeleteDBInstance" && c.refused.is_none();
