@@ -67,7 +67,7 @@ fn read(path: &Path, args: &DrillArgs, checker: Checker) -> Result<Result<Loaded
         return Err(CliError::usage(format!("{name} is a plan, and this command takes the drill"))
             .hint(format!("run the plan: redrill run {name}")));
     }
-    let options = LoadOptions { env: args.env.clone(), set: args.set.clone() };
+    let options = LoadOptions { env: args.env.clone(), set: args.set.all() };
     Ok(checker(&name, &text, &options))
 }
 

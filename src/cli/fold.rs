@@ -98,8 +98,8 @@ mod tests {
     #[test]
     fn what_is_typed_next_stays_in_one_piece() {
         assert_eq!(
-            folded("  hint: finish it with: redrill rollback last --set pw=… --state there", 30),
-            "  hint: finish it with:\n        redrill rollback last --set pw=… --state there"
+            folded("  hint: finish it with: redrill rollback last --set-env pw=… --state there", 30),
+            "  hint: finish it with:\n        redrill rollback last --set-env pw=… --state there"
         );
         assert_eq!(
             folded("see what `aws ec2 start it` says of it", 20),

@@ -91,7 +91,8 @@ mod tests {
         let of = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        let held = |pairs: &[(&str, &str)]| hold_against(&dir, &of(pairs), "redrill rollback X --set pw=…");
+        let held =
+            |pairs: &[(&str, &str)]| hold_against(&dir, &of(pairs), "redrill rollback X --set-env pw=…");
         assert!(held(&[("pw", "anything")]).is_ok(), "a run of an older redrill");
         keep(&dir, &of(&[])).unwrap();
         assert!(dir.read(FILE).is_err(), "no secrets, no file");
@@ -103,7 +104,7 @@ mod tests {
         let refused = held(&[("other", "Right-7312"), ("pw", "Wrong-7312")]).unwrap_err().text();
         assert!(
             refused.contains("`pw` is not the one that the run was started with")
-                && refused.contains("redrill rollback X --set pw=…")
+                && refused.contains("redrill rollback X --set-env pw=…")
                 && !refused.contains("7312"),
             "{refused}"
         );

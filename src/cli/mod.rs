@@ -49,6 +49,7 @@ mod runs;
 mod sandbox;
 mod schema;
 mod session;
+mod set;
 mod sign_off;
 mod signer;
 mod sweep;
@@ -122,13 +123,9 @@ pub struct DrillArgs {
     /// Apply this environment of the drill.
     #[arg(long, value_name = "NAME")]
     pub env: Option<String>,
-    /// Set a parameter of the drill.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub set: Vec<(String, String)>,
-}
-
-fn pair(s: &str) -> Result<(String, String), String> {
-    s.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+    /// What its parameters are set to.
+    #[command(flatten)]
+    pub set: set::Set,
 }
 
 #[derive(Debug, Subcommand)]
@@ -237,10 +234,10 @@ pub fn main() -> ExitCode {
     code
 }
 
-/// A value that is not `NAME=VALUE` is repeated nowhere: it may be a secret.
+/// A value that is not `NAME=VALUE`, or names no variable, is repeated nowhere: it may be a secret.
 fn hide_value_of_set(e: &mut clap::Error) {
     use clap::error::{ContextKind, ContextValue};
-    let is_set = |v: &ContextValue| matches!(v, ContextValue::String(arg) if arg.starts_with("--set "));
+    let is_set = |v: &ContextValue| matches!(v, ContextValue::String(arg) if arg.starts_with("--set"));
     if e.get(ContextKind::InvalidArg).is_some_and(is_set) {
         e.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
     }

@@ -28,10 +28,9 @@ use crate::plan::Plan;
 /// What is to be kept out of the journal.
 #[derive(Debug, Args)]
 struct Known {
-    /// A secret parameter of the drill, to be kept out of the note; needed only while no process works on
-    /// the run.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = super::pair)]
-    set: Vec<(String, String)>,
+    // needed only while no process works on the run
+    #[command(flatten)]
+    set: super::set::Set,
 }
 
 /// Set a time mark on a run.
@@ -149,7 +148,7 @@ fn tell(global: &Global, run: &str, mut request: Request, known: &Known) -> Resu
     // a journal that cannot be read may still belong to a process that works on it
     if let Ok(lines) = read_journal(&dir) {
         if let Ok(plan) = session::plan_of(&dir, &lines) {
-            let mut set = known.set.iter().cloned().collect::<BTreeMap<_, _>>();
+            let mut set = known.set.all().into_iter().collect::<BTreeMap<_, _>>();
             set.retain(|name, _| plan.secret_params.contains(name));
             masked::given(&set);
             place::settle(global, dir.id(), &plan)?;
@@ -183,13 +182,13 @@ fn record(global: &Global, dir: &RunDir, left: &Left, known: &Known) -> Result<(
     let (journal, lines) = session::open(dir)?;
     still_open(dir, &lines)?;
     let plan = session::plan_of(dir, &lines)?;
-    let secrets = run::secrets_given(&plan, &known.set)?;
+    let secrets = run::secrets_given(&plan, &known.set.all())?;
     let unknown = plan.secret_params.iter().find(|name| !secrets.contains_key(*name));
     if let (Some(name), true) = (unknown, has_note(&left.request)) {
         return Err(CliError::usage(format!(
             "the note could hold the secret parameter `{name}`, and no process works on the run that would know"
         ))
-        .hint(format!("give it, so that it is kept out: --set {name}=…"))
+        .hint(format!("give it, so that it is kept out: --set-env {name}=…"))
         .hint("or leave the note out; nothing was recorded"));
     }
     let state = RunState::replay(plan.into(), &lines);

@@ -317,7 +317,7 @@ fault: [{ action: vpc.detach-route-table, target: it }]";
         let (clock, cloud, loaded) = world();
         let mut options = BuildOptions::new(World::Sim, cloud.region.clone());
         let plan = build(&loaded, &cloud, clock.as_ref(), &options).await.unwrap();
-        let run = "redrill run p.json --set token=…";
+        let run = "redrill run p.json --set-env token=…";
         assert_eq!(
             next(&plan, Some(Path::new("p.json"))),
             [format!("plan written to p.json; run it with: {run}")]

@@ -112,7 +112,7 @@ fn take_up(
     let secrets = match mode {
         // undo works from the journal alone; a secret that is not given is only missed by a mending step
         Mode::Rollback => {
-            let secrets = secrets_given(&plan, &args.set)?;
+            let secrets = secrets_given(&plan, &args.set.all())?;
             if let Some(text) = lacking(&global, &dir, &plan, &secrets) {
                 out::note(&text);
             }
@@ -165,10 +165,10 @@ fn accepted(
         );
     }
     let plan = session::plan_of(dir, lines)?;
-    let secrets = secrets_given(&plan, &args.set)?;
+    let secrets = secrets_given(&plan, &args.set.all())?;
     if let Some(name) = plan.secret_params.iter().find(|name| !secrets.contains_key(*name)) {
         return Err(CliError::usage(format!("the reason could hold the secret parameter `{name}`"))
-            .hint(format!("give it, so that it is kept out of the journal: --set {name}=…")));
+            .hint(format!("give it, so that it is kept out of the journal: --set-env {name}=…")));
     }
     let state = RunState::replay(plan.into(), lines);
     let label = |(step, target): &Cell| match target {

@@ -64,10 +64,10 @@ pub fn people(simulate: bool, cloud: &Cloud) -> Result<People, CliError> {
 
 /// Values of a plan's secret parameters, from `--set`; each must be there.
 pub fn secrets_for(plan: &Plan, args: &DrillArgs) -> Result<BTreeMap<String, String>, CliError> {
-    let secrets = secrets_given(plan, &args.set)?;
+    let secrets = secrets_given(plan, &args.set.all())?;
     match plan.secret_params.iter().find(|name| !secrets.contains_key(*name)) {
         Some(name) => Err(CliError::usage(format!("the secret parameter `{name}` is missing"))
-            .hint(format!("plans hold no secrets; give it again: --set {name}=…"))),
+            .hint(format!("plans hold no secrets; give it again: --set-env {name}=…"))),
         None => Ok(secrets),
     }
 }

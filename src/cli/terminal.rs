@@ -56,11 +56,31 @@ impl Ears {
 struct Signals {
     int: Signal,
     term: Signal,
-    hup: Signal,
+    /// None where whoever started this wants it to outlive the terminal.
+    hup: Option<Signal>,
     quit: Signal,
     stop: Signal,
     background_read: Signal,
     background_write: Signal,
+}
+
+/// Whether a hang-up was to be ignored when this process began, as `nohup` sees to.
+fn hangs_on() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignores_hangup(&status))
+}
+
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is number 1, which is the lowest bit
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// The next of a signal that is listened to; never, of one that is not.
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Signals {
@@ -70,7 +90,7 @@ impl Signals {
         Ok(Self {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
-            hup: signal(SignalKind::hangup())?,
+            hup: if hangs_on() { None } else { Some(signal(SignalKind::hangup())?) },
             quit: signal(SignalKind::quit())?,
             stop: raw(S::SIGTSTP as i32)?,
             background_read: raw(S::SIGTTIN as i32)?,
@@ -84,7 +104,7 @@ impl Signals {
             tokio::select! {
                 _ = self.int.recv() => return Some("SIGINT"),
                 _ = self.term.recv() => return Some("SIGTERM"),
-                _ = self.hup.recv() => return Some("SIGHUP"),
+                _ = heard(&mut self.hup) => return Some("SIGHUP"),
                 _ = self.quit.recv() => return Some("SIGQUIT"),
                 _ = self.stop.recv() => return None,
                 // listened to so that their default, to stop the process, is not what happens
@@ -224,5 +244,17 @@ mod tests {
         assert_eq!(late(Some(ThirdSignal), Some(20)), ThirdSignal);
         assert_eq!(late(Some(ThirdSignal), Some(13)), AfterTheEnd(13));
         assert_eq!(late(Some(AfterTheEnd(20)), Some(20)), AfterTheEnd(20));
+    }
+
+    #[test]
+    fn what_nohup_ignores_is_read_from_the_mask() {
+        let status =
+            |mask: &str| format!("Name:\tredrill\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t1\n");
+        for (mask, is_ignored) in
+            [("0000000000000001", true), ("0000000000001003", true), ("0000000000001002", false), ("", false)]
+        {
+            assert_eq!(ignores_hangup(&status(mask)), is_ignored, "{mask}");
+        }
+        assert!(!ignores_hangup(""));
     }
 }

@@ -526,6 +526,10 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
     if let Some(_judged) = state.steady_after {
         return Decision { over: true, ..Decision::default() };
     }
+    // who ends the wait early does not make it unseen: an outage that goes on stays something to look at
+    if state.signals >= 2 && is_judged(state) && state.steady.clients_unhealthy_since(cleaned) {
+        return Decision { events: not_steady_after(state, now), ..Decision::default() };
+    }
     if !is_to_be_judged(state) || state.waits_in_vain(now) {
         return Decision { over: true, ..Decision::default() };
     }
@@ -547,11 +551,16 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
 
 /// Whether somebody has to look if the service is healthy after the clean-up.
 fn is_to_be_judged(state: &RunState) -> bool {
+    is_judged(state) && state.signals < 2
+}
+
+/// Whether the service being healthy after the clean-up says something of this run.
+fn is_judged(state: &RunState) -> bool {
     // a journal that is taken up may have lost what a fault did; where it held its targets, the world is asked
     let touched =
         state.cells.values().any(CellState::may_have_effect) || (state.mode != Mode::Run && state.has_held);
     let decides = state.plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
-    decides && touched && state.signals < 2
+    decides && touched
 }
 
 /// Whether the clean-up ended without a look at the service, since a secret parameter was not given.

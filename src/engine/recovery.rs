@@ -107,6 +107,9 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
     out
 }
 
+/// A mark that is noted so long after the time it gives was not made at that time.
+const LATE_MS: i64 = 10_000;
+
 /// How far ahead of the line that takes it a mark may lie: clocks of two machines are not the same.
 const AHEAD_MS: i64 = 1_000;
 
@@ -148,6 +151,18 @@ impl Facts {
         let mut all = 0_i64;
         for reboot in self.reboots.iter().filter(|r| (from..=to).contains(&r.at_ms)) {
             let across = "from one boot of a machine to another, in the recovery, only wall time counts";
+            if let (Some(apart), Some(unsure)) = (reboot.apart_ms, reboot.unsure_ms) {
+                all = all.saturating_add(unsure);
+                let by = in_words(apart);
+                notes.push(match unsure == apart {
+                    true => format!(
+                        "the clocks of the machine came apart by {by} in the recovery: it stood still, or its wall clock was \
+                         set, and nobody compared it with AWS's since; the interval is wider by that"
+                    ),
+                    false => format!("the machine stood still for {by} in the recovery, by AWS's clock; that counts"),
+                });
+                continue;
+            }
             notes.push(match reboot.unsure_ms {
                 Some(ms) => {
                     all = all.saturating_add(ms);
@@ -414,7 +429,7 @@ impl Facts {
         for (name, said, at) in &self.said {
             let late = at - said;
             let text = MEANING.iter().find(|(n, _)| n == name).map_or(*name, |(_, text)| text);
-            if late >= 60_000 {
+            if late >= LATE_MS {
                 notes.push(format!("{text}: noted {} after the time it gives", in_words(late)));
             }
             if *name == "t3" && end.is_some_and(|end| *at > end && *said <= end) {

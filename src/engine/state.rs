@@ -136,6 +136,8 @@ pub struct RunState {
     pub impact_seen: bool,
     /// A client probe could not be read since T0, before the clean-up.
     pub blind: bool,
+    /// A person has confirmed a step; none that was simulated.
+    pub person: bool,
     /// A probe was seen to go from healthy to unhealthy or back, since T0.
     pub turned: bool,
     /// When the verify probes had all passed (ms).
@@ -221,6 +223,7 @@ impl RunState {
             t0_at: None,
             impact_seen: false,
             blind: false,
+            person: false,
             turned: false,
             verified: None,
             held: false,
@@ -420,7 +423,8 @@ impl RunState {
                 self.waiting.entry(step.clone()).or_insert(now);
                 self.announced.insert(step.clone());
             }
-            Event::Confirmed { step, .. } => {
+            Event::Confirmed { step, simulated, .. } => {
+                self.person |= !simulated;
                 self.waiting.remove(step);
                 self.set(step, &None, Status::Ready);
             }

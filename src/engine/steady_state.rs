@@ -13,7 +13,9 @@ use crate::model::{Health, Stamp};
 /// once, when it attaches itself; from there its monotonic clock counts, and goes on to count for every
 /// process of the same boot, whatever becomes of the wall clock. Only from one boot to another does wall
 /// time count: then it never runs backwards, and the longer way counts where AWS's clock tells that the
-/// wall clock was set back.
+/// wall clock was set back. A machine that stood still (a paused virtual machine, whose monotonic clock does not count
+/// that) shows by its wall clock going ahead of the other: where AWS's clock says that the wall clock was not set, that
+/// time counts; where nobody asked, it makes the measurement unsure.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
     format: u32,
@@ -26,10 +28,15 @@ pub struct Timeline {
     /// Where the newest line stands.
     last: Option<i64>,
     skew_ms: Option<i64>,
+    /// What the newest line's wall clock was ahead of its monotonic one.
+    apart_ms: Option<i64>,
     reboots: Vec<Reboot>,
 }
 
-/// The machine was started anew between two processes of a run, or another one took over.
+/// Clocks that come apart by less tell nothing: wall clocks are slewed, and AWS's tells whole seconds.
+const APART_MS: i64 = 2_000;
+
+/// The machine was started anew between two processes of a run, or another one took over; or its clocks came apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reboot {
     /// When the later process attached itself (ms).
@@ -38,6 +45,8 @@ pub struct Reboot {
     skew_before: Option<i64>,
     /// How far off the time across it may be; `None` where nobody compared both clocks with AWS's.
     pub unsure_ms: Option<i64>,
+    /// Within one boot: by how much the wall clock went ahead of the monotonic one.
+    pub apart_ms: Option<i64>,
 }
 
 impl Timeline {
@@ -54,10 +63,26 @@ impl Timeline {
             Event::Skew { ms } => self.skew(*ms),
             _ => {}
         }
+        self.came_apart(line.stamp);
         let at = self.ms(line.stamp);
         self.last = Some(self.last.map_or(at, |last| last.max(at)));
         if let (Some(boot), Some(offset)) = (&self.boot, self.offset_ms) {
             self.boots.insert(boot.clone(), (offset, line.stamp.mono_ms));
+        }
+    }
+
+    /// Looks whether the clocks of one boot came apart since the line before.
+    fn came_apart(&mut self, stamp: Stamp) {
+        let now = stamp.at.timestamp_millis().saturating_sub(mono(stamp));
+        let before = self.apart_ms.replace(now);
+        // of a format 1 journal, or of a process that did not tell its boot, nothing is known of the other clock
+        if self.format <= 1 || self.boot.is_none() {
+            return;
+        }
+        let ahead = before.map_or(0, |before| now.saturating_sub(before));
+        if ahead >= APART_MS {
+            let (at_ms, skew_before) = (self.ms(stamp), self.skew_ms.take());
+            self.reboots.push(Reboot { at_ms, skew_before, unsure_ms: Some(ahead), apart_ms: Some(ahead) });
         }
     }
 
@@ -68,6 +93,7 @@ impl Timeline {
             (self.offset_ms, self.boot) = (Some(*offset), boot.cloned());
             return;
         }
+        self.apart_ms = None;
         let another = self.offset_ms.is_some();
         self.wall_offset_ms = stamp.at.timestamp_millis().saturating_sub(mono(stamp));
         self.offset_ms = Some(self.wall_offset_ms);
@@ -76,7 +102,7 @@ impl Timeline {
             self.not_before(last.saturating_sub(mono(stamp)));
             if boot.is_some() || self.boot.is_some() {
                 let (at_ms, skew_before) = (self.ms(stamp), self.skew_ms.take());
-                self.reboots.push(Reboot { at_ms, skew_before, unsure_ms: None });
+                self.reboots.push(Reboot { at_ms, skew_before, unsure_ms: None, apart_ms: None });
             }
         }
         self.boot = boot.cloned();
@@ -89,6 +115,20 @@ impl Timeline {
             && let Some(before) = reboot.skew_before
         {
             let moved = ms.saturating_sub(before);
+            if let Some(ahead) = reboot.apart_ms {
+                let stood = ahead.saturating_sub(moved);
+                // AWS gives whole seconds, twice
+                reboot.unsure_ms = Some(1_000);
+                if stood >= APART_MS {
+                    reboot.apart_ms = Some(stood);
+                    self.offset_ms = self.offset_ms.map(|o| o.saturating_add(stood));
+                } else {
+                    // the wall clock was set, and does not count
+                    self.reboots.pop();
+                }
+                self.skew_ms = Some(ms);
+                return;
+            }
             // AWS gives whole seconds, twice
             reboot.unsure_ms = Some(moved.max(0).saturating_add(1_000));
             self.not_before(self.wall_offset_ms.saturating_sub(moved.min(0)));
@@ -256,6 +296,14 @@ impl SteadyState {
             .iter()
             .filter(|t| t.info.role == Role::Client)
             .all(|t| t.health == Some(Health::Healthy) && t.last_sent_ms.is_some_and(|sent| sent >= since))
+    }
+
+    /// Whether the newest answer of a probe of what clients feel was asked for since then (ms) and is unhealthy.
+    pub fn clients_unhealthy_since(&self, since: i64) -> bool {
+        let seen = |t: &&ProbeTrack| {
+            t.health == Some(Health::Unhealthy) && t.last_sent_ms.is_some_and(|sent| sent >= since)
+        };
+        self.tracks.iter().filter(|t| t.info.role == Role::Client).any(|t| seen(&t))
     }
 
     fn deciding(&self) -> impl Iterator<Item = &ProbeTrack> {
@@ -505,5 +553,56 @@ mod tests {
         let mut t = before(None);
         t.line(&attached(stamp(1_060_000, 400), Some("a")));
         assert_eq!((t.ms(stamp(0, 500)), t.reboots().len()), (1_060_100, 1));
+    }
+
+    /// A line of a process of boot `a` that says this, when its wall and its monotonic clock say that (ms).
+    fn told(event: Event, wall: i64, mono_ms: u64) -> Line {
+        let at = chrono::DateTime::from_timestamp_millis(wall).unwrap();
+        Line { seq: 0, prev: String::new(), stamp: Stamp { at, mono_ms }, event }
+    }
+
+    /// Where the last of these lines stands, and by how much that is unsure: the clocks come apart by 45 s at the third.
+    fn apart(skews: (Option<i64>, Option<i64>)) -> (i64, Vec<(Option<i64>, Option<i64>)>) {
+        let header = Event::Header {
+            format: 2,
+            redrill: String::new(),
+            run: crate::model::RunId::from_existing("r"),
+            drill: String::new(),
+            title: String::new(),
+            plan_sha256: String::new(),
+            world: crate::model::World::Aws,
+            account: String::new(),
+            caller: String::new(),
+            region: String::new(),
+            rto_ms: 1,
+            give_up_ms: 1,
+            chain: None,
+        };
+        let attached = |mode| crate::engine::testing::attached(mode);
+        let mut t = Timeline::new();
+        t.line(&told(header, 1_000_000, 1_000));
+        t.line(&told(attached(crate::journal::Mode::Run), 1_000_000, 1_000));
+        if let Some(ms) = skews.0 {
+            t.line(&told(Event::Skew { ms }, 1_001_000, 2_000));
+        }
+        t.line(&told(attached(crate::journal::Mode::Resume), 1_056_000, 12_000));
+        if let Some(ms) = skews.1 {
+            t.line(&told(Event::Skew { ms }, 1_056_000, 12_000));
+        }
+        let last = told(Event::PreflightPassed {}, 1_057_000, 13_000);
+        t.line(&last);
+        (t.ms(last.stamp), t.reboots().iter().map(|r| (r.apart_ms, r.unsure_ms)).collect())
+    }
+
+    #[test]
+    fn a_machine_that_stood_still_stood_still_by_awss_clock() {
+        // the skew is the same: the wall clock was right
+        assert_eq!(apart((Some(641), Some(210))), (1_057_431, vec![(Some(45_431), Some(1_000))]));
+        // the wall clock was set forward by that much: the other one counts
+        assert_eq!(apart((Some(500), Some(45_500))), (1_012_000, vec![]));
+        // nobody asked, before or after
+        for skews in [(None, None), (Some(500), None), (None, Some(500))] {
+            assert_eq!(apart(skews), (1_012_000, vec![(Some(45_000), Some(45_000))]), "{skews:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@
 
 use super::decide::unmended;
 use super::state::{RunState, Status};
-use crate::drill::{Impact, Known, Role, RtoClock};
+use crate::drill::{Impact, Known, ProbeUse, Role, RtoClock};
 use crate::journal::event::UNREADABLE;
 use crate::journal::{Measured, StopCause, Verdict};
 use crate::model::time::in_words;
@@ -230,6 +230,13 @@ fn forward(rules: Rules, state: &RunState, measured: &Measured, add: &mut impl F
             if !has_client {
                 add(Verdict::Inconclusive, "no client probe was watching".to_owned());
             }
+            let could_fail = |p: &ProbeUse| p.role == Role::Client && !lint::takes_any_answer(p);
+            if rules == Rules::Own && has_client && !drill.steady_state.iter().any(could_fail) {
+                add(
+                    Verdict::Inconclusive,
+                    "any answer satisfies each client probe, so nobody knows what clients felt".to_owned(),
+                );
+            }
             let counts_capacity = drill.steady_state.iter().any(|p| p.role == Role::Capacity);
             if measured.capacity_lost {
                 add(Verdict::NotRecovered, "capacity was not back at the end of the recovery".to_owned());
@@ -254,11 +261,10 @@ fn forward(rules: Rules, state: &RunState, measured: &Measured, add: &mut impl F
 }
 
 /// Whether anybody saw that programs did something: an exit code of 0 is no observation, and neither is an answer
-/// that was the same before. A person who confirms a step is one, under their name.
+/// that was the same before. A person who confirms a step is one, under their name; a simulated one is nobody.
 fn seen_to_change(state: &RunState, measured: &Measured) -> bool {
-    let person = state.plan.steps.iter().any(|s| s.manual.is_some());
     let capacity = measured.capacity_ms.is_some() || measured.capacity_lost;
-    person || measured.outage || capacity || state.turned
+    state.person || measured.outage || capacity || state.turned
 }
 
 /// What was restored beside the original and not read: that the restore came to its end shows nothing of it.

@@ -129,10 +129,16 @@ impl Seen {
         };
         let moved = wall.saturating_sub(passed);
         if moved.abs() >= SLACK_MS {
-            let way = if moved > 0 { "forward" } else { "back" };
+            let (way, so) = match moved > 0 {
+                true => (
+                    "forward",
+                    ", or the machine stood still: which of both, AWS's clock tells where it was asked",
+                ),
+                false => ("back", "; durations go by the monotonic clock"),
+            };
             note(&mut self.set, || {
                 format!(
-                    "the wall clock was set {way} by {} before line {number} ({}); durations go by the monotonic clock",
+                    "the wall clock was set {way} by {} before line {number} ({}){so}",
                     in_words(moved.saturating_abs()),
                     time(line.stamp.at)
                 )

@@ -117,9 +117,9 @@ pub fn unread<'p>(plan: &'p Plan, known: &Known) -> Vec<&'p StepId> {
         let spec = step.action.as_deref().and_then(|a| known.action(a)).map(|a| a.spec());
         creates(step) && spec.is_some_and(|s| s.mends.is_empty() && !s.outputs.is_empty())
     };
-    let any_answer = |p: &&ProbeUse| catalog::probe(&p.probe).is_some_and(|probe| probe.any_answer(&p.with));
-    let read =
-        |id: &StepId| plan.drill.verify.iter().filter(|p| !any_answer(p)).any(|p| asks(&p.with, id.as_str()));
+    let read = |id: &StepId| {
+        plan.drill.verify.iter().filter(|p| !takes_any_answer(p)).any(|p| asks(&p.with, id.as_str()))
+    };
     plan.steps.iter().filter(beside).map(|step| &step.id).filter(|id| !read(id)).collect()
 }
 
@@ -146,11 +146,16 @@ fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
     }
 }
 
+/// Whether a probe is healthy whatever it is answered.
+pub fn takes_any_answer(probe: &ProbeUse) -> bool {
+    catalog::probe(&probe.probe).is_some_and(|p| p.any_answer(&probe.with))
+}
+
 /// A probe that is healthy whatever it is answered decides nothing.
 fn any_answer(plan: &Plan, out: &mut Vec<Finding>) {
     let drill = &plan.drill;
     for probe in drill.steady_state.iter().chain(&drill.verify) {
-        if catalog::probe(&probe.probe).is_some_and(|p| p.any_answer(&probe.with)) {
+        if takes_any_answer(probe) {
             out.push(
                 warning(&probe.name, "any answer satisfies this probe, so it shows nothing".to_owned())
                     .hint("say which answer is the healthy one"),

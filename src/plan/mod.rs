@@ -222,7 +222,7 @@ impl Plan {
 
     /// What gives the secret parameters again on a command line, with a blank before it.
     pub fn set_again(&self) -> String {
-        self.secret_params.iter().map(|name| format!(" --set {name}=…")).collect()
+        self.secret_params.iter().map(|name| format!(" --set-env {name}=…")).collect()
     }
 
     /// The findings that refuse the run.

@@ -304,7 +304,7 @@ async fn a_record_whose_secret_is_not_given_is_not_acted_on() {
         ended.reasons
     );
     let text = dump(&journal);
-    assert!(text.contains(&format!("redrill rollback {} --set pw=…", bench.run)), "{text}");
+    assert!(text.contains(&format!("redrill rollback {} --set-env pw=…", bench.run)), "{text}");
     let ran = || echo.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert_eq!(ran().len(), 1, "the undo was not begun: {:?}", ran());
     bench.secrets = loaded.secrets.clone();

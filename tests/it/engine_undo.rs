@@ -131,7 +131,7 @@ async fn without_the_secret_of_its_probe_a_rollback_puts_back_and_waits_for_nobo
     );
     let text = dump(&journal);
     assert!(
-        text.contains(&format!("have it looked at: redrill rollback {} --set token=…", bench.run)),
+        text.contains(&format!("have it looked at: redrill rollback {} --set-env token=…", bench.run)),
         "{text}"
     );
     assert_eq!(waited(&journal), [false], "{text}");

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -302,6 +303,25 @@ async fn marked(cx: ReadCx<'_>, id: &str) -> String {
     })
 }
 
+/// How much later than the answer to a stop AWS may date it.
+const DATED: TimeDelta = TimeDelta::minutes(1);
+
+/// Whether the instance was not stopped again since: somebody who did wants it stopped. AWS dates a stop that was asked
+/// for, and no other.
+fn is_our_stop(cx: ReadCx<'_>, instance: &Instance) -> Result<(), ActionError> {
+    let Some(at) = instance.stopped_at else { return Ok(()) };
+    let stops =
+        cx.calls.sent().into_iter().filter(|s| s.step == *cx.step && s.operation == "ec2:StopInstances");
+    // an answer that never came may have been minutes late
+    let last = stops.map(|s| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5))).max();
+    if last.is_none_or(|last| at <= last + DATED) {
+        return Ok(());
+    }
+    let (id, at) = (&instance.id, at.format("%Y-%m-%d %H:%M:%S UTC"));
+    Err(ActionError::hopeless(format!("{id} was stopped again at {at}, after this run had stopped it"))
+        .hint(format!("if it should run: `aws ec2 start-instances --instance-ids {id}`")))
+}
+
 /// Starts one instance and waits until it runs. `running` is believed at once only where a start of this undo was
 /// accepted; else it is looked at for all of the settling time, since a stop may be on its way that does not show
 /// yet, or not any more.
@@ -316,6 +336,10 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
             None if look::is_long_ago(cx.read) => return Err(gone(id)),
             None => NOT_LISTED.to_owned(),
             Some(i) if look::is_ending(&i.state) => return Err(gone(id)),
+            Some(i) if i.state == "stopped" => {
+                is_our_stop(cx.read, &i)?;
+                i.state
+            }
             Some(i) => i.state,
         };
         match state.as_str() {

@@ -17,13 +17,14 @@ use crate::cloud::{
     Cloud, CloudResult, CommandOutput, CommandRequest, DryRun, EffectCertainty, Mutate, Mutation, Reply, What,
 };
 use crate::model::time::VirtualClock;
-use crate::model::{Dur, ResourceKind, RunId, StepId, Tags, Target};
+use crate::model::{Clock as _, Dur, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::{InstanceSeed, Sim, SubnetSeed};
 
 /// Forwards, and keeps what a journal would.
 struct Forward {
     to: Arc<dyn Mutate>,
     step: StepId,
+    clock: VirtualClock,
     sent: Mutex<Vec<SentCall>>,
 }
 
@@ -36,13 +37,14 @@ impl Calls for Forward {
 #[async_trait]
 impl Gate for Forward {
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply> {
+        let sent = self.clock.now();
         let answer = self.to.send(&mutation).await;
         self.sent.lock().expect("no test has panicked here").push(SentCall {
             step: self.step.clone(),
             operation: mutation.operation().to_owned(),
             params: mutation.redacted(),
-            sent: DateTime::UNIX_EPOCH,
-            answered: None,
+            sent,
+            answered: answer.is_ok().then(|| self.clock.now()),
             outcome: answer.as_ref().ok().map(|reply| reply.outcome.clone()),
             refused: answer.as_ref().is_err_and(|e| e.effect == EffectCertainty::None),
         });
@@ -105,7 +107,7 @@ impl Bench {
         let loose = subnet("10.0.3.0/24", "us-east-1c", None);
         let cloud = sim.cloud();
         let (to, step) = (cloud.mutate.clone(), StepId::new("step-1"));
-        let gate = Forward { to, step, sent: Mutex::default() };
+        let gate = Forward { to, step, clock: clock.clone(), sent: Mutex::default() };
         Self {
             run: RunId::new(DateTime::UNIX_EPOCH, "test", 1),
             step: StepId::new("step-1"),

@@ -77,6 +77,8 @@ pub(super) fn check_tags(name: &str, selectors: &BTreeMap<String, OneOrMany>) ->
     out
 }
 
+const STATES: [&str; 6] = ["pending", "running", "shutting-down", "terminated", "stopping", "stopped"];
+
 #[async_trait]
 impl Probe for Ec2Instances {
     type Params = Params;
@@ -95,8 +97,6 @@ impl Probe for Ec2Instances {
             (Some(0), None) => out.push("`at_least: 0` always holds".to_owned()),
             _ => {}
         }
-        const STATES: [&str; 6] =
-            ["pending", "running", "shutting-down", "terminated", "stopping", "stopped"];
         for state in params.state.values().iter().filter(|s| !is_reference(s)) {
             if !STATES.iter().any(|known| crate::model::pattern::matches(state, known)) {
                 out.push(format!("`state: {state}` is none of {}", STATES.join(", ")));
@@ -106,7 +106,9 @@ impl Probe for Ec2Instances {
     }
 
     fn any_answer(&self, params: &Params) -> bool {
-        params.at_least.is_none_or(|n| n == 0) && params.at_most.is_none()
+        // one that is stopped or terminated counts all the same
+        let whatever_state = STATES.iter().all(|state| params.state.matches(state));
+        (params.at_least.is_none_or(|n| n == 0) || whatever_state) && params.at_most.is_none()
     }
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {

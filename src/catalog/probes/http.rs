@@ -234,6 +234,13 @@ fn names_somebody(url: &str) -> bool {
     !is_reference(user.split_once(':').map_or(user, |(_, password)| password))
 }
 
+/// Whether headers of this name carry what lets somebody in.
+fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "api_key"];
+    words.iter().any(|word| name.contains(word))
+}
+
 #[async_trait]
 impl Probe for Http {
     type Params = Params;
@@ -255,6 +262,13 @@ impl Probe for Http {
                     .to_owned(),
             );
         }
+        let written = |(name, value): &(&String, &String)| is_credential(name) && !value.contains("${");
+        out.extend(params.headers.iter().filter(written).map(|(name, _)| {
+            format!(
+                "the header `{name}` holds a credential, which would be on disk; let a secret parameter hold it: \
+                 `{name}: ${{params.token}}`"
+            )
+        }));
         if params.status.is_empty() {
             out.push("`status` is empty; leave it out for 200".to_owned());
         }
@@ -322,9 +336,10 @@ impl Probe for Http {
     }
 
     fn any_answer(&self, params: &Params) -> bool {
-        let Params { status, body_contains, json, header, max_latency, .. } = params;
+        let Params { status, body_contains, json, header, .. } = params;
         let words = body_contains.as_ref().is_some_and(|text| !text.is_empty());
-        let asks_more = words || json.is_some() || !header.is_empty() || max_latency.is_some();
+        // an error page that comes quickly is no healthy answer
+        let asks_more = words || json.is_some() || !header.is_empty();
         !asks_more && (100..600).all(|code| status.matches(&code.to_string()))
     }
 

@@ -106,6 +106,29 @@ fn a_password_in_a_url_is_a_secret_or_no_drill_is_made() {
 }
 
 #[test]
+fn a_credential_in_a_header_is_a_secret_or_no_drill_is_made() {
+    let header = |name: &str, value: &str| {
+        let text = edited(&[("targets:\n", "params: { pw: { secret: true } }\ntargets:\n")]);
+        text.replace(
+            "http://127.0.0.1:8080/\"",
+            &format!("http://127.0.0.1:8080/\", headers: {{ {name}: \"{value}\" }}"),
+        )
+    };
+    for name in ["authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "x-auth-token"] {
+        let found = check("drill.yaml", &header(name, "Bearer hunter2"), &LoadOptions::default());
+        let told =
+            found.expect_err("is refused").problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(&format!("the header `{name}` holds a credential")), "{told:?}");
+        assert!(
+            check("drill.yaml", &header(name, "Bearer ${params.pw}"), &LoadOptions::default()).is_ok(),
+            "{name}"
+        );
+    }
+    assert!(check("drill.yaml", &header("x-shop", "orders"), &LoadOptions::default()).is_ok());
+}
+
+#[test]
 fn environments_merge_deep_and_limits_only_get_stricter() {
     let environments = r#"environments:
   production:

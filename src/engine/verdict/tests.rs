@@ -252,10 +252,13 @@ async fn of_programs_somebody_must_have_seen_that_they_did_something() {
         ),
     ] {
         let mut state = ended(&drill).await;
-        state.sent = false;
+        (state.sent, state.person) = (false, drill.contains("manual"));
         assert_eq!(verdict(&state, &quiet()), wanted, "{drill}");
         let told = judge(&state, &quiet()).reasons.iter().any(|r| r == unseen);
         assert_eq!(told, wanted == Verdict::NoImpact, "{drill}");
+        // nobody confirmed it
+        state.person = false;
+        assert_eq!(verdict(&state, &quiet()), Verdict::NoImpact, "{drill}");
     }
 }
 
@@ -278,6 +281,20 @@ async fn a_fault_that_no_client_probe_saw_is_no_impact() {
     ] {
         assert_eq!(judge(&ended(&drill).await, &quiet).verdict, Verdict::Passed, "{why}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_no_client_felt_it_says_no_probe_that_any_answer_satisfies() {
+    let quiet =
+        Measured { outage: false, rta_ms: None, judged_ms: None, capacity_ms: Some(1_000), ..measured() };
+    let survived = LOSS.replace("\nsettle", "\nimpact: none-expected\nsettle");
+    let any = "any answer satisfies each client probe, so nobody knows what clients felt";
+    let weak = survived.replace("status: 200", "status: \"*\"");
+    assert_ne!(weak, survived);
+    holds(&ended(&weak).await, &quiet, Verdict::Inconclusive, &[any]);
+    // one that could fail is enough
+    let one = survived.replacen("status: 200", "status: \"*\"", 1);
+    assert_eq!(judge(&ended(&one).await, &quiet).verdict, Verdict::Passed, "{one}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! What is allowed and probably not meant: each finding with what cures it, and the nearest drill without it.
 
 use super::*;
-use crate::catalog::action::Severity;
+use crate::catalog::{self, action::Severity};
 
 const WHOLE: &str = r#"version: 1
 name: whole
@@ -112,6 +112,17 @@ async fn a_probe_that_any_answer_satisfies_shows_nothing() {
     let warning =
         "page: any answer satisfies this probe, so it shows nothing -> say which answer is the healthy one";
     assert_eq!(found(&[("status: 200", "status: \"*\"")]).await, [warning]);
+    // nor is a quick error page a healthy answer
+    assert_eq!(found(&[("status: 200", "status: \"*\", max_latency: 5s")]).await, [warning]);
+    let any = |probe: &str, with: serde_json::Value| {
+        catalog::probe(probe).expect("it is shipped").any_answer(&with)
+    };
+    let servers = |state: &str, at_most: Option<u32>| {
+        let with = serde_json::json!({ "tags": { "role": "web" }, "at_least": 1, "at_most": at_most, "state": state });
+        any("ec2.instances", with)
+    };
+    assert!(servers("*", None), "stopped ones count");
+    assert!(!servers("running", None) && !servers("*", Some(3)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -365,7 +365,7 @@ fn every_command_that_takes_a_run_up_names_its_secrets() {
     let dir = place.run_in(&loaded.unwrap_or_else(|p| panic!("{p}")), 1, |_| {});
     cut_behind(&dir, |e| matches!(e, Event::Waiting { .. }));
     let id = dir.id();
-    let typed = |verb: &str| format!("redrill {verb} {id} --set token=…");
+    let typed = |verb: &str| format!("redrill {verb} {id} --set-env token=…");
     let shown = place.run(&["show", "last"]).exits(0).stdout;
     assert!(shown.contains(&typed("resume")) && shown.contains(&typed("rollback")), "{shown}");
     let doctor = place.run(&["doctor"]);

@@ -60,7 +60,7 @@ fn probes(port: u16) -> Vec<(&'static str, String)> {
     let sql = "host: 127.0.0.1, database: orders, query: select 1, tls: disable";
     vec![
         ("http", format!("url: \"http://127.0.0.1:{port}/get\"")),
-        ("http", format!("url: \"http://127.0.0.1:{port}/header\", headers: {{ authorization: Bearer x }}")),
+        ("http", format!("url: \"http://127.0.0.1:{port}/header\", headers: {{ x-shop: orders }}")),
         ("http", format!("url: \"http://127.0.0.1:{port}/delete\", method: POST, body: all")),
         ("tcp", format!("host: localhost, port: {port}")),
         ("sql", format!("{sql}, port: {port}, user: me")),

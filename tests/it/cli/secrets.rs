@@ -302,6 +302,27 @@ fn a_password_in_a_url_is_refused_wherever_people_write() {
 }
 
 #[test]
+fn a_parameter_is_given_by_the_environment_and_what_is_mistyped_is_not_shown() {
+    let place = Place::new();
+    let steps = "params: { pause: { type: duration } }\nimpact: none-expected\n\
+                 recovery: [{ action: wait, with: { for: \"${params.pause}\" } }]";
+    place.write("x.yaml", play::drill("/health", steps));
+    let check = |set: &str, value: Option<&str>| {
+        let mut command = place.command(&["check", "x.yaml", "--set-env", set]);
+        command.envs(value.map(|value| ("PAUSE", value)));
+        finish(command)
+    };
+    let _good = check("pause=PAUSE", Some("2s")).exits(0);
+    let told = check("pause=PAUSE", Some("soon")).exits(2).stderr;
+    assert!(told.contains("expected a duration"), "{told}");
+    let told = check("pause=hunter2secret", None).exits(2).stderr;
+    assert!(told.contains("the environment variable for `pause` is not set"), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    let told = check("hunter2secret", None).exits(2).stderr;
+    assert!(told.contains("write NAME=VARIABLE") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
 fn a_secret_that_is_part_of_a_name_or_a_word_is_refused_and_not_shown() {
     let place = Place::new();
     place.write("drill.yaml", play::drill("/health", WITH_SECRETS));

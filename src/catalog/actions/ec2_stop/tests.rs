@@ -288,3 +288,23 @@ async fn where_no_outage_is_expected_the_stop_has_come_to_its_end() {
     assert!(bench.clock.stamp().mono_ms - began >= 8 * 60_000, "until then it may answer");
     assert!(ready.notes[0].contains("is stopped; it was running"), "{:?}", ready.notes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_stopped_again_is_not_started() {
+    for (later, is_theirs) in [(Dur::secs(50), false), (Dur::mins(30), true)] {
+        let bench = Bench::new();
+        let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+        bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let id = batch[0].target.as_ref().expect("one").id.clone();
+        bench.sim.edit_instance(&id, |i, _| {
+            i.stopped_at = i.stopped_at.map(|at| at + chrono::TimeDelta::milliseconds(later.ms()));
+        });
+        match bench.undo(&ACTION, &batch[0]).await {
+            Ok(Undone::PutBack(_)) => assert!(!is_theirs, "{later}"),
+            Err(e) => assert!(is_theirs && e.message.contains("was stopped again at"), "{later}: {e:?}"),
+            other => panic!("{later}: {other:?}"),
+        }
+        assert_eq!(bench.sent("ec2:StartInstances"), usize::from(!is_theirs), "{later}");
+    }
+}

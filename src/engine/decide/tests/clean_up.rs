@@ -138,6 +138,24 @@ async fn it_must_hold_for_the_settling_time_or_its_own_hold_whichever_is_shorter
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_ends_the_wait_early_does_not_make_an_outage_unseen() {
+    let mut state = cleaned(DRILL).await;
+    state.signals = 2;
+    state.steady.observe("page", Health::Unhealthy, 9_000, 9_010);
+    assert!(over(&state), "that was before the clean-up had ended");
+    state.steady.observe("page", Health::Unhealthy, 11_000, 11_010);
+    let events = decide(&state, 11_020, &[]).events;
+    assert!(
+        matches!(&events[..], [Event::Stuck { .. }, Event::SteadyAfter { healthy: false }]),
+        "{events:?}"
+    );
+    let mut state = cleaned(DRILL).await;
+    state.signals = 2;
+    state.steady.observe("page", Health::Healthy, 11_000, 11_010);
+    assert!(over(&state), "nobody waits for the hold any more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn how_long_it_may_take_to_return_depends_on_whether_a_person_is_needed_anyway() {
     let (stuck, owed, quick) = ("stuck", "owed", "give_up");
     for (case, limit) in [("", 15 * 60_000), (quick, 5 * 60_000), (stuck, 2 * 5_000), (owed, 2 * 5_000)] {
