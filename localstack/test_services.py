@@ -82,6 +82,54 @@ class Instances(Case):
                                      if i["Description"] == "RDSNetworkInterface"])
         self.refused("InvalidNextToken", ask, NextToken="garbage")
 
+    def test_endpoints_and_load_balancers_have_interfaces_that_tell_whose_they_are(self):
+        a, b = self.ids["shop-public-a"], self.ids["shop-public-b"]
+        vpc = self.ec2.describe_subnets(SubnetIds=[a])["Subnets"][0]["VpcId"]
+        endpoint = self.ec2.create_vpc_endpoint(
+            VpcId=vpc, ServiceName="com.amazonaws.us-east-1.sqs", VpcEndpointType="Interface", SubnetIds=[b])["VpcEndpoint"]
+        for kind in ("application", "network"):
+            self.elbv2.create_load_balancer(Name=kind, Type=kind, Subnets=[a, b])
+        self.emulator.client("elb").create_load_balancer(
+            LoadBalancerName="old", Listeners=[{"Protocol": "http", "LoadBalancerPort": 80, "InstancePort": 80}], Subnets=[b])
+
+        def inside(subnet):
+            found = self.ec2.describe_network_interfaces(Filters=[{"Name": "subnet-id", "Values": [subnet]}])
+            found = [i for i in found["NetworkInterfaces"] if "Attachment" not in i and i["InterfaceType"] != "nat_gateway"]
+            self.assertEqual({i["Status"] for i in found}, {"in-use"})
+            return sorted((i["InterfaceType"], i["Description"].rsplit("/", 1)[0]) for i in found)
+
+        nodes = [("interface", "ELB app/application"), ("network_load_balancer", "ELB net/network")]
+        self.assertEqual(inside(a), nodes)
+        there = f"VPC Endpoint Interface {endpoint['VpcEndpointId']}"
+        self.assertEqual(inside(b), sorted([*nodes, ("interface", "ELB old"), ("vpc_endpoint", there)]))
+
+    def test_an_address_that_an_interface_was_given_is_the_instances(self):
+        i = self.ids["shop-web-1"]
+        eni = self.instance(i)["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
+        self.ec2.associate_address(AllocationId=address, NetworkInterfaceId=eni)
+        found = lambda: self.ec2.describe_addresses(Filters=[{"Name": "instance-id", "Values": [i]}])["Addresses"]  # noqa: E731
+        self.assertEqual([a["AllocationId"] for a in found()], [address])
+        self.ec2.terminate_instances(InstanceIds=[i])
+        self.assertEqual(found(), [])
+
+    def test_types_are_offered_where_moto_has_no_list(self):
+        for region in ("cn-north-1", "us-gov-west-1"):
+            ec2 = self.emulator.client("ec2", region=region)
+            found = ec2.describe_instance_type_offerings(
+                LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": ["t3.micro"]}])
+            self.assertIn(f"{region}a", {o["Location"] for o in found["InstanceTypeOfferings"]})
+
+    def test_classic_load_balancers_are_read_by_their_own_model(self):
+        elb = self.emulator.client("elb")
+        self.refused("ValidationError", self.elbv2.describe_load_balancers, PageSize=401)
+        self.refused("ValidationError", elb.describe_load_balancers, PageSize=401)
+        listener = {"Protocol": "http", "LoadBalancerPort": 80, "InstancePort": 80}
+        elb.create_load_balancer(LoadBalancerName="old", Listeners=[listener], Subnets=[self.ids["shop-public-b"]])
+        elb.register_instances_with_load_balancer(LoadBalancerName="old", Instances=[{"InstanceId": self.ids["shop-web-1"]}])
+        told = elb.describe_load_balancers()["LoadBalancerDescriptions"]
+        self.assertEqual([[i["InstanceId"] for i in b["Instances"]] for b in told], [[self.ids["shop-web-1"]]])
+
     def test_replacement_may_take_the_same_address(self):
         old = self.instance(self.ids["shop-web-1"])
         self.ec2.terminate_instances(InstanceIds=[old["InstanceId"]])
@@ -336,6 +384,14 @@ class Databases(Case):
         self.refused("DBInstanceAlreadyExists", self.rds.restore_db_instance_to_point_in_time,
                      SourceDBInstanceIdentifier="shop-orders", TargetDBInstanceIdentifier="batch-scratch",
                      UseLatestRestorableTime=True)
+
+    def test_what_is_being_deleted_is_not_restored_from(self):
+        self.rds.modify_db_instance(DBInstanceIdentifier="shop-orders", DeletionProtection=False)
+        self.assertTrue(poll(lambda: self.status("shop-orders") == "available"))
+        self.rds.delete_db_instance(DBInstanceIdentifier="shop-orders", SkipFinalSnapshot=True, DeleteAutomatedBackups=False)
+        self.assertEqual(self.status("shop-orders"), "deleting")
+        self.refused("InvalidDBInstanceState", self.rds.restore_db_instance_to_point_in_time,
+                     SourceDBInstanceIdentifier="shop-orders", TargetDBInstanceIdentifier="copy", UseLatestRestorableTime=True)
 
     def test_delete_says_what_becomes_of_the_data(self):
         self.refused("InvalidParameterCombination", self.rds.delete_db_instance, DBInstanceIdentifier="batch-scratch")

@@ -42,7 +42,7 @@ class Emulator:
             config = Config(retries={"total_max_attempts": 1}, read_timeout=options.get("timeout", 20),
                             s3={"addressing_style": "path"})
             self.clients[key] = boto3.client(
-                service, endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id="test",
+                service, endpoint_url=self.endpoint, region_name=options.get("region", "us-east-1"), aws_access_key_id="test",
                 aws_secret_access_key="test", config=config,
             )
         return self.clients[key]

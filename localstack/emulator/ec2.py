@@ -122,6 +122,12 @@ def patch_backend(pace):
         for instance in reservation.instances:
             # moto does not tell the groups of an instance whose launch named its interface
             instance.security_groups = instance.security_groups or groups
+            # what a launch makes goes with the instance unless it says otherwise; moto keeps it
+            asked = {str(n.get("DeviceIndex")): n for n in kwargs.get("nics") or ()}
+            for index, nic in instance.nics.items():
+                spec = asked.get(str(index), {})
+                if "NetworkInterfaceId" not in spec and spec.get("DeleteOnTermination") is None:
+                    nic.delete_on_termination = True
             begin(instance, ("pending", pace["pending"]))
         return reservation
 
@@ -316,8 +322,28 @@ def patch_routes():
     cls.associate_route_table, cls.disassociate_route_table, cls.delete_route = do_associate, do_disassociate, do_delete
 
 
+def patch_offerings():
+    """Instance types are offered in every region: moto knows of none in China and the isolated partitions."""
+    from moto.ec2.models import instance_types as t
+
+    def everywhere(region):
+        for kind, known in t.INSTANCE_TYPE_OFFERINGS.items():
+            if region not in known and kind != "availability-zone-id":
+                known[region] = [{**o, "Location": o["Location"].replace("us-east-1", region)} for o in known["us-east-1"]]
+
+    cls = t.InstanceTypeOfferingBackend
+    describe = cls.describe_instance_type_offerings
+
+    def do_describe(self, *args, **kwargs):
+        everywhere(self.region_name)
+        return describe(self, *args, **kwargs)
+
+    cls.describe_instance_type_offerings = do_describe
+
+
 def patch(pace):
     """Applies all of it."""
+    patch_offerings()
     patch_views(pace)
     patch_backend(pace)
     patch_responses()

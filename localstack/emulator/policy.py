@@ -23,7 +23,7 @@ NAMES = {
     "s3:DeleteBucketTagging": ["s3:PutBucketTagging"],
     "s3:GetObjectLockConfiguration": ["s3:GetBucketObjectLockConfiguration"],
 }
-SERVICES = {"elbv2": "elasticloadbalancing", "monitoring": "cloudwatch"}
+SERVICES = {"elb": "elasticloadbalancing", "elbv2": "elasticloadbalancing", "monitoring": "cloudwatch"}
 FREE = ("sts:GetCallerIdentity",)
 EC2_TYPES = {
     "i": "instance", "subnet": "subnet", "rtb": "route-table", "vpc": "vpc", "vol": "volume", "eni": "network-interface",

@@ -16,7 +16,8 @@ ID_PARAMETERS = (
     "AutoScalingGroupName", "AlarmName",
 )
 SERVICES = {"monitoring": "cloudwatch", "elasticloadbalancing": "elbv2"}
-QUERY_SERVICES = ("rds", "sts", "autoscaling", "elbv2", "cloudwatch", "iam", "sns", "cloudformation", "elasticache")
+CLASSIC = "2012-06-01"
+QUERY_SERVICES = ("rds", "sts", "autoscaling", "elb", "elbv2", "cloudwatch", "iam", "sns", "cloudformation", "elasticache")
 
 
 class Call:
@@ -44,6 +45,9 @@ class Call:
             self.parameters = _json_names(body)
         elif content.startswith("application/x-www-form-urlencoded") or "Action" in query:
             form = {**query, **dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))}
+            if self.service == "elbv2" and form.get("Version") == CLASSIC:
+                # both sign for the same name: the version alone tells the Classic Load Balancers' API
+                self.service = "elb"
             self.protocol = "ec2" if self.service == "ec2" else "query"
             self.action = form.get("Action", "?")
             self.parameters = sorted({k.split(".")[0] for k in form} - {"Action", "Version"})

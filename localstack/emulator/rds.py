@@ -110,6 +110,8 @@ def restore(backend, source_id, target_id, asked, lag):
     source = backend.describe_db_instances(source_id)[0]
     if target_id in backend.databases:
         raise DBInstanceAlreadyExists()
+    if source.status == "deleting":
+        raise state_error(source, "restored from")
     wanted, latest = asked.get("restore_time"), asked.get("use_latest_restorable_time")
     if bool(wanted) == bool(latest):
         raise RDSClientError(

@@ -196,16 +196,15 @@ pub struct ReadCx<'a> {
     pub settle: Dur,
     /// How long the drill waits for recovery: what capacity errors may be retried for.
     pub give_up: Dur,
-    /// What the run has sent so far; nothing while it is planned.
+    /// What the run has sent so far.
     pub calls: &'a dyn Calls,
-    /// The plan is being made. What costs a call a target, and AWS enforces by itself afterwards, is read only now.
+    /// The plan is being made: what costs a call a target, and AWS enforces afterwards, is read only now.
     pub planning: bool,
     /// The drill allows what cannot be undone.
     pub irreversible: bool,
-    /// The drill expects that the service survives: nobody waits for an outage, so a fault is done only once nothing of
-    /// it is still to come.
+    /// No outage is expected or waited for, so a fault is done only once nothing of it is still to come.
     pub no_impact: bool,
-    /// In preflight on AWS itself: whether a change would be accepted.
+    /// In preflight on AWS: whether a change would be accepted.
     pub dry_run: Option<&'a dyn DryRun>,
 }
 
@@ -457,8 +456,7 @@ pub trait DynAction: Send + Sync {
     /// Reads the parameters and runs [`Action::check`]; the messages of everything wrong.
     fn check(&self, params: &Value) -> Vec<String>;
     fn beside(&self, params: &Value) -> Vec<String>;
-    /// Whether an undo record is about what it has to be about; one that cannot be read is about nothing, and is
-    /// not acted on either.
+    /// Whether an undo record is about what it has to be about; one that cannot be read is not acted on either.
     ///
     /// # Errors
     /// What it says instead.

@@ -526,8 +526,10 @@ fn cleaning_up(state: &RunState, now: i64, running: &[Task]) -> Decision {
     if let Some(_judged) = state.steady_after {
         return Decision { over: true, ..Decision::default() };
     }
-    // who ends the wait early does not make it unseen: an outage that goes on stays something to look at
-    if state.signals >= 2 && is_judged(state) && state.steady.clients_unhealthy_since(cleaned) {
+    // who ends the wait early does not make it unseen: an outage that goes on stays something to look at, unless what is
+    // not put back says enough
+    let clean = state.stuck.is_empty() && owed(state).is_empty();
+    if state.signals >= 2 && clean && is_judged(state) && state.steady.clients_unhealthy_since(cleaned) {
         return Decision { events: not_steady_after(state, now), ..Decision::default() };
     }
     if !is_to_be_judged(state) || state.waits_in_vain(now) {

@@ -43,11 +43,12 @@ pub fn compare(
                 format!("another resource has its name now: it was created {is}, the planned one {was}");
             out.push(refusal(&subject, text));
         }
-        if let Some(spec) = plan.drill.targets.get(name)
+        if let Some(text) = ended(now) {
+            out.push(refusal(&subject, text));
+        } else if let Some(spec) = plan.drill.targets.get(name)
             && !selector::matches(spec, now)
         {
-            let text = ended(now)
-                .unwrap_or_else(|| format!("it no longer matches `{name}`{}", difference(before, now)));
+            let text = format!("it no longer matches `{name}`{}", difference(before, now));
             out.push(refusal(&subject, text));
         }
         out.extend(moved(before, now).map(|text| refusal(&subject, text)));
@@ -138,7 +139,8 @@ fn drawn(plan: &Plan) -> impl Iterator<Item = (&String, &Target)> {
 
 /// That it is gone for good or about to be: everything else that differs follows from that.
 fn ended(now: &Target) -> Option<String> {
-    let state = now.attrs.get("state").map_or("", String::as_str);
+    let key = if now.kind == ResourceKind::RdsInstance { "status" } else { "state" };
+    let state = now.attrs.get(key).map_or("", String::as_str);
     match (now.kind, state) {
         (ResourceKind::Ec2Instance, "terminated") => Some("it is terminated".to_owned()),
         (ResourceKind::Ec2Instance, "shutting-down") => Some("it is being terminated".to_owned()),

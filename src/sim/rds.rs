@@ -64,6 +64,9 @@ impl World {
 
     pub(super) fn restore(&mut self, spec: &RestoreSpec) -> Answer<Outcome> {
         let source = self.need_db(&spec.source)?.clone();
+        if source.inst.status == "deleting" {
+            return Err(wrong_status(&source));
+        }
         self.may_restore(&source, spec)?;
         let id = spec.target.to_ascii_lowercase();
         let like = &spec.like;

@@ -120,7 +120,8 @@ recovery: [{ id: mend, action: command, with: { argv: [/bin/true] } }]";
         "{ name: v, probe: http, with: { url: \"http://127.0.0.1:8080/x\", status: \"???\" }, every: 1s }";
     let one = any.replace("\"???\"", "200");
     for (text, code) in [
-        (drill("/", PROGRAMS).replace("status: 200", "status: [\"???\"]"), 12),
+        // nor does a probe that any answer satisfies show that no client felt anything
+        (drill("/", PROGRAMS).replace("status: 200", "status: [\"???\"]"), 15),
         (drill("/", PROGRAMS), 12),
         (drill("/", &verify(any)), 12),
         // an answer that nobody saw otherwise
@@ -137,7 +138,7 @@ recovery: [{ id: mend, action: command, with: { argv: [/bin/true] } }]";
         assert_eq!(warned, text.contains("???"), "{:?}", bench.plan.findings);
         let (ended, _) = Play::start(&bench).ends_with(code).await;
         let told = ended.reasons.iter().any(|r| r.starts_with("nothing was seen to change"));
-        assert_eq!(told, code == 12, "{:?}", ended.reasons);
+        assert!(told, "{:?}", ended.reasons);
     }
     // a program whose effect clients feel, and one that a probe sees
     let bench = Bench::new(&drill("/", PROGRAMS)).await;

@@ -220,7 +220,8 @@ async fn a_manual_step_that_nobody_confirms_fails_and_a_simulated_one_says_so() 
 
     let bench = Bench::new(&text("/", MANUAL)).await;
     let people = People::Simulate(Duration::from_secs(30));
-    let (_, journal) = Play::of(&bench, bench.sim.cloud(), people).ends_with(0).await;
+    // nobody saw anything: no pass
+    let (_, journal) = Play::of(&bench, bench.sim.cloud(), people).ends_with(12).await;
     let simulated =
         |l: &Line| matches!(&l.event, Event::Confirmed { by, simulated: true, .. } if by == "simulated");
     assert_eq!(journal.lines().iter().filter(|l| simulated(l)).count(), 1);

@@ -72,15 +72,23 @@ async fn what_has_ended_and_what_no_longer_matches_is_named() {
         found.into_iter().map(|f| f.text).collect()
     };
     use ResourceKind::{Ec2Instance, RdsInstance, VpcSubnet};
-    for (kind, state, text) in [
-        (Ec2Instance, "terminated", "it is terminated"),
-        (Ec2Instance, "shutting-down", "it is being terminated"),
-        (RdsInstance, "deleting", "it is being deleted"),
+    for (kind, key, state, text) in [
+        (Ec2Instance, "state", "terminated", "it is terminated"),
+        (Ec2Instance, "state", "shutting-down", "it is being terminated"),
+        (RdsInstance, "status", "deleting", "it is being deleted"),
     ] {
         let first = &mut plan.targets.get_mut("web").unwrap().drawn[0];
         first.kind = kind;
-        let found = told(&plan, &|t| drop(t.attrs.insert("state".to_owned(), state.to_owned())));
+        let found = told(&plan, &|t| drop(t.attrs.insert(key.to_owned(), state.to_owned())));
         assert_eq!(found, [text], "{state}");
+        // whether or not the selector asks for a state
+        let mut any = plan.clone();
+        any.drill.targets.get_mut("web").unwrap().attrs.clear();
+        assert_eq!(
+            told(&any, &|t| drop(t.attrs.insert(key.to_owned(), state.to_owned()))),
+            [text],
+            "{state}"
+        );
     }
     plan.targets.get_mut("web").unwrap().drawn[0].kind = VpcSubnet;
     let said = told(&plan, &|t| drop(t.attrs.insert("state".to_owned(), "terminated".to_owned())));

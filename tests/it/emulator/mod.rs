@@ -5,6 +5,7 @@
 //! for a time that could wait for an event.
 
 mod budgets;
+mod cases;
 mod crashes;
 mod doctor;
 mod drills;

@@ -8,9 +8,9 @@ use redrill::sandbox::{Pace, SandboxOptions};
 use super::world::{Ended, World};
 
 /// A line of the call log as a CloudTrail record.
-fn record(number: usize, call: &Value) -> Value {
+pub(super) fn record(number: usize, call: &Value) -> Value {
     let service = match call["service"].as_str() {
-        Some("elbv2") => "elasticloadbalancing",
+        Some("elb" | "elbv2") => "elasticloadbalancing",
         Some("cloudwatch") => "monitoring",
         other => other.expect("a service"),
     };

@@ -184,9 +184,20 @@ impl World {
 
     /// A call by hand in the old query protocol; panics unless it is accepted.
     pub async fn query(&self, service: &str, version: &str, pairs: &[(&str, &str)]) -> String {
+        self.query_in("us-east-1", service, version, pairs).await
+    }
+
+    /// The same in any region.
+    pub async fn query_in(
+        &self,
+        region: &str,
+        service: &str,
+        version: &str,
+        pairs: &[(&str, &str)],
+    ) -> String {
         let form: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", encoded(v))).collect();
         let body = format!("{}&Version={version}", form.join("&"));
-        let scope = format!("test/20260101/us-east-1/{service}/aws4_request");
+        let scope = format!("test/20260101/{region}/{service}/aws4_request");
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let answer = client
             .post(&self.sandbox.endpoint)

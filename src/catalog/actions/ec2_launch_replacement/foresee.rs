@@ -91,10 +91,11 @@ fn of_instance(cx: ReadCx<'_>, i: &Instance, params: &Params) -> Vec<Finding> {
             format!("it has {} network interfaces; a replacement would have one", settings.interfaces.len());
         out.push(refusal(id, text));
     }
-    let tags = tags_at_launch(&i.tags, params, &marks(cx, id));
-    if tags.len() > TAG_LIMIT {
-        let text = format!("{} tags are more than the {TAG_LIMIT} that AWS allows", tags.len());
-        out.push(refusal(id, text).hint("the replacement needs room for three tags of redrill's own"));
+    // that it is kept is there before the tags go that it had until then
+    let tags = tags_at_launch(&i.tags, params, &marks(cx, id)).len() + 1;
+    if tags > TAG_LIMIT {
+        let text = format!("{tags} tags are more than the {TAG_LIMIT} that AWS allows");
+        out.push(refusal(id, text).hint("the replacement needs room for four tags of redrill's own"));
     }
     if i.lifecycle.as_deref() == Some("spot") {
         out.push(warning(id, "the original is a Spot instance, its replacement is On-Demand".to_owned()));

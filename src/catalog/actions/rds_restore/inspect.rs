@@ -8,6 +8,11 @@ use crate::catalog::action::{Finding, ReadCx, Severity};
 use crate::cloud::{CloudResult, DbInstance, DbSubnetGroup, Filter, all_pages};
 use crate::model::Target;
 
+const DELETED: &str = "where it was deleted, restore it by hand from its retained or replicated automated backups: \
+                       `aws rds describe-db-instance-automated-backups`";
+/// AWS's limit of tags on a database.
+const TAG_LIMIT: usize = 50;
+
 /// Everything found about these targets.
 pub(super) async fn inspect(
     cx: ReadCx<'_>,
@@ -49,11 +54,10 @@ pub(super) async fn inspect(
                 one(cx, &db, params, &mut out).await?;
                 sources.push(db);
             }
-            None => out
-                .push(Finding::new(Severity::Refusal, &target.id, "the database does not exist").hint(
-                "where it was deleted, restore it by hand from its retained or replicated automated backups: \
-                     `aws rds describe-db-instance-automated-backups`",
-            )),
+            None => {
+                let text = "the database does not exist";
+                out.push(Finding::new(Severity::Refusal, &target.id, text).hint(DELETED));
+            }
         }
     }
     quotas(cx, &sources, &mut out).await;
@@ -63,7 +67,9 @@ pub(super) async fn inspect(
 async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Finding>) -> CloudResult<()> {
     let id = db.identifier.as_str();
     let refuse = |text: String, hint: &str| Finding::new(Severity::Refusal, id, text).hint(hint);
-    if let Some(cluster) = &db.cluster {
+    if db.status == "deleting" {
+        out.push(refuse("it is being deleted".to_owned(), DELETED));
+    } else if let Some(cluster) = &db.cluster {
         out.push(refuse(
             format!("it is a member of the cluster {cluster}, which this action cannot restore"),
             "restore the cluster (RestoreDBClusterToPointInTime), then add one instance per member",
@@ -107,6 +113,13 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
         out.push(refuse(
             format!("a database {copy} exists already"),
             "give another `identifier`, or delete that database if it is not needed",
+        ));
+    }
+    let tags = super::params::tags(cx, db, params).len();
+    if tags > TAG_LIMIT {
+        out.push(refuse(
+            format!("{tags} tags of the copy are more than the {TAG_LIMIT} that AWS allows"),
+            "give the copy fewer `tags`: it needs room for those of redrill's own",
         ));
     }
     addresses(cx, db, params, out).await;
@@ -245,7 +258,8 @@ async fn addresses(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut V
 fn elsewhere(db: &DbInstance, params: &Params, name: &str, group: &DbSubnetGroup, out: &mut Vec<Finding>) {
     let Some(vpc) = db.vpc.as_ref().filter(|vpc| **vpc != group.vpc) else { return };
     let place = format!("the subnet group {name} is in {}, another VPC than the source's {vpc}", group.vpc);
-    if params.security_groups.is_none() {
+    let named = params.security_groups.as_ref().unwrap_or(&db.security_groups);
+    if params.security_groups.is_none() || named.iter().any(|group| db.security_groups.contains(group)) {
         let text = format!("{place}: the copy cannot have the source's security groups there");
         out.push(
             Finding::new(Severity::Refusal, &db.identifier, text)

@@ -120,6 +120,10 @@ async fn a_subnet_group_of_another_vpc_wants_security_groups_of_its_own() {
     let groups =
         json!({ "to": "-15m", "subnet_group": "recovery", "security_groups": ["sg-1"], "multi_az": false });
     assert_eq!(refused(groups).await, "");
+    let also = ["sg-1", own.security_groups[0].as_str()];
+    let groups =
+        json!({ "to": "-15m", "subnet_group": "recovery", "security_groups": also, "multi_az": false });
+    assert!(refused(groups).await.contains("cannot have the source's security groups"));
     assert_eq!(refused(json!({ "to": "-15m", "subnet_group": own.subnet_group })).await, "");
     assert!(
         refused(json!({ "to": "-15m", "subnet_group": "none" })).await.contains("no DB subnet group none")
@@ -144,6 +148,21 @@ async fn settings_can_be_overridden_and_copied_tags_leave_out_what_marks_a_run()
     );
     assert_eq!(copy.tags.get("service").map(String::as_str), Some("shop"));
     assert!(!copy.tags.keys().any(|k| k.starts_with("aws:") || k == "redrill:held"), "{:?}", copy.tags);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_tags_than_a_copy_can_carry_are_refused_beforehand() {
+    for (own, fits) in [(47, true), (48, false)] {
+        let t = Trial::new();
+        t.sim.edit_db("shop-orders", |db| {
+            db.tags = (0..own).map(|n| (format!("t{n}"), String::new())).collect();
+        });
+        let refused =
+            async |with: Value| t.refusals(&RdsRestore, &orders(), &params(&RdsRestore, with)).await;
+        let found = refused(json!({ "to": "-15m", "tags": "copy" })).await;
+        assert_eq!(found.is_empty(), fits, "{own}: {found:?}");
+        assert_eq!(refused(json!({ "to": "-15m" })).await, [""; 0], "none are copied");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -503,6 +522,8 @@ async fn what_cannot_be_restored_is_refused_beforehand() {
     t.sim.set_db_quota(40);
     t.sim.edit_db("shop-orders", |db| db.cluster = Some("aurora-1".to_owned()));
     assert!(inspect("shop-orders", json!({ "to": "-15m" })).await.contains("member of the cluster aurora-1"));
+    t.sim.edit_db("shop-orders", |db| "deleting".clone_into(&mut db.status));
+    assert_eq!(inspect("shop-orders", json!({ "to": "-15m" })).await, "it is being deleted");
 }
 
 #[tokio::test(start_paused = true)]

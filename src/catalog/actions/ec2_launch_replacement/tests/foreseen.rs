@@ -93,11 +93,16 @@ async fn another_type_is_what_has_to_be_offered() {
 
 #[tokio::test(start_paused = true)]
 async fn tags_that_do_not_fit_beside_those_of_the_run_are_refused_before_the_fault() {
-    for (own, fits) in [(47, true), (48, false)] {
+    for (own, fits) in [(46, true), (47, false)] {
         let s = scene("tags");
         let tags: Tags = (0..own).map(|n| (format!("t{n}"), String::new())).collect();
         s.bench.sim.edit_instance(&s.old, |i, _| i.tags = tags);
         assert_eq!(refusals(&s, &Value::Null).await.is_empty(), fits, "{own}");
+        // and so it is: it is launched, and cannot be kept
+        let p = s.lost(&Value::Null).await;
+        s.apply(&p).await.expect("launched");
+        let kept = DynAction::keep(&ACTION, s.bench.write(), None, &p.undo).await;
+        assert_eq!(kept.is_ok(), fits, "{own}: {kept:?}");
     }
 }
 
