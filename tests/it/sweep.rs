@@ -472,12 +472,10 @@ async fn what_is_kept_and_stopped_by_a_run_is_started_and_still_kept() {
     let starting = found(&bench).await.leftovers.into_iter().find(|l| l.target.id == kept.target.id);
     assert!(starting.is_some_and(|l| matches!(l.need, Need::Person { .. })), "still held");
     bench.sim.tune(|pace| pace.instance_start = redrill::model::Dur::secs(25));
-    // it came to nothing, and why is for a person to see
     bench.sim.edit_instance(&kept.target.id, |i, _| "stopped".clone_into(&mut i.state));
     let left = found(&bench).await.leftovers.into_iter().find(|l| l.target.id == kept.target.id);
     assert!(left.is_some_and(|l| l.need.in_words().contains("AWS does not say when it was stopped")));
-    let began = sweep::began(bench.run.as_str());
-    bench.sim.edit_instance(&kept.target.id, |i, _| (i.launched_at, i.stopped_at) = (None, began));
+    bench.sim.edit_instance(&kept.target.id, |i, _| (i.launched_at, i.stopped_at) = (None, kept.began));
     assert_eq!(swept(&bench).await, []);
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(before, bench.sim.snapshot());

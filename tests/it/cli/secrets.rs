@@ -304,7 +304,7 @@ fn a_password_in_a_url_is_refused_wherever_people_write() {
 #[test]
 fn a_parameter_is_given_by_the_environment_and_what_is_mistyped_is_not_shown() {
     let place = Place::new();
-    let steps = "params: { pause: { type: duration } }\nimpact: none-expected\n\
+    let steps = "params: { pause: { type: duration } }\nobjectives: { rto: 10m }\ntargets: {}\n\
                  recovery: [{ action: wait, with: { for: \"${params.pause}\" } }]";
     place.write("x.yaml", play::drill("/health", steps));
     let check = |set: &str, value: Option<&str>| {
