@@ -188,14 +188,8 @@ impl World {
     }
 
     /// The same in any region.
-    pub async fn query_in(
-        &self,
-        region: &str,
-        service: &str,
-        version: &str,
-        pairs: &[(&str, &str)],
-    ) -> String {
-        let form: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", encoded(v))).collect();
+    pub async fn query_in(&self, region: &str, service: &str, version: &str, of: &[(&str, &str)]) -> String {
+        let form: Vec<String> = of.iter().map(|(k, v)| format!("{k}={}", encoded(v))).collect();
         let body = format!("{}&Version={version}", form.join("&"));
         let scope = format!("test/20260101/{region}/{service}/aws4_request");
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
