@@ -562,7 +562,7 @@ mod tests {
     }
 
     /// Where the last of these lines stands, and by how much that is unsure: the clocks come apart by 45 s at the third.
-    fn apart(skews: (Option<i64>, Option<i64>)) -> (i64, Vec<(Option<i64>, Option<i64>)>) {
+    fn apart(skews: (Option<i64>, Option<i64>)) -> (i64, Vec<[Option<i64>; 2]>) {
         let header = Event::Header {
             format: 2,
             redrill: String::new(),
@@ -591,18 +591,18 @@ mod tests {
         }
         let last = told(Event::PreflightPassed {}, 1_057_000, 13_000);
         t.line(&last);
-        (t.ms(last.stamp), t.reboots().iter().map(|r| (r.apart_ms, r.unsure_ms)).collect())
+        (t.ms(last.stamp), t.reboots().iter().map(|r| [r.apart_ms, r.unsure_ms]).collect())
     }
 
     #[test]
     fn a_machine_that_stood_still_stood_still_by_awss_clock() {
         // the skew is the same: the wall clock was right
-        assert_eq!(apart((Some(641), Some(210))), (1_057_431, vec![(Some(45_431), Some(1_000))]));
+        assert_eq!(apart((Some(641), Some(210))), (1_057_431, vec![[Some(45_431), Some(1_000)]]));
         // the wall clock was set forward by that much: the other one counts
         assert_eq!(apart((Some(500), Some(45_500))), (1_012_000, vec![]));
         // nobody asked, before or after
         for skews in [(None, None), (Some(500), None), (None, Some(500))] {
-            assert_eq!(apart(skews), (1_012_000, vec![(Some(45_000), Some(45_000))]), "{skews:?}");
+            assert_eq!(apart(skews), (1_012_000, vec![[Some(45_000), Some(45_000)]]), "{skews:?}");
         }
     }
 }

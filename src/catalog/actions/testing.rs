@@ -107,7 +107,7 @@ impl Bench {
         let loose = subnet("10.0.3.0/24", "us-east-1c", None);
         let cloud = sim.cloud();
         let (to, step) = (cloud.mutate.clone(), StepId::new("step-1"));
-        let gate = Forward { to, step, clock: clock.clone(), sent: Mutex::default() };
+        let gate = Forward { to, step, clock, sent: Mutex::default() };
         Self {
             run: RunId::new(DateTime::UNIX_EPOCH, "test", 1),
             step: StepId::new("step-1"),
