@@ -206,7 +206,7 @@ impl World {
             .expect("the emulator answers");
         let status = answer.status();
         let text = answer.text().await.expect("a body");
-        assert!(status.is_success(), "{pairs:?}: {status} {text}");
+        assert!(status.is_success(), "{of:?}: {status} {text}");
         text
     }
 
