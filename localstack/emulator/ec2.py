@@ -3,6 +3,7 @@
 from functools import wraps
 
 from moto.core.responses import ActionResult, BaseResponse
+from moto.core.utils import utcnow
 from moto.ec2 import exceptions as ex
 from moto.ec2.models import instances as m
 from moto.ec2.models import route_tables as rt
@@ -77,6 +78,8 @@ def patch_views(pace):
         before = _shown(self)
         if before.name == "stopped":
             start(self)
+            # on AWS it is the time of the last start
+            self.launch_time = utcnow()
             begin(self, ("pending", pace["pending"]))
         return before
 
@@ -93,7 +96,14 @@ def patch_views(pace):
             return before
         subnet = self.ec2_backend.get_subnet(self.subnet_id) if self.subnet_id else None
         terminate(self)
+        # an interface that outlives the instance keeps its addresses
+        staying = [nic for nic in self.nics.values() if nic.delete_on_termination is False]
+        if self.nics.get(0) in staying:
+            begin(self, ("shutting-down", pace["shutting-down"]))
+            return before
         for address in self.ec2_backend.addresses:
+            if address.eni in staying:
+                continue
             if address.association_id and (address.instance is self or address.eni in self.nics.values()):
                 self.ec2_backend.disassociate_address(association_id=address.association_id)
         begin(self, ("shutting-down", pace["shutting-down"]))

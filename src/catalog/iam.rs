@@ -125,8 +125,8 @@ pub fn domain(region: &str) -> &'static str {
     }
 }
 
-/// A service as a principal. EC2 alone has a name of its own in China and in the isolated partitions, and both work in
-/// policies there; every other service that redrill passes roles to has one name everywhere.
+/// A service as a principal. EC2 is `ec2.amazonaws.com` everywhere, and had a name of its own in China and in the isolated
+/// partitions, which old roles still have; every other service that redrill passes roles to has one name everywhere.
 pub fn principals(service: &str, region: &str) -> Vec<String> {
     let everywhere = format!("{service}.amazonaws.com");
     let own = partition(region) == "aws-cn" || partition(region).starts_with("aws-iso");

@@ -6,11 +6,10 @@ use super::DbInstance;
 
 /// Whether a database of this status can be what serves. One that RDS has given up on (`failed`,
 /// `inaccessible-encryption-credentials`, `incompatible-…`, `restore-error`) or that somebody stopped after a cut-over exists,
-/// and what was restored from it is what serves (Amazon RDS User Guide, "Viewing Amazon RDS DB instance status"). A
-/// status not known here does not serve.
+/// and what was restored from it is what serves (Amazon RDS User Guide, "Viewing Amazon RDS DB instance status"); nor
+/// does one that is being renamed, as in a cut-over ("Renaming a DB instance"). A status not known here does not serve.
 pub fn database_serves(status: &str) -> bool {
-    let changing =
-        ["modifying", "maintenance", "upgrading", "rebooting", "renaming", "resetting-master-credentials"];
+    let changing = ["modifying", "maintenance", "upgrading", "rebooting", "resetting-master-credentials"];
     let storage = ["storage-optimization", "storage-config-upgrade", "storage-initialization"];
     matches!(status, "available" | "backing-up")
         || changing.contains(&status)

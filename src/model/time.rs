@@ -45,10 +45,21 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+/// Within so long both clocks are read at one time.
+const TOGETHER_MS: u64 = 100;
+
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn stamp(&self) -> Stamp {
-        Stamp { at: Utc::now().trunc_subsecs(3), mono_ms: monotonic_ms() }
+        let mut begun = monotonic_ms();
+        loop {
+            let stamp = Stamp { at: Utc::now().trunc_subsecs(3), mono_ms: monotonic_ms() };
+            // a process that is stopped between the two would look like a clock that was set
+            if stamp.mono_ms.saturating_sub(begun) < TOGETHER_MS {
+                return stamp;
+            }
+            begun = stamp.mono_ms;
+        }
     }
 
     fn boot(&self) -> Option<String> {

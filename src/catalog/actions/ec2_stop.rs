@@ -303,23 +303,28 @@ async fn marked(cx: ReadCx<'_>, id: &str) -> String {
     })
 }
 
-/// How much later than the answer to a stop AWS may date it.
+/// How far AWS's time of a start and the time of an answer may be apart.
 const DATED: TimeDelta = TimeDelta::minutes(1);
 
-/// Whether the instance was not stopped again since: somebody who did wants it stopped. AWS dates a stop that was asked
-/// for, and no other.
+/// Whether the instance stands as this run has stopped it. One that was started since, by nobody of this run, was stopped
+/// again by somebody who wants it so, whether by a call or from within. LaunchTime is "the time that the instance was last
+/// launched" (DescribeInstances); when AWS dates a stop, no document says.
 fn is_our_stop(cx: ReadCx<'_>, instance: &Instance) -> Result<(), ActionError> {
-    let Some(at) = instance.stopped_at else { return Ok(()) };
-    let stops =
-        cx.calls.sent().into_iter().filter(|s| s.step == *cx.step && s.operation == "ec2:StopInstances");
+    let Some(at) = instance.launched_at else { return Ok(()) };
+    let own = |operation: &'static str| {
+        let calls = cx.calls.sent().into_iter();
+        calls.filter(move |s| s.step == *cx.step && s.operation == operation && !s.refused)
+    };
     // an answer that never came may have been minutes late
-    let last = stops.map(|s| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5))).max();
-    if last.is_none_or(|last| at <= last + DATED) {
+    let last = own("ec2:StopInstances").map(|s| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5))).max();
+    if last.is_none_or(|last| at <= last + DATED) || own("ec2:StartInstances").next().is_some() {
         return Ok(());
     }
     let (id, at) = (&instance.id, at.format("%Y-%m-%d %H:%M:%S UTC"));
-    Err(ActionError::hopeless(format!("{id} was stopped again at {at}, after this run had stopped it"))
-        .hint(format!("if it should run: `aws ec2 start-instances --instance-ids {id}`")))
+    Err(ActionError::hopeless(format!(
+        "{id} was started at {at}, after this run had stopped it, and then stopped again by somebody else"
+    ))
+    .hint(format!("if it should run: `aws ec2 start-instances --instance-ids {id}`")))
 }
 
 /// Starts one instance and waits until it runs. `running` is believed at once only where a start of this undo was

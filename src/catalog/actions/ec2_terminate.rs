@@ -304,7 +304,11 @@ fn losses(instance: &Instance, addresses: Option<&Vec<Address>>) -> Vec<Finding>
     match (addresses, &instance.public_ip) {
         (Some(own), _) => {
             let list: Vec<&str> = own.iter().map(|a| a.public_ip.as_str()).collect();
-            warn(format!("Elastic IP {} is disassociated; it stays allocated", list.join(", ")));
+            let list = list.join(", ");
+            match instance.settings.staying.is_empty() {
+                true => warn(format!("Elastic IP {list} is disassociated; it stays allocated")),
+                false => warn(format!("Elastic IP {list} stays with the network interface that is left")),
+            }
         }
         (None, Some(ip)) => warn(format!("the public address {ip} is not an Elastic IP and is lost")),
         (None, None) => {}

@@ -92,10 +92,21 @@ fn of_instance(cx: ReadCx<'_>, i: &Instance, params: &Params) -> Vec<Finding> {
         out.push(refusal(id, text));
     }
     // that it is kept is there before the tags go that it had until then
-    let tags = tags_at_launch(&i.tags, params, &marks(cx, id)).len() + 1;
+    let kept = usize::from(cx.after != After::Remove);
+    let tags = tags_at_launch(&i.tags, params, &marks(cx, id)).len() + kept;
     if tags > TAG_LIMIT {
         let text = format!("{tags} tags are more than the {TAG_LIMIT} that AWS allows");
         out.push(refusal(id, text).hint("the replacement needs room for four tags of redrill's own"));
+    }
+    if !settings.staying.is_empty() && (i.public_ip.is_some() || params.private_ip == PrivateIp::Keep) {
+        let text = format!(
+            "its network interface {} outlives it (DeleteOnTermination is off) and keeps its addresses: the replacement \
+             can have neither its Elastic IP nor its private address",
+            settings.staying.join(", ")
+        );
+        // an emulator may say so of every interface
+        let found = if cx.dry_run.is_some() { refusal(id, text) } else { warning(id, text) };
+        out.push(found.hint("switch it on: `aws ec2 modify-network-interface-attribute … --attachment …`"));
     }
     if i.lifecycle.as_deref() == Some("spot") {
         out.push(warning(id, "the original is a Spot instance, its replacement is On-Demand".to_owned()));

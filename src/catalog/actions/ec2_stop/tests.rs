@@ -295,14 +295,13 @@ async fn what_somebody_stopped_again_is_not_started() {
         let bench = Bench::new();
         let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
         bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        let at = bench.clock.now() + TimeDelta::milliseconds(later.ms());
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
         let id = batch[0].target.as_ref().expect("one").id.clone();
-        bench.sim.edit_instance(&id, |i, _| {
-            i.stopped_at = i.stopped_at.map(|at| at + chrono::TimeDelta::milliseconds(later.ms()));
-        });
+        bench.sim.edit_instance(&id, |i, _| i.launched_at = Some(at));
         match bench.undo(&ACTION, &batch[0]).await {
             Ok(Undone::PutBack(_)) => assert!(!is_theirs, "{later}"),
-            Err(e) => assert!(is_theirs && e.message.contains("was stopped again at"), "{later}: {e:?}"),
+            Err(e) => assert!(is_theirs && e.message.contains("and then stopped again"), "{later}: {e:?}"),
             other => panic!("{later}: {other:?}"),
         }
         assert_eq!(bench.sent("ec2:StartInstances"), usize::from(!is_theirs), "{later}");

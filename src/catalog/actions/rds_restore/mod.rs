@@ -486,7 +486,7 @@ impl Action for RdsRestore {
                         let again = sent.is_none_or(|(protected, at)| {
                             protected != db.deletion_protection || over(cx.read, at, Dur::mins(1))
                         });
-                        if again && (sent.is_some() || one_too_many.shows(cx.read, undo).await?) {
+                        if again && one_too_many.shows(cx.read, undo).await? {
                             going |= removal::remove(cx, &db).await?;
                             sent = Some(asked);
                         }

@@ -9,28 +9,32 @@ pub(super) struct OneTooMany {
 }
 
 impl OneTooMany {
-    /// Looks once; false while the original is not listed, which passes.
+    /// Looks once; false while the original is not listed or being renamed, which passes.
     ///
     /// # Errors
     /// Where it stays so, or cannot be what serves, the copy may hold the only data there is: a person has to say.
     pub async fn shows(&mut self, cx: ReadCx<'_>, undo: &Undo) -> Result<bool, ActionError> {
         let (id, source) = (&undo.identifier, &undo.source);
-        let why = match standing(cx, source).await? {
-            Some(db) if db.serves() => return Ok(true),
+        let now = standing(cx, source).await?;
+        if now.as_ref().is_some_and(DbInstance::serves) {
+            return Ok(true);
+        }
+        let passes = now.as_ref().is_none_or(|db| db.status == "renaming");
+        if passes && !over(cx, *self.missed.get_or_insert_with(|| cx.clock.now()), HIDDEN) {
+            return Ok(false);
+        }
+        let why = match now {
             Some(db) => {
                 format!(
                     "{source}, which {id} was restored from, is `{}`, so {id} may be what serves",
                     db.status
                 )
             }
-            None if !over(cx, *self.missed.get_or_insert_with(|| cx.clock.now()), HIDDEN) => {
-                return Ok(false);
-            }
             None => format!("{source}, which {id} was restored from, does not exist any more"),
         };
         Err(ActionError::hopeless(format!("{why}: it is not deleted")).hint(format!(
-            "keep it, or delete it with a snapshot: `aws rds delete-db-instance --db-instance-identifier {id} \
-             --final-db-snapshot-identifier {id}-final`"
+            "keep it, or take its deletion protection off and delete it with a snapshot: `aws rds delete-db-instance \
+             --db-instance-identifier {id} --final-db-snapshot-identifier {id}-final`"
         )))
     }
 }

@@ -347,8 +347,8 @@ async fn undo_waits_for_creating_and_takes_protection_off() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_be_the_only_copy_is_not_deleted() {
-    let (gone, given_up) = ("does not exist any more", "is `failed`, so");
-    for (is_gone, why) in [(true, gone), (false, given_up)] {
+    let (gone, given_up, cut_over) = ("does not exist any more", "is `failed`, so", "is `renaming`, so");
+    for (is_gone, why) in [(true, gone), (false, given_up), (false, cut_over)] {
         let t = Trial::new();
         let p = params(&RdsRestore, json!({ "to": "-15m" }));
         let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
@@ -356,7 +356,9 @@ async fn what_may_be_the_only_copy_is_not_deleted() {
         tokio::time::sleep(Duration::from_secs(7200)).await;
         match is_gone {
             true => t.sim.rename_db(&undo.source, "orders-of-somebody"),
-            false => t.sim.edit_db(&undo.source, |db| "failed".clone_into(&mut db.status)),
+            false => t.sim.edit_db(&undo.source, |db| {
+                why.split('`').nth(1).expect("a status").clone_into(&mut db.status);
+            }),
         }
         let Err(left) = RdsRestore.undo(t.write(), None, &undo).await else { panic!("{why}: deleted") };
         assert!(left.message.contains(why) && left.message.ends_with("it is not deleted"), "{left:?}");

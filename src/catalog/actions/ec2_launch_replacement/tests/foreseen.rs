@@ -233,3 +233,24 @@ async fn on_aws_itself_the_very_launches_are_tried_with_dry_run() {
     assert_eq!(refusals(&s, &Value::Null).await, [""; 0]);
     assert_eq!((asked(&s), s.bench.sent(RUN)), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_interface_that_stays_keeps_is_foreseen_and_on_aws_refused() {
+    let keeps =
+        "its network interface eni-9 outlives it (DeleteOnTermination is off) and keeps its addresses";
+    for (public, with, told) in
+        [(true, Value::Null, true), (false, json!({"private_ip": "keep"}), true), (false, Value::Null, false)]
+    {
+        let mut s = scene("staying");
+        let ip = public.then(|| "203.0.113.9".to_owned());
+        s.bench.sim.edit_instance(&s.old, |i, _| {
+            (i.settings.staying, i.public_ip) = (vec!["eni-9".to_owned()], ip);
+        });
+        let found = s.bench.inspect(&ACTION, &[instance(&s.old)], &with).await;
+        assert_eq!(found.iter().any(|f| f.text.starts_with(keeps)), told, "{found:?}");
+        assert_eq!(refusals(&s, &with).await, [""; 0], "an emulator may say so of every interface");
+        s.bench.dry_run = Some(s.bench.sim.clone());
+        let refused = refusals(&s, &with).await;
+        assert_eq!(refused.iter().any(|r| r.starts_with(keeps)), told, "{refused:?}");
+    }
+}
