@@ -287,7 +287,8 @@ pub async fn held_by_others(shared: &Shared) -> BTreeMap<String, String> {
 /// What this run has not put back of them: it stands as the other run left it, and is not touched.
 pub fn left_to(others: &BTreeMap<String, String>, state: &RunState, finish: &str) -> Vec<Event> {
     let open = state.cells.iter().filter(|(_, cell)| cell.may_have_effect() && !cell.settled);
-    let theirs = open.filter_map(|((step, target), _)| {
+    let changed = open.filter(|((step, _), _)| state.changes_its_target(step));
+    let theirs = changed.filter_map(|((step, target), _)| {
         let (id, run) = others.get_key_value(target.as_ref()?)?;
         Some(Event::Stuck {
             step: Some(step.clone()),

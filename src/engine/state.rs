@@ -475,12 +475,19 @@ impl RunState {
         }
     }
 
+    /// Whether a step changes its target, not only adds something beside it.
+    pub fn changes_its_target(&self, step: &StepId) -> bool {
+        self.plan.step(step).is_some_and(|s| s.reversibility != Reversibility::Additive)
+    }
+
     /// The targets that a step has changed and is stuck with: neither put back nor accepted. What a step adds beside
     /// its target has tags of its own.
     pub fn stuck_targets(&self) -> BTreeSet<String> {
-        let changes = |step| self.plan.step(step).is_some_and(|s| s.reversibility != Reversibility::Additive);
         let stuck = self.cells.iter().filter(|(_, c)| c.stuck && c.may_have_effect() && !c.settled);
-        stuck.filter(|(cell, _)| changes(&cell.0)).filter_map(|(cell, _)| cell.1.clone()).collect()
+        stuck
+            .filter(|(cell, _)| self.changes_its_target(&cell.0))
+            .filter_map(|(cell, _)| cell.1.clone())
+            .collect()
     }
 
     /// Takes one observation, journalled or not.
