@@ -46,7 +46,11 @@ pub(super) fn read(drill: &Node, set: &[(String, String)], partial: bool, report
         if let Some((at, default)) = spec.entry("default") {
             if secret {
                 report.conceal(default.span);
-                report.hint(at.span, "a secret has no default: it would be on disk", "give it with `--set`");
+                report.hint(
+                    at.span,
+                    "a secret has no default: it would be on disk",
+                    "give it with `--set-env`",
+                );
                 continue;
             }
             match typed(kind, default) {
@@ -76,7 +80,9 @@ pub(super) fn read(drill: &Node, set: &[(String, String)], partial: bool, report
             },
             None if spec.get("default").is_none() && !partial => {
                 let message = format!("the parameter `{name}` needs a value");
-                report.hint(key.span, message, format!("--set {name}=VALUE"));
+                let how = if secret { "--set-env" } else { "--set" };
+                let what = if secret { "VARIABLE" } else { "VALUE" };
+                report.hint(key.span, message, format!("{how} {name}={what}"));
             }
             None => {}
         }

@@ -41,7 +41,7 @@ targets:
 
     let found = problems_with(&text, &set(&[("prot", "1"), ("port", "x"), ("every", "soon")]));
     for want in [
-        "error: the parameter `token` needs a value\n  --> drill.yaml:15:3\n   |\n15 |   token: { secret: true }\n   |   ^^^^^ --set token=VALUE",
+        "error: the parameter `token` needs a value\n  --> drill.yaml:15:3\n   |\n15 |   token: { secret: true }\n   |   ^^^^^ --set-env token=VARIABLE",
         "error: --set port=x: expected a whole number\n",
         "error: --set every=soon: expected a duration such as 30s, at most 35 days\n",
         "error: --set prot=…: the drill has no parameter `prot`\n  = did you mean `port`?",
@@ -59,7 +59,7 @@ targets:
     brief(
         &[("targets:\n", "params: { a: { secret: true, default: x } }\ntargets:\n")],
         "a secret has no default: it would be on disk",
-        Some("give it with `--set`"),
+        Some("give it with `--set-env`"),
     );
     let secret = "params: { a: { secret: true } }\ntargets:\n";
     let found = problems_with(
