@@ -65,6 +65,8 @@ impl World {
 
     /// Any emulator.
     pub async fn of(options: SandboxOptions) -> Option<Self> {
+        // who runs the tests under nohup ignores hang-ups, and so would what they start: a handler is not handed down
+        let _heard = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
         let options = SandboxOptions { cache: Some(cache()), ..options };
         let sandbox = match sandbox::start(&options, &|_| {}).await {
             Ok(sandbox) => sandbox,
