@@ -300,10 +300,10 @@ impl SteadyState {
 
     /// Whether the newest answer of a probe of what clients feel was asked for since then (ms) and is unhealthy.
     pub fn clients_unhealthy_since(&self, since: i64) -> bool {
-        let seen = |t: &&ProbeTrack| {
-            t.health == Some(Health::Unhealthy) && t.last_sent_ms.is_some_and(|sent| sent >= since)
-        };
-        self.tracks.iter().filter(|t| t.info.role == Role::Client).any(|t| seen(&t))
+        self.tracks
+            .iter()
+            .filter(|t| t.info.role == Role::Client)
+            .any(|t| t.health == Some(Health::Unhealthy) && t.last_sent_ms.is_some_and(|sent| sent >= since))
     }
 
     fn deciding(&self) -> impl Iterator<Item = &ProbeTrack> {
@@ -555,41 +555,19 @@ mod tests {
         assert_eq!((t.ms(stamp(0, 500)), t.reboots().len()), (1_060_100, 1));
     }
 
-    /// A line of a process of boot `a` that says this, when its wall and its monotonic clock say that (ms).
-    fn told(event: Event, wall: i64, mono_ms: u64) -> Line {
-        let at = chrono::DateTime::from_timestamp_millis(wall).unwrap();
-        Line { seq: 0, prev: String::new(), stamp: Stamp { at, mono_ms }, event }
-    }
-
     /// Where the last of these lines stands, and by how much that is unsure: the clocks come apart by 45 s at the third.
     fn apart(skews: (Option<i64>, Option<i64>)) -> (i64, Vec<[Option<i64>; 2]>) {
-        let header = Event::Header {
-            format: 2,
-            redrill: String::new(),
-            run: crate::model::RunId::from_existing("r"),
-            drill: String::new(),
-            title: String::new(),
-            plan_sha256: String::new(),
-            world: crate::model::World::Aws,
-            account: String::new(),
-            caller: String::new(),
-            region: String::new(),
-            rto_ms: 1,
-            give_up_ms: 1,
-            chain: None,
-        };
-        let attached = |mode| crate::engine::testing::attached(mode);
         let mut t = Timeline::new();
-        t.line(&told(header, 1_000_000, 1_000));
-        t.line(&told(attached(crate::journal::Mode::Run), 1_000_000, 1_000));
+        t.line(&header(2));
+        t.line(&attached(stamp(1_000_000, 1_000), Some("a")));
         if let Some(ms) = skews.0 {
-            t.line(&told(Event::Skew { ms }, 1_001_000, 2_000));
+            t.line(&line(stamp(1_001_000, 2_000), Event::Skew { ms }));
         }
-        t.line(&told(attached(crate::journal::Mode::Resume), 1_056_000, 12_000));
+        t.line(&attached(stamp(1_056_000, 12_000), Some("a")));
         if let Some(ms) = skews.1 {
-            t.line(&told(Event::Skew { ms }, 1_056_000, 12_000));
+            t.line(&line(stamp(1_056_000, 12_000), Event::Skew { ms }));
         }
-        let last = told(Event::PreflightPassed {}, 1_057_000, 13_000);
+        let last = line(stamp(1_057_000, 13_000), Event::PreflightPassed {});
         t.line(&last);
         (t.ms(last.stamp), t.reboots().iter().map(|r| [r.apart_ms, r.unsure_ms]).collect())
     }

@@ -244,10 +244,11 @@ async fn swept(
             return Ok(how);
         }
     }
-    let left = look().map(|f| f.own).unwrap_or_default();
-    match left.is_empty() {
-        true => Ok(how),
-        false => {
+    let Found { own: left, unsure: doubtful } = look().unwrap_or_default();
+    match (left.is_empty(), doubtful.first()) {
+        (true, Some(p)) => Err(unsure(p, program)),
+        (true, None) => Ok(how),
+        (false, _) => {
             let named: Vec<String> = left.iter().map(named).collect();
             let ids = left.iter().filter_map(|p| u32::try_from(p.pid).ok()).collect();
             Err(Unended::Lives(named.join(", "), ids))
