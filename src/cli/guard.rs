@@ -10,6 +10,7 @@ use super::at_work::AtWork;
 use super::runs::is_open;
 use super::session::{io, plan_of, read_journal, read_plan};
 use super::{CliError, Global, Kind, checkpoints};
+use crate::journal::Verdict;
 use crate::journal::runs::{self, RunDir, RunsError, TargetLocks};
 use crate::model::RunId;
 use crate::plan::Plan;
@@ -124,7 +125,11 @@ pub fn refuse_unfinished(global: &Global, plan: &Plan) -> Result<(), CliError> {
 }
 
 pub fn unfinished(dir: &RunDir, why: &str, rollback: &str) -> CliError {
-    let refused = CliError::refused(format!("run {} is not finished and {why}", dir.id()));
+    let how = match runs::entry_of(dir).verdict {
+        Some(Verdict::Stuck) => "is stuck",
+        _ => "is not finished",
+    };
+    let refused = CliError::refused(format!("run {} {how} and {why}", dir.id()));
     match trusted(dir) {
         // nothing can roll that back
         Err(e) => {

@@ -10,7 +10,7 @@ use super::run::{people, secrets_for, secrets_given};
 use super::session::{self, Work};
 use super::{CliError, DrillArgs, Global, given, out, place, runs, runtime, world};
 use crate::engine::state::{Cell, RunState};
-use crate::engine::{Accepted, setup};
+use crate::engine::{Accepted, STEADY_STATE, setup};
 use crate::journal::runs::RunDir;
 use crate::journal::{Line, Mode, runs as store};
 use crate::model::time::SystemClock;
@@ -56,10 +56,11 @@ pub struct RollbackArgs {
 /// What a person accepts not to be put back.
 #[derive(Debug, Default, Args)]
 struct Accept {
-    /// Leave as it is what this step changed on this target and what is stuck: nobody tries again to put it back, and
-    /// the run can end, as `failed`. May be given several times. Your user name, this machine and the reason go on
-    /// record. Refused for what is not stuck.
-    #[arg(long, value_name = "STEP/TARGET", requires = "reason")]
+    /// Leave as it is what is stuck, so that the run can end, as `failed`: STEP/TARGET, what this step changed on this
+    /// target, which nobody tries again to put back; or `steady-state`, which was not seen to hold after the clean-up
+    /// and is not looked at again. May be given several times. Your user name, this machine and the reason go on
+    /// record; the reason is kept out while a secret parameter is not given. Refused for what is not stuck.
+    #[arg(long, value_name = "WHAT", requires = "reason")]
     accept: Vec<String>,
     /// Why it is accepted.
     #[arg(long, value_name = "TEXT", requires = "accept", value_parser = nothing_secret)]
@@ -97,7 +98,7 @@ fn take_up(
         // killed before its first line: nothing was sent, so there is nothing to put back
         return runs::nothing_happened(global, &dir);
     }
-    let accepted = if accept.accept.is_empty() { vec![] } else { accepted(&dir, &lines, accept, args)? };
+    let accepted = if accept.accept.is_empty() { vec![] } else { accepted(&dir, &lines, accept)? };
     if let Some(code) = runs::finished_already(global, &dir, &lines, mode) {
         return Ok(code);
     }
@@ -115,6 +116,9 @@ fn take_up(
             let secrets = secrets_given(&plan, &args.set.all())?;
             if let Some(text) = lacking(&global, &dir, &plan, &secrets) {
                 out::note(&text);
+                if !accepted.is_empty() {
+                    out::note("the reason is kept out of the journal, since it could hold that secret");
+                }
             }
             secrets
         }
@@ -152,38 +156,27 @@ fn take_up(
 }
 
 /// What was named, where all of it is stuck.
-fn accepted(
-    dir: &RunDir,
-    lines: &[Line],
-    accept: &Accept,
-    args: &DrillArgs,
-) -> Result<Vec<Accepted>, CliError> {
+fn accepted(dir: &RunDir, lines: &[Line], accept: &Accept) -> Result<Vec<Accepted>, CliError> {
     let why = accept.reason.as_deref().unwrap_or_default().trim();
     if why.is_empty() {
         return Err(
             CliError::usage("the reason is empty").hint("say why it may stay as it is: --reason TEXT")
         );
     }
-    let plan = session::plan_of(dir, lines)?;
-    let secrets = secrets_given(&plan, &args.set.all())?;
-    if let Some(name) = plan.secret_params.iter().find(|name| !secrets.contains_key(*name)) {
-        return Err(CliError::usage(format!("the reason could hold the secret parameter `{name}`"))
-            .hint(format!("give it, so that it is kept out of the journal: --set-env {name}=…")));
-    }
-    let state = RunState::replay(plan.into(), lines);
-    let label = |(step, target): &Cell| match target {
-        Some(target) => format!("{step}/{target}"),
-        None => step.to_string(),
+    let state = RunState::replay(session::plan_of(dir, lines)?.into(), lines);
+    let label = |cell: &Option<Cell>| match cell {
+        Some((step, Some(target))) => format!("{step}/{target}"),
+        Some((step, None)) => step.to_string(),
+        None => STEADY_STATE.to_owned(),
     };
-    let stuck = || state.cells.iter().filter(|(_, c)| c.was_stuck).map(|(cell, _)| cell);
-    let one = |named: &String| match stuck().find(|cell| label(cell) == *named) {
-        Some((step, target)) => {
-            Ok(Accepted { step: step.clone(), target: target.clone(), why: why.to_owned() })
-        }
+    let cells = state.cells.iter().filter(|(_, c)| c.was_stuck).map(|(cell, _)| Some(cell.clone()));
+    let stuck: Vec<Option<Cell>> = cells.chain(state.unsteady.then_some(None)).collect();
+    let one = |named: &String| match stuck.iter().find(|cell| label(cell) == *named) {
+        Some(cell) => Ok(Accepted { cell: cell.clone(), why: why.to_owned() }),
         None => {
-            let all: Vec<String> = stuck().map(label).collect();
+            let all: Vec<String> = stuck.iter().map(label).collect();
             let hint = match all.is_empty() {
-                true => "no step of this run is stuck; nothing was recorded".to_owned(),
+                true => "nothing of this run is stuck; nothing was recorded".to_owned(),
                 false => format!("stuck is: {}; nothing was recorded", all.join(", ")),
             };
             Err(CliError::usage(format!("`{named}` is not stuck, so there is nothing to accept")).hint(hint))

@@ -562,7 +562,7 @@ fn is_judged(state: &RunState) -> bool {
     let touched =
         state.cells.values().any(CellState::may_have_effect) || (state.mode != Mode::Run && state.has_held);
     let decides = state.plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
-    decides && touched
+    decides && touched && !state.steady_accepted
 }
 
 /// Whether the clean-up ended without a look at the service, since a secret parameter was not given.
@@ -590,7 +590,8 @@ pub fn waits_until(state: &RunState) -> Option<i64> {
 
 fn not_steady_after(state: &RunState, now: i64) -> Vec<Event> {
     let hint = if state.stuck.is_empty() {
-        "look at the service; redrill has put back everything that it changed"
+        "look at the service; redrill has put back everything that it changed. `redrill rollback` looks again; with \
+         `--accept steady-state --reason TEXT` it ends the run as it is"
     } else {
         "what is not put back may be why: finish that first"
     };

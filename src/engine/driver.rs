@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
+use super::accept::{self, Accepted};
 use super::contexts::RunClock;
 use super::control::{self, Control};
 use super::decide::{self, Task};
@@ -58,17 +59,6 @@ pub struct Operator {
     pub host: String,
     /// User name.
     pub user: String,
-}
-
-/// What a person accepts not to be put back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// The step.
-    pub step: StepId,
-    /// The target.
-    pub target: Option<String>,
-    /// Why.
-    pub why: String,
 }
 
 /// What a run needs.
@@ -318,10 +308,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     if let Some(what) = recorder.with(|s, _| s.misplaced.clone()) {
         return Err(EngineError::Misplaced(what));
     }
-    for Accepted { step, target, .. } in &setup.accepted {
-        let stuck = recorder.with(|s, _| s.is_stuck(step, target.as_ref()));
-        stuck.map_err(EngineError::NotStuck)?;
-    }
+    recorder.with(|s, _| accept::hold_against(s, &setup.accepted))?;
     if let Some(ended) = nothing_to_do(&recorder, setup.mode, &setup.finish) {
         return Ok(ended);
     }
@@ -355,7 +342,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     if let (Mode::Resume, Some((target, run))) = (setup.mode, others.first_key_value()) {
         return Err(EngineError::HeldByAnother { target: target.clone(), run: run.clone() });
     }
-    let by = Some(format!("{}@{}", setup.operator.user, setup.operator.host));
+    let by = format!("{}@{}", setup.operator.user, setup.operator.host);
     let mut events = Vec::new();
     if fresh {
         events.push(header(&shared, &setup.plan_sha256, setup.chain));
@@ -374,12 +361,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     }
     events.extend(skew.map(|ms| Event::Skew { ms }));
     events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
-    events.extend(setup.accepted.into_iter().map(|Accepted { step, target, why }| Event::LeftInPlace {
-        step,
-        target,
-        why,
-        by: by.clone(),
-    }));
+    events.extend(setup.accepted.into_iter().map(|one| accept::event(one, &by)));
     events.extend(shared.recorder.with(|s, _| hold::left_to(&others, s, &shared.finish())));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
@@ -462,7 +444,7 @@ async fn finish(shared: &Shared, inbox: Option<&Arc<dyn Inbox>>) -> Result<Ended
         shared.recorder.durable(owed.iter().map(|o| outlook::stuck(shared, o)).collect()).await?;
     }
     let unseen =
-        shared.recorder.with(|s, _| decide::is_unseen(s).then(|| outlook::unseen(&s.unread, &shared.finish)));
+        shared.recorder.with(|s, _| decide::is_unseen(s).then(|| outlook::unseen(s, &shared.finish)));
     shared.recorder.durable(unseen.into_iter().collect()).await?;
     let params = setup::clock_params(&shared.plan);
     let plan = Arc::clone(&shared.plan);

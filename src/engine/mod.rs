@@ -6,6 +6,7 @@
 //! is the only way to change something, `programs` to run a local program, `reading` how it looks; [`recorder`] the only way to record; [`requests`] is where people
 //! are heard, `control` the terminal. Start with [`decide`].
 
+mod accept;
 mod calls;
 mod contexts;
 mod control;
@@ -48,7 +49,9 @@ mod undone;
 pub mod unended;
 pub mod verdict;
 
+pub use accept::Accepted;
 pub use control::Control;
-pub use driver::{Accepted, Ended, EngineError, Operator, People, Setup, run};
+pub use driver::{Ended, EngineError, Operator, People, Setup, run};
+pub use outlook::STEADY_STATE;
 pub use recorder::Watcher;
 pub use redaction::told;

@@ -2,8 +2,6 @@
 //!
 //! Whoever presses Ctrl-C has to know what it does, and what a second time would leave undone.
 
-use std::collections::BTreeMap;
-
 use super::decide::{self, Owed};
 use super::driver::Shared;
 use super::state::{Fate, RunState, Status};
@@ -11,6 +9,9 @@ use super::verdict::broke;
 use crate::catalog::action::Reversibility;
 use crate::journal::Event;
 use crate::model::Stage;
+
+/// As a person names it who accepts that redrill has not seen it hold.
+pub const STEADY_STATE: &str = "steady-state";
 
 /// Names shown before the rest is counted.
 const SHOWN: usize = 3;
@@ -29,18 +30,23 @@ pub fn stuck(shared: &Shared, owed: &Owed) -> Event {
     }
 }
 
-/// A person is needed: nobody could look whether the service is healthy. `unread` are the probes with the secret
-/// parameters that they lack; `finish` is the command that finishes the run.
-pub fn unseen(unread: &BTreeMap<String, String>, finish: &str) -> Event {
+/// A person is needed: nobody could look whether the service is healthy, for want of secret parameters. `finish` is the
+/// command that finishes the run, with the secrets that it needs.
+pub fn unseen(state: &RunState, finish: &str) -> Event {
     let lacks = |(probe, name): (&String, &String)| {
         format!("`{probe}` needs the secret parameter `{name}`, which was not given")
     };
-    let lacks: Vec<String> = unread.iter().map(lacks).collect();
+    let lacks: Vec<String> = state.unread.iter().map(lacks).collect();
+    // whoever has lost the secret cannot give it
+    let without = finish.strip_suffix(&state.plan.set_again()).unwrap_or(finish);
     Event::Stuck {
         step: None,
         target: None,
         error: format!("nobody could look whether the service is healthy: {}", lacks.join(", ")),
-        hint: format!("look at the service, or have it looked at: {finish}"),
+        hint: format!(
+            "have it looked at: {finish}; where the secret is lost, look at the service yourself, then end the run: \
+             {without} --accept {STEADY_STATE} --reason TEXT"
+        ),
     }
 }
 

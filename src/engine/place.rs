@@ -90,6 +90,7 @@ impl RunState {
             | Event::Stuck { step: Some(step), target, .. }
             | Event::LeftInPlace { step, target, by: None, .. } => self.has_cell(step, target.as_ref()),
             Event::LeftInPlace { step, target, by: Some(_), .. } => self.is_stuck(step, target.as_ref()),
+            Event::SteadyStateAccepted { .. } => self.is_unsteady(),
             Event::Waiting { step, .. } | Event::Confirmed { step, .. } => self.has_cell(step, None),
             Event::CallSent { step: Some(step), .. }
             | Event::ProgramStarted { step, .. }
@@ -127,6 +128,14 @@ impl RunState {
                 target.map(|t| format!(" on {t}")).unwrap_or_default()
             )),
         }
+    }
+
+    /// A person accepts that the steady state was not seen to hold only where a run was stuck with that.
+    pub(super) fn is_unsteady(&self) -> Result<(), String> {
+        let not = || {
+            "the run is not stuck with a steady state that was not seen to hold after the clean-up".to_owned()
+        };
+        self.unsteady.then_some(()).ok_or_else(not)
     }
 
     /// An undo record is about its own cell's target. An id that holds a secret is compared when it is acted on; where

@@ -271,7 +271,7 @@ impl Facts {
             ("t5", t5),
             ("t6", t6.map(|(at, _)| at)),
             ("t7", t7.map(|t| t.at)),
-            ("t8", self.clean.filter(|_| !self.not_clean)),
+            ("t8", self.clean.filter(|_| !self.stuck && !self.left)),
         ];
         Times { marks: marks.into_iter().filter_map(|(n, at)| Some((n, at?))).collect(), t7, outage }
     }

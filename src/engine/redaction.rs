@@ -326,7 +326,8 @@ impl Redaction {
             Event::UndoFailed { step: _, target: _, error, attempt: _ } => self.told(error),
             Event::UndoDone { step: _, target: _, how: _, proof }
             | Event::Kept { step: _, target: _, proof } => self.told(proof),
-            Event::LeftInPlace { step: _, target: _, why, by: _ } => self.told(why),
+            Event::LeftInPlace { step: _, target: _, why, by: _ }
+            | Event::SteadyStateAccepted { why, by: _ } => self.told(why),
             // judged and measured from lines that are written already: said again, it says the same
             Event::Finished { verdict: _, exit_code: _, reasons, measured: _ } => {
                 reasons.iter_mut().for_each(|reason| self.text(reason, For::People));
@@ -477,6 +478,9 @@ impl Redaction {
                 if !note.is_empty() =>
             {
                 *note = kept_out;
+            }
+            Event::LeftInPlace { why, by: Some(_), .. } | Event::SteadyStateAccepted { why, .. } => {
+                *why = kept_out
             }
             Event::StopRequested { detail, request: Some(_), .. } => {
                 if let Some((who, _)) = detail.split_once(": ") {

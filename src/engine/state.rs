@@ -20,6 +20,7 @@ use crate::journal::{Event, Line, Mode, Phase, StopCause, Verdict};
 use crate::model::{EffectCertainty, Health, RunId, Stage, Stamp, StepId};
 use crate::plan::{Plan, PlannedStep};
 
+mod attached;
 mod health;
 
 /// A step on one target (`None` for a step without targets).
@@ -155,6 +156,11 @@ pub struct RunState {
     pub unread: BTreeMap<String, String>,
     /// Whether the steady state held again after the clean-up; `None` until judged.
     pub steady_after: Option<bool>,
+    /// Whether a process has ended as stuck without having seen the steady state hold after its clean-up, and none has
+    /// seen it since.
+    pub unsteady: bool,
+    /// Whether a person accepted that; nobody looks any more.
+    pub steady_accepted: bool,
     /// A person is needed.
     pub stuck: Vec<String>,
     /// What could not be put back and is left as it is, with who accepted that and why.
@@ -232,6 +238,8 @@ impl RunState {
             cleaned: None,
             unread: BTreeMap::new(),
             steady_after: None,
+            unsteady: false,
+            steady_accepted: false,
             stuck: Vec::new(),
             accepted: Vec::new(),
             skipped: Vec::new(),
@@ -469,8 +477,21 @@ impl RunState {
                 }
             }
             Event::Cleaned { .. } => self.cleaned = Some(now),
-            Event::SteadyAfter { healthy } => self.steady_after = Some(*healthy),
-            Event::Finished { verdict, .. } => self.finished = Some(*verdict),
+            Event::SteadyAfter { healthy } => {
+                self.steady_after = Some(*healthy);
+                self.unsteady &= !healthy;
+            }
+            Event::SteadyStateAccepted { why, by } => {
+                self.steady_accepted = true;
+                self.unsteady = false;
+                self.accepted.push(format!("the steady state after the clean-up, accepted by {by}: {why}"));
+            }
+            Event::Finished { verdict, .. } => {
+                self.finished = Some(*verdict);
+                let unseen =
+                    self.cleaned.is_some() && self.steady_after != Some(true) && !self.steady_accepted;
+                self.unsteady |= *verdict == Verdict::Stuck && unseen;
+            }
             Event::Unknown(_) => self.unknown += 1,
         }
     }
@@ -549,57 +570,6 @@ impl RunState {
         if super::setup::acts_without_call(step) && self.t0.is_none() {
             self.t0 = Some(now);
             self.t0_at = Some(stamp.at);
-        }
-    }
-
-    fn attached(&mut self, mode: Mode, now: i64) {
-        if mode == Mode::Tell {
-            return; // it works on nothing
-        }
-        self.mode = mode;
-        self.attached_ms = now;
-        self.sessions += 1;
-        self.preflighted = false;
-        self.signals = 0;
-        self.waiting.clear();
-        self.open_calls.clear();
-        if mode != Mode::Run {
-            // what was stuck is tried again: a person may have mended it
-            self.stuck.clear();
-            for cell in self.cells.values_mut() {
-                cell.stuck = false;
-            }
-            self.finished = None;
-            self.steady_after = None;
-            // this process cleans up, and only then looks whether the steady state holds again
-            self.cleaned = None;
-            self.release_failed = false;
-            self.mend_again();
-        }
-    }
-
-    /// What is owed can be done now. A recovery that surely did nothing (for want of a permission, say) is
-    /// begun anew by a rollback; one that came to an end half-way is looked for and completed.
-    fn mend_again(&mut self) {
-        let again = super::decide::unmended(self);
-        let faults: Vec<_> = self.plan.steps.iter().filter(|s| again.contains(&s.id)).collect();
-        let rollback = self.mode == Mode::Rollback;
-        for ((id, _), cell) in &mut self.cells {
-            let Some(step) = self.plan.step(id) else { continue };
-            let mends = faults.iter().any(|f| super::decide::mended_by(f, step));
-            if !mends || cell.kept {
-                continue;
-            }
-            match cell.status {
-                Status::Failed(EffectCertainty::None) | Status::Skipped if rollback => {
-                    cell.status = Status::Idle;
-                }
-                Status::Failed(_) if rollback => cell.status = Status::Started,
-                Status::Failed(_) | Status::Skipped => continue,
-                Status::Idle | Status::Prepared | Status::Started | Status::Applied | Status::Ready => {}
-            }
-            // an earlier clean-up found nothing to keep; what is made from here on is kept
-            cell.settled = false;
         }
     }
 

@@ -145,7 +145,7 @@ const NOBODY_LOOKED: &str =
 /// Whether the clean-up ended without a look at whether the service is healthy again, although there is one to take.
 pub(super) fn nobody_looked(state: &RunState) -> bool {
     let has_client = state.plan.drill.steady_state.iter().any(|p| p.role == Role::Client);
-    has_client && state.steady_after.is_none() && state.signals >= 2
+    has_client && state.steady_after.is_none() && state.signals >= 2 && !state.steady_accepted
 }
 
 /// How a loss is spoken of.

@@ -568,6 +568,8 @@ pub enum Event {
     },
     /// Whether the steady state held again after the clean-up.
     SteadyAfter { healthy: bool },
+    /// A person accepts that redrill has not seen the steady state hold again after the clean-up, and looks no more.
+    SteadyStateAccepted { why: String, by: String },
     /// The end: the verdict, why, and what was measured.
     Finished { verdict: Verdict, exit_code: u8, reasons: Vec<String>, measured: Box<Measured> },
     /// A kind that this version does not know; kept as it stands.

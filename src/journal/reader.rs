@@ -251,6 +251,7 @@ mod tests {
             Event::Kept { step: step.clone(), target: None, proof: "p".into() },
             Event::Stuck { step: None, target: None, error: "e".into(), hint: "h".into() },
             Event::LeftInPlace { step, target: None, why: "w".into(), by: None },
+            Event::SteadyStateAccepted { why: "w".into(), by: "b".into() },
             Event::Finished {
                 verdict: Verdict::Passed,
                 exit_code: 0,

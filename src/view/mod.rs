@@ -15,6 +15,8 @@ use crate::journal::event::Approved;
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
 use crate::model::{Stage, StepId, World, endpoint};
 
+use moments::UNSEEN;
+
 pub use moments::undone;
 pub use types::{
     CallView, CellView, Ending, Header, MarkView, Moment, ProbeView, Process, Segment, StageView, Status,
@@ -63,6 +65,9 @@ pub struct RunView {
     pub steady_since: Option<DateTime<Utc>>,
     /// Whether it held again after the clean-up.
     pub steady_after: Option<bool>,
+    /// Who accepted, and why, that the steady state was not seen to hold after the clean-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady_accepted: Option<String>,
     /// The changes that were sent.
     pub calls: Vec<CallView>,
     /// Why it stops before its end; the first cause.
@@ -148,6 +153,7 @@ impl RunView {
         for (step, target, why) in self.left_in_place() {
             out.push(self.gone(step, target, why));
         }
+        out.extend(self.steady_accepted.clone());
         if !self.held.is_empty() {
             out.push(format!("still tagged redrill:held: {}", self.held.join(", ")));
         }
@@ -182,6 +188,11 @@ impl RunView {
         let on = |target: Option<&str>| target.map(|t| format!(" on {t}")).unwrap_or_default();
         let failed = self.cells().filter_map(|(step, cell)| Some((step, cell, cell.error.as_ref()?)));
         failed.map(|(step, cell, error)| format!("{step}{}: {error}", on(cell.target.as_deref()))).collect()
+    }
+
+    /// What a step was stuck with on this target is tried again, or has found its end.
+    fn not_stuck(&mut self, step: &StepId, target: Option<&String>) {
+        self.stuck.retain(|stuck| stuck.step.as_ref() != Some(step) || stuck.target.as_ref() != target);
     }
 
     /// Whether something was broken for good, and what the drill has to mend it did not come to its end.
@@ -244,15 +255,22 @@ impl RunView {
                 });
             }
             Event::Approved { approval } => self.approvals.push(approval.clone()),
-            Event::Attached { mode, pid, host, user, redrill, .. } => self.processes.push(Process {
-                at,
-                mode: *mode,
-                pid: *pid,
-                host: host.clone(),
-                user: user.clone(),
-                redrill: redrill.clone(),
-                endpoint: None,
-            }),
+            Event::Attached { mode, pid, host, user, redrill, .. } => {
+                self.processes.push(Process {
+                    at,
+                    mode: *mode,
+                    pid: *pid,
+                    host: host.clone(),
+                    user: user.clone(),
+                    redrill: redrill.clone(),
+                    endpoint: None,
+                });
+                if matches!(mode, Mode::Resume | Mode::Rollback) {
+                    // what the clean-up was stuck with is looked at again
+                    self.stuck.retain(|stuck| stuck.step.is_some());
+                    self.steady_after = None;
+                }
+            }
             Event::Endpoint { proof } => {
                 if let Some(process) = self.processes.last_mut() {
                     process.endpoint = Some(proof.clone());
@@ -437,8 +455,14 @@ impl RunView {
                 step.confirmed = Some(if note.is_empty() { who } else { format!("{who}: {note}") });
             }
             Event::UndoStarted { step, target } => {
+                self.not_stuck(step, target.as_ref());
                 let cell = self.cell(step, target.as_ref());
-                cell.ending.get_or_insert(Ending::Undoing { failures: 0, error: None });
+                match cell.ending {
+                    None | Some(Ending::Stuck { .. }) => {
+                        cell.ending = Some(Ending::Undoing { failures: 0, error: None });
+                    }
+                    Some(_) => {}
+                }
             }
             Event::UndoFailed { step, target, error, attempt } => {
                 let error = Some(error.clone());
@@ -446,15 +470,21 @@ impl RunView {
             }
             Event::UndoDone { step, target, how, proof } => {
                 let (how, proof) = (how.clone(), proof.clone());
+                self.not_stuck(step, target.as_ref());
                 self.cell(step, target.as_ref()).ending = Some(Ending::Undone { how, proof, at });
             }
             Event::Kept { step, target, proof } => {
                 let proof = proof.clone();
+                self.not_stuck(step, target.as_ref());
                 self.cell(step, target.as_ref()).ending = Some(Ending::Kept { proof, at });
             }
             Event::LeftInPlace { step, target, why, by } => {
                 let why = self.left(step, target.as_ref(), why, by.as_deref());
+                self.not_stuck(step, target.as_ref());
                 self.cell(step, target.as_ref()).ending = Some(Ending::Left { why });
+            }
+            Event::SteadyStateAccepted { why, by } => {
+                self.steady_accepted = Some(format!("{UNSEEN}: {why} (accepted by {by})"));
             }
             Event::Stuck { step, target, error, hint } => {
                 let (error, hint) = (error.clone(), hint.clone());

@@ -5,6 +5,9 @@ use crate::journal::{Event, Mark, Mode, Phase};
 use crate::model::time::in_words;
 use crate::model::{Health, ProgramEnd, Stage};
 
+/// What a person accepts who ends a run without a look at the service.
+pub(super) const UNSEEN: &str = "the steady state was not seen to hold after the clean-up";
+
 fn on(target: Option<&String>) -> String {
     target.map(|t| format!(" on {t}")).unwrap_or_default()
 }
@@ -123,6 +126,7 @@ pub(super) fn sentence(event: &Event, view: &RunView) -> Option<String> {
         Event::LeftInPlace { step, target, why, by } => {
             view.gone(step, target.as_deref(), &view.left(step, target.as_ref(), why, by.as_deref()))
         }
+        Event::SteadyStateAccepted { why, by } => format!("{UNSEEN}: {why} (accepted by {by})"),
         Event::Cleaned { until: None } => "clean-up over".to_owned(),
         Event::Cleaned { until: Some(until) } => format!(
             "clean-up over; waiting for the service to be healthy, until {} at the latest",

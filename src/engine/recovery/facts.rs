@@ -10,7 +10,7 @@ use super::{AHEAD_MS, ClockParams};
 use crate::drill::Role;
 use crate::engine::history::{self, History};
 use crate::engine::steady_state::{ProbeUsage, Reboot, Timeline};
-use crate::journal::{Event, Line, Mark, Phase};
+use crate::journal::{Event, Line, Mark, Mode, Phase};
 use crate::model::{EffectCertainty, Health, Stage, StepId};
 
 pub(super) struct Call {
@@ -41,7 +41,9 @@ pub(super) struct Facts {
     pub(super) confirmed: BTreeMap<StepId, i64>,
     pub(super) restored_to: Option<i64>,
     pub(super) clean: Option<i64>,
-    pub(super) not_clean: bool,
+    /// What the last process to work on the run was stuck with.
+    pub(super) stuck: bool,
+    pub(super) left: bool,
     /// For every process but the first: the last line before it, and when it attached itself.
     pub(super) changes: Vec<(i64, i64)>,
     /// Where only wall time counts.
@@ -217,9 +219,13 @@ impl Facts {
             Event::UndoDone { .. } | Event::Kept { .. } | Event::Released { .. } | Event::Cleaned { .. } => {
                 self.clean = Some(at);
             }
-            Event::Stuck { .. } | Event::LeftInPlace { .. } | Event::SteadyAfter { healthy: false } => {
-                self.not_clean = true;
+            // who takes it up tries again what was stuck; version 0.1.0 never called such a run clean
+            Event::Attached { mode: Mode::Resume | Mode::Rollback, redrill, .. } if redrill != "0.1.0" => {
+                self.stuck = false;
+                self.clean = None;
             }
+            Event::Stuck { .. } | Event::SteadyAfter { healthy: false } => self.stuck = true,
+            Event::LeftInPlace { .. } | Event::SteadyStateAccepted { .. } => self.left = true,
             _ => {}
         }
     }

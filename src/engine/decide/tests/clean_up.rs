@@ -166,7 +166,8 @@ async fn how_long_it_may_take_to_return_depends_on_whether_a_person_is_needed_an
             drill.to_owned()
         };
         let mut state = cleaned(&drill).await;
-        let mut hint = "look at the service; redrill has put back everything that it changed";
+        let mut hint = "look at the service; redrill has put back everything that it changed. `redrill rollback` \
+                        looks again; with `--accept steady-state --reason TEXT` it ends the run as it is";
         if case == stuck {
             state.stuck.push("no".to_owned());
             hint = "what is not put back may be why: finish that first";
