@@ -132,6 +132,7 @@ pub async fn connect(
                 rds: aws_sdk_rds::Client::new(&clients.read),
             }),
             net,
+            safe: Arc::new(crate::cloud::safe::InMemory::default()),
         },
         mutate: Arc::new(Changes {
             ec2: clients.ec2(&clients.change),

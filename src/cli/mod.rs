@@ -46,6 +46,7 @@ mod report;
 mod resume;
 mod run;
 mod runs;
+mod safe;
 mod sandbox;
 mod schema;
 mod session;

@@ -13,10 +13,11 @@ pub use super::guard::{
     by_tag, command, command_in, locked, machine_locks, on_machine, refuse_unfinished, remove, target_keys,
 };
 use super::out::Outcome;
+use super::safe::{self, FileSafe};
 use super::terminal::{self, Leave};
 use super::watching::{self, Show};
 use super::{CliError, Global, Kind, Output, out};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Reads};
 use crate::engine::recorder::Recorder;
 use crate::engine::state::RunState;
 use crate::engine::{self, Accepted, Ended, EngineError, Operator, People, Setup, requests};
@@ -156,7 +157,9 @@ pub async fn start(global: &Global, run: RunId, work: Work) -> Result<u8, CliErr
 
 /// What is locked is left to tell of a run that is not finished; else nothing is left.
 fn let_go(dir: &RunDir, locks: &[&TargetLocks]) {
-    if !finished(dir) {
+    if finished(dir) {
+        safe::remove(dir);
+    } else {
         locks.iter().for_each(|locks| locks.leave());
     }
 }
@@ -274,6 +277,8 @@ async fn work_on(
         over: is_over,
     };
     let show = tokio::spawn(show.until_over());
+    let kept = Arc::new(FileSafe::open(&global.state, dir));
+    let cloud = Cloud { reads: Reads { safe: kept, ..work.cloud.reads }, ..work.cloud };
     let plan_sha256 = work.plan.sha256();
     let plan = Arc::new(work.plan);
     let (clock, secrets) = (Arc::clone(&work.clock), work.secrets.clone());
@@ -281,7 +286,7 @@ async fn work_on(
         plan: Arc::clone(&plan),
         plan_sha256,
         run: dir.id().clone(),
-        cloud: work.cloud,
+        cloud,
         clock: work.clock,
         journal,
         lines,

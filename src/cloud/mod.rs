@@ -27,6 +27,7 @@ mod mutation;
 mod named;
 mod network;
 mod reads;
+pub mod safe;
 mod types;
 pub mod whole;
 
@@ -83,6 +84,8 @@ pub struct Reads {
     pub whole: Arc<dyn Whole>,
     /// HTTP, TCP and SQL, for probes.
     pub net: Arc<dyn Net>,
+    /// What was read and is kept for a later process of the run.
+    pub safe: Arc<dyn safe::Safe>,
 }
 
 /// Stands for every service in [`Cloud::endpoints`].

@@ -96,6 +96,7 @@ fn through(reads: &Reads, lane: &Lane) -> Reads {
                 $($service: Arc::new(Paced { inner: Arc::clone(&reads.$service), lane: lane.clone() }),)*
                 trail: Arc::clone(&reads.trail),
                 net: Arc::clone(&reads.net),
+                safe: Arc::clone(&reads.safe),
             }
         };
     }

@@ -480,7 +480,7 @@ impl Redaction {
                 *note = kept_out;
             }
             Event::LeftInPlace { why, by: Some(_), .. } | Event::SteadyStateAccepted { why, .. } => {
-                *why = kept_out
+                *why = kept_out;
             }
             Event::StopRequested { detail, request: Some(_), .. } => {
                 if let Some((who, _)) = detail.split_once(": ") {

@@ -12,6 +12,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::cloud::safe::InMemory;
 use crate::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reads, Reply};
 use crate::model::{Clock, Dur, World as WorldKind};
 
@@ -54,6 +55,7 @@ pub struct Sim {
     clock: Arc<dyn Clock>,
     world: Mutex<World>,
     net: Mutex<net::NetState>,
+    safe: Arc<InMemory>,
 }
 
 impl Sim {
@@ -63,7 +65,13 @@ impl Sim {
     }
 
     fn of(world: World, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { clock, world: Mutex::new(world), net: Mutex::default() })
+        Arc::new(Self { clock, world: Mutex::new(world), net: Mutex::default(), safe: Arc::default() })
+    }
+
+    /// What was kept for a later process is lost.
+    #[cfg(test)]
+    pub fn forget_kept(&self) {
+        self.safe.forget();
     }
 
     /// The account behind redrill's traits.
@@ -84,6 +92,7 @@ impl Sim {
                 trail: self.clone(),
                 whole: self.clone(),
                 net: self.clone(),
+                safe: self.safe.clone(),
             },
             mutate: self.clone(),
             // a rehearsal changes nothing anyway

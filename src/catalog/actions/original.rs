@@ -1,11 +1,10 @@
 //! What a replacement needs of an instance, read while the instance is still there.
 //!
 //! Soon after termination EC2 forgets subnet, groups and addresses. Invariant: user data, which may
-//! hold secrets, is never part of the record; it stays in this process's memory, and the record has
-//! only its digest. Reads only.
+//! hold secrets, is never part of the record; it is kept in the run's [`Safe`](crate::cloud::safe::Safe) by its digest,
+//! which is all that the record has. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -15,11 +14,8 @@ use super::ec2_terminate::elastic_ips;
 use super::{look, whole};
 use crate::catalog::action::{ActionError, ReadCx};
 use crate::cloud::{
-    Address, BlockDevice, CloudResult, Fields, Instance, InstanceAttribute, Volume, agreed, all_pages,
+    Address, BlockDevice, CloudResult, Fields, Instance, InstanceAttribute, Secret, Volume, agreed, all_pages,
 };
-
-/// User data of this process's captures, by digest: the same text is the same entry.
-static USER_DATA: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 /// Target groups read at once.
 const ABREAST: usize = 8;
@@ -165,16 +161,22 @@ pub(super) async fn described(
     let mut volumes = volumes(cx, instances.values()).await?;
     let mut credits = credits(cx, instances.values()).await?;
     usual_processors(cx, &mut instances).await?;
+    let mut digests: BTreeMap<String, String> = BTreeMap::new();
+    // the same text is the same entry
+    let mut user_data: BTreeMap<String, Secret> = BTreeMap::new();
+    for (id, detail) in &mut details {
+        let Some(data) = detail.user_data.take().filter(|data| !data.is_empty()) else { continue };
+        let digest = sha256(&data);
+        digests.insert(id.clone(), digest.clone());
+        user_data.insert(digest, Secret::new(data));
+    }
+    let unkept = |why| ActionError::refused(format!("the user data of the instances cannot be kept: {why}"));
+    cx.reads.safe.keep(user_data.into_iter().collect()).await.map_err(unkept)?;
     let of = |(id, instance): (String, Instance)| {
         let detail = details.remove(&id).unwrap_or_default();
-        let user_data_sha256 = detail.user_data.filter(|d| !d.is_empty()).map(|data| {
-            let digest = sha256(&data);
-            USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), data);
-            digest
-        });
         let devices = instance.block_devices.iter();
         let original = Original {
-            user_data_sha256,
+            user_data_sha256: digests.remove(&id),
             termination_protection: detail.disable_api_termination,
             stop_protection: detail.disable_api_stop,
             shutdown: detail.shutdown,
@@ -225,13 +227,12 @@ async fn usual_processors(cx: ReadCx<'_>, instances: &mut BTreeMap<String, Insta
     Ok(())
 }
 
-/// The user data that was captured: from memory, else read again from the instance, which AWS may
+/// The user data that was captured: as it was kept, else read again from the instance, which AWS may
 /// still answer for a while after the termination. Never silently none.
 pub(super) async fn user_data(cx: ReadCx<'_>, original: &Original) -> Result<Option<String>, ActionError> {
     let Some(digest) = &original.user_data_sha256 else { return Ok(None) };
-    let kept = USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
-    if kept.is_some() {
-        return Ok(kept);
+    if let Some(kept) = cx.reads.safe.kept(digest).filter(|kept| sha256(kept.expose()) == *digest) {
+        return Ok(Some(kept.expose().to_owned()));
     }
     let id = &original.instance.id;
     let why = match cx.reads.ec2.attribute(id, InstanceAttribute::UserData).await {
@@ -243,8 +244,8 @@ pub(super) async fn user_data(cx: ReadCx<'_>, original: &Original) -> Result<Opt
         Err(e) => e.to_string(),
     };
     Err(ActionError::refused(format!("the user data of {id} is lost: {why}")).hint(
-        "user data is never written to the journal, so another process has to read it again; \
-         launch the replacement by hand from its launch template or infrastructure code",
+        "user data is never written to the journal, and what is kept beside it for a later process cannot be read \
+         from here; launch the replacement by hand from its launch template or infrastructure code",
     ))
 }
 
@@ -327,10 +328,4 @@ pub(super) async fn registrations(
         }
     }
     Ok(found)
-}
-
-/// What another process would find in its memory: nothing.
-#[cfg(test)]
-pub(super) fn forget(digest: &str) {
-    USER_DATA.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
 }

@@ -1,5 +1,9 @@
 //! `kill -9`, then `rollback` or `resume`.
 
+use std::os::unix::fs::PermissionsExt as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::drills::{blind, both};
@@ -103,6 +107,35 @@ async fn rolled_back_from_between_the_record_and_the_wire() {
         assert_eq!(but_replaced(before), but_replaced(after.clone()), "{n}: {sent} sent\n{ended}");
         assert_eq!(kept(&after), sent, "{n}\n{ended}");
     }
+}
+
+#[tokio::test]
+async fn the_user_data_of_what_has_ended_outlives_the_process_that_read_it() {
+    let Some(w) = World::with(&[("pending", 1.0), ("shutting-down", 1.0)]).await else { return };
+    let killed = killed_in(&w, "impact").await;
+    let kept = w.home.path().join(".redrill/runs").join(killed.run()).join("kept.jsonl");
+    let text = std::fs::read_to_string(&kept).expect("it is kept");
+    let user_data = "#!/bin/sh\nexec /opt/shop/bin/web --port 80\n";
+    assert!(!text.contains("bin/web") && !text.contains(&STANDARD.encode(user_data)), "{text}");
+    assert_eq!(std::fs::metadata(&kept).expect("it is there").permissions().mode() & 0o777, 0o600);
+    w.faults(json!([{"action": "DescribeInstanceAttribute", "fault": "deny", "times": null}])).await;
+    let ended = w.take_up("rollback").end().await;
+    assert_eq!(ended.code, Some(0), "{ended}");
+    let launches: Vec<Value> =
+        w.calls().await.into_iter().filter(|c| c["action"] == "RunInstances").collect();
+    assert_eq!(launches.len(), 1, "{ended}");
+    assert!(launches[0]["parameters"].to_string().contains("\"UserData\""), "{launches:?}");
+    assert!(!kept.exists(), "nobody needs it any more");
+    // a copy of the folder without the key is asked of AWS again, and says what is lost
+    w.reseed().await;
+    let killed = killed_in(&w, "impact").await;
+    let key = w.home.path().join(".redrill/runs").join(killed.run()).join("../../keys/kept.key");
+    std::fs::rename(&key, key.with_extension("away")).expect("the key is there");
+    w.faults(json!([{"action": "DescribeInstanceAttribute", "fault": "deny", "times": null}])).await;
+    let ended = w.take_up("rollback").end().await;
+    assert_eq!(ended.code, Some(20), "{ended}");
+    assert!(ended.to_string().contains("user data") && ended.to_string().contains("is lost"), "{ended}");
+    assert_eq!(w.count("RunInstances").await, 0, "nothing is launched without it");
 }
 
 async fn resumed(w: &World, stage: &str) {

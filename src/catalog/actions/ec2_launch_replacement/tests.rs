@@ -140,7 +140,7 @@ async fn without_its_user_data_nothing_is_launched() {
 async fn another_process_reads_the_user_data_again_while_aws_still_tells() {
     let s = scene("another-process");
     let p = s.lost(&Value::Null).await;
-    original::forget(p.undo["original"]["user_data_sha256"].as_str().expect("has a digest"));
+    s.bench.sim.forget_kept();
     s.apply(&p).await.expect("launched");
     let new = s.replacements().await.remove(0);
     let ec2 = &s.bench.read().reads.ec2;
@@ -149,7 +149,7 @@ async fn another_process_reads_the_user_data_again_while_aws_still_tells() {
 
     let s = scene("another-process-too-late");
     let p = s.lost(&Value::Null).await;
-    original::forget(p.undo["original"]["user_data_sha256"].as_str().expect("has a digest"));
+    s.bench.sim.forget_kept();
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     assert!(s.apply(&p).await.expect_err("too late").message.contains("is lost"));
     assert!(s.replacements().await.is_empty());
