@@ -256,13 +256,14 @@ fn forward(state: &RunState, now: i64) -> Decision {
             Decision::wait_until(now + 1000)
         }
         Stage::Hold => {
-            let from = state.verified.unwrap_or(since);
             if state.plan.drill.steady_state.iter().all(|p| p.role != Role::Client) {
                 return Decision::enter(Stage::Undo);
             }
             if state.held {
                 return Decision::enter(Stage::Undo);
             }
+            // a check that fails again is waited for, as long as for the service
+            let Some(from) = state.verified else { return Decision::wait_until(now + 500) };
             if state.steady.held(now, from) {
                 let began = state.steady.healthy_since().unwrap_or(from).max(from);
                 let at = chrono::DateTime::from_timestamp_millis(began).unwrap_or_default();

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::history::{self, History};
+use super::history::{self, History, Stretch};
 pub use super::steady_state::{ProbeInfo, ProbeUsage};
 use crate::drill::{Role, RtoClock};
 use crate::journal::{Gap, Line, Measured, PhaseTime};
@@ -232,8 +232,8 @@ impl Facts {
         last
     }
 
-    /// The first moment from `base` on at which the newest answer of every verify probe is healthy,
-    /// and the earliest moment at which that may have been so.
+    /// The moment from `base` on from which on the newest answer of every verify probe was healthy, as long as
+    /// they counted, and the earliest moment at which that may have been so.
     fn t6(&self, base: i64) -> Option<(i64, i64)> {
         let verify = || self.histories.iter().filter(|h| h.info.stage_of_use == ProbeUsage::Verify);
         let mut moments: Vec<i64> = verify()
@@ -242,9 +242,14 @@ impl Facts {
             .chain([base])
             .collect();
         moments.sort_unstable();
-        let at = moments
-            .into_iter()
-            .find(|at| verify().all(|h| h.newest_at(*at).is_some_and(|s| s.health == Health::Healthy)))?;
+        // version 0.1.0 took the first moment, whatever came after it
+        let failed_later = |at: i64| {
+            let failed = |s: &&Stretch| s.health != Health::Healthy && s.start > at;
+            self.format != 1 && verify().any(|h| h.stretches.iter().any(|s| failed(&s)))
+        };
+        let all_healthy =
+            |at: i64| verify().all(|h| h.newest_at(at).is_some_and(|s| s.health == Health::Healthy));
+        let at = moments.into_iter().find(|at| all_healthy(*at) && !failed_later(*at))?;
         let low = verify().map(|h| h.healthy_not_before(at)).max()?;
         Some((at, low.clamp(base.min(at), at)))
     }

@@ -528,24 +528,22 @@ impl RunState {
         self.steady.unchanged(probe, health, count, sent, answered);
         self.verify.unchanged(probe, health, count, sent, answered);
         self.stops.observe(probe, health, answered);
-        self.concludes(probe, health, sent, answered);
+        self.concludes(probe, health, sent);
     }
 
     /// Takes a recorded line about an observation that was taken when it was made. What was recorded in
     /// between (when the fault was sent) may tell more about it.
     pub fn recorded(&mut self, line: &Line) {
-        let (probe, health, sent, answered) = match &line.event {
-            Event::Observed { probe, health, sent, answered, .. } => (probe, *health, *sent, *answered),
-            Event::Unchanged { probe, health, last_sent, last_answered, .. } => {
-                (probe, *health, *last_sent, *last_answered)
-            }
+        let (probe, health, sent) = match &line.event {
+            Event::Observed { probe, health, sent, .. } => (probe, *health, *sent),
+            Event::Unchanged { probe, health, last_sent, .. } => (probe, *health, *last_sent),
             _ => return self.evolve(line),
         };
-        let (sent, answered) = (self.timeline.ms(sent), self.timeline.ms(answered));
-        self.concludes(probe, health, sent, answered);
+        let sent = self.timeline.ms(sent);
+        self.concludes(probe, health, sent);
     }
 
-    fn concludes(&mut self, probe: &str, health: Health, sent: i64, answered: i64) {
+    fn concludes(&mut self, probe: &str, health: Health, sent: i64) {
         if health == Health::Unhealthy
             && self.steady.tracks().iter().any(|t| t.info.name == probe && t.info.decides())
             && self.t0.is_some_and(|t0| sent >= t0)
@@ -559,9 +557,7 @@ impl RunState {
         {
             self.blind = true;
         }
-        if self.stage() == Stage::Verify && self.verified.is_none() && self.verify_passed() {
-            self.verified = Some(answered);
-        }
+        self.verifies();
     }
 
     /// A fault that no AWS call makes (a person, a local program) begins when its step does.

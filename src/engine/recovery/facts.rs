@@ -105,7 +105,11 @@ impl Facts {
         for history in self.histories.iter_mut().filter(|h| h.info.name == probe) {
             let counts = match counting {
                 Counting::All => true,
-                Counting::NotClients => !history.info.decides(),
+                Counting::NotClients => {
+                    // version 0.1.0 asked of a check only that it passed once
+                    let is_check = history.info.stage_of_use == ProbeUsage::Verify && self.format != 1;
+                    !history.info.decides() && !is_check
+                }
                 Counting::Nothing => false,
             };
             if counts {

@@ -12,6 +12,23 @@ impl RunState {
         self.verify.clients_healthy_since(since)
     }
 
+    /// Whether what was verified still holds: a check that passes once and fails while the steady state is held has not
+    /// passed.
+    pub(super) fn verifies(&mut self) {
+        if self.held
+            || self.verify.tracks().is_empty()
+            || !matches!(self.stage(), Stage::Verify | Stage::Hold)
+        {
+            return;
+        }
+        if !self.verify_passed() {
+            self.verified = None;
+        } else if self.verified.is_none() {
+            // answers may be recorded in another order than they came
+            self.verified = self.verify.tracks().iter().filter_map(|t| t.last_answered_ms).max();
+        }
+    }
+
     /// Whether the newest answer of every deciding probe was asked for after `since` and is healthy.
     pub fn steady_again(&self, since: i64) -> bool {
         self.steady.clients_healthy_since(since)
@@ -51,8 +68,14 @@ impl RunState {
     /// A deciding probe that cannot be read now, where no other is known to be unhealthy.
     pub fn unreadable(&self, now: i64) -> Option<String> {
         let track = |t: &&ProbeTrack| t.health_at(now) == Health::Unknown;
-        let all =
-            || self.deciding().chain(self.verify.tracks().iter().filter(|_| self.stage() == Stage::Verify));
+        let all = || {
+            self.deciding().chain(
+                self.verify
+                    .tracks()
+                    .iter()
+                    .filter(|_| self.verified.is_none() && self.stage() >= Stage::Verify),
+            )
+        };
         if all().any(|t| t.health_at(now) == Health::Unhealthy) {
             return None;
         }

@@ -7,6 +7,8 @@ use crate::engine::testing::{
     LOSS, attached, failed, line, plan_of, ready, seen, sent, stage, stamp, started,
 };
 
+mod verified;
+
 const NONE: EffectCertainty = EffectCertainty::None;
 use Health::{Healthy, Unhealthy, Unknown};
 
@@ -346,48 +348,6 @@ async fn a_turn_is_from_healthy_to_unhealthy_or_back_and_asked_since_t0() {
             assert_eq!(s.turned, turned, "once seen, it was seen");
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn verification_is_passed_when_every_verify_probe_was_asked_in_its_stage_and_is_healthy() {
-    let two = LOSS.replace(
-        "stop:\n",
-        "  - { name: more, probe: rds.instance, with: { identifier: \"${steps.restore.identifier}\" }, every: 3s }\nstop:\n",
-    );
-    let (mut s, ..) = run_of(&two).await;
-    take(&mut s, 900, seen("rows", Healthy, 800, 900));
-    take(&mut s, 900, seen("more", Healthy, 800, 900));
-    assert!(!s.verify_passed(), "not before the stage");
-    take(&mut s, 1_000, stage(Stage::Verify));
-    take(&mut s, 1_010, seen("page", Healthy, 1_000, 1_010));
-    assert_eq!(s.verified, None, "asked before the stage");
-    take(&mut s, 1_100, seen("rows", Healthy, 1_000, 1_100));
-    assert_eq!((s.verified, s.verify_passed()), (None, false), "one of two");
-    take(&mut s, 1_200, seen("more", Unhealthy, 1_000, 1_200));
-    assert_eq!(s.verified, None);
-    take(&mut s, 1_300, seen("more", Healthy, 1_250, 1_300));
-    assert_eq!((s.verified, s.verify_passed()), (Some(1_300), true));
-    take(&mut s, 1_400, seen("more", Healthy, 1_350, 1_400));
-    assert_eq!(s.verified, Some(1_300), "the first moment counts");
-    // in another stage nothing is verified
-    let (mut s, ..) = run_of(&two).await;
-    take(&mut s, 1_000, stage(Stage::Verify));
-    take(&mut s, 1_010, stage(Stage::Hold));
-    take(&mut s, 1_100, seen("rows", Healthy, 1_050, 1_100));
-    take(&mut s, 1_100, seen("more", Healthy, 1_050, 1_100));
-    assert_eq!(s.verified, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_verify_probes_the_stage_itself_verifies() {
-    let (mut s, ..) = run_of(UNSEEN).await;
-    take(&mut s, 500, stage(Stage::Recovery));
-    assert_eq!(s.verified, None);
-    take(&mut s, 1_000, stage(Stage::Verify));
-    assert_eq!(s.verified, Some(1_000));
-    let (mut s, ..) = loss().await;
-    take(&mut s, 1_000, stage(Stage::Verify));
-    assert_eq!(s.verified, None);
 }
 
 #[tokio::test(start_paused = true)]

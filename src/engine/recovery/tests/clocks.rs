@@ -22,14 +22,9 @@ fn a_mark_from_after_the_line_that_takes_it_is_not_counted_and_is_told() {
     assert_eq!(mark(&measure(&run.lines, &p), "t3"), Some(12_000));
 }
 
-/// An outage that a second process sees the end of. Its clocks are the machine's, with the wall clock moved
-/// by `moved_ms`, and on another boot with a monotonic clock that began anew.
-fn taken_up(moved_ms: i64, boot: &str, skews: Option<(i64, i64)>) -> Measured {
-    let mut run = Run::new();
-    run.lines.clear();
-    let anew = if boot == "a" { 0 } else { 15_000 };
-    let header = Event::Header {
-        format: 2,
+pub fn header(format: u32) -> Event {
+    Event::Header {
+        format,
         redrill: String::new(),
         run: crate::model::RunId::from_existing("r"),
         drill: String::new(),
@@ -42,7 +37,15 @@ fn taken_up(moved_ms: i64, boot: &str, skews: Option<(i64, i64)>) -> Measured {
         rto_ms: 0,
         give_up_ms: 0,
         chain: None,
-    };
+    }
+}
+
+/// An outage that a second process sees the end of. Its clocks are the machine's, with the wall clock moved
+/// by `moved_ms`, and on another boot with a monotonic clock that began anew.
+fn taken_up(moved_ms: i64, boot: &str, skews: Option<(i64, i64)>) -> Measured {
+    let mut run = Run::new();
+    run.lines.clear();
+    let anew = if boot == "a" { 0 } else { 15_000 };
     let attached = |boot: &str| Event::Attached {
         mode: Mode::Resume,
         pid: 1,
@@ -51,7 +54,7 @@ fn taken_up(moved_ms: i64, boot: &str, skews: Option<(i64, i64)>) -> Measured {
         redrill: String::new(),
         boot: Some(boot.to_owned()),
     };
-    run.at(0, header).at(0, attached("a"));
+    run.at(0, header(2)).at(0, attached("a"));
     if let Some((before, _)) = skews {
         run.at(0, Event::Skew { ms: before });
     }

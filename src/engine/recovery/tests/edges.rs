@@ -215,6 +215,21 @@ fn there_is_no_recovery_before_the_verify_probes_have_passed() {
     run.see("rows", Health::Healthy, 42_000).seconds("web", Health::Healthy, 42, 53);
     let m = measure(&run.lines, &p);
     assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (Some(42_100), Some(42_100)));
+    // one that passes and fails again before the end has not passed; of several times the last one counts
+    run.see("rows", Health::Unhealthy, 54_000);
+    let m = measure(&run.lines, &p);
+    assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (None, None));
+    run.see("rows", Health::Healthy, 56_000).seconds("web", Health::Healthy, 54, 70);
+    let m = measure(&run.lines, &p);
+    assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (Some(56_100), Some(56_100)));
+    // what comes after the steady state was held changes nothing
+    run.at(70_200, Event::Steady { since: stamp(56_100).at }).see("rows", Health::Unhealthy, 71_000);
+    assert_eq!(mark(&measure(&run.lines, &p), "t6"), Some(56_100));
+    // version 0.1.0 took the first time
+    let mut old = Run::new();
+    old.at(0, clocks::header(1));
+    outage(&mut old).see("rows", Health::Healthy, 42_000).see("rows", Health::Unhealthy, 43_000);
+    assert_eq!(mark(&measure(&old.lines, &p), "t6"), Some(42_100));
 }
 
 #[test]
