@@ -18,6 +18,7 @@ use super::contexts::RunClock;
 use super::control::{self, Control};
 use super::decide::{self, Task};
 use super::gate::StepGate;
+use super::holders::{self, Holders};
 use super::pace::Pacer;
 use super::perform::{panicked, perform};
 use super::recorder::{Recorder, Watcher};
@@ -25,8 +26,7 @@ use super::recovery::measure;
 use super::standstill::{BEGINNINGS, Standstill};
 use super::state::{Cell, RunState};
 use super::{
-    hold, kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup,
-    verdict,
+    kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup, verdict,
 };
 use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
@@ -174,6 +174,7 @@ pub struct Shared {
     pub switches: Vec<KillSwitch>,
     pub(super) people: People,
     pub(super) programs_ended: bool,
+    pub(super) holders: Holders,
     finish: String,
     secrets: BTreeMap<String, String>,
     pacer: Arc<Pacer>,
@@ -325,6 +326,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         probed,
         pacer,
         steady: RunClock(Arc::clone(&recorder)),
+        holders: Holders::new(setup.clock.now()),
         clock: setup.clock,
         recorder,
         people: setup.people,
@@ -338,7 +340,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         preflight::not_behind(&shared).await?;
         preflight::same_emulator(&shared).await?;
     }
-    let others = if fresh { BTreeMap::new() } else { hold::held_by_others(&shared).await };
+    let others = if fresh { BTreeMap::new() } else { shared.holders.look(&shared).await.others };
     if let (Mode::Resume, Some((target, run))) = (setup.mode, others.first_key_value()) {
         return Err(EngineError::HeldByAnother { target: target.clone(), run: run.clone() });
     }
@@ -362,7 +364,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     events.extend(skew.map(|ms| Event::Skew { ms }));
     events.extend(setup.approvals.into_iter().map(|approval| Event::Approved { approval }));
     events.extend(setup.accepted.into_iter().map(|one| accept::event(one, &by)));
-    events.extend(shared.recorder.with(|s, _| hold::left_to(&others, s, &shared.finish())));
+    events.extend(shared.recorder.with(|s, _| holders::left_to(&others, s, &shared.finish())));
     shared.recorder.durable(events).await.map_err(|e| EngineError::Journal(Some(e)))?;
     let mut turning = Loop::new(Arc::clone(&shared));
     if let Some(inbox) = &setup.inbox {

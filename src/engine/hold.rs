@@ -25,7 +25,7 @@ const IDS_PER_CALL: usize = 500;
 const LONGEST_VALUE: usize = 256;
 
 /// Every target of every step, once.
-fn targets(shared: &Shared) -> Vec<Target> {
+pub(super) fn targets(shared: &Shared) -> Vec<Target> {
     let mut all: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
     for step in &shared.plan.steps {
         for t in shared.plan.targets_of(step).iter().chain(beside(&shared.plan, step)) {
@@ -221,19 +221,31 @@ async fn still_tagged(
 }
 
 /// The targets without those that another run holds by now: its tag is not ours to remove. Where it
-/// cannot be read whose the tag is, it counts as ours, since that is what the journal says.
+/// cannot be read whose the tags of a kind are, they count as ours, since that is what the journal says.
 async fn own(shared: &Shared, stuck: &BTreeSet<String>) -> Result<Vec<Target>, JournalError> {
-    let all: Vec<Target> = targets(shared).into_iter().filter(|t| !stuck.contains(&t.id)).collect();
-    let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
-        return Ok(all);
-    };
+    let (mut all, mut now, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    for kind in ResourceKind::ALL {
+        let of_it = |t: &Target| t.kind == kind && !stuck.contains(&t.id);
+        let planned: Vec<Target> = targets(shared).into_iter().filter(of_it).collect();
+        if planned.is_empty() {
+            continue;
+        }
+        match plan::read_again(&shared.plan, &shared.cloud.reads, &planned).await {
+            Ok(read) => {
+                now.extend(read);
+                all.extend(planned);
+            }
+            Err(_) => own.extend(planned.into_iter().map(|t| (t, None))),
+        }
+    }
     let all_arns: BTreeMap<String, Option<String>> =
         all.iter().map(|t| (t.id.clone(), t.arn.clone())).collect();
     let foreign = |t: &Option<Target>| holder(t.as_ref()).is_some_and(|run| run != shared.run.as_str());
-    let (moved, mut own): (Vec<_>, Vec<_>) =
+    let (moved, known): (Vec<_>, Vec<_>) =
         all.into_iter().zip(now).filter(|(_, now)| !foreign(now)).partition(|(t, now)| {
             t.kind == ResourceKind::RdsInstance && now.as_ref().is_none_or(|now| !plan::is_the_same(t, now))
         });
+    own.extend(known);
     if !moved.is_empty() {
         let found = renamed(shared, moved).await;
         let planned = |t: &Target| all_arns.get(&t.id) == Some(&t.arn);
@@ -269,39 +281,8 @@ async fn renamed(shared: &Shared, planned: Vec<(Target, Option<Target>)>) -> Vec
     planned.into_iter().filter_map(now).collect()
 }
 
-/// The targets that other runs hold by now, each with its run: a sweep let go of it, and another run began. What cannot be
-/// read counts as this run's, as the journal says.
-pub async fn held_by_others(shared: &Shared) -> BTreeMap<String, String> {
-    let all = targets(shared);
-    let Ok(now) = plan::read_again(&shared.plan, &shared.cloud.reads, &all).await else {
-        return BTreeMap::new();
-    };
-    let found = all.into_iter().zip(now).filter_map(|(planned, now)| {
-        let now = now.filter(|now| plan::is_the_same(&planned, now))?;
-        let run = holder(Some(&now)).filter(|run| !run.is_empty() && *run != shared.run.as_str())?;
-        Some((planned.id, run.to_owned()))
-    });
-    found.collect()
-}
-
-/// What this run has not put back of them: it stands as the other run left it, and is not touched.
-pub fn left_to(others: &BTreeMap<String, String>, state: &RunState, finish: &str) -> Vec<Event> {
-    let open = state.cells.iter().filter(|(_, cell)| cell.may_have_effect() && !cell.settled);
-    let changed = open.filter(|((step, _), _)| state.changes_its_target(step));
-    let theirs = changed.filter_map(|((step, target), _)| {
-        let (id, run) = others.get_key_value(target.as_ref()?)?;
-        Some(Event::Stuck {
-            step: Some(step.clone()),
-            target: target.clone(),
-            error: format!("{id} is held by run {run} by now, so it is left as it is"),
-            hint: format!("once that run has ended, look at {id}; then: {finish}"),
-        })
-    });
-    theirs.collect()
-}
-
 /// The run that a target's tag names.
-fn holder(target: Option<&Target>) -> Option<&str> {
+pub(super) fn holder(target: Option<&Target>) -> Option<&str> {
     target?.tags.get(TAG_HELD)?.split(' ').next()
 }
 

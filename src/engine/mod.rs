@@ -17,6 +17,7 @@ mod gathered;
 mod gathered_health;
 mod history;
 mod hold;
+mod holders;
 pub mod kill_switch;
 mod lockout;
 pub mod needs;

@@ -13,11 +13,11 @@ use futures::stream::FuturesUnordered;
 use serde_json::Value;
 
 use super::driver::Shared;
-use super::kill_switch;
 use super::programs::StepPrograms;
 use super::sabotage::{self, Sabotage};
 use super::state::{RunState, Status};
 use super::undone::{NOTHING, undone, unkept};
+use super::{holders, kill_switch};
 use crate::catalog::{self, ActionError, DynAction, Prepared, Progress};
 use crate::cloud::ErrorKind;
 use crate::journal::writer::JournalError;
@@ -199,6 +199,11 @@ async fn begin(
     if shared.recorder.with(|s, _| s.stop.is_none()) && !kill_switch::clear(shared).await? {
         return Ok(Vec::new());
     }
+    let ids: Vec<Option<String>> = fresh.iter().map(|(_, id)| id.clone()).collect();
+    if let Some(why) = holders::hinders(shared, step, &ids).await {
+        fail_all(shared, step, &ids, &ActionError::refused(why)).await?;
+        return Ok(Vec::new());
+    }
     let t0 = shared.t0().await;
     let cx = shared.read_cx(&step.id, t0);
     let mut batch = Vec::with_capacity(fresh.len());
@@ -208,7 +213,6 @@ async fn begin(
         match shared.reveal(captured) {
             Ok(captured) => batch.push((target.clone(), captured)),
             Err(e) => {
-                let ids: Vec<Option<String>> = fresh.iter().map(|(_, id)| id.clone()).collect();
                 fail_all(shared, step, &ids, &e).await?;
                 return Ok(Vec::new());
             }
@@ -478,6 +482,9 @@ pub async fn undo(
         let proof = "nothing was made, so there is nothing to keep".to_owned();
         let (step, target, how) = (id.clone(), key.1.clone(), NOTHING.to_owned());
         return shared.recorder.durable(vec![Event::UndoDone { step, target, how, proof }]).await;
+    }
+    if let Some(theirs) = holders::left(shared, &step, target).await.filter(|_| !keep) {
+        return shared.recorder.durable(vec![theirs]).await;
     }
     shared.recorder.note(vec![Event::UndoStarted { step: id.clone(), target: key.1.clone() }]).await?;
     let mut pause = Duration::from_secs(1);

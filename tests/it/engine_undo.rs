@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use redrill::cloud::Mutation;
 use redrill::cloud::faulty::{Fault, Faulty};
-use redrill::engine::{self, EngineError, People};
+use redrill::engine::People;
 use redrill::journal::writer::MemoryJournal;
 use redrill::journal::{Event, Line, Mode};
-use redrill::model::target::TAG_HELD;
 use redrill::model::{Stage, Tags};
 use redrill::sim::InstanceSeed;
-use tokio::sync::mpsc;
 
 use crate::bench::{Bench, dump};
 use crate::play::{Play, accepted, again, drill, meddle, target};
@@ -524,40 +522,4 @@ async fn a_copy_to_keep_is_kept_under_whatever_name_it_has_by_then() {
         assert!(!now.contains("redrill:held") && !now.contains("redrill:step"), "{}", dump(&journal));
         assert_eq!(redrill::engine::strangers::strangers(&bench.plan, &journal.lines()), Default::default());
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_another_run_holds_by_now_is_left_until_that_run_has_ended() {
-    let stop = "objectives: { rto: 10m }
-targets: { it: { resource: ec2.instance, tags: { role: web } } }
-fault: [{ action: ec2.stop-instances, target: it }]";
-    let bench = Bench::new(&drill("/health", stop)).await;
-    let before = bench.sim.snapshot();
-    let (theirs, all) = (target(&bench), bench.plan.targets["it"].drawn.len());
-    let mut play = Play::start(&bench);
-    play.stage(Stage::Impact).await;
-    let journal = play.killed().await;
-    // a sweep let go of it, and another run has stopped it since
-    let other = "20260921T150000Z-other-bbbbbb";
-    let tags = Tags::from([(TAG_HELD.to_owned(), format!("{other} undo: ec2.stop-instances was running"))]);
-    meddle(&bench, Mutation::CreateTags { ids: vec![theirs.clone()], tags }).await;
-    let (next, read) = MemoryJournal::resume(&journal.bytes()).expect("a chain");
-    let (_keep, control) = mpsc::channel(1);
-    let setup = bench.setup(Mode::Resume, Arc::new(next), read.lines, bench.sim.cloud());
-    let refused = engine::run(setup, control).await;
-    assert!(
-        matches!(&refused, Err(EngineError::HeldByAnother { target, run }) if *target == theirs && run == other),
-        "{refused:?}"
-    );
-    assert_eq!(accepted(&bench, "ec2:StartInstances"), 0);
-    let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
-    assert_eq!(ended.exit_code, 20, "{:?}", ended.reasons);
-    let told = format!("{theirs} is held by run {other} by now, so it is left as it is");
-    assert!(ended.reasons.iter().any(|r| r.contains(&told)), "{:?}", ended.reasons);
-    assert_eq!(accepted(&bench, "ec2:StartInstances"), all - 1, "the others are put back");
-    // it has ended, and its clean-up left the instance as it found it
-    meddle(&bench, Mutation::DeleteTags { ids: vec![theirs.clone()], keys: vec![TAG_HELD.to_owned()] }).await;
-    let (ended, _) = again(&bench, Mode::Rollback, &journal).await;
-    assert_eq!(ended.exit_code, 0, "{:?}", ended.reasons);
-    assert_eq!(differences(&before, &bench.sim.snapshot(), bench.run.as_str(), false), [""; 0]);
 }

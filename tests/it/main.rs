@@ -12,6 +12,7 @@ mod dependencies;
 mod emulator;
 mod engine_accept;
 mod engine_edges;
+mod engine_holders;
 mod engine_journal;
 mod engine_needs;
 mod engine_programs;
