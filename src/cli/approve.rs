@@ -63,6 +63,9 @@ pub fn run(global: &Global, args: &ApproveArgs) -> Result<u8, CliError> {
     if global.output == Output::Text || !args.yes {
         out::note(&plan_text(&planned, out::width()));
     }
+    if let Some(text) = not_covered(&planned) {
+        out::note(&text);
+    }
     if !args.yes && !out::ask("Approve exactly this plan? Type yes to go on:") {
         return Err(CliError::refused("not confirmed; nothing was approved"));
     }
@@ -109,6 +112,18 @@ pub fn run(global: &Global, args: &ApproveArgs) -> Result<u8, CliError> {
         out::note(&format!("warning: {doubt}"));
     }
     Ok(0)
+}
+
+/// What whoever approves a plan does not see: secrets are given to the run.
+fn not_covered(planned: &Plan) -> Option<String> {
+    let names: Vec<String> = planned.secret_params.iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "the plan does not hold the values of its secret parameters ({}), so the approval does not cover them: whoever \
+             runs the plan gives them",
+            names.join(", ")
+        )
+    })
 }
 
 /// The beginning of the names of a plan's approvals: `plan.json` has `plan.approval-1.json`.

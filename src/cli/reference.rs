@@ -32,12 +32,15 @@ const EXIT_CODES: [(u8, &str); 14] = [
     (3, "refused: limits, no targets, drift, lock, window; nothing was changed"),
     (4, "not-steady: the steady state did not hold before the fault; nothing was changed"),
     (5, "AWS unreachable, no credentials or no permission, before anything was changed"),
-    (10, "objective-missed: recovered, later than the RTO or with more loss than the RPO"),
+    (10, "objective-missed: recovered later than the RTO, or detected later than `objectives.detect`"),
     (11, "not-recovered: not recovered by `give_up`"),
     (12, "no-impact: no probe saw the fault, or no step did what anybody can observe"),
     (13, "stopped: a stop condition, a signal or `redrill abort`; rolled back"),
     (14, "failed: a step failed; rolled back. Or a person accepted that something is not put back"),
-    (15, "inconclusive: a probe that decides could not be read"),
+    (
+        15,
+        "inconclusive: a probe that decides could not be read, nothing read what was restored, or the clocks differ too much",
+    ),
     (20, "stuck: an undo failed for good, and a person is needed"),
     (21, "the journal could not be written"),
 ];

@@ -26,7 +26,8 @@ use super::recovery::measure;
 use super::standstill::{BEGINNINGS, Standstill};
 use super::state::{Cell, RunState};
 use super::{
-    kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup, verdict,
+    aws_clock, kill_switch, needs, outlook, place, preflight, probing, reading, redaction, requests, setup,
+    verdict,
 };
 use crate::catalog::ActionError;
 use crate::cloud::{Cloud, CloudError, Reads};
@@ -315,7 +316,10 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     }
     let pacer = Arc::new(Pacer::new(Arc::clone(&setup.clock)));
     let (asked, probed) = reading::lanes(&setup.cloud, &pacer, &recorder);
-    let mut switches = vec![setup.plan.house.kill_switch.clone(), setup.kill_switch];
+    // whoever takes a run up may stand elsewhere
+    let began_in = recorder.with(|s, _| s.programs.folder.clone());
+    let of_plan = setup.plan.house.kill_switch.clone().seen_from(began_in.as_deref());
+    let mut switches = vec![of_plan, setup.kill_switch];
     switches.dedup();
     switches.retain(|s| !s.is_empty());
     let shared = Arc::new(Shared {
@@ -358,7 +362,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
         boot: shared.clock.boot(),
     });
     events.extend(shared.cloud.endpoint.clone().map(|proof| Event::Endpoint { proof }));
-    if fresh && shared.plan.starts_programs() {
+    if fresh && (shared.plan.starts_programs() || shared.plan.house.kill_switch.is_relative()) {
         events.extend(shared.cloud.local.folder().map(|path| Event::ProgramsFolder { path }));
     }
     events.extend(skew.map(|ms| Event::Skew { ms }));
@@ -370,6 +374,7 @@ pub async fn run(setup: Setup, control: mpsc::Receiver<Control>) -> Result<Ended
     if let Some(inbox) = &setup.inbox {
         turning.keep("the inbox", requests::listen(Arc::clone(&shared.recorder), Arc::clone(inbox)));
     }
+    turning.keep("AWS's clock", aws_clock::watch(Arc::clone(&shared)));
     turning.keep("the kill switch", kill_switch::watch(Arc::clone(&shared)));
     let (leave, left) = oneshot::channel();
     turning.keep("signals", control::hear(Arc::clone(&shared.recorder), shared.finish(), control, leave));

@@ -7,6 +7,7 @@
 //! are heard, `control` the terminal. Start with [`decide`].
 
 mod accept;
+mod aws_clock;
 mod calls;
 mod contexts;
 mod control;

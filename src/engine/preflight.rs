@@ -194,7 +194,7 @@ fn clock_finding(ahead_ms: i64) -> Option<Finding> {
 
 /// The local clock, read before the call, minus AWS's. The header has whole seconds: half a second either way
 /// is noise.
-fn skew(before: DateTime<Utc>, identity: &Identity) -> Option<i64> {
+pub(super) fn skew(before: DateTime<Utc>, identity: &Identity) -> Option<i64> {
     Some(before.signed_duration_since(identity.server_date?).num_milliseconds())
 }
 

@@ -76,6 +76,7 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
     }
     let times = facts.times(params, t0);
     out.outage = times.outage;
+    out.outage_in_clean_up = facts.outage_in_clean_up;
     let survived = params.impact_none_expected && !times.outage;
     for (name, at) in &times.marks {
         out.marks.insert((*name).to_owned(), utc(*at));
@@ -98,7 +99,9 @@ pub fn measure(lines: &[Line], params: &ClockParams) -> Measured {
     } else {
         out.flaps = facts.flaps(t0.low, facts.last);
     }
-    if survived && facts.uses_deciding() {
+    if out.outage_in_clean_up {
+        out.notes.push("clients saw an outage in the clean-up, which is no part of the RTA".to_owned());
+    } else if survived && facts.uses_deciding() {
         out.notes.push(format!("no client outage (resolution {})", in_words(out.resolution_ms)));
     }
     facts.capacity(t0.low, &mut out);

@@ -140,6 +140,12 @@ impl Timeline {
         self.offset_ms = self.offset_ms.map(|o| o.max(offset));
     }
 
+    /// Whether the clocks came apart, and AWS's was not asked since which of them is right.
+    pub fn is_unsettled(&self) -> bool {
+        let apart = |r: &Reboot| r.apart_ms.is_some() && r.skew_before.is_some();
+        self.skew_ms.is_none() && self.reboots.last().is_some_and(apart)
+    }
+
     /// Where a stamp of the process attached last stands.
     pub fn ms(&self, stamp: Stamp) -> i64 {
         match self.offset_ms {

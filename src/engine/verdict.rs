@@ -199,6 +199,7 @@ fn forward(rules: Rules, state: &RunState, measured: &Measured, add: &mut impl F
         add(Verdict::Inconclusive, NOBODY_LOOKED.to_owned());
     }
     if rules == Rules::Own {
+        own_rules(state, measured, add);
         for step in unread(state) {
             add(Verdict::Inconclusive, format!("nothing read what `{step}` restored"));
         }
@@ -260,6 +261,42 @@ fn forward(rules: Rules, state: &RunState, measured: &Measured, add: &mut impl F
     }
 }
 
+/// What version 0.1.0 did not ask.
+fn own_rules(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict, String)) {
+    let objectives = &state.plan.drill.objectives;
+    // the fault is in place until it is undone: whoever sees an outage then has not seen the service survive it
+    if measured.outage_in_clean_up && !measured.outage && state.plan.drill.impact == Impact::NoneExpected {
+        add(
+            Verdict::Inconclusive,
+            "clients saw an outage in the clean-up, so the service did not live through all of the fault"
+                .to_owned(),
+        );
+    }
+    let detected = measured.marks.get("t1").zip(measured.marks.get("t0"));
+    let took = detected.map(|(t1, t0)| t1.signed_duration_since(*t0).num_milliseconds());
+    if let (Some(took), Some(detect)) = (took, objectives.detect)
+        && took > detect.ms()
+    {
+        let (took, wanted) = (in_words(took), in_words(detect.ms()));
+        add(Verdict::ObjectiveMissed, format!("detected after {took}, later than the objective of {wanted}"));
+    }
+    // where clocks came apart, the time is known only to within an interval
+    let (rta, high, rto) = (measured.rta_ms, measured.rta_high_ms, objectives.rto.ms());
+    if let (Some(judged), Some(wider)) = (measured.judged_ms, high.zip(rta).map(|(high, rta)| high - rta))
+        && judged <= rto
+        && judged.saturating_add(wider) > rto
+    {
+        let (at_least, at_most) = (in_words(judged), in_words(judged.saturating_add(wider)));
+        add(
+            Verdict::Inconclusive,
+            format!(
+                "recovered in {at_least}, but by the clocks it may be {at_most}, later than the RTO of {}",
+                in_words(rto)
+            ),
+        );
+    }
+}
+
 /// Whether anybody saw that programs did something: an exit code of 0 is no observation, and neither is an answer
 /// that was the same before. A person who confirms a step is one, under their name; a simulated one is nobody.
 fn seen_to_change(state: &RunState, measured: &Measured) -> bool {
@@ -274,9 +311,11 @@ fn unread(state: &RunState) -> Vec<&StepId> {
 }
 
 fn passed_text(measured: &Measured) -> String {
+    let again =
+        if measured.outage_in_clean_up { "; clients saw an outage again in the clean-up" } else { "" };
     match measured.judged_ms {
         Some(ms) => format!(
-            "recovered in {}{}, within the RTO of {}; everything is clean",
+            "recovered in {}{}, within the RTO of {}; everything is clean{again}",
             in_words(ms),
             measured.since_declaration().map(|t| format!(" {t}")).unwrap_or_default(),
             in_words(measured.rto_ms)

@@ -297,6 +297,7 @@ fn measures(run: &RunView) -> Measures {
         capacity_ms: m.capacity_ms,
         restore_point_age_ms: m.restore_point_age_ms,
         outage: m.outage,
+        outage_in_clean_up: m.outage_in_clean_up,
         resolution_ms: m.resolution_ms,
         flaps: m.flaps,
         skew_ms: run.skew_ms,

@@ -315,6 +315,9 @@ pub struct Measures {
     pub restore_point_age_ms: Option<i64>,
     /// Whether a client probe saw an outage.
     pub outage: bool,
+    /// Whether one saw it in the clean-up, after the recovery was measured.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outage_in_clean_up: bool,
     /// Resolution of the client probes.
     pub resolution_ms: i64,
     /// Healthy, then unhealthy inside the hold.

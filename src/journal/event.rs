@@ -265,6 +265,9 @@ pub struct Measured {
     pub gaps_left_out: u64,
     /// Whether any client probe was unhealthy between T0 and T7.
     pub outage: bool,
+    /// Whether one was unhealthy after the steady state had been held, and before the clean-up was over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outage_in_clean_up: bool,
     /// The resolution of the client probes: the largest `every`.
     #[serde(deserialize_with = "crate::model::bounded::ms")]
     pub resolution_ms: i64,
@@ -419,7 +422,8 @@ pub enum Event {
         params: Value,
         attempt: u32,
     },
-    /// Where the local programs of this run are started, also by a process that takes it up from somewhere else.
+    /// The folder that the run began in, also for a process that takes it up from somewhere else: where its local
+    /// programs are started, and a kill switch's file is looked for.
     ProgramsFolder { path: String },
     /// A local program is about to be started; it has done nothing yet.
     ProgramStarted { step: StepId, phase: Phase, program: crate::model::ProgramId },

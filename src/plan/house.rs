@@ -4,6 +4,7 @@
 //! the plan, so that a plan made under other rules is another plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,20 @@ impl House {
 }
 
 impl KillSwitch {
+    /// The same switch, with its file as seen from this folder.
+    #[must_use]
+    pub fn seen_from(mut self, folder: Option<&str>) -> Self {
+        if let (Some(file), Some(folder)) = (&mut self.file, folder) {
+            *file = Path::new(folder).join(&*file).to_string_lossy().into_owned();
+        }
+        self
+    }
+
+    /// Whether its file is named as seen from the folder that a run begins in.
+    pub fn is_relative(&self) -> bool {
+        self.file.as_deref().is_some_and(|file| Path::new(file).is_relative())
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

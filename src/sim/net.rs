@@ -24,6 +24,8 @@ pub(super) struct NetState {
     pub(super) sql: BTreeMap<String, String>,
     /// Hosts, or `host:port`, that nothing listens on.
     pub(super) closed: BTreeSet<String>,
+    /// Where whoever runs redrill stands.
+    folder: Option<String>,
 }
 
 impl Sim {
@@ -40,6 +42,11 @@ impl Sim {
     /// Nothing listens any more on this `host` or `host:port`.
     pub fn close_port(&self, host: &str) {
         self.net_state().closed.insert(host.to_owned());
+    }
+
+    /// Whoever runs redrill stands there.
+    pub fn stand_in(&self, folder: &str) {
+        self.net_state().folder = Some(folder.to_owned());
     }
 
     /// Something listens again.
@@ -154,6 +161,10 @@ fn health_page(w: &World, checks: &[Check], only: Option<&str>) -> (u16, String)
 impl Local for Sim {
     async fn exists(&self, path: &str) -> CloudResult<bool> {
         self.read("local:exists", |w| Ok(w.files.contains(path))).await
+    }
+
+    fn folder(&self) -> Option<String> {
+        self.net_state().folder.clone()
     }
 
     async fn run(&self, _request: &CommandRequest, _: &dyn Starting) -> CloudResult<CommandOutput> {

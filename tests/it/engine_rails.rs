@@ -111,6 +111,22 @@ async fn a_resumed_run_sees_the_kill_switch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_is_resumed_from_another_folder_sees_the_kill_switch_of_its_own() {
+    let bench = Bench::under("[kill_switch]\nfile = \"stop\"", &drill("/health", CUT)).await;
+    let before = bench.sim.snapshot();
+    bench.sim.stand_in("/drills");
+    let mut play = Play::start(&bench);
+    play.stage(Stage::Recovery).await;
+    let journal = play.killed().await;
+    bench.sim.stand_in("/home/ann");
+    bench.sim.add_file("/drills/stop");
+    let (ended, journal) = again(&bench, Mode::Resume, &journal).await;
+    assert_eq!(ended.exit_code, 13, "{:?}\n{}", ended.reasons, dump(&journal));
+    assert!(ended.reasons[0].ends_with("the kill switch is set: file /drills/stop"), "{:?}", ended.reasons);
+    assert_eq!(before, bench.sim.snapshot());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resumed_run_sees_the_kill_switch_of_the_rules_at_hand() {
     let bench = Bench::new(&drill("/health", CUT)).await;
     let before = bench.sim.snapshot();

@@ -1,6 +1,7 @@
 //! Time: what is measured, how often probes look, what waits for people, what runs together.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -422,4 +423,44 @@ async fn a_clock_that_is_set_between_two_processes_makes_no_wait_longer() {
     let ready = next.lines().into_iter().find(|l| matches!(l.event, Event::StepReady { .. }));
     let waited = ready.expect("the wait ended").stamp.mono_ms - begun;
     assert!((600_000..615_000).contains(&waited), "{waited} ms");
+}
+
+/// A clock of a machine that was paused: wall time went on, and the other one did not.
+struct Paused(Arc<dyn Clock>, Arc<AtomicU64>);
+
+impl Clock for Paused {
+    fn stamp(&self) -> Stamp {
+        let now = self.0.stamp();
+        Stamp { mono_ms: now.mono_ms - self.1.load(Ordering::Relaxed), ..now }
+    }
+
+    fn boot(&self) -> Option<String> {
+        Some("one".to_owned())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_paused_in_the_outage_asks_aws_what_time_it_is() {
+    let cut = "objectives: { rto: 40s, give_up: 10m }
+targets: { it: { resource: vpc.subnet, tags: { service: shop, tier: private } } }
+fault: [{ action: vpc.detach-route-table, target: it }]
+recovery: [{ action: wait, with: { for: 10s } }, { action: vpc.attach-route-table, target: it }]";
+    for paused in [false, true] {
+        let bench = Bench::new(&text("/health", cut)).await;
+        let lost = Arc::new(AtomicU64::new(0));
+        let clock: Arc<dyn Clock> = Arc::new(Paused(Arc::clone(&bench.clock), Arc::clone(&lost)));
+        let mut play = Play::set(&bench, bench.sim.cloud(), |setup| setup.clock = clock);
+        play.stage(Stage::Recovery).await;
+        if paused {
+            lost.store(45_000, Ordering::Relaxed);
+            tokio::time::advance(Duration::from_secs(45)).await;
+        }
+        let (ended, journal) = play.end().await;
+        let ended = ended.unwrap_or_else(|e| panic!("{e}"));
+        let skews = journal.lines().iter().filter(|l| matches!(l.event, Event::Skew { .. })).count();
+        assert_eq!(skews, 1 + usize::from(paused), "asked once more: {}", dump(&journal));
+        let rta = ended.measured.rta_ms.unwrap_or_default();
+        assert_eq!(rta > 45_000, paused, "{rta} ms: {:?}", ended.measured.notes);
+        assert_eq!(ended.exit_code, if paused { 10 } else { 0 }, "{:?}", ended.reasons);
+    }
 }

@@ -187,6 +187,16 @@ impl Params {
     }
 }
 
+/// Whether the program, or the whole script that a shell is given, is a secret: of all parameters only those are still
+/// references when a drill is checked.
+fn hidden(argv: &[String]) -> bool {
+    let is_secret =
+        |text: &String| text.starts_with("${params.") && text.ends_with('}') && !text[2..].contains('$');
+    let scripts =
+        argv.windows(2).filter(|pair| matches!(pair[0].as_str(), "-c" | "-e" | "/c")).map(|pair| &pair[1]);
+    argv.first().is_some_and(|program| program.contains("${params.")) || scripts.into_iter().any(is_secret)
+}
+
 #[async_trait]
 impl Action for Command {
     type Params = Params;
@@ -219,6 +229,12 @@ impl Action for Command {
                 wrong.push(format!(
                     "`{field}` or its `env` has a URL with a user name or password, which would be on disk; let a secret \
                      parameter hold the password: `https://user:${{params.password}}@…`"
+                ));
+            }
+            if hidden(&program.argv) {
+                wrong.push(format!(
+                    "`{field}`: what runs is not to come from a secret parameter, since nobody who reads or approves the \
+                     plan sees it; hand a secret over in `env`"
                 ));
             }
             if program.timeout.0 == Duration::ZERO {
@@ -389,6 +405,17 @@ mod tests {
         assert_eq!(check(json!({ "argv": [] })), 1);
         assert_eq!(check(json!({ "argv": ["a"], "undo": { "argv": [] } })), 1);
         assert_eq!(check(json!({ "argv": ["a"], "timeout": "0s" })), 1);
+        // who approves the plan would not see it
+        for hidden in [
+            json!({ "argv": ["${params.program}", "a"] }),
+            json!({ "argv": ["/opt/${params.program}"] }),
+            json!({ "argv": ["sh", "-c", "${params.script}"] }),
+            json!({ "argv": ["a"], "undo": { "argv": ["python3", "-c", "${params.script}"] } }),
+        ] {
+            assert_eq!(check(hidden.clone()), 1, "{hidden}");
+        }
+        assert_eq!(check(json!({ "argv": ["sh", "-c", "psql -h ${params.a} -p ${params.b}"] })), 0);
+        assert_eq!(check(json!({ "argv": ["login", "${params.pw}"], "env": { "PW": "${params.pw}" } })), 0);
         // it would be on disk
         assert_eq!(check(json!({ "argv": ["curl", "https://me:hunter2@h/"] })), 1);
         assert_eq!(

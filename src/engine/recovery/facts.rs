@@ -40,6 +40,8 @@ pub(super) struct Facts {
     pub(super) ready: BTreeMap<(StepId, Option<String>), i64>,
     pub(super) confirmed: BTreeMap<StepId, i64>,
     pub(super) restored_to: Option<i64>,
+    /// Clients saw an outage after the steady state had been held and before the clean-up was over.
+    pub(super) outage_in_clean_up: bool,
     pub(super) clean: Option<i64>,
     /// What the last process to work on the run was stuck with.
     pub(super) stuck: bool,
@@ -72,6 +74,8 @@ impl Facts {
         let mut facts = Self { histories: history::histories(&params.probes), ..Self::default() };
         let mut timeline = Timeline::new();
         let mut counting = Counting::All;
+        // of a run that came to its end: what is stopped in the outage is put back in it
+        let mut held = false;
         let mut processes = 0;
         for line in lines {
             timeline.line(line);
@@ -84,6 +88,7 @@ impl Facts {
             let at = timeline.ms(line.stamp);
             facts.last = facts.last.max(at);
             facts.observation(&timeline, line, counting);
+            facts.outage_in_clean_up |= held && facts.is_outage(line);
             facts.line(params, line, at);
             match &line.event {
                 Event::Steady { .. } if facts.recovery_stage.is_some() && counting == Counting::All => {
@@ -91,7 +96,9 @@ impl Facts {
                         history.vouch(at);
                     }
                     counting = Counting::NotClients;
+                    held = true;
                 }
+                Event::Cleaned { .. } => held = false,
                 Event::Stage { stage: Stage::Undo } => counting = Counting::Nothing,
                 _ => {}
             }
@@ -124,6 +131,15 @@ impl Facts {
                 self.alarms.push(timeline.ms(answered).saturating_sub(ago).saturating_add(self.skew_ms));
             }
         }
+    }
+
+    /// Whether a client saw the service down. Version 0.1.0 did not look at the clean-up.
+    fn is_outage(&self, line: &Line) -> bool {
+        let seen = history::observation(line).filter(|(_, health, ..)| *health == Health::Unhealthy);
+        self.format != 1
+            && seen.is_some_and(|(probe, ..)| {
+                self.histories.iter().any(|h| h.info.name == probe && h.info.decides())
+            })
     }
 
     /// A person or a program breaks something from when the step begins until it has ended.

@@ -412,3 +412,55 @@ async fn the_released_version_judges_as_it_did() {
     assert!(judge_by(Rules::Own, &unread, &measured()).reasons.contains(&why));
     assert!(!judge_by(Rules::V0_1_0, &unread, &measured()).reasons.contains(&why));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_in_the_clean_up_is_no_survival_and_is_told_beside_a_recovery() {
+    let survives = LOSS.replace("title: Loss\n", "title: Loss\nimpact: none-expected\n");
+    assert_ne!(survives, LOSS);
+    let state = ended(&survives).await;
+    let quiet = Measured { rto_ms: 900_000, capacity_ms: Some(1), ..Measured::default() };
+    assert_eq!(judge(&state, &quiet).verdict, Verdict::Passed, "{:?}", judge(&state, &quiet));
+    let late = Measured { outage_in_clean_up: true, ..quiet };
+    let told = "clients saw an outage in the clean-up, so the service did not live through all of the fault";
+    holds(&state, &late, Verdict::Inconclusive, &[told]);
+    assert_eq!(judge_by(Rules::V0_1_0, &state, &late).verdict, Verdict::Passed, "as it was judged");
+    // a recovery was measured before it
+    let again = Measured { outage_in_clean_up: true, ..measured() };
+    let passed = "recovered in 1 min, within the RTO of 15 min; everything is clean; clients saw an outage again in the \
+                  clean-up";
+    holds(&ended(LOSS).await, &again, Verdict::Passed, &[passed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_objective_for_detection_is_one() {
+    let drill = LOSS.replace("rto: 15m", "rto: 15m, detect: 10s");
+    assert_ne!(drill, LOSS);
+    let state = ended(&drill).await;
+    let after = |ms: i64| {
+        let at = |ms| chrono::DateTime::from_timestamp_millis(1_700_000_000_000 + ms).unwrap();
+        let marks = [("t0".to_owned(), at(0)), ("t1".to_owned(), at(ms))].into();
+        Measured { marks, ..measured() }
+    };
+    assert_eq!(judge(&state, &after(10_000)).verdict, Verdict::Passed);
+    let told = "detected after 10.001 s, later than the objective of 10 s";
+    holds(&state, &after(10_001), Verdict::ObjectiveMissed, &[told]);
+    assert_eq!(judge(&state, &measured()).verdict, Verdict::Passed, "nobody said when: it is not tested");
+    assert_eq!(judge(&ended(LOSS).await, &after(10_001)).verdict, Verdict::Passed, "the drill does not ask");
+    assert_eq!(judge_by(Rules::V0_1_0, &state, &after(10_001)).verdict, Verdict::Passed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_that_is_known_only_to_within_the_rto_decides_nothing() {
+    let state = ended(LOSS).await;
+    let wider = |ms: i64| Measured { rta_high_ms: Some(60_000 + ms), ..measured() };
+    assert_eq!(judge(&state, &wider(840_000)).verdict, Verdict::Passed);
+    let judged = judge(&state, &wider(840_001));
+    assert_eq!(judged.verdict, Verdict::Inconclusive, "{:?}", judged.reasons);
+    assert!(
+        judged.reasons[0].starts_with("recovered in 1 min, but by the clocks it may be 15 min"),
+        "{judged:?}"
+    );
+    let missed = Measured { judged_ms: Some(900_001), ..wider(840_001) };
+    assert_eq!(judge(&state, &missed).verdict, Verdict::ObjectiveMissed);
+    assert_eq!(judge_by(Rules::V0_1_0, &state, &wider(840_001)).verdict, Verdict::Passed);
+}

@@ -417,7 +417,7 @@ fn fault(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
         return Shown::absent("no fault took effect");
     }
     let survives = plan.drill.impact == Impact::NoneExpected;
-    match (c, survives, r.measures.outage) {
+    match (c, survives, r.measures.outage || r.measures.outage_in_clean_up) {
         (Capability::Redundancy, false, _) => Shown::absent("the drill expects an outage"),
         (Capability::Redundancy, true, true) => Shown::failed("a client saw an outage"),
         (Capability::Redundancy, true, false) if !asked_as_a_client(r) => {

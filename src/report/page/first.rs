@@ -121,6 +121,7 @@ pub(in crate::report) fn outage_in_words(r: &Record) -> Option<&'static str> {
     let began = r.run.measured.as_ref().is_some_and(|m| m.marks.contains_key("t0"));
     match (r.measures.outage, began) {
         (true, _) => Some("yes"),
+        (false, true) if r.measures.outage_in_clean_up => Some("yes, in the clean-up"),
         (false, true) => Some("no"),
         (false, false) => None,
     }

@@ -1,5 +1,6 @@
 //! Approvals: a plan that needs them, people who give them, and everything that does not count.
 
+use redrill::drill::LoadOptions;
 use redrill::evidence::approval::{self, Said};
 use redrill::evidence::keys::PrivateKey;
 use redrill::model::Clock as _;
@@ -159,4 +160,20 @@ fn what_cannot_be_approved_is_refused() {
     place.write("plan.json", place.plan_of(&DRILL.replace("role: web", "role: none")));
     let refused = approve(&place, "ann", "ann.pem", &[]).exits(3);
     assert!(refused.stderr.contains("no target"), "{}", refused.stderr);
+}
+
+#[test]
+fn whoever_approves_is_told_that_secrets_are_not_covered() {
+    let place = place();
+    let secret = DRILL.replace("/health\" }", "/health\", headers: { X-Key: \"${params.key}\" } }")
+        + "params: { key: { secret: true } }\n";
+    let set = vec![("key".to_owned(), "kQ8vZ2pLr0".to_owned())];
+    let loaded = redrill::drill::load("drill.yaml", &secret, &LoadOptions { env: None, set });
+    place.write("plan.json", place.plan_loaded(&loaded.unwrap_or_else(|p| panic!("{p}"))));
+    let approved = approve(&place, "ann", "ann.pem", &[]).exits(0);
+    let told = "secret parameters (`key`), so the approval does not cover them";
+    assert!(approved.stderr.contains(told), "{}", approved.stderr);
+    place.write("plan.json", place.plan_of(DRILL));
+    let approved = approve(&place, "ann", "ann.pem", &[]).exits(0);
+    assert!(!approved.stderr.contains("secret parameters"), "{}", approved.stderr);
 }

@@ -153,12 +153,17 @@ impl Place {
 
     /// A plan file made by the library on the simulator.
     pub fn plan_of(&self, drill: &str) -> String {
+        self.plan_loaded(&crate::bench::load(drill))
+    }
+
+    /// The same of a drill that is loaded already.
+    pub fn plan_loaded(&self, loaded: &redrill::drill::Loaded) -> String {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
             .build()
             .expect("a runtime");
-        runtime.block_on(async { file::write(&Bench::new(drill).await.plan) })
+        runtime.block_on(async { file::write(&Bench::planned(loaded, |_| {}).await.plan) })
     }
 }
 

@@ -465,3 +465,46 @@ fn what_a_program_or_a_person_broke_before_the_first_call_counts_from_there() {
     run.lines.retain(|l| !matches!(l.event, Event::CallSent { .. } | Event::CallAnswered { .. }));
     assert_eq!(mark(&measure(&run.lines, &by_hand), "t0"), Some(42_000));
 }
+
+#[test]
+fn an_outage_in_the_clean_up_is_told_and_is_no_part_of_the_recovery() {
+    let p = params();
+    let held = |format: u32| {
+        let mut run = Run::new();
+        run.at(0, clocks::header(format));
+        outage(&mut run);
+        run.seconds("web", Health::Healthy, 42, 53).at(53_200, Event::Steady { since: stamp(42_100).at });
+        run
+    };
+    let in_clean_up = |run: &Run| measure(&run.lines, &p).outage_in_clean_up;
+    let mut run = held(2);
+    let before = measure(&run.lines, &p);
+    assert!(!before.outage_in_clean_up);
+    run.stage(54_000, Stage::Undo).see("monitor", Health::Unhealthy, 54_500);
+    assert!(!in_clean_up(&run), "no client");
+    run.see("web", Health::Unhealthy, 55_000);
+    let after = measure(&run.lines, &p);
+    assert_eq!((after.rta_ms, after.outage_in_clean_up), (before.rta_ms, true));
+    assert!(
+        after.notes.iter().any(|n| n.starts_with("clients saw an outage in the clean-up")),
+        "{:?}",
+        after.notes
+    );
+    // once all is put back, what comes is not the run's
+    let mut run = held(2);
+    run.stage(54_000, Stage::Undo).at(54_100, Event::Cleaned { until: None }).see(
+        "web",
+        Health::Unhealthy,
+        55_000,
+    );
+    assert!(!in_clean_up(&run));
+    // one that is stopped in the outage is put back in it
+    let mut run = Run::new();
+    run.at(0, clocks::header(2));
+    outage(&mut run).stage(43_000, Stage::Undo).see("web", Health::Unhealthy, 44_000);
+    assert!(!in_clean_up(&run));
+    // version 0.1.0 did not look
+    let mut old = held(1);
+    old.stage(54_000, Stage::Undo).see("web", Health::Unhealthy, 55_000);
+    assert!(!in_clean_up(&old));
+}
