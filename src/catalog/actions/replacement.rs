@@ -139,7 +139,9 @@ async fn is_taken(cx: ReadCx<'_>, original: &Original, address: &str) -> CloudRe
     let of = InterfacesOf::Addresses(vec![address.to_owned()]);
     let found = all_pages(|page| cx.reads.ec2.interfaces(&of, page)).await?;
     let (own, vpc) = (original.instance.id.as_str(), original.instance.vpc.as_deref());
-    let mut others = found.iter().filter(|i| vpc.is_none_or(|vpc| i.vpc == vpc));
+    // an interface of the original that stays after it, without an instance, is still the original's
+    let its = &original.instance.settings.interfaces;
+    let mut others = found.iter().filter(|i| vpc.is_none_or(|vpc| i.vpc == vpc) && !its.contains(&i.id));
     Ok(others.any(|i| i.instance.as_deref() != Some(own)))
 }
 

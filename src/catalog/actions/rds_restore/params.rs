@@ -29,7 +29,7 @@ pub enum CopyTags {
 pub enum CopyWord {
     /// None of them.
     None,
-    /// All of them but `aws:*` and `redrill:*`: the copy then looks like the source to every selector.
+    /// All of them but `aws:*`, `rds:*` and `redrill:*`: the copy then looks like the source to every selector.
     Copy,
 }
 
@@ -122,12 +122,18 @@ impl Params {
             wrong.push("`security_groups` is empty; leave it out to take the source's".to_owned());
         }
         if let CopyTags::These(these) = &self.tags {
-            for key in these.keys().filter(|k| k.starts_with("aws:") || k.starts_with("redrill:")) {
+            for key in these.keys().filter(|k| is_reserved(k)) {
                 wrong.push(format!("`tags` must not set `{key}`"));
             }
         }
         wrong
     }
+}
+
+/// Whether nobody sets a tag of this key: RDS refuses `aws:` and `rds:`, and `redrill:` is the run's.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_Tag.html>
+fn is_reserved(key: &str) -> bool {
+    ["aws:", "rds:", "redrill:"].iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// The identifier of the copy: valid for RDS (at most 63 characters, no double and no trailing hyphen)
@@ -150,12 +156,9 @@ pub(super) fn is_identifier(text: &str) -> bool {
 pub(super) fn tags(cx: ReadCx<'_>, source: &DbInstance, params: &Params) -> Tags {
     let mut tags: Tags = match &params.tags {
         CopyTags::Word(CopyWord::None) => Tags::new(),
-        CopyTags::Word(CopyWord::Copy) => source
-            .tags
-            .iter()
-            .filter(|(k, _)| !k.starts_with("aws:") && !k.starts_with("redrill:"))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect(),
+        CopyTags::Word(CopyWord::Copy) => {
+            source.tags.iter().filter(|(k, _)| !is_reserved(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        }
         CopyTags::These(these) => these.clone(),
     };
     tags.extend(cx.run_tags());

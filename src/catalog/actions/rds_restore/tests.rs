@@ -136,6 +136,7 @@ async fn settings_can_be_overridden_and_copied_tags_leave_out_what_marks_a_run()
     t.sim.edit_db("shop-orders", |db| {
         db.tags.insert("aws:cloudformation:stack-name".to_owned(), "shop".to_owned());
         db.tags.insert("redrill:held".to_owned(), "some run".to_owned());
+        db.tags.insert("rds:made-by".to_owned(), "RDS".to_owned());
     });
     let with = json!({ "to": "-15m", "class": "db.t3.small", "multi_az": false, "tags": "copy",
                        "identifier": "Orders-Copy" });
@@ -147,7 +148,11 @@ async fn settings_can_be_overridden_and_copied_tags_leave_out_what_marks_a_run()
         done.notes.iter().any(|n| n == "multi_az: on at the source, off in the copy (as the drill asks)")
     );
     assert_eq!(copy.tags.get("service").map(String::as_str), Some("shop"));
-    assert!(!copy.tags.keys().any(|k| k.starts_with("aws:") || k == "redrill:held"), "{:?}", copy.tags);
+    assert!(
+        !copy.tags.keys().any(|k| k.starts_with("aws:") || k.starts_with("rds:") || k == "redrill:held"),
+        "{:?}",
+        copy.tags
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -578,6 +583,7 @@ fn parameters_are_checked() {
     let check = |with: Value| Action::check(&RdsRestore, &params(&RdsRestore, with)).len();
     assert_eq!(check(json!({ "to": "latest", "tags": { "team": "a" } })), 0);
     assert_eq!(check(json!({ "to": "latest", "tags": { "redrill:run": "x" } })), 1);
+    assert_eq!(check(json!({ "to": "latest", "tags": { "rds:x": "x" } })), 1);
     assert_eq!(check(json!({ "to": "latest", "identifier": "1-is-no-name" })), 1);
     assert_eq!(check(json!({ "to": "latest", "identifier": "${params.name}" })), 0);
     assert_eq!(check(json!({ "to": "latest", "security_groups": [] })), 1);
