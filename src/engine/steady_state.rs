@@ -561,6 +561,17 @@ mod tests {
         assert_eq!((t.ms(stamp(0, 500)), t.reboots().len()), (1_060_100, 1));
     }
 
+    #[test]
+    fn clocks_come_apart_only_where_both_are_known() {
+        for (format, boot, told) in [(2, Some("a"), 1), (2, None, 0), (1, Some("a"), 0), (1, None, 0)] {
+            let mut t = Timeline::new();
+            t.line(&header(format));
+            t.line(&attached(stamp(1_000_000, 1_000), boot));
+            t.line(&line(stamp(1_046_000, 2_000), Event::PreflightPassed {}));
+            assert_eq!(t.reboots().len(), told, "format {format}, boot {boot:?}");
+        }
+    }
+
     /// Where the last of these lines stands, and by how much that is unsure: the clocks come apart by 45 s at the third.
     fn apart(skews: (Option<i64>, Option<i64>)) -> (i64, Vec<[Option<i64>; 2]>) {
         let mut t = Timeline::new();

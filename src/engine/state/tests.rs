@@ -7,6 +7,7 @@ use crate::engine::testing::{
     LOSS, attached, failed, line, plan_of, ready, seen, sent, stage, stamp, started,
 };
 
+mod open;
 mod verified;
 
 const NONE: EffectCertainty = EffectCertainty::None;

@@ -153,6 +153,18 @@ async fn who_ends_the_wait_early_does_not_make_an_outage_unseen() {
     state.signals = 2;
     state.steady.observe("page", Health::Healthy, 11_000, 11_010);
     assert!(over(&state), "nobody waits for the hold any more");
+    // what is stuck, or owed, says enough
+    let mut stuck = cleaned(DRILL).await;
+    stuck.stuck.push("no".to_owned());
+    let mut owes = cleaned(LOSS).await;
+    let mend = owes.cells.iter_mut().find(|((s, _), _)| s.as_str() == "replace").unwrap();
+    mend.1.status = Status::Failed(EffectCertainty::None);
+    for (mut state, case) in [(stuck, "stuck"), (owes, "owed")] {
+        state.signals = 2;
+        state.steady.observe("page", Health::Unhealthy, 11_000, 11_010);
+        let decision = decide(&state, 11_020, &[]);
+        assert!(decision.over && decision.events.is_empty(), "{case}: {decision:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,4 +223,18 @@ async fn nobody_waits_for_probes_that_cannot_be_read() {
     // a second signal asked that nobody looks
     state.signals = 2;
     assert!(!is_unseen(&state) && waits_until(&state).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_clean_up_says_until_when_the_service_is_waited_for_if_it_is() {
+    let mut state = cleaned(DRILL).await;
+    state.cleaned = None;
+    let says = |state: &RunState| decide(state, 10_000, &[]).events;
+    let until = chrono::DateTime::from_timestamp_millis(10_000 + 15 * 60_000);
+    assert_eq!(says(&state), [Event::Cleaned { until }]);
+    state.signals = 2;
+    assert_eq!(says(&state), [Event::Cleaned { until: None }], "who asks twice waits for nothing");
+    state.signals = 0;
+    state.unread.insert("page".to_owned(), "token".to_owned());
+    assert_eq!(says(&state), [Event::Cleaned { until: None }], "it cannot be read");
 }

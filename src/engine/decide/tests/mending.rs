@@ -321,3 +321,36 @@ async fn what_is_owed_is_named_until_it_is_mended() {
     set_all(&mut state, "terminate", Status::Ready);
     assert_eq!((owed(&state), unmended(&state)), (vec![], vec![]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_without_an_answer_is_looked_for_once_more_before_the_run_ends() {
+    let (mut state, web) = run_of(LOSS, Stage::Undo).await;
+    state.holding.insert(web[0].clone());
+    set_all(&mut state, "terminate", Status::Failed(Nothing));
+    assert_eq!(decide(&state, 0, &[]).tasks, [Task::Release], "every call was answered");
+    state.unanswered.insert(1, StepId::new("terminate"));
+    for signals in [0, 1] {
+        state.signals = signals;
+        assert_eq!(decide(&state, 0, &[]).tasks, [look(&[&web[0], &web[1]])], "{signals} signals");
+    }
+    for signals in [2, 3] {
+        state.signals = signals;
+        assert_eq!(decide(&state, 0, &[]).tasks, [Task::Release], "{signals} signals");
+    }
+    state.signals = 0;
+    // what it reached is known, and mended; what never began has nothing to show
+    for known in [Status::Skipped, Status::Idle, Status::Prepared] {
+        set(&mut state, "terminate", &web[0], known);
+        assert_eq!(decide(&state, 0, &[]).tasks, [look(&[&web[1]])], "{known:?}");
+    }
+    set(&mut state, "terminate", &web[0], Status::Ready);
+    assert_eq!(decide(&state, 0, &[]).tasks, [step("replace", &[&web[0]])]);
+    // once it was looked for, that is the last word
+    set(&mut state, "terminate", &web[0], Status::Failed(Nothing));
+    for (_, cell) in state.cells.iter_mut().filter(|((_, t), _)| t.as_ref() == Some(&web[0])) {
+        cell.settled = true;
+    }
+    assert_eq!(decide(&state, 0, &[]).tasks, [look(&[&web[1]])]);
+    state.cells.values_mut().for_each(|c| c.settled = true);
+    assert_eq!(decide(&state, 0, &[]).tasks, [Task::Release]);
+}

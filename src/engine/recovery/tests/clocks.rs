@@ -97,3 +97,19 @@ fn a_clock_that_is_set_between_two_processes_shortens_no_recovery() {
     assert!(m.rta_ms.is_some_and(|ms| ms > 10_000), "time does not run backwards: {m:?}");
     assert!(m.notes.iter().any(|n| n.contains("how far it is off is not known")), "{:?}", m.notes);
 }
+
+#[test]
+fn clocks_that_come_apart_in_the_recovery_are_told_by_what_is_known_of_them() {
+    let said =
+        |m: &Measured| m.notes.iter().filter(|n| n.contains(" for 35 s ") || n.contains(" by 35 s ")).count();
+    // AWS's clock was as far off before and after: the machine stood still, and that counts
+    let m = taken_up(35_000, "a", Some((0, 0)));
+    let stood = "the machine stood still for 35 s in the recovery, by AWS's clock; that counts";
+    assert!(m.notes.iter().any(|n| n == stood) && said(&m) == 1, "{:?}", m.notes);
+    // nobody asked: it stood still, or its clock was set
+    let m = taken_up(35_000, "a", None);
+    let apart = "the clocks of the machine came apart by 35 s in the recovery: it stood still, or its wall clock was \
+                 set, and nobody compared it with AWS's since; the interval is wider by that";
+    assert!(m.notes.iter().any(|n| n == apart) && said(&m) == 1, "{:?}", m.notes);
+    assert_eq!(said(&taken_up(0, "a", None)), 0);
+}

@@ -176,6 +176,32 @@ fn the_end_of_the_clean_up_is_marked_where_it_is_clean() {
 }
 
 #[test]
+fn who_takes_up_a_stuck_run_and_puts_it_back_ends_it_clean() {
+    let taken_up = |mode: Mode, version: &str| {
+        let (pid, host, user) = (1, String::new(), String::new());
+        Event::Attached { mode, pid, host, user, redrill: version.to_owned(), boot: None }
+    };
+    let stuck = Event::Stuck { step: None, target: None, error: String::new(), hint: String::new() };
+    for (mode, version, again) in [
+        (Mode::Resume, "0.2.0", true),
+        (Mode::Rollback, "0.2.0", true),
+        (Mode::Tell, "0.2.0", false),
+        // version 0.1.0 never called such a run clean
+        (Mode::Resume, "0.1.0", false),
+        (Mode::Rollback, "0.1.0", false),
+    ] {
+        let mut run = Run::new();
+        outage(&mut run).at(50_000, stuck.clone()).at(51_000, Event::Cleaned { until: None });
+        run.at(60_000, taken_up(mode, version)).at(61_000, Event::Cleaned { until: None });
+        assert_eq!(mark(&measured(&run), "t8"), again.then_some(61_000), "{mode:?} {version}");
+        // one that was clean is clean again only once this one has cleaned up
+        let mut run = Run::new();
+        outage(&mut run).at(51_000, Event::Cleaned { until: None }).at(60_000, taken_up(mode, version));
+        assert_eq!(mark(&measured(&run), "t8"), (!again).then_some(51_000), "{mode:?} {version}");
+    }
+}
+
+#[test]
 fn a_mark_may_be_a_second_ahead_of_the_line_that_takes_it() {
     let mut run = Run::new();
     outage(&mut run).mark(41_000, Mark::Ack, 42_000).mark(41_000, Mark::Declare, 42_001);
@@ -266,6 +292,14 @@ fn a_flap_lies_between_the_outage_and_the_recovery_and_is_shorter_than_the_hold(
     outage(&mut run).seconds("web", Health::Healthy, 41, 45).seconds("web", Health::Unhealthy, 45, 47);
     run.seconds("web", Health::Healthy, 47, 50).seconds("web", Health::Unhealthy, 50, 51);
     assert_eq!((measured(&run).flaps, mark(&measured(&run), "t7")), (0, Some(30_100)));
+    // an answer from before the outage, recorded after its first, is no return to health
+    let mut run = Run::new();
+    run.seconds("web", Health::Healthy, 2, 10).call(1, "break", 10_000, 10_200);
+    run.see_from("web", Health::Unhealthy, 11_000, 11_100, None);
+    run.see_from("web", Health::Healthy, 10_900, 11_050, None);
+    run.seconds("web", Health::Unhealthy, 12, 20).ready(12_000, "mend", None, &[]);
+    run.seconds("web", Health::Healthy, 20, 40);
+    assert_eq!((measured(&run).flaps, mark(&measured(&run), "t7")), (0, Some(20_100)));
 }
 
 #[test]
