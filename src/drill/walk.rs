@@ -3,7 +3,8 @@
 //! Only what the schemas of [`super::Drill`] and of the catalogue's parameters use: `$ref`, `type`,
 //! `properties`, `required`, `additionalProperties`, `items`, `enum`, `const`, `oneOf`, `anyOf`,
 //! `allOf`, `minimum`, `maximum`, `minLength`, `minItems`. What a schema says by `pattern` is checked
-//! by the type itself: durations here, names and accounts in `check`.
+//! by the type itself: durations here, names and accounts in `check`. A schema refers to itself only further down in
+//! the tree, so a walk ends where the tree does.
 
 use serde_json::Value;
 
@@ -14,16 +15,13 @@ use crate::model::Dur;
 
 /// Holds `node` against `schema`, reporting at `at` where the node itself has no better place.
 pub(super) fn walk(node: &Node, at: Span, what: &str, schema: &Value, report: &mut Report<'_>) {
-    Walker { root: schema, report }.node(node, at, what, schema, 0);
+    Walker { root: schema, report }.node(node, at, what, schema);
 }
 
 struct Walker<'a, 'r, 't> {
     root: &'a Value,
     report: &'r mut Report<'t>,
 }
-
-/// Schemas may refer to themselves; trees are at most this deep.
-const MAX_DEPTH: usize = 100;
 
 impl<'a> Walker<'a, '_, '_> {
     fn resolve(&self, schema: &'a Value) -> (&'a Value, Option<&'a str>) {
@@ -37,19 +35,19 @@ impl<'a> Walker<'a, '_, '_> {
         (schema, name)
     }
 
-    fn node(&mut self, node: &Node, at: Span, what: &str, schema: &'a Value, depth: usize) {
+    fn node(&mut self, node: &Node, at: Span, what: &str, schema: &'a Value) {
         let (schema, name) = self.resolve(schema);
-        if schema.as_bool() == Some(true) || depth > MAX_DEPTH {
+        if schema.as_bool() == Some(true) {
             return;
         }
         if let Some(all) = schema.get("allOf").and_then(Value::as_array) {
             for one in all {
-                self.node(node, at, what, one, depth + 1);
+                self.node(node, at, what, one);
             }
         }
         if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
         {
-            self.branches(node, at, what, branches, depth);
+            self.branches(node, at, what, branches);
             return;
         }
         if !self.is_type(node, at, what, schema, name) {
@@ -74,11 +72,11 @@ impl<'a> Walker<'a, '_, '_> {
                 }
                 if let Some(schema) = schema.get("items") {
                     for item in items {
-                        self.node(item, item.span, what, schema, depth + 1);
+                        self.node(item, item.span, what, schema);
                     }
                 }
             }
-            Data::Map(_) => self.mapping(node, at, what, schema, depth),
+            Data::Map(_) => self.mapping(node, at, what, schema),
             Data::Null | Data::Bool(_) => {}
         }
         if let Some(only) = schema.get("const") {
@@ -155,7 +153,7 @@ impl<'a> Walker<'a, '_, '_> {
         }
     }
 
-    fn mapping(&mut self, node: &Node, at: Span, what: &str, schema: &'a Value, depth: usize) {
+    fn mapping(&mut self, node: &Node, at: Span, what: &str, schema: &'a Value) {
         let properties = schema.get("properties").and_then(Value::as_object);
         let closed = schema.get("additionalProperties").and_then(Value::as_bool) == Some(false)
             || schema.get("unevaluatedProperties").and_then(Value::as_bool) == Some(false);
@@ -167,9 +165,9 @@ impl<'a> Walker<'a, '_, '_> {
                 return;
             }
             if let Some(schema) = properties.and_then(|p| p.get(&key.text)) {
-                self.node(value, key.span, &key.text, schema, depth + 1);
+                self.node(value, key.span, &key.text, schema);
             } else if let Some(schema) = schema.get("additionalProperties").filter(|s| s.is_object()) {
-                self.node(value, key.span, &key.text, schema, depth + 1);
+                self.node(value, key.span, &key.text, schema);
             } else if closed {
                 let listed = match nearest(&key.text, &all) {
                     Some(near) => vec![near],
@@ -187,15 +185,15 @@ impl<'a> Walker<'a, '_, '_> {
                     properties.is_none_or(|p| !p.contains_key(&k.text)) && nearest(&k.text, &known).is_some()
                 });
                 if !misspelt {
-                    let what =
-                        if depth == 0 && what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
+                    let whole = std::ptr::eq(schema, self.root) && what.contains(' ');
+                    let what = if whole { what.to_owned() } else { format!("`{what}`") };
                     self.report.at(at, format!("{what} needs `{name}`"));
                 }
             }
         }
     }
 
-    fn branches(&mut self, node: &Node, at: Span, what: &str, branches: &'a [Value], depth: usize) {
+    fn branches(&mut self, node: &Node, at: Span, what: &str, branches: &'a [Value]) {
         let mut fitting: Vec<&'a Value> = Vec::new();
         let mut constants: Vec<Value> = Vec::new();
         for branch in branches {
@@ -214,7 +212,7 @@ impl<'a> Walker<'a, '_, '_> {
         // the first branch without a problem will do
         for branch in branches {
             let mut trial = Report::new("");
-            Walker { root: self.root, report: &mut trial }.node(node, at, what, branch, depth + 1);
+            Walker { root: self.root, report: &mut trial }.node(node, at, what, branch);
             if trial.is_empty() {
                 return;
             }
@@ -229,7 +227,7 @@ impl<'a> Walker<'a, '_, '_> {
                 if alternatives && let Data::Map(_) = node.data {
                     self.alternatives(node, at, what, &fitting);
                 } else {
-                    self.node(node, at, what, whole, depth + 1);
+                    self.node(node, at, what, whole);
                 }
             }
             None if !constants.is_empty() && node.text().is_some() => self.one_of(node, what, &constants),

@@ -261,11 +261,54 @@ fn of_several_shapes_the_nearest_is_spoken_of() {
         held(&optional, "{ d: 5 }"),
         ["`d`: expected a duration, found the number 5; with its unit: 5s, 5m or 5h"]
     );
+    // what is no number, or no duration, has no unit
+    for (text, says) in [
+        ("{ d: true }", "`d`: expected a duration, found `true`"),
+        ("{ d: [5] }", "`d`: expected a duration, found a list"),
+    ] {
+        assert_eq!(held(&optional, text), [says], "{text}");
+    }
+    let note = serde_json::json!({"properties": {"note": {"anyOf": [{"type": "string"}, {"type": "null"}]}}});
+    assert_eq!(held(&note, "{ note: 5 }"), ["`note`: expected text, found the number 5"]);
+    // where only one shape is a mapping, that one is meant
+    let only = serde_json::json!({"anyOf": [
+        {"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"], "additionalProperties": false},
+        {"type": "null"},
+    ]});
+    assert_eq!(held(&only, "{}"), ["`it` needs `count`"]);
+    assert_eq!(
+        held(&only, "{ colour: red }"),
+        ["`it` needs `count`", "unknown key `colour`; known here: count"]
+    );
     // a schema may refer to itself
     let endless = serde_json::json!({"$ref": "#"});
     assert_eq!(held(&endless, "1"), [""; 0]);
     let list = serde_json::json!({"type": "array", "items": {"$ref": "#"}});
     assert_eq!(held(&list, "[[], [[1]]]"), ["`it`: expected a list, found the number 1"]);
+}
+
+#[test]
+fn the_whole_is_named_in_plain_words_and_what_is_in_it_by_its_key() {
+    let needs = serde_json::json!({"type": "object", "required": ["name"], "properties": {"name": true}});
+    for (schema, text, says) in [
+        (needs.clone(), "{}", "the drill needs `name`"),
+        (
+            serde_json::json!({"properties": {"web servers": needs}}),
+            "{ web servers: {} }",
+            "`web servers` needs `name`",
+        ),
+        (
+            serde_json::json!({"additionalProperties": needs}),
+            "{ web servers: {} }",
+            "`web servers` needs `name`",
+        ),
+    ] {
+        let mut report = Report::new(text);
+        let tree = parse::parse(text, &mut report).expect("a tree");
+        walk::walk(&tree, tree.span, "the drill", &schema, &mut report);
+        let found: Vec<String> = report.into_problems("f").problems.into_iter().map(|p| p.message).collect();
+        assert_eq!(found, [says], "{schema}");
+    }
 }
 
 #[test]
