@@ -193,13 +193,11 @@ fn limits(drill: &Node, known: &Known, report: &mut Report<'_>) {
     {
         report.at(n.span, "`max_targets` must be at least 1");
     }
-    percent(limits, "max_percent", report);
-    for (key, numbers) in limits.get("kinds").map(Node::entries).unwrap_or_default() {
+    for (key, _) in limits.get("kinds").map(Node::entries).unwrap_or_default() {
         let all = ResourceKind::ALL.map(ResourceKind::name);
         if !all.contains(&key.text.as_str()) {
             report.unknown(key.span, format!("no kind of resource `{}`", key.text), &key.text, all);
         }
-        percent(numbers, "max_percent", report);
     }
     parsed::<Window>(limits, "windows", report);
     parsed::<Freeze>(limits, "freeze", report);
@@ -235,15 +233,6 @@ fn parsed<T: FromStr<Err = String>>(limits: &Node, key: &str, report: &mut Repor
     }
 }
 
-fn percent(node: &Node, key: &str, report: &mut Report<'_>) {
-    if let Some(n) = node.get(key)
-        && let Some(p) = n.number()
-        && !(1..=100).contains(&p)
-    {
-        report.at(n.span, format!("`{key}` must be from 1 to 100, not {p}"));
-    }
-}
-
 /// The kind that a node names, if it is one.
 pub(super) fn kind(node: &Node) -> Option<ResourceKind> {
     ResourceKind::ALL.into_iter().find(|k| Some(k.name()) == node.text())
@@ -274,13 +263,10 @@ fn selectors(drill: &Node, report: &mut Report<'_>) {
                 }
             }
         }
-        if let Some(select) = spec.get("select") {
-            percent(select, "percent", report);
-            if let Some(n) = select.get("count")
-                && n.number() == Some(0)
-            {
-                report.at(n.span, "`count` must be at least 1");
-            }
+        if let Some(n) = spec.get("select").and_then(|s| s.get("count"))
+            && n.number() == Some(0)
+        {
+            report.at(n.span, "`count` must be at least 1");
         }
     }
 }

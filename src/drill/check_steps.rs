@@ -207,23 +207,17 @@ fn action_step(
             "if that is meant, say `allow_irreversible: true` at the top",
         );
     }
-    after(item, stage, spec, reversibility, report);
+    after(item, stage, spec, report);
     Some(action)
 }
 
-fn after(
-    item: &Node,
-    stage: Stage,
-    spec: &ActionSpec,
-    reversibility: Reversibility,
-    report: &mut Report<'_>,
-) {
+fn after(item: &Node, stage: Stage, spec: &ActionSpec, report: &mut Report<'_>) {
     let Some((key, value)) = item.entry("after") else { return };
     if stage == Stage::Fault {
         report.at(key.span, "`after` is for recovery steps; a fault is always put back");
         return;
     }
-    let creates = reversibility == Reversibility::Additive || spec.after != After::None;
+    let creates = spec.after != After::None;
     match value.text() {
         Some("remove" | "keep") if !creates => {
             report.at(value.span, format!("`{}` creates nothing that could be removed or kept", spec.name));

@@ -57,7 +57,8 @@ pub(super) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
             Err(e) => {
                 let at = pos(e.marker());
                 let (message, hint) = explain(e.info(), report.line(at.line));
-                let span = Span { start: at, end: Pos { column: at.column + 1, ..at } };
+                // one character at least is marked
+                let span = Span { start: at, end: at };
                 match hint {
                     Some(hint) => report.hint(span, message, hint),
                     None => report.at(span, message),

@@ -1,6 +1,7 @@
 //! Rules at their edges: what is just allowed, and what is not any more.
 
 use super::*;
+use crate::catalog::action::{After, Reversibility};
 
 /// The messages about the sample with these edits.
 fn told(edits: &[(&str, &str)]) -> Vec<String> {
@@ -308,6 +309,11 @@ fn after_says_what_becomes_of_what_was_made() {
     assert_eq!(restore("none"), ["`rds.restore-to-point-in-time` creates something"]);
     for after in ["keep", "remove"] {
         assert_eq!(wait(after), ["`wait` creates nothing that could be removed or kept"]);
+    }
+    // whatever adds something beside its target says what becomes of it, and nothing else does
+    for spec in actions::ACTIONS.iter().map(|a| a.spec()) {
+        let adds = spec.reversibility == Reversibility::Additive;
+        assert_eq!(adds, spec.after != After::None, "{}", spec.name);
     }
     for key in ["with: { a: b }", "target: web", "after: keep"] {
         let name = key.split(':').next().unwrap();
