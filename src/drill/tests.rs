@@ -4,6 +4,7 @@ mod edges;
 mod merging;
 mod schema;
 mod steps;
+mod texts;
 
 use proptest::prelude::*;
 
