@@ -266,6 +266,36 @@ fn a_control_that_nobody_knows_is_listed_and_never_supported() {
     assert_eq!(unknown.len(), 1);
     assert_eq!(unknown[0].outcome, ControlOutcome::NotTested);
     assert_eq!(unknown[0].why, "not known to redrill; add it in redrill.toml");
+    // how often is for whoever adds it to say
+    assert_eq!(unknown[0].cadence, "not set");
+    let added = "id = \"H-1\"\nparaphrase = \"Restores are rehearsed.\"\nneeds = [\"restore\"]";
+    assert_eq!(toml::from_str::<Control>(added).expect("a control").cadence, "not set");
+}
+
+#[test]
+fn a_drill_names_one_control_of_one_framework() {
+    let framework = |key: &str, id: &str| Framework {
+        key: key.to_owned(),
+        name: "Rules".to_owned(),
+        version: "1".to_owned(),
+        controls: vec![Control {
+            id: id.to_owned(),
+            exercised_by: vec![],
+            needs: vec![Capability::DataCheck],
+            ..built_in()[0].controls[0].clone()
+        }],
+    };
+    // beside it stand another framework with that id, and another control of that framework
+    let added = [framework("house", "H-1"), framework("other", "H-1"), framework("house", "H-2")];
+    let supported = |drill: Option<&Drill>| -> Vec<String> {
+        let all = assess(&restored(), drill, None, &added).into_iter();
+        let of = all.filter(|c| added.iter().any(|f| f.key == c.framework));
+        of.filter(|c| c.outcome == ControlOutcome::Supports)
+            .map(|c| format!("{}/{}", c.framework, c.id))
+            .collect()
+    };
+    assert_eq!(supported(None), [""; 0]);
+    assert_eq!(supported(Some(&drill("house/H-1"))), ["house/H-1"]);
 }
 
 #[test]

@@ -120,3 +120,6 @@ impl Call {
         self.operation == "s3:DeleteObjects"
     }
 }
+
+#[cfg(test)]
+mod tests;

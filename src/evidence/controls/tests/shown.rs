@@ -129,6 +129,9 @@ fn what_people_state_counts_where_it_is_there() {
     assert_eq!(shown(&r, None, C::ClockCompared), absent("no answer of AWS's told its time"));
     r.identity.risks = vec!["R-1".to_owned(), "R-2".to_owned()];
     r.integrity.checkpoints = 1;
+    let (at, by, text) = (chrono::DateTime::UNIX_EPOCH, "ann".to_owned(), "page sooner".to_owned());
+    r.lessons = vec![crate::evidence::record::Remark { at, by, text }];
+    assert_eq!(shown(&r, None, C::Lessons), held("1 noted"));
     assert_eq!(shown(&r, None, C::Scenario), held("R-1, R-2"));
     assert_eq!(shown(&r, None, C::SignedRecord), held("1 taken during the run"));
     for (ms, wanted) in [
@@ -255,6 +258,17 @@ fn a_fault_counts_where_it_took_effect_and_did_what_was_expected() {
         assert_eq!(of(C::Redundancy), redundancy, "survives: {survives}, outage: {outage}");
     }
     assert_eq!(shown(&r, None, C::SelfChallenge), absent("there is no plan"));
+    // what only waits breaks nothing, nor does what breaks something where it is done to recover
+    let mut other = plan.clone();
+    for step in other.steps.iter_mut().filter(|s| s.stage == Stage::Fault) {
+        step.action = Some("wait".to_owned());
+    }
+    assert_eq!(shown(&r, Some(&other), C::SelfChallenge), absent("no fault took effect"));
+    let mut other = plan.clone();
+    for step in other.steps.iter_mut().filter(|s| s.stage == Stage::Fault) {
+        step.stage = Stage::Recovery;
+    }
+    assert_eq!(shown(&r, Some(&other), C::SelfChallenge), absent("no fault took effect"));
     // two targets, of which one was not reached
     let step = r.run.steps.iter_mut().find(|s| faults.contains(&s.id)).unwrap();
     let mut other = step.cells[0].clone();
@@ -264,11 +278,6 @@ fn a_fault_counts_where_it_took_effect_and_did_what_was_expected() {
     assert_eq!(shown(&r, Some(&plan), C::SelfChallenge), part);
     for step in r.run.steps.iter_mut().filter(|s| faults.contains(&s.id)) {
         step.cells.iter_mut().for_each(|c| c.status = view::Status::Started);
-    }
-    assert_eq!(shown(&r, Some(&plan), C::SelfChallenge), absent("no fault took effect"));
-    // what only waits breaks nothing
-    for step in &mut plan.steps {
-        step.action = Some("wait".to_owned());
     }
     assert_eq!(shown(&r, Some(&plan), C::SelfChallenge), absent("no fault took effect"));
 }

@@ -301,3 +301,25 @@ fn a_remark_is_not_closed_by_a_run_that_has_it_too() {
     let entries = history(&[past(run(0), vec![remark(text), other]), past(run(1), vec![])]);
     assert!(of(&entries, "remark")[0].is_open());
 }
+
+#[test]
+fn what_shows_again_is_not_closed_by_the_run_that_shows_it() {
+    let flapped = |day: i64, flaps: u32| {
+        let mut r = ended(day, Verdict::Passed);
+        (r.measures.outage, r.measures.rta_ms, r.measures.flaps) = (true, Some(1_000), flaps);
+        r
+    };
+    let entries = plain(vec![flapped(0, 2), flapped(1, 1)]);
+    let [entry] = &of(&entries, "flap")[..] else { panic!("{entries:?}") };
+    assert!(entry.is_open());
+    assert_eq!(entry.seen_in, [flapped(0, 2).identity.run, flapped(1, 1).identity.run]);
+    // another finding beside is no reason to keep it open
+    let mut later = flapped(1, 0);
+    set(&mut later, "rto", Status::NotSatisfied);
+    later.result.verdict = Some(Verdict::ObjectiveMissed);
+    let entries = plain(vec![flapped(0, 2), later]);
+    assert_eq!(
+        entries.iter().map(|e| (e.finding.kind.as_str(), e.is_open())).collect::<Vec<_>>(),
+        [("objective-missed", true), ("flap", false)]
+    );
+}

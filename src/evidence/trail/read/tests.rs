@@ -143,7 +143,8 @@ fn changes_are_counted_by_file_and_region() {
     );
     let counted: Vec<_> = gathering.changes.iter().map(|((f, r), n)| (*f, r.as_str(), *n)).collect();
     assert_eq!(counted, [(1, "eu-west-1", 3), (1, "us-east-1", 1)]);
-    assert_eq!(gathering.files().iter().map(|f| f.records).collect::<Vec<_>>(), [0, 7]);
+    gathering.file("b.json", &file(&[event("8"), event("9")]));
+    assert_eq!(gathering.files().iter().map(|f| f.records).collect::<Vec<_>>(), [0, 7, 2]);
 }
 
 #[test]
@@ -244,6 +245,51 @@ fn a_run_that_reads_all_the_time_keeps_its_changes() {
     gathering.event(&with("c", json!({"requestID": "wanted"})).to_string());
     assert_eq!((gathering.kept.len(), gathering.left_out), (MOST_READS + 1, false));
     assert_eq!(gathering.more_reads, BTreeMap::from([("ec2:DescribeAlarms".to_owned(), 7)]));
+    // so are a change that only its user agent ties to the run, and a read that the journal has a call for
+    gathering.event(&with("d", json!({ "userAgent": run })).to_string());
+    gathering.event(&with("r", json!({"requestID": "wanted", "readOnly": true})).to_string());
+    assert!(gathering.kept.contains_key("d") && gathering.kept.contains_key("r"));
+    assert_eq!((gathering.kept.len(), gathering.left_out), (MOST_READS + 3, false));
+}
+
+/// So many records like this one are kept already.
+fn keep(gathering: &mut Gathering, n: usize) {
+    let first = took(&[with("wanted", json!({"requestID": "wanted"}))]).kept.remove("wanted").expect("one");
+    for n in 0..n {
+        let Kept { record, print, files } = &first;
+        let kept = Kept { record: record.clone(), print: *print, files: files.clone() };
+        gathering.kept.insert(format!("before-{n}"), kept);
+    }
+}
+
+#[test]
+fn changes_are_kept_up_to_a_number_whatever_was_read_beside_them() {
+    let change = |id: &str| with(id, json!({"requestID": "wanted"})).to_string();
+    let mut gathering = gathering();
+    keep(&mut gathering, MOST_READS + MOST_KEPT - 1);
+    gathering.reads_kept = MOST_READS;
+    gathering.event(&change("a"));
+    assert!(gathering.kept.contains_key("a") && !gathering.left_out);
+    gathering.event(&change("b"));
+    assert!(!gathering.kept.contains_key("b") && gathering.left_out);
+}
+
+#[test]
+fn reads_that_are_not_kept_are_told_apart_by_name_up_to_a_number() {
+    let mut gathering = gathering();
+    gathering.reads_kept = MOST_READS;
+    let agent = format!("aws-sdk-rust/1.3 app/{}", gathering.session.app_name());
+    for n in 0..MOST_NAMES + 2 {
+        let read = json!({"eventName": format!("Describe{n}"), "userAgent": agent, "readOnly": true});
+        gathering.event(&with(&n.to_string(), read.clone()).to_string());
+        // one that has a name keeps it
+        if n == 0 {
+            gathering.event(&with("again", read).to_string());
+        }
+    }
+    assert_eq!((gathering.more_reads.len(), gathering.kept.len()), (MOST_NAMES + 1, 0));
+    assert_eq!(gathering.more_reads.get("ec2:Describe0"), Some(&2));
+    assert_eq!(gathering.more_reads.get("other reads"), Some(&2));
 }
 
 #[test]

@@ -190,3 +190,20 @@ fn the_last_of_a_chain_alone_has_its_signature_beside_it() {
     folder.digests(&empty);
     assert_eq!(folder.compared(&lines, Included::All).files, []);
 }
+
+#[test]
+fn a_whole_chain_proves_nothing_where_it_vouches_for_no_call() {
+    let lines = run().finish(100);
+    let session = Session::of(&lines).expect("a header");
+    let gathered = Folder::whole().gathered(&lines);
+    let calls = super::super::super::calls::calls(&lines);
+    let proven = |folder: &Gathering, unvouched, matched| {
+        let found = Proven::of(folder, &session, &calls).expect("digests");
+        found.summary(unvouched, matched, Included::Run).proven
+    };
+    for (unvouched, matched, holds) in [(0, 3, true), (0, 1, true), (0, 0, false), (1, 3, false)] {
+        assert_eq!(proven(&gathered, unvouched, matched), holds, "{unvouched} of {matched} not vouched for");
+    }
+    let gap = Folder::whole().without("Digest_eu-west-1_audit_all_eu-west-1_20260921T15").gathered(&lines);
+    assert!(!proven(&gap, 0, 3));
+}
