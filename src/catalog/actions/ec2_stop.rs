@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,6 +50,8 @@ pub struct Undo {
 /// unhealthy while this process was suspended", Amazon EC2 Auto Scaling User Guide); Terminate is how a group scales
 /// in, which stopped servers bring about.
 const MUST_REST: [&str; 3] = ["HealthCheck", "ReplaceUnhealthy", "Terminate"];
+
+const STOP: &str = "ec2:StopInstances";
 
 /// How long `stopping` and `pending` may last before undo gives up.
 const MOVING: Duration = Duration::from_secs(20 * 60);
@@ -101,7 +103,9 @@ then it may still answer.
 
 Undo starts what was running, waiting first where an instance is still `stopping`. A start can meet \
 InsufficientInstanceCapacity: it is repeated, with growing waits, until the drill gives up; then a person is needed. \
-An instance that somebody terminated meanwhile cannot be started: a person is needed at once.
+An instance that somebody terminated meanwhile cannot be started: a person is needed at once, unless another step of \
+the run terminated it. Nothing is started that the run has sent no stop for, or that somebody started and stopped again \
+since.
 
 Refused: members of an Auto Scaling group, unless its processes HealthCheck, ReplaceUnhealthy and Terminate are all \
 suspended. A group marks a stopped member unhealthy and terminates it; where only the replacing is suspended, the mark \
@@ -232,16 +236,15 @@ impl Action for StopInstances {
         let mut patience = look::settle(cx);
         loop {
             match look::present(cx, || look::instance(cx, &undo.id)).await? {
-                None if look::is_long_ago(cx) => return Err(gone(&undo.id)),
+                None if look::is_long_ago(cx) => return ended(cx, &undo.id).map(ready),
                 None => return Ok(Progress::Pending(NOT_LISTED.to_owned())),
-                Some(i) if look::is_ending(&i.state) => return Err(gone(&undo.id)),
+                Some(i) if look::is_ending(&i.state) => return ended(cx, &undo.id).map(ready),
                 Some(i) if i.state == "stopping" && cx.no_impact => {
                     return Ok(Progress::Pending("stopping, and may still answer".to_owned()));
                 }
                 // an outage is looked for from here on, however long AWS takes to stop it
                 Some(i) if matches!(i.state.as_str(), "stopping" | "stopped") => {
-                    let notes = vec![format!("{} is {}; it was {}", undo.id, i.state, undo.state)];
-                    return Ok(Progress::Ready(Applied { notes, ..Applied::default() }));
+                    return Ok(ready(format!("{} is {}; it was {}", undo.id, i.state, undo.state)));
                 }
                 Some(_) if patience.wait().await => {}
                 Some(_) => return Ok(Progress::Absent),
@@ -257,6 +260,9 @@ impl Action for StopInstances {
     ) -> Result<Undone, ActionError> {
         if undo.state != "running" {
             return Ok(Undone::Nothing(format!("{} was {} before and stays so", undo.id, undo.state)));
+        }
+        if look::sent_for(cx.read, STOP, (What::Instance, &undo.id)).is_empty() {
+            return Ok(Undone::Nothing(format!("{} was not stopped: no call for it was sent", undo.id)));
         }
         let started = start(cx, &undo.id).await?;
         Ok(match (&undo.group, started) {
@@ -285,9 +291,22 @@ fn before(target: Option<&Target>, instances: &BTreeMap<String, Instance>) -> Re
 /// For an instance that answers leave out: had it ended, it would be listed as terminated for an hour.
 const NOT_LISTED: &str = "not listed";
 
-fn gone(id: &str) -> ActionError {
-    ActionError::hopeless(format!("{id} was terminated by somebody else and cannot be started again"))
-        .hint("launch a replacement, and find out who terminated it")
+/// What is to be said of one that has ended.
+///
+/// # Errors
+/// Nobody of this run has ended it.
+fn ended(cx: ReadCx<'_>, id: &str) -> Result<String, ActionError> {
+    match look::terminated_by(cx, id) {
+        Some(step) => Ok(format!("step `{step}` of this run terminated {id}, so it is not started again")),
+        None => Err(ActionError::hopeless(format!(
+            "{id} was terminated by somebody else and cannot be started again"
+        ))
+        .hint("launch a replacement, and find out who terminated it")),
+    }
+}
+
+fn ready(note: String) -> Progress {
+    Progress::Ready(Applied { notes: vec![note], ..Applied::default() })
 }
 
 /// What is told of a member that its group has marked unhealthy; nothing where it has not, or where that cannot be read:
@@ -307,24 +326,31 @@ async fn marked(cx: ReadCx<'_>, id: &str) -> String {
 const DATED: TimeDelta = TimeDelta::minutes(1);
 
 /// Whether the instance stands as this run has stopped it. One that was started since, by nobody of this run, was stopped
-/// again by somebody who wants it so, whether by a call or from within. LaunchTime is "the time that the instance was last
-/// launched" (DescribeInstances); when AWS dates a stop, no document says.
+/// again by somebody who wants it so, whether by a call or from within; and so was one that was stopped after the run
+/// itself had started it. LaunchTime is "the time that the instance was last launched" (DescribeInstances); when AWS
+/// dates a stop, no document says.
 fn is_our_stop(cx: ReadCx<'_>, instance: &Instance) -> Result<(), ActionError> {
-    let Some(at) = instance.launched_at else { return Ok(()) };
-    let own = |operation: &'static str| {
-        let calls = cx.calls.sent().into_iter();
-        calls.filter(move |s| s.step == *cx.step && s.operation == operation && !s.refused)
-    };
+    let id = instance.id.as_str();
     // an answer that never came may have been minutes late
-    let last = own("ec2:StopInstances").map(|s| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5))).max();
-    if last.is_none_or(|last| at <= last + DATED) || own("ec2:StartInstances").next().is_some() {
-        return Ok(());
-    }
-    let (id, at) = (&instance.id, at.format("%Y-%m-%d %H:%M:%S UTC"));
-    Err(ActionError::hopeless(format!(
-        "{id} was started at {at}, after this run had stopped it, and then stopped again by somebody else"
-    ))
-    .hint(format!("if it should run: `aws ec2 start-instances --instance-ids {id}`")))
+    let last = |operation: &str| {
+        let sent = look::sent_for(cx, operation, (What::Instance, id)).into_iter();
+        sent.map(|s| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5)) + DATED).max()
+    };
+    let (stopped, started) = (last(STOP), last("ec2:StartInstances"));
+    let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
+    let again = started.zip(instance.stopped_at).filter(|(start, stop)| stop > start).map(|(_, stop)| stop);
+    let why = match (again, instance.launched_at) {
+        (Some(stop), _) => {
+            format!("{id} was stopped at {} by somebody else, after this run had started it again", at(stop))
+        }
+        (_, Some(launch)) if stopped.max(started).is_some_and(|ours| launch > ours) => format!(
+            "{id} was started at {}, after this run had stopped it, and then stopped again by somebody else",
+            at(launch)
+        ),
+        _ => return Ok(()),
+    };
+    Err(ActionError::hopeless(why)
+        .hint(format!("if it should run: `aws ec2 start-instances --instance-ids {id}`")))
 }
 
 /// Starts one instance and waits until it runs. `running` is believed at once only where a start of this undo was
@@ -338,9 +364,9 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
     let (mut accepted, mut moved) = (false, false);
     loop {
         let state = match look::present(cx.read, || look::instance(cx.read, id)).await? {
-            None if look::is_long_ago(cx.read) => return Err(gone(id)),
+            None if look::is_long_ago(cx.read) => return ended(cx.read, id).map(Undone::Nothing),
             None => NOT_LISTED.to_owned(),
-            Some(i) if look::is_ending(&i.state) => return Err(gone(id)),
+            Some(i) if look::is_ending(&i.state) => return ended(cx.read, id).map(Undone::Nothing),
             Some(i) if i.state == "stopped" => {
                 is_our_stop(cx.read, &i)?;
                 i.state

@@ -11,9 +11,10 @@ use futures::StreamExt as _;
 use crate::catalog::action::{ActionError, ReadCx, SentCall, WriteCx};
 pub(super) use crate::cloud::agreed::Patience;
 use crate::cloud::{
-    CloudResult, Filter, Instance, InstanceAttribute, InstanceDetail, Mutation, Outcome, agreed, all_pages,
+    CloudResult, Filter, Instance, InstanceAttribute, InstanceDetail, Mutation, Named, Outcome, What, agreed,
+    all_pages,
 };
-use crate::model::{Dur, Target};
+use crate::model::{Dur, StepId, Target};
 
 /// Ids in one DescribeInstances call.
 const DESCRIBE: usize = 1000;
@@ -172,6 +173,29 @@ pub(super) fn on_record(cx: ReadCx<'_>, operations: &[&str]) -> Vec<OnRecord> {
         Some(OnRecord { asked: serde_json::from_value(s.params).ok()?, made })
     })
     .collect()
+}
+
+/// What this step has sent of this operation for that thing, but for what was refused. A call is on record before it is
+/// sent, so what is not on record was not sent; one that does not say what it names may have named this.
+pub(super) fn sent_for(cx: ReadCx<'_>, operation: &str, what: Named<'_>) -> Vec<SentCall> {
+    let is_it = |s: &SentCall| {
+        s.step == *cx.step && !s.refused && s.operation == operation && names(s, what).unwrap_or(true)
+    };
+    cx.calls.sent().into_iter().filter(is_it).collect()
+}
+
+/// The step of this run, this one or another, that has sent the termination of an instance.
+pub(super) fn terminated_by(cx: ReadCx<'_>, id: &str) -> Option<StepId> {
+    let is_it = |s: &SentCall| {
+        s.operation == "ec2:TerminateInstances" && !s.refused && names(s, (What::Instance, id)) == Some(true)
+    };
+    cx.calls.sent().into_iter().find(is_it).map(|s| s.step)
+}
+
+/// Whether a call on record names it; `None` where it does not say what it names.
+fn names(call: &SentCall, what: Named<'_>) -> Option<bool> {
+    let asked: Mutation = serde_json::from_value(call.params.clone()).ok()?;
+    Some(asked.names().contains(&what))
 }
 
 /// The context to conclude from that nothing was made: where one of these calls of the step was sent and its answer

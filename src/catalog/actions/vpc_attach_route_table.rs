@@ -377,6 +377,13 @@ async fn attach(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError> {
     }
 }
 
+/// Whether the step may have put the subnet on its table: a call is on record before it is sent. By which association
+/// it was moved is not sure, since that may have changed after it was recorded.
+fn was_moved(cx: ReadCx<'_>, undo: &Undo) -> bool {
+    let associated = look::sent_for(cx, "ec2:AssociateRouteTable", (What::Subnet, &undo.subnet));
+    !associated.is_empty() || !look::on_record(cx, &["ec2:ReplaceRouteTableAssociation"]).is_empty()
+}
+
 /// Takes the subnet off the other table that was named, back to where it was before the fault.
 async fn detach(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let subnet = &undo.subnet;
@@ -387,6 +394,11 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         let tables = routing::tables(cx.read).await?;
         let place = routing::place(&tables, subnet);
         let association = match &place {
+            Place::On { table, .. } if table.id == undo.wanted && !was_moved(cx.read, undo) => {
+                let proof =
+                    format!("{subnet} was not put on {} by this run: no call for it was sent", table.id);
+                return Ok(Undone::Nothing(proof));
+            }
             Place::On { table, association } if table.id == undo.wanted => (*association).to_owned(),
             // Where the fault left it, or already back: the fault's own undo decides.
             other if is_ours(undo, other) => {

@@ -105,7 +105,7 @@ and subnets that sit on the table of another, unfinished run. A subnet whose tab
 refused for `to: empty`, since nothing would change. Gateway (edge) associations are not this action's.
 
 Undo is keyed by the subnet, because every replacement gives the association a new id: on the same table as before \
-nothing is done; without an association it is associated; from the run's own table it is moved back; from any other \
+nothing is done; without an association it is associated, unless no call of the run took it off; from the run's own table it is moved back; from any other \
 table it is not: somebody else acted, and a person decides. The run's table is deleted when no subnet uses it any more.
 
 The plan lists what is in each subnet, by its network interfaces: instances, and nodes of load balancers, ECS tasks on \
@@ -288,6 +288,7 @@ impl Action for DetachRouteTable {
         Ok(match undone {
             Undone::PutBack(proof) => Undone::PutBack(proof + &left),
             Undone::Already(proof) => Undone::Already(proof + &left),
+            Undone::Nothing(proof) => Undone::Nothing(proof + &left),
             other => other,
         })
     }
@@ -458,6 +459,13 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo, to: Option<&str>) -> Result<Applie
             Place::On { table, association } if table.id == undo.table => (*association).to_owned(),
             other => return Err(somebody_else(undo, other)),
         };
+        // what is changed is what is on record: by that an undo knows whether it was
+        if undo.association.as_ref().is_some_and(|recorded| *recorded != association) {
+            return Err(ActionError::hopeless(format!(
+                "{} was put on {} anew since this was prepared: somebody else acted",
+                undo.subnet, undo.table
+            )));
+        }
         let change = match to {
             Some(table) => Mutation::ReplaceRouteTableAssociation { association, table: table.to_owned() },
             None => Mutation::DisassociateRouteTable { association },
@@ -469,6 +477,15 @@ async fn detach(cx: WriteCx<'_>, undo: &Undo, to: Option<&str>) -> Result<Applie
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// Whether the step may have taken the subnet off its table: a call is on record before it is sent.
+fn was_moved(cx: ReadCx<'_>, undo: &Undo) -> bool {
+    let sent = |association: &String| {
+        let calls = ["ec2:ReplaceRouteTableAssociation", "ec2:DisassociateRouteTable"];
+        calls.iter().any(|call| !look::sent_for(cx, call, (What::Association, association)).is_empty())
+    };
+    undo.association.as_ref().is_none_or(sent)
 }
 
 async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
@@ -496,6 +513,11 @@ async fn put_back(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
                     association: (*association).to_owned(),
                     table: table.clone(),
                 }
+            }
+            Place::Implicit if !was_moved(cx.read, undo) => {
+                let proof =
+                    format!("{subnet} was not taken off {table} by this run: no call for it was sent");
+                return Ok(Undone::Nothing(proof));
             }
             Place::Implicit => Mutation::AssociateRouteTable { subnet: subnet.clone(), table: table.clone() },
             other @ Place::On { .. } => return Err(somebody_else(undo, other)),

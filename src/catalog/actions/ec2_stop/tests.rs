@@ -59,7 +59,7 @@ async fn undo_of_what_was_never_applied_changes_nothing() {
     let bench = Bench::new();
     let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
     assert_eq!(bench.outcome(&ACTION, &batch[0], &Value::Null).await, Ok(Progress::Absent));
-    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::Already(_))));
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::Nothing(_))));
     assert!(bench.sim.changes().is_empty());
 }
 
@@ -178,10 +178,12 @@ async fn what_a_group_must_not_do_is_enough_and_not_more_than_enough() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_arrives_late_is_still_undone() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let targets = several(&bench, 1);
     let before = bench.sim.snapshot();
     let batch = bench.prepare(&ACTION, &targets, &Value::Null).await;
+    bench.fail_once("ec2:StopInstances", Fault::LoseRequest);
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect_err("no answer");
     let (mutate, ids) = (bench.sim.cloud().mutate, vec![targets[0].id.clone()]);
     tokio::spawn(async move {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -306,4 +308,119 @@ async fn what_somebody_stopped_again_is_not_started() {
         }
         assert_eq!(bench.sent("ec2:StartInstances"), usize::from(!is_theirs), "{later}");
     }
+}
+
+/// Somebody starts it and stops it again, and takes their time.
+async fn started_and_stopped(bench: &Bench, id: &str) {
+    for change in [
+        Mutation::StartInstances { ids: vec![id.to_owned()] },
+        Mutation::StopInstances { ids: vec![id.to_owned()] },
+    ] {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        bench.somebody(change).await;
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_stopped_stays_so_however_often_the_run_is_rolled_back() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&ACTION, &several(&bench, 2), &Value::Null).await;
+    assert!(bench.apply(&ACTION, &batch, &Value::Null).await.iter().all(Result::is_ok));
+    let theirs = batch[1].target.as_ref().expect("one").id.clone();
+    started_and_stopped(&bench, &theirs).await;
+    // the start of another server of the step is none of this one
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+    for _ in 0..3 {
+        let error = bench.undo(&ACTION, &batch[1]).await.expect_err("somebody's");
+        assert!(error.hopeless && error.message.contains("and then stopped again"), "{error}");
+    }
+    assert_eq!(bench.sent("ec2:StartInstances"), 2, "the person's, and that of the other server");
+
+    // nor does the run's own start excuse a stop after it
+    let own = batch[0].target.as_ref().expect("one").id.clone();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    bench.somebody(Mutation::StopInstances { ids: vec![own] }).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let error = bench.undo(&ACTION, &batch[0]).await.expect_err("somebody's");
+    assert!(error.hopeless && error.message.contains("after this run had started it again"), "{error}");
+    assert_eq!(bench.sent("ec2:StartInstances"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_run_has_sent_no_stop_for_is_not_started() {
+    let mut bench = Bench::new();
+    let batch = bench.prepare(&ACTION, &several(&bench, 3), &Value::Null).await;
+    bench.apply(&ACTION, &batch[..1], &Value::Null).await.remove(0).expect("accepted");
+    bench.fail_once("ec2:StopInstances", Fault::Deny);
+    bench.apply(&ACTION, &batch[1..2], &Value::Null).await.remove(0).expect_err("denied");
+    for p in &batch[1..] {
+        let id = p.target.as_ref().expect("one").id.clone();
+        bench.somebody(Mutation::StopInstances { ids: vec![id] }).await;
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    for p in &batch[1..] {
+        let done = bench.undo(&ACTION, p).await;
+        assert!(matches!(&done, Ok(Undone::Nothing(text)) if text.contains("no call for it")), "{done:?}");
+    }
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+    assert_eq!(bench.sent("ec2:StartInstances"), 1);
+}
+
+/// A stop on record that does not say of what.
+struct Unsaid(crate::catalog::action::SentCall);
+
+impl crate::catalog::action::Calls for Unsaid {
+    fn sent(&self) -> Vec<crate::catalog::action::SentCall> {
+        vec![self.0.clone()]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_on_record_that_does_not_say_what_it_names_may_have_named_it() {
+    let bench = Bench::new();
+    let call = |params: Value, refused| {
+        Unsaid(crate::catalog::action::SentCall {
+            step: bench.read().step.clone(),
+            operation: STOP.to_owned(),
+            params,
+            sent: bench.clock.now(),
+            answered: None,
+            outcome: None,
+            refused,
+        })
+    };
+    let ids = serde_json::json!({ "operation": STOP, "ids": ["i-1"] });
+    for (params, refused, of_1, of_2) in
+        [(Value::Null, false, true, true), (Value::Null, true, false, false), (ids, false, true, false)]
+    {
+        let calls = call(params, refused);
+        let cx = ReadCx { calls: &calls, ..bench.read() };
+        let sent = |id| !look::sent_for(cx, STOP, (What::Instance, id)).is_empty();
+        assert_eq!((sent("i-1"), sent("i-2")), (of_1, of_2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_run_itself_terminated_is_no_somebody_elses() {
+    let mut bench = Bench::new();
+    let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    bench.step("lose");
+    let ids = vec![batch[0].target.as_ref().expect("one").id.clone()];
+    bench.write().gate.send(Mutation::TerminateInstances { ids }).await.expect("accepted");
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    bench.step("step-1");
+    let done = bench.undo(&ACTION, &batch[0]).await;
+    assert!(
+        matches!(&done, Ok(Undone::Nothing(text)) if text.contains("step `lose` of this run")),
+        "{done:?}"
+    );
+    assert!(bench.ready(&ACTION, &batch[0], &Value::Null).await.notes[0].contains("terminated"));
+    // hours later, when EC2 does not list it any more
+    bench.t0 = Some(bench.clock.now() - chrono::TimeDelta::hours(2));
+    bench.misread(|_, _| Some(Misread::NotFound));
+    assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::Nothing(_))));
+    assert_eq!(bench.sent("ec2:StartInstances"), 0);
 }

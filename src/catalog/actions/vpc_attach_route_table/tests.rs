@@ -89,6 +89,19 @@ async fn undo_before_apply_leaves_the_fault_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_somebody_else_put_on_the_wanted_table_stays_there() {
+    let with = json!({"table": "public"});
+    let mut bench = Bench::new();
+    let (_, step) = detached(&mut bench, "main", &with).await;
+    bench
+        .somebody(Mutation::AssociateRouteTable { subnet: bench.a.clone(), table: bench.public.clone() })
+        .await;
+    let now = bench.sim.snapshot();
+    assert!(matches!(bench.undo(&AttachRouteTable, &step).await, Ok(Undone::Nothing(_))));
+    assert_eq!(bench.sim.snapshot(), now);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_subnet_that_somebody_moved_is_left_alone() {
     let mut bench = Bench::new();
     let (_, step) = detached(&mut bench, "main", &Value::Null).await;

@@ -186,11 +186,13 @@ async fn prepare_refuses_a_subnet_on_a_table_that_a_run_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_that_arrives_late_is_still_undone() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let before = bench.sim.snapshot();
     let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &main()).await;
     let tables = routing::tables(bench.read()).await.expect("reads");
     let Place::On { association, .. } = routing::place(&tables, &bench.a) else { panic!("on a table") };
+    bench.fail_once("ec2:DisassociateRouteTable", Fault::LoseRequest);
+    bench.apply(&DetachRouteTable, &batch, &main()).await.remove(0).expect_err("no answer");
     let (mutate, association) = (bench.sim.cloud().mutate, association.to_owned());
     tokio::spawn(async move {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -356,4 +358,39 @@ async fn a_subnet_of_another_account_is_refused() {
         let said = bench.refusals(&DetachRouteTable, &[shared], &Value::Null).await;
         assert_eq!(said.iter().any(|s| s.contains("belongs to account 999999999999")), refused, "{said:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_that_the_run_has_sent_no_call_for_is_left_where_somebody_put_it() {
+    for to in [Value::Null, main()] {
+        let bench = Bench::new();
+        let both = [subnet(&bench.a), subnet(&bench.b)];
+        let batch = bench.prepare(&DetachRouteTable, &both, &to).await;
+        let tables = routing::tables(bench.read()).await.expect("reads");
+        let Place::On { association, .. } = routing::place(&tables, &bench.b) else { panic!("on a table") };
+        bench.apply(&DetachRouteTable, &batch[..1], &to).await.remove(0).expect("accepted");
+        bench.somebody(Mutation::DisassociateRouteTable { association: association.to_owned() }).await;
+        let done = bench.undo(&DetachRouteTable, &batch[1]).await;
+        assert!(matches!(&done, Ok(Undone::Nothing(text)) if text.contains("by this run")), "{to}: {done:?}");
+        assert!(matches!(bench.undo(&DetachRouteTable, &batch[0]).await, Ok(Undone::PutBack(_))));
+        let tables = routing::tables(bench.read()).await.expect("reads");
+        assert_eq!(routing::place(&tables, &bench.b), Place::Implicit, "{to}");
+        assert_eq!(routing::place(&tables, &bench.a).table(), Some(bench.private.as_str()), "{to}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_association_that_is_on_record_is_changed() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&DetachRouteTable, &[subnet(&bench.a)], &main()).await;
+    for table in [&bench.public, &bench.private] {
+        let tables = routing::tables(bench.read()).await.expect("reads");
+        let Place::On { association, .. } = routing::place(&tables, &bench.a) else { panic!("on a table") };
+        let (association, table) = (association.to_owned(), table.clone());
+        bench.somebody(Mutation::ReplaceRouteTableAssociation { association, table }).await;
+    }
+    let error =
+        bench.apply(&DetachRouteTable, &batch, &main()).await.remove(0).expect_err("another association");
+    assert!(error.hopeless && error.message.contains("anew since this was prepared"), "{error}");
+    assert_eq!(bench.sent("ec2:DisassociateRouteTable"), 0);
 }
