@@ -12,16 +12,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cloud::{
-    CloudResult, CommandOutput, CommandRequest, DryRun, Mutation, Named, Outcome, Reads, Reply, What,
-};
+use crate::cloud::{CloudResult, CommandOutput, CommandRequest, DryRun, Mutation, Named, Reads, Reply, What};
+use crate::model::pattern::OneOrMany;
 use crate::model::{Clock, Dur, ResourceKind, RunId, StepId, Tags, Target, naming, target};
 
 mod error;
 mod record;
+mod sent;
 
 pub use error::ActionError;
 pub use record::{Of, Stray};
+pub use sent::{Calls, SentCall};
 
 /// What can be put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -198,6 +199,8 @@ pub struct ReadCx<'a> {
     pub give_up: Dur,
     /// What the run has sent so far.
     pub calls: &'a dyn Calls,
+    /// Tags of what no run may touch, as the drill and the house have them.
+    pub forbid_tags: [Option<&'a std::collections::BTreeMap<String, OneOrMany>>; 2],
     /// The plan is being made: what costs a call a target, and AWS enforces afterwards, is read only now.
     pub planning: bool,
     /// The drill allows what cannot be undone.
@@ -229,39 +232,6 @@ impl ReadCx<'_> {
 pub trait Gate: Send + Sync {
     /// Sends one change.
     async fn send(&self, mutation: Mutation) -> CloudResult<Reply>;
-}
-
-/// What the steps of a run have sent, in this process and in those before it, as the journal has it: what the run
-/// made, and nobody else, is known by the ids that were answered.
-pub trait Calls: Send + Sync {
-    /// In the order in which they were sent.
-    fn sent(&self) -> Vec<SentCall>;
-}
-
-/// Nothing was sent.
-impl Calls for () {
-    fn sent(&self) -> Vec<SentCall> {
-        Vec::new()
-    }
-}
-
-/// A change that a step of the run has sent. Times are those of AWS's clock, as far as it is known.
-#[derive(Clone, Debug)]
-pub struct SentCall {
-    /// The step.
-    pub step: StepId,
-    /// The call as AWS names it.
-    pub operation: String,
-    /// The parameters, without what is secret.
-    pub params: Value,
-    /// When it was about to be sent.
-    pub sent: DateTime<Utc>,
-    /// When its answer, or that there is none, was known; absent where the process ended before.
-    pub answered: Option<DateTime<Utc>>,
-    /// What was answered.
-    pub outcome: Option<Outcome>,
-    /// It surely had no effect.
-    pub refused: bool,
 }
 
 /// Runs local programs: journals what each is known by before it does anything, and its end.
@@ -328,6 +298,8 @@ pub enum Undone {
     Nothing(String),
     /// There is no undo, by the action's nature.
     Irreversible(String),
+    /// What was made stays, since nothing else stands in its place; the text is the proof.
+    Kept(String),
     /// Nothing was made, so there is nothing to keep.
     NothingMade(String),
 }

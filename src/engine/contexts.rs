@@ -39,6 +39,7 @@ impl Shared {
             settle: self.plan.drill.settle,
             give_up: self.plan.drill.objectives.give_up(),
             calls: self.recorder.as_ref(),
+            forbid_tags: self.plan.rules().map(|rule| Some(&rule.limits().forbid_tags)),
             planning: false,
             irreversible: self.plan.drill.allow_irreversible,
             no_impact: self.plan.drill.impact == Impact::NoneExpected,

@@ -34,6 +34,9 @@ pub(super) fn undone(step: &StepId, target: &Option<String>, done: catalog::Undo
             let (step, target, how) = (step.clone(), target.clone(), NOTHING.to_owned());
             return Event::UndoDone { step, target, how, proof };
         }
+        Undone::Kept(proof) => {
+            return Event::Kept { step: step.clone(), target: target.clone(), proof };
+        }
         Undone::Irreversible(why) => {
             return Event::LeftInPlace { step: step.clone(), target: target.clone(), why, by: None };
         }
@@ -42,5 +45,19 @@ pub(super) fn undone(step: &StepId, target: &Option<String>, done: catalog::Undo
         Event::Kept { step: step.clone(), target: target.clone(), proof }
     } else {
         Event::UndoDone { step: step.clone(), target: target.clone(), how: how.to_owned(), proof }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Undone;
+
+    #[test]
+    fn what_stays_is_told_as_kept_also_where_it_was_to_be_removed() {
+        for keep in [false, true] {
+            let event = undone(&StepId::new("replace"), &None, Undone::Kept("i-2 is kept".to_owned()), keep);
+            assert!(matches!(&event, Event::Kept { proof, .. } if proof == "i-2 is kept"), "{event:?}");
+        }
     }
 }

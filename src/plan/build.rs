@@ -400,6 +400,7 @@ async fn inspect(
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
+        forbid_tags: [None; 2],
         planning: true,
         irreversible: plan.drill.allow_irreversible,
         no_impact: false,

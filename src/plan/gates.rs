@@ -68,6 +68,7 @@ pub async fn ask(plan: &Plan, reads: &Reads, clock: &dyn Clock) -> Vec<Asked> {
         settle: plan.drill.settle,
         give_up: plan.drill.objectives.give_up(),
         calls: &(),
+        forbid_tags: [None; 2],
         planning: true,
         irreversible: plan.drill.allow_irreversible,
         no_impact: false,

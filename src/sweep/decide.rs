@@ -23,6 +23,7 @@
 //! | | the original is there | remove |
 //! | `rds.restore-to-point-in-time` | the original is gone, or renamed, or `after: keep` | keep |
 //! | | the original is there | remove |
+//! | | another database has its name, created after the copy | a person |
 //! | `vpc.detach-route-table` | off its table, onto the run's or the main one | put back |
 //! | | the run's table | remove, once nothing is on it |
 //! | `vpc.attach-route-table` | on its table of before the fault | release |
@@ -37,6 +38,7 @@ use serde::Serialize;
 
 use super::began;
 use crate::cloud::database_serves;
+use crate::inventory::CREATED;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{ResourceKind, RunId, StepId, Target, naming};
 
@@ -261,6 +263,12 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
         ResourceKind::Ec2Instance | ResourceKind::RdsInstance => match t.tags.get(TAG_REPLACES) {
             None => person("what it was made from is not known: remove it by hand if nothing uses it", ""),
             Some(original) => match standing(t.kind, original, t, all) {
+                Some(o) if is_younger(o, t) => person(
+                    &format!(
+                        "{original} was created after it, so it is not what it was made from, which is gone"
+                    ),
+                    "",
+                ),
                 // what a run holds is put back first, and looked at again before the removal
                 Some(o) if serves(o) || o.tags.contains_key(TAG_HELD) => removed(),
                 Some(o) => person(
@@ -285,6 +293,12 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
 /// The original, if it still exists. What was renamed to the original's name is not the original.
 fn standing<'a>(kind: ResourceKind, original: &str, copy: &Target, all: &'a [Target]) -> Option<&'a Target> {
     all.iter().find(|t| t.kind == kind && t.id == original && t.id != copy.id && !is_gone(t))
+}
+
+/// Whether it was created after the copy that is said to be made from it: another one has its name.
+pub(super) fn is_younger(original: &Target, copy: &Target) -> bool {
+    let created = |t: &Target| DateTime::parse_from_rfc3339(t.attrs.get(CREATED)?).ok();
+    created(original).zip(created(copy)).is_some_and(|(original, copy)| original > copy)
 }
 
 /// Whether something that a run made stands in for `t`.
@@ -421,6 +435,25 @@ mod tests {
             let said = why(need(&made(ResourceKind::RdsInstance, name), Birth::default()));
             assert!(said.contains(&format!("would have called it {}", copy())), "{said}");
         }
+    }
+
+    #[test]
+    fn a_database_that_was_created_after_the_copy_is_not_what_it_was_made_from() {
+        let created = |mut t: Target, at: Option<i64>| {
+            let at = at.map(|minutes| (began() + TimeDelta::minutes(minutes)).to_rfc3339());
+            t.attrs.extend(at.map(|at| (CREATED.to_owned(), at)));
+            t
+        };
+        let need = |of: Option<i64>, original: Option<i64>| {
+            let t = created(made(ResourceKind::RdsInstance, &copy()), of);
+            let bare = made(ResourceKind::RdsInstance, "original");
+            let original = created(Target { tags: BTreeMap::new(), ..bare }, original);
+            decide(&t, &[t.clone(), original], &[((t.kind, t.id.clone()), Birth::default())].into())
+        };
+        for (of, original) in [(Some(9), Some(-900)), (Some(9), Some(9)), (None, Some(90)), (Some(9), None)] {
+            assert_eq!(need(of, original), Need::Remove, "{of:?} {original:?}");
+        }
+        assert!(why(need(Some(9), Some(10))).contains("original was created after it"));
     }
 
     #[test]

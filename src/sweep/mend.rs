@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::decide::{Need, is_gone, is_its_work, serves};
+use super::decide::{Need, is_gone, is_its_work, is_younger, serves};
 use super::{Birth, Births, Leftover, SETTLE, births};
 use crate::cloud::agreed::{self, Patience};
 use crate::cloud::{
@@ -96,8 +96,8 @@ pub async fn mend(
     if leftover.need == Need::Remove {
         let births = certain(cloud, &now).await?;
         // a table stands in for nothing
-        let stands =
-            !now.tags.contains_key(TAG_REPLACES) || original(cloud, &now).await?.is_some_and(|o| serves(&o));
+        let stands = !now.tags.contains_key(TAG_REPLACES)
+            || original(cloud, &now).await?.is_some_and(|o| serves(&o) && !is_younger(&o, &now));
         if is_its_work(&now, &births).is_err() || !stands {
             return Ok(Outcome::Changed);
         }

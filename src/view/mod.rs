@@ -162,11 +162,15 @@ impl RunView {
 
     /// What cannot be put back, with what stands in its place where a recovery step made that.
     pub fn gone(&self, step: &StepId, target: Option<&str>, why: &str) -> String {
-        let replaced = self.cells().find_map(|(other, c)| {
-            let same = other != step && target.is_some() && c.target.as_deref() == target;
-            c.outputs.get("instance_id").filter(|_| same)
+        let same =
+            |other: &StepId, c: &CellView| other != step && target.is_some() && c.target.as_deref() == target;
+        let made = self.cells().filter(|(other, c)| same(other, c));
+        let mut made = made.filter_map(|(_, c)| Some((c.outputs.get("instance_id")?, &c.ending)));
+        let by = made.next().map(|(id, ending)| match ending {
+            Some(Ending::Undone { .. }) => format!("; {id}, which replaced it, does not stand any more"),
+            _ => format!("; replaced by {id}"),
         });
-        let by = replaced.map(|id| format!("; replaced by {id}")).unwrap_or_default();
+        let by = by.unwrap_or_default();
         format!("{step}{}: {why}{by}", target.map(|t| format!(" on {t}")).unwrap_or_default())
     }
 

@@ -193,6 +193,7 @@ impl Bench {
             settle: Dur::secs(1),
             give_up: Dur::secs(1),
             calls: &(),
+            forbid_tags: [None; 2],
             planning: true,
             irreversible: false,
             no_impact: false,

@@ -165,7 +165,7 @@ static SPEC: ActionSpec = ActionSpec {
         ],
     },
     undo_story: "By default the replacement is kept, retagged `redrill:kept`, and put in its place if a stop came before that; with \
-                 `after: remove` it is terminated.",
+                 `after: remove` it is terminated, unless the original is gone.",
     docs: "\
 Soon after a termination EC2 forgets an instance's subnet, security groups and addresses. So preflight captures, \
 before the fault, all that a replacement needs: image, type, subnet, groups, key pair, instance profile, metadata \
@@ -200,6 +200,11 @@ field that differs is told by AWS's name for it, also one that this version does
 replacement's by `after: remove`. A Classic Load Balancer that the original is behind is named in the plan and in the report; VPC \
 Lattice, Global Accelerator, Cloud Map and DNS records are not looked at. What all these know the original by has to be \
 changed by another step.
+
+It stands in for what a fault terminated, so a drill that keeps it terminates its target, by `ec2.terminate-instances` or \
+by a `manual` step or a `command` before it. To try the launch alone, without a fault, say `after: remove`: the replacement \
+is then terminated at the end. Where the original is gone by then, it is kept all the same; where somebody gave it the tag \
+`redrill:kept`, or one of `limits.forbid_tags`, it is left and a person has to say what becomes of it.
 
 User data may hold secrets, so the journal has only its digest. A process that resumes a run reads it again from the \
 terminated instance, which AWS answers only for a while; where that fails the step fails and says so, rather than \
@@ -365,7 +370,7 @@ impl Action for LaunchReplacement {
         _target: Option<&Target>,
         undo: &Undo,
     ) -> Result<Undone, ActionError> {
-        removal::terminate(cx, undo).await
+        removal::remove(cx, undo).await
     }
 
     async fn keep(
@@ -558,7 +563,11 @@ async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         )));
     };
     let left = strangers(cx.read, undo).await?.iter().map(|s| format!("; {s}")).collect::<String>();
-    let proof = format!("{} is kept{left}", instance.id);
+    let beside = match is_alive(cx.read, &undo.original).await? {
+        true => format!(" beside {}, which still exists", undo.original.instance.id),
+        false => String::new(),
+    };
+    let proof = format!("{} is kept{beside}{left}", instance.id);
     if !carries(&instance, &undo.marks) {
         serve(cx, undo, &instance).await?;
         return Ok(Undone::Already(proof));

@@ -3,6 +3,7 @@
 use super::DynAction;
 
 mod batch;
+mod claims;
 mod cloudfront_invalidate;
 pub mod command;
 pub mod ec2_launch_replacement;

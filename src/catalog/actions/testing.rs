@@ -1,5 +1,6 @@
 //! What the tests of actions share: a small simulated account and a gate that only forwards.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::cloud::misread::{Misread, Reader};
 use crate::cloud::{
     Cloud, CloudResult, CommandOutput, CommandRequest, DryRun, EffectCertainty, Mutate, Mutation, Reply, What,
 };
+use crate::model::pattern::OneOrMany;
 use crate::model::time::VirtualClock;
 use crate::model::{Clock as _, Dur, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::{InstanceSeed, Sim, SubnetSeed};
@@ -76,6 +78,7 @@ pub(super) struct Bench {
     pub(super) irreversible: bool,
     pub(super) no_impact: bool,
     pub(super) t0: Option<DateTime<chrono::Utc>>,
+    pub(super) forbid_tags: Option<BTreeMap<String, OneOrMany>>,
     pub(super) vpc: String,
     pub(super) main: String,
     pub(super) private: String,
@@ -116,6 +119,7 @@ impl Bench {
             irreversible: false,
             no_impact: false,
             t0: None,
+            forbid_tags: None,
             sim,
             clock,
             cloud,
@@ -182,6 +186,7 @@ impl Bench {
             settle: Dur::secs(10),
             give_up: self.give_up,
             calls: &self.gate,
+            forbid_tags: [self.forbid_tags.as_ref(), None],
             planning: true,
             irreversible: self.irreversible,
             no_impact: self.no_impact,
@@ -285,14 +290,7 @@ impl Bench {
 }
 
 pub(super) fn target(kind: ResourceKind, id: &str) -> Target {
-    Target {
-        kind,
-        id: id.to_owned(),
-        arn: None,
-        name: None,
-        tags: Tags::new(),
-        attrs: std::collections::BTreeMap::new(),
-    }
+    Target { kind, id: id.to_owned(), arn: None, name: None, tags: Tags::new(), attrs: BTreeMap::new() }
 }
 
 pub(super) fn instance(id: &str) -> Target {

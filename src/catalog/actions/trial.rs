@@ -2,6 +2,7 @@
 //!
 //! [`puts_everything_back`] is what every action with an undo has to survive.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::{
     Cloud, CloudResult, CommandOutput, CommandRequest, EffectCertainty, Mutate, Mutation, Reply, Starting,
 };
+use crate::model::pattern::OneOrMany;
 use crate::model::time::VirtualClock;
 use crate::model::{Clock as _, Dur, ProgramId, ResourceKind, RunId, StepId, Tags, Target};
 use crate::sim::Sim;
@@ -87,6 +89,7 @@ pub(in crate::catalog) struct Trial {
     pub(in crate::catalog) cloud: Cloud,
     pub(in crate::catalog) give_up: Dur,
     pub(in crate::catalog) after: After,
+    pub(in crate::catalog) forbid_tags: Option<BTreeMap<String, OneOrMany>>,
     gate: Forward,
     run: RunId,
     step: StepId,
@@ -108,6 +111,7 @@ impl Trial {
             t0: clock.now(),
             give_up: Dur::hours(8),
             after: After::None,
+            forbid_tags: None,
             sim,
             clock,
             cloud,
@@ -142,6 +146,7 @@ impl Trial {
             settle: Dur::secs(10),
             give_up: self.give_up,
             calls: &self.gate,
+            forbid_tags: [self.forbid_tags.as_ref(), None],
             planning: true,
             irreversible: false,
             no_impact: false,
@@ -228,7 +233,7 @@ pub(in crate::catalog) fn params<A: Action>(_: &A, json: Value) -> A::Params {
 }
 
 pub(in crate::catalog) fn target(kind: ResourceKind, id: &str) -> Target {
-    let attrs = std::collections::BTreeMap::new();
+    let attrs = BTreeMap::new();
     Target { kind, id: id.to_owned(), arn: None, name: None, tags: Tags::new(), attrs }
 }
 

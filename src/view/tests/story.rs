@@ -477,6 +477,21 @@ fn what_is_gone_is_told_with_what_stands_in_its_place_and_whether_it_is_sure() {
             "break on b: gone for good, if it took effect; replaced by i-b"
         ]
     );
+    // what was taken away again stands in for nothing
+    let undone = |target: &str| {
+        let (step, how, proof) = (step("mend"), "put-back".to_owned(), String::new());
+        Event::UndoDone { step, target: t(target), how, proof }
+    };
+    let later = RunView::of(&lines_of(vec![
+        attached(Mode::Run),
+        ready("mend", "a", &[("instance_id", "i-new")]),
+        undone("a"),
+        left("a"),
+    ]));
+    assert_eq!(
+        later.gone(&step("break"), Some("a"), "gone"),
+        "break on a: gone; i-new, which replaced it, does not stand any more"
+    );
     assert_eq!(view.gone(&step("break"), Some("z"), "gone"), "break on z: gone");
     assert_eq!(view.gone(&step("break"), None, "gone"), "break: gone");
     let cells = &view.steps.iter().find(|s| s.id.as_str() == "break").unwrap().cells;

@@ -1,24 +1,50 @@
 //! The removal of a replacement: only what the launch made is terminated, and only what was seen to end, or whose
-//! termination was accepted, is called terminated. Looks and changes.
+//! termination was accepted, is called terminated. What nothing else stands in for is kept. Looks and changes.
 
+use super::super::claims;
 use super::*;
+
+/// Terminates the replacement, or keeps it where the original is gone: nobody is to have a server less by a drill.
+pub(super) async fn remove(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+    if is_alive(cx.read, &undo.original).await? {
+        return terminate(cx, undo).await;
+    }
+    let original = &undo.original.instance.id;
+    let cx = look::unanswered(cx, &["ec2:RunInstances"]);
+    match look::present(cx.read, || standing(cx.read, undo)).await {
+        // somebody has ended it
+        Err(e) if e.hopeless => {
+            deregister(cx).await?;
+            return Ok(Undone::Already(format!("no replacement of {original} stands: {}", e.message)));
+        }
+        Err(e) => return Err(e),
+        // what was launched and is merely not listed may run on
+        Ok(None) if !look::is_long_ago(cx.read) && !launched(cx.read).is_empty() => {
+            return Err(not_seen(&launched(cx.read), "kept"));
+        }
+        Ok(_) => {}
+    }
+    Ok(match keep(cx, undo).await? {
+        Undone::PutBack(proof) | Undone::Already(proof) => Undone::Kept(format!(
+            "{proof}, though the drill says `after: remove`: {original} is gone for good"
+        )),
+        other => other,
+    })
+}
 
 /// Terminates what the launch made, and waits until it is gone: until it is seen to have ended, or its termination was
 /// accepted and all looks agree that it is not listed any more. EC2 lists what has ended for about an hour, so what
 /// stood here and is merely not listed, or not found by TerminateInstances, may run on: it is looked for until the
 /// time is over, and nothing is sent for what is not seen.
-pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let cx = look::unanswered(cx, &["ec2:RunInstances"]);
-    deregister(cx).await?;
     let mut moving = Patience::of(MOVING, Duration::from_secs(1), Duration::from_secs(5));
     // what was launched or stood here, and whether it is known to end
     let mut ours: BTreeMap<String, bool> = BTreeMap::new();
     if !look::is_long_ago(cx.read) {
-        let launched =
-            look::on_record(cx.read, &["ec2:RunInstances"]).into_iter().filter_map(|sent| sent.made);
-        ours.extend(launched.map(|id| (id, false)));
+        ours.extend(launched(cx.read).into_iter().map(|id| (id, false)));
     }
-    let mut stood = false;
+    let (mut stood, mut deregistered, mut taken) = (false, false, false);
     loop {
         // a launch that was sent just before a crash may not show yet, and what stood here must not merely be left out
         let complete =
@@ -27,14 +53,20 @@ pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, Ac
         let mut to_end = Vec::new();
         for i in &all {
             if !look::is_ending(&i.state) && !carries(i, &undo.marks) {
-                ours.remove(&i.id); // it was kept, or somebody took it over
+                ours.remove(&i.id); // it was kept, or somebody took it over, and may serve
+                taken = true;
             } else if !look::is_ending(&i.state) {
+                unclaimed(cx.read, undo, i)?;
                 ours.entry(i.id.clone()).or_insert(false);
                 to_end.push(i.id.clone());
                 stood = true;
             } else if let Some(ends) = ours.get_mut(&i.id) {
                 *ends = true;
             }
+        }
+        if !deregistered && !taken {
+            deregister(cx).await?;
+            deregistered = true;
         }
         let is_over = |i: &Instance| i.state == "terminated" || !look::is_ending(&i.state);
         if to_end.is_empty() && ours.values().all(|ends| *ends) && all.iter().all(is_over) {
@@ -54,14 +86,34 @@ pub(super) async fn terminate(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, Ac
             }
         }
         if !moving.wait().await {
-            let ids = ours.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-            return Err(ActionError::refused(format!("{ids}: not seen to be terminated"))
-                .effect(EffectCertainty::Unknown)
-                .hint(format!(
-                    "`aws ec2 describe-instances --instance-ids {ids}` tells; terminate what still runs"
-                )));
+            return Err(not_seen(&ours.keys().cloned().collect::<Vec<_>>(), "terminated"));
         }
     }
+}
+
+/// What the step's launches were answered.
+fn launched(cx: ReadCx<'_>) -> Vec<String> {
+    look::on_record(cx, &["ec2:RunInstances"]).into_iter().filter_map(|sent| sent.made).collect()
+}
+
+fn not_seen(ids: &[String], to_be: &str) -> ActionError {
+    let (ids, what) = (ids.join(" "), if to_be == "kept" { "keep" } else { "terminate" });
+    ActionError::refused(format!("{ids}: not seen to be {to_be}"))
+        .effect(EffectCertainty::Unknown)
+        .hint(format!("`aws ec2 describe-instances --instance-ids {ids}` tells; {what} what still runs"))
+}
+
+/// Whether nobody has said that it is to stay.
+///
+/// # Errors
+/// Who has, and what to do.
+fn unclaimed(cx: ReadCx<'_>, undo: &Undo, i: &Instance) -> Result<(), ActionError> {
+    let (id, Some(tag)) = (&i.id, claims::claimed(cx, &i.tags, &undo.tags)) else { return Ok(()) };
+    let (run, step) = (target::TAG_RUN, target::TAG_STEP);
+    Err(ActionError::hopeless(format!("somebody tagged {id} {tag}, so it is not terminated")).hint(format!(
+        "if it is to stay, take it out of the run: `aws ec2 delete-tags --resources {id} --tags Key={run} Key={step}`; if \
+         not, take the tag {tag} off; then roll back"
+    )))
 }
 
 /// Takes out of groups of addresses what this step put in: they keep an address whoever has it.

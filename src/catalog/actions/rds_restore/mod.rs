@@ -15,8 +15,8 @@ use crate::catalog::action::{
     Prepared, Progress, ReadCx, Reversibility, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
-    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, ModifyDb, Mutation, Named, Outcome,
-    RestoreSpec, What, all_pages,
+    CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, Mutation, Named, Outcome, RestoreSpec,
+    What, all_pages,
 };
 use crate::model::target::{TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{Dur, ResourceKind, Tags, Target};
@@ -109,6 +109,10 @@ LatestRestorableTime is waited for, and the wait counts towards the recovery tim
 
 `available` is not the end: storage blocks load lazily, and the first reads are slow. A verify step should read \
 from the RESTORED database, through `${steps.ID.endpoint}`.
+
+Undo leaves the copy, and a person has to say what becomes of it, where somebody turned its deletion protection on or \
+gave it the tag `redrill:kept` or one of `limits.forbid_tags`, and where the source is gone, is not what serves, or is \
+another database of that name, by when it was created.
 
 Undo takes the copy for gone once its deletion was accepted, or seen, and every look of the settling time says \
 \"not found\": one such answer proves nothing, and a copy that is still `creating` costs money.
@@ -481,14 +485,12 @@ impl Action for RdsRestore {
                     if db.status == "deleting" {
                         going = true;
                     } else if !is_busy(&db.status) {
+                        removal::unclaimed(cx.read, undo, &db)?;
                         // what was asked for may not show at once: the same is not asked twice in a minute
-                        let asked = (db.deletion_protection, cx.read.clock.now());
-                        let again = sent.is_none_or(|(protected, at)| {
-                            protected != db.deletion_protection || over(cx.read, at, Dur::mins(1))
-                        });
+                        let again = sent.is_none_or(|at| over(cx.read, at, Dur::mins(1)));
                         if again && one_too_many.shows(cx.read, undo).await? {
                             going |= removal::remove(cx, &db).await?;
-                            sent = Some(asked);
+                            sent = Some(cx.read.clock.now());
                         }
                     }
                 }

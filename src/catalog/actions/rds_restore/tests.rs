@@ -13,6 +13,8 @@ use crate::cloud::misread::{Misread, Reader};
 use crate::model::Clock as _;
 use crate::model::target::TAG_REPLACES;
 
+mod removed;
+
 fn orders() -> Target {
     target(ResourceKind::RdsInstance, "shop-orders")
 }
@@ -328,26 +330,6 @@ async fn what_another_run_made_is_neither_taken_over_nor_deleted() {
     assert!(find(t.read(), "orders-copy").await.unwrap().is_some());
     let refusals = t.refusals(&RdsRestore, &orders(), &p).await;
     assert_eq!(refusals, ["a database orders-copy exists already"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn undo_waits_for_creating_and_takes_protection_off() {
-    let t = Trial::new();
-    let before = t.sim.snapshot();
-    let p = params(&RdsRestore, json!({ "to": "-15m" }));
-    let undo = t.prepare(&RdsRestore, Some(&orders()), &p).await.unwrap();
-    t.apply(&RdsRestore, Some(&orders()), &undo, &p).await.unwrap();
-    t.sim.edit_db(&undo.identifier, |db| db.deletion_protection = true);
-    let done = RdsRestore.undo(t.write(), None, &undo).await.unwrap();
-    let text = format!("{} deleted, DescribeDBInstances says not found", undo.identifier);
-    assert_eq!(done, Undone::PutBack(text));
-    assert_eq!(t.sim.snapshot(), before);
-    let refused: Vec<_> = t.sim.changes().into_iter().map(|c| c.operation).collect();
-    assert_eq!(
-        refused,
-        ["rds:RestoreDBInstanceToPointInTime", "rds:ModifyDBInstance", "rds:DeleteDBInstance"],
-        "nothing is sent that AWS would refuse"
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,7 +78,7 @@ async fn a_group_that_no_load_balancer_uses_checks_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_launch_that_aws_accepts_and_ends_is_repeated_with_another_token() {
     let s = scene("ended");
-    let p = s.lost(&Value::Null).await;
+    let p = s.beside().await;
     s.bench.sim.withdraw("start in us-east-1a");
     let sim = s.bench.sim.clone();
     tokio::spawn(async move {
