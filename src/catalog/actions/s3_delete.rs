@@ -98,7 +98,8 @@ object and keeps its versions, and readers get 404. S3 answers 200 even where it
 make the step fail, with what was deleted put back.
 
 Before the call, every version of every object is recorded, and the answer names each marker that was made. Undo \
-removes these and no other; an object that is current already needs nothing. A marker that somebody else laid \
+removes these and no other; an object that is current already needs nothing, also one that somebody has written anew: \
+its content stays, and only the step's own marker below it is removed. A marker that somebody else laid \
 meanwhile is left, and the step is stuck, since that object is not as it was. Where an answer was lost, a marker \
 is the step's own only if it is the one thing that is new on its object and was written while the call may have \
 had its effect; else nobody can tell, and a person has to.
@@ -268,7 +269,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
         match state {
             State::AsBefore => objects.push(ObjectRef { key: recorded.key.clone(), version: None }),
             State::Marked(all) if own.split(&recorded.key, &all).own.len() == all.len() => {}
-            State::Marked(_) | State::Overwritten => {
+            State::Marked(_) | State::Overwritten(_) => {
                 return Err(ActionError::refused(format!(
                     "{} was changed since it was recorded",
                     recorded.key
@@ -307,7 +308,12 @@ async fn mend(
     for (recorded, state) in states(cx.read, bucket, prefix, recorded).await? {
         match state {
             State::AsBefore => {}
-            State::Overwritten => out.overwritten.push(recorded.key.clone()),
+            State::Overwritten(below) => {
+                out.overwritten.push(recorded.key.clone());
+                let own = below.into_iter().filter(|marker| own.has_answered(&marker.version));
+                markers
+                    .extend(own.map(|m| ObjectRef { key: recorded.key.clone(), version: Some(m.version) }));
+            }
             State::Marked(all) => {
                 let key = &recorded.key;
                 let split = own.split(key, &all);
@@ -429,12 +435,12 @@ impl Action for S3Delete {
     ) -> Result<Progress, ActionError> {
         // that some are deleted and some are not is what an answer with something left out says, too
         let alike = |all: &Vec<(&Recorded, State)>| {
-            let marked = all.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
+            let marked = all.iter().filter(|(_, s)| s.was_deleted()).count();
             marked == all.len() || all.iter().all(|(_, s)| *s == State::AsBefore)
         };
         let see = || states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects);
         let states = look::agreed(cx, alike, see).await?;
-        let marked = states.iter().filter(|(_, s)| matches!(s, State::Marked(_))).count();
+        let marked = states.iter().filter(|(_, s)| s.was_deleted()).count();
         if marked == states.len() {
             return Ok(Progress::Ready(Applied { outputs: outputs(undo), notes: Vec::new() }));
         }
@@ -473,15 +479,19 @@ impl Action for S3Delete {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
+        let other = if last.is_empty() { "" } else { "other " };
         let mut proof = vec![match removed {
-            0 => format!("every object in {} is as it was", undo.bucket),
-            n => format!("{n} delete markers removed in {}, the recorded versions are current", undo.bucket),
+            0 => format!("every {other}object in {} is as it was", undo.bucket),
+            n => format!(
+                "{n} delete markers removed in {}, the {other}recorded versions are current",
+                undo.bucket
+            ),
         }];
         if !undo.replicas.is_empty() {
             proof.push(format!("{there} markers removed in its replicas"));
         }
         if !last.is_empty() {
-            proof.push(format!("written anew by somebody else: {}", last.join(", ")));
+            proof.push(format!("written anew by somebody else, and left so: {}", last.join(", ")));
         }
         let text = proof.join("; ");
         Ok(if removed + there > 0 { Undone::PutBack(text) } else { Undone::Already(text) })

@@ -155,10 +155,21 @@ pub(super) enum State {
     AsBefore,
     /// Only delete markers are new, and the newest is current: taking all away brings the object back.
     Marked(Vec<ObjectVersion>),
-    /// Somebody has written since, and no marker is among what is new.
-    Overwritten,
+    /// Somebody has written since, and that is current; these delete markers lie below it and do no harm.
+    Overwritten(Vec<ObjectVersion>),
     /// Anything else: nobody can tell what is right.
     Unclear(String),
+}
+
+impl State {
+    /// Whether it was deleted since it was recorded, written anew after that or not.
+    pub(super) fn was_deleted(&self) -> bool {
+        match self {
+            Self::Marked(_) => true,
+            Self::Overwritten(markers) => !markers.is_empty(),
+            Self::AsBefore | Self::Unclear(_) => false,
+        }
+    }
 }
 
 /// Compares what was recorded with what is there.
@@ -172,12 +183,12 @@ pub(super) fn state(recorded: &Recorded, stack: &[ObjectVersion]) -> State {
     let latest = stack.iter().find(|v| v.latest);
     match (new.len(), markers.len()) {
         (0, _) if latest.is_some_and(|v| v.version == recorded.current) => State::AsBefore,
-        (n, 0) if n > 0 && latest.is_some_and(|v| !v.marker && !recorded.known.contains(&v.version)) => {
-            State::Overwritten
+        _ if latest.is_some_and(|v| !v.marker && !recorded.known.contains(&v.version)) => {
+            State::Overwritten(markers)
         }
         (n, m) if n == m && latest.is_some_and(|v| markers.contains(v)) => State::Marked(markers),
         (n, m) => State::Unclear(format!(
-            "{key}: {n} new versions since the step began, {m} of them delete markers; nothing was touched"
+            "{key}: {n} new versions since the step began, {m} of them delete markers; it is left as it is"
         )),
     }
 }
@@ -300,8 +311,13 @@ mod tests {
         assert_eq!(check(&[&m1, &under, &m0, &v1]), State::Marked(vec![m1.clone()]));
         let m2 = version("m2", false, true);
         assert_eq!(check(&[&m1, &m2, &under]), State::Marked(vec![m1.clone(), m2.clone()]));
-        assert_eq!(check(&[&version("v3", true, false), &under]), State::Overwritten);
-        assert!(matches!(check(&[&version("v3", true, false), &m2, &under]), State::Unclear(_)));
+        let v3 = version("v3", true, false);
+        assert_eq!(check(&[&v3, &under]), State::Overwritten(vec![]));
+        // written anew over a marker: it is current, and the marker does no harm
+        assert_eq!(check(&[&v3, &m2, &under]), State::Overwritten(vec![m2.clone()]));
+        // and deleted again: what is right nobody can tell
+        let v3 = version("v3", false, false);
+        assert!(matches!(check(&[&m1, &v3, &under]), State::Unclear(_)));
         assert!(matches!(check(&[&m1, &v1]), State::Unclear(_)), "the version itself is gone");
         assert!(matches!(check(&[]), State::Unclear(_)));
         // an older marker became current again: somebody removed the version above it

@@ -96,6 +96,11 @@ impl Own {
         Self { lost: Vec::new(), ..self }
     }
 
+    /// Whether an answer told that the run laid this marker.
+    pub(super) fn has_answered(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
     /// Tells the markers apart that are new on this key.
     pub(super) fn split(&self, key: &str, markers: &[ObjectVersion]) -> Split {
         let mut out = Split::default();

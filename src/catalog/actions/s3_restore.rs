@@ -118,7 +118,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
                 let named = |id| ObjectRef { key: key.clone(), version: Some(id) };
                 markers.extend(ids.into_iter().map(named));
             }
-            State::Overwritten => wrong.push(format!("{} was written anew", recorded.key)),
+            State::Overwritten(_) => wrong.push(format!("{} was written anew", recorded.key)),
             State::Unclear(why) => wrong.push(why),
         }
     }
@@ -235,7 +235,7 @@ impl Action for S3Restore {
             match state {
                 State::AsBefore => {}
                 State::Marked(_) => absent = true,
-                State::Overwritten => {
+                State::Overwritten(_) => {
                     return Err(ActionError::hopeless(format!("{} was written anew", recorded.key)));
                 }
                 State::Unclear(why) => return Err(ActionError::hopeless(why)),

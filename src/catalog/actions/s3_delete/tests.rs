@@ -149,12 +149,38 @@ async fn what_somebody_else_did_is_never_guessed_at() {
     let there = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_some();
     assert!(there("catalogue/prices.json").await, "the clear ones are put back all the same");
     assert!(!there("catalogue/items.json").await);
+}
 
-    // written anew over our marker: live, but with a marker of ours below
+#[tokio::test(start_paused = true)]
+async fn what_somebody_wrote_anew_is_current_and_needs_nothing() {
+    let t = Trial::new();
+    let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+    let undo = deleted(&t, json!({ "prefix": "catalogue/" })).await;
+    t.sim.put_object(BUCKET, "catalogue/items.json", "new");
+    // it was deleted, and the service has written it since
+    assert!(matches!(S3Delete.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
+    let done = S3Delete.undo(t.write(), None, &undo).await.unwrap();
+    let Undone::PutBack(told) = &done else { panic!("{done:?}") };
+    assert!(told.ends_with("written anew by somebody else, and left so: catalogue/items.json"), "{told}");
+    let head = async |key| t.cloud.reads.s3.head(BUCKET, key).await.unwrap().map(|m| m.size);
+    assert_eq!(head("catalogue/items.json").await, Some(3), "the new content");
+    assert!(head("catalogue/prices.json").await.is_some());
+    for key in ["catalogue/items.json", "catalogue/prices.json"] {
+        assert_eq!(markers(&t, BUCKET, key).await, [""; 0], "no marker of the run's is left");
+    }
+    assert!(matches!(S3Delete.undo(t.write(), None, &undo).await.unwrap(), Undone::Already(_)));
+
+    // a marker of somebody else below it is theirs
     let t = Trial::new();
     let undo = deleted(&t, json!({ "keys": ["index.html"] })).await;
+    let theirs = t.sim.put_marker(BUCKET, "index.html").unwrap();
     t.sim.put_object(BUCKET, "index.html", "new");
-    assert!(S3Delete.undo(t.write(), None, &undo).await.unwrap_err().hopeless);
+    assert!(matches!(S3Delete.undo(t.write(), None, &undo).await.unwrap(), Undone::PutBack(_)));
+    assert_eq!(markers(&t, BUCKET, "index.html").await, [theirs]);
+    // and deleted by somebody again, it is a person's
+    t.sim.put_marker(BUCKET, "index.html");
+    let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.ends_with("it is left as it is"), "{e}");
 }
 
 /// The version ids of the delete markers on a key.
