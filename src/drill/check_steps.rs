@@ -11,6 +11,7 @@ use super::params::place;
 use super::problem::Report;
 use super::refs::{self, Part, Reference};
 use crate::catalog::action::{After, Reversibility, StageRule};
+use crate::catalog::actions::command;
 use crate::catalog::{ActionSpec, DynAction};
 use crate::model::Stage;
 
@@ -73,7 +74,57 @@ pub(super) fn check<'n>(drill: &'n Node, known: &Known, report: &mut Report<'_>)
             group += 1;
         }
     }
+    if known.matched {
+        seen.iter().for_each(|step| replaces(drill, step, &seen, report));
+    }
     seen
+}
+
+/// What stands in for something that a fault ends for good is kept; what is kept stands in for something that is ended. A
+/// person or a program may end it, too. To make it beside what still stands is a trial, which is removed at the end.
+fn replaces(drill: &Node, step: &Seen<'_>, all: &[Seen<'_>], report: &mut Report<'_>) {
+    let Some(spec) = step.spec.filter(|s| s.reversibility == Reversibility::Additive && !s.mends.is_empty())
+    else {
+        return;
+    };
+    let target = |s: &Seen<'_>| s.node.get("target").and_then(Node::text).map(str::to_owned);
+    let Some(name) = target(step).filter(|name| drill.get("targets").is_some_and(|t| t.get(name).is_some()))
+    else {
+        return; // told already
+    };
+    let ends = |s: &&Seen<'_>| {
+        s.spec.is_some_and(|s| spec.mends.contains(&s.name)) && target(s).as_ref() == Some(&name)
+    };
+    let fault = all.iter().find(ends).and_then(|s| s.spec).map(|s| s.name);
+    let after = step.node.get("after");
+    let removed = after.map_or(spec.after == After::Remove, |after| after.text() == Some("remove"));
+    match (fault, after.or(step.node.get("action"))) {
+        (Some(fault), Some(at)) if removed => report.hint(
+            at.span,
+            format!(
+                "`{fault}` ends its target for good, so what `{}` puts in its place has to stay",
+                spec.name
+            ),
+            "say `after: keep`, or leave `after` out",
+        ),
+        (None, Some(at)) if !removed => {
+            let free = |s: &&Seen<'_>| s.manual || s.spec.is_some_and(|s| s.name == command::NAME);
+            if !all.iter().filter(|s| s.group < step.group).any(|s| free(&s)) {
+                report.hint(
+                    at.span,
+                    format!(
+                        "no step before it ends `{name}`: what `{}` launches would stand beside it for good",
+                        spec.name
+                    ),
+                    format!(
+                        "add `{}` on `{name}` under `fault`; to try the launch alone, say `after: remove`",
+                        spec.mends.join("` or `")
+                    ),
+                );
+            }
+        }
+        _ => {}
+    }
 }
 
 fn is_id(text: &str) -> bool {

@@ -85,12 +85,19 @@ pub struct Known {
     pub actions: &'static [&'static dyn DynAction],
     /// Probes.
     pub probes: &'static [&'static dyn DynProbe],
+    /// Whether what a fault ends for good has to be replaced for good, and only that: version 0.1.0 did not ask.
+    pub matched: bool,
 }
 
 impl Known {
     /// Everything in the catalogue.
     pub fn shipped() -> Self {
-        Self { actions: actions::ACTIONS, probes: probes::PROBES }
+        Self { actions: actions::ACTIONS, probes: probes::PROBES, matched: true }
+    }
+
+    /// The same, with no more asked of a drill than that version did.
+    pub fn of(version: &str) -> Self {
+        Self { matched: version != "0.1.0", ..Self::shipped() }
     }
 
     /// The action of that name.
@@ -130,7 +137,20 @@ pub fn load_with(
 /// # Errors
 /// As for [`load`].
 pub fn check(file_name: &str, text: &str, options: &LoadOptions) -> Result<Loaded, Problems> {
-    read(&Known::shipped(), file_name, text, options, true)
+    check_with(&Known::shipped(), file_name, text, options)
+}
+
+/// [`check`], with what is known otherwise.
+///
+/// # Errors
+/// As for [`load`].
+pub fn check_with(
+    known: &Known,
+    file_name: &str,
+    text: &str,
+    options: &LoadOptions,
+) -> Result<Loaded, Problems> {
+    read(known, file_name, text, options, true)
 }
 
 fn read(

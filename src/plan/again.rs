@@ -90,7 +90,8 @@ fn drill_of(plan: &Plan, out: &mut Again) {
     let set = plan.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let options = LoadOptions { env: plan.environment.clone(), set };
     // secrets have no value here, and none is needed: a plan holds none either
-    let mut drill = match drill::check("drill.yaml", &plan.source, &options) {
+    let known = Known::of(&plan.redrill);
+    let mut drill = match drill::check_with(&known, "drill.yaml", &plan.source, &options) {
         Ok(loaded) => loaded.drill,
         Err(problems) => {
             let first = problems.problems.first().map(|p| p.message.clone()).unwrap_or_default();

@@ -95,7 +95,7 @@ recovery: [{ action: wait, with: { for: 30s } }, { action: ec2.launch-replacemen
 const BESIDE: &str = "objectives: { rto: 10m }
 targets: { it: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
 fault: [{ action: ec2.stop-instances, target: it }]
-recovery: [{ action: wait, with: { for: 30s } }, { action: ec2.launch-replacement, id: launch, target: it }]";
+recovery: [{ action: wait, with: { for: 30s } }, { action: ec2.launch-replacement, id: launch, target: it, after: remove }]";
 const STOPPED: &str = "objectives: { rto: 10m }
 targets: { it: { resource: ec2.instance, tags: { role: web } } }
 fault: [{ action: ec2.stop-instances, target: it }]";

@@ -356,6 +356,6 @@ fn editors_offer_a_reference_where_no_text_is_expected() {
     let probe = &root["$defs"]["ProbeUse"];
     assert!(probe.get("oneOf").is_none() && probe["properties"]["probe"]["description"].is_string());
     // without any action or probe the names are free
-    let bare = json_schema::of(&Known { actions: &[], probes: &[] });
+    let bare = json_schema::of(&Known { actions: &[], probes: &[], matched: true });
     assert!(bare["$defs"]["Step"].get("allOf").is_none() && bare["$defs"]["Step"].get("oneOf").is_none());
 }

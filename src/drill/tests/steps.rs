@@ -152,3 +152,51 @@ fn ids_with_dots_are_referred_to_by_the_longest_that_fits() {
     ]);
     assert_eq!(loaded(&text).drill.recovery[0].id.as_deref(), Some("rds.restore-to-point-in-time"));
 }
+
+#[test]
+fn what_is_ended_for_good_is_replaced_for_good_and_nothing_else_is() {
+    let replace =
+        |with: &str| format!("recovery:\n  - action: ec2.launch-replacement\n    target: web\n{with}");
+    brief(
+        &[("recovery:\n", &replace("    after: remove\n"))],
+        "`ec2.terminate-instances` ends its target for good, so what `ec2.launch-replacement` puts in its place has to stay",
+        Some("say `after: keep`, or leave `after` out"),
+    );
+    let stops = ("ec2.terminate-instances", "ec2.stop-instances");
+    let beside =
+        "no step before it ends `web`: what `ec2.launch-replacement` launches would stand beside it for good";
+    let hint =
+        "add `ec2.terminate-instances` on `web` under `fault`; to try the launch alone, say `after: remove`";
+    for with in ["", "    after: keep\n"] {
+        brief(&[stops, ("recovery:\n", &replace(with))], beside, Some(hint));
+    }
+    // another selector may draw another
+    let other = ("  net:\n", "  other:\n    resource: ec2.instance\n    tags: { service: shop }\n  net:\n");
+    brief(
+        &[other, ("recovery:\n", &replace("").replace("target: web", "target: other"))],
+        "no step before it ends `other`: what `ec2.launch-replacement` launches would stand beside it for good",
+        Some(
+            "add `ec2.terminate-instances` on `other` under `fault`; to try the launch alone, say `after: remove`",
+        ),
+    );
+    // a person or a program may end it, but not afterwards
+    for by in ["  - manual: Terminate it\n", "  - action: command\n    with: { argv: [end, it] }\n"] {
+        let before = format!("fault:\n{by}");
+        loaded(&edited(&[stops, ("fault:\n", &before), ("recovery:\n", &replace(""))]));
+        brief(&[stops, ("recovery:\n", &replace(by))], beside, Some(hint));
+    }
+    for fine in [
+        [("recovery:\n", replace("")), ("kill", "kill".to_owned())],
+        [("recovery:\n", replace("    after: keep\n")), ("kill", "kill".to_owned())],
+        [(stops.0, stops.1.to_owned()), ("recovery:\n", replace("    after: remove\n"))],
+    ] {
+        let edits: Vec<(&str, &str)> = fine.iter().map(|(from, to)| (*from, to.as_str())).collect();
+        loaded(&edited(&edits));
+    }
+    // version 0.1.0 took all of them: its bundles verify
+    let old = edited(&[("recovery:\n", &replace("    after: remove\n"))]);
+    assert!(check("drill.yaml", &old, &LoadOptions::default()).is_err());
+    assert!(check_with(&Known::of("0.1.0"), "drill.yaml", &old, &LoadOptions::default()).is_ok());
+    let own = Known::of(env!("CARGO_PKG_VERSION"));
+    assert!(check_with(&own, "drill.yaml", &old, &LoadOptions::default()).is_err());
+}

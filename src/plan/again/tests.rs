@@ -159,3 +159,31 @@ async fn the_older_format_shows_as_lacking_and_hides_nothing() {
     let found = after(|p| p.redrill = "0.1.0".to_owned()).await;
     assert!(found.broken.iter().any(|b| b.contains("writes plans of format 1")), "{found:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_version_0_1_0_allowed_is_no_mistake_of_its_plans() {
+    let start = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
+    let clock = std::sync::Arc::new(VirtualClock::starting_at(start));
+    let sim = Sim::from_estate(ESTATE_JSON, clock.clone()).expect("the estate is sound");
+    let text = "version: 1
+name: taken-back
+title: A replacement that is taken back
+service: shop
+objectives: { rto: 15m }
+limits: { accounts: [\"123456789012\"], regions: [us-east-1], max_targets: 1 }
+allow_irreversible: true
+targets: { web: { resource: ec2.instance, tags: { role: web }, select: { count: 1 } } }
+steady_state: [{ probe: http, with: { url: \"http://127.0.0.1:8080/health\" } }]
+fault: [{ action: ec2.terminate-instances, target: web }]
+recovery: [{ action: ec2.launch-replacement, target: web, after: remove }]
+";
+    let old = drill::load_with(&Known::of("0.1.0"), "drill.yaml", text, &LoadOptions::default());
+    let options = BuildOptions::new(World::Sim, "us-east-1");
+    let old = old.unwrap_or_else(|p| panic!("{p}"));
+    let mut plan = super::super::build(&old, &sim.cloud().reads, &*clock, &options).await.expect("plans");
+    assert!(again(&plan).broken.iter().any(|b| b.contains("gives no drill")), "this version refuses it");
+    plan.format = 1;
+    plan.redrill = "0.1.0".to_owned();
+    plan.targets.values_mut().for_each(|t| t.candidates.clear());
+    assert_eq!(again(&plan).broken, [""; 0]);
+}

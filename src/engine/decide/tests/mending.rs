@@ -55,7 +55,7 @@ recovery: [{ action: vpc.attach-route-table, target: web, id: replace }]";
 /// What is launched takes the place of other servers than those that are lost.
 fn elsewhere() -> String {
     LOSS.replace("  orders:", "  other: { resource: ec2.instance, tags: { role: worker } }\n  orders:")
-        .replace("launch-replacement, target: web", "launch-replacement, target: other")
+        .replace("launch-replacement, target: web", "launch-replacement, after: remove, target: other")
 }
 
 #[tokio::test(start_paused = true)]
