@@ -19,6 +19,7 @@ mod engine_programs;
 mod engine_rails;
 mod engine_requests;
 mod engine_stalls;
+mod engine_stays;
 mod engine_stops;
 mod engine_time;
 mod engine_undo;
