@@ -155,6 +155,15 @@ impl OneOrMany {
         self.0.is_empty()
     }
 
+    /// Whether one of the values stands for any text there may be.
+    pub fn matches_anything(&self) -> bool {
+        let anything = |p: &String| {
+            let parts = tokens(p);
+            parts.contains(&Part::Any) && !parts.iter().any(|part| matches!(part, Part::Literal(_)))
+        };
+        self.0.iter().any(anything)
+    }
+
     /// Whether the text matches at least one of the values, each taken as a pattern.
     pub fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|p| matches(p, text))
@@ -235,6 +244,8 @@ mod tests {
             assert_eq!(serde_json::to_string(&read(text)).unwrap(), text);
         }
         assert!(read("[\"prod\", \"stag*\"]").matches("staging"));
+        assert!(read("[\"prod\", \"*\"]").matches_anything() && read("\"?*\"").matches_anything());
+        assert!(["\"stag*\"", "\"?\"", "[]", r#""\\\\*""#].iter().all(|text| !read(text).matches_anything()));
         assert!(!read("[]").matches(""));
     }
 

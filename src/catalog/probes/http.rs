@@ -136,6 +136,14 @@ fn ok() -> OneOrMany {
     OneOrMany::from("200")
 }
 
+/// What services answer when they serve, when they do not, and when another one answers in their place. Whoever takes
+/// all of these takes any answer.
+const FAR_APART: [&str; 14] =
+    ["200", "204", "301", "302", "304", "400", "401", "403", "404", "429", "500", "502", "503", "504"];
+
+/// Headers that servers send with every answer.
+const ALWAYS: [&str; 5] = ["connection", "content-length", "content-type", "date", "server"];
+
 /// How much of a body is read.
 const BODY_LIMIT: usize = 256 * 1024;
 
@@ -339,8 +347,10 @@ impl Probe for Http {
         let Params { status, body_contains, json, header, .. } = params;
         let words = body_contains.as_ref().is_some_and(|text| !text.is_empty());
         // an error page that comes quickly is no healthy answer
-        let asks_more = words || json.is_some() || !header.is_empty();
-        !asks_more && (100..600).all(|code| status.matches(&code.to_string()))
+        let always = |name: &str| ALWAYS.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let asked = |(name, value): (&String, &OneOrMany)| !(always(name) && value.matches_anything());
+        let asks_more = words || json.is_some() || header.iter().any(asked);
+        !asks_more && FAR_APART.iter().all(|code| status.matches(code))
     }
 
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {

@@ -112,6 +112,13 @@ impl Probe for VpcRouteTable {
         out
     }
 
+    fn any_answer(&self, params: &Params) -> bool {
+        // every id there may be begins with one of these
+        let ids = "0123456789abcdef".chars().map(|digit| format!("rtb-{}", digit.to_string().repeat(17)));
+        let any = |table: &OneOrMany| table.matches_anything() || ids.clone().all(|id| table.matches(&id));
+        params.has_route.is_none() && params.table.as_ref().is_some_and(any)
+    }
+
     async fn observe(&self, cx: ReadCx<'_>, params: &Params) -> Reading {
         let subnets = match subnets(cx, params).await {
             Ok(found) if found.is_empty() => return Reading::unknown("no such subnet"),
