@@ -1,11 +1,13 @@
 //! What is allowed and probably not meant: findings about a drill as a whole. Pure.
 
+use serde_json::Value;
+
+use super::restored::{self, creates};
+pub use super::restored::{takes_any_answer, unread};
 use super::{Plan, PlannedStep};
-use crate::catalog;
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::catalog::actions::{command, wait};
-use crate::drill::refs::{self, Reference};
-use crate::drill::{Impact, Known, ProbeUse, Role};
+use crate::drill::{Impact, Known, Role};
 use crate::model::{Stage, StepId};
 
 /// Everything that looks wrong.
@@ -78,51 +80,6 @@ fn undrawn(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
     }
 }
 
-/// Whether any of the texts refers to an output of the step.
-fn refers(value: &serde_json::Value, id: &str) -> bool {
-    refs::references(value).iter().any(|inner| match Reference::read(inner) {
-        Reference::Step(rest) => refs::split_step(rest, [id]).is_some(),
-        _ => false,
-    })
-}
-
-fn text_value(text: &str) -> serde_json::Value {
-    serde_json::Value::String(text.to_owned())
-}
-
-fn creates(step: &PlannedStep) -> bool {
-    step.stage == Stage::Recovery && step.reversibility == Reversibility::Additive
-}
-
-/// Parameters of probes that say who is asked.
-const ASKED: [&str; 5] = ["identifier", "host", "bucket", "name", "subnet"];
-
-/// Whether what is asked by these parameters of a probe is an output of the step: a mention elsewhere, as in the query
-/// of another page's address, reads nothing of it.
-fn asks(with: &serde_json::Value, id: &str) -> bool {
-    let server = |url: &serde_json::Value| {
-        let rest = url.as_str().and_then(|u| u.split_once("://")).map_or("", |(_, rest)| rest);
-        text_value(rest.split(['/', '?', '#']).next().unwrap_or_default())
-    };
-    with.as_object().into_iter().flatten().any(|(key, value)| match key.as_str() {
-        "url" => refers(&server(value), id),
-        key => ASKED.contains(&key) && refers(value, id),
-    })
-}
-
-/// The steps that restore something beside the original which no verify probe reads that could fail.
-pub fn unread<'p>(plan: &'p Plan, known: &Known) -> Vec<&'p StepId> {
-    // a replacement is seen by the steady state; what is restored beside the original is not
-    let beside = |step: &&PlannedStep| {
-        let spec = step.action.as_deref().and_then(|a| known.action(a)).map(|a| a.spec());
-        creates(step) && spec.is_some_and(|s| s.mends.is_empty() && !s.outputs.is_empty())
-    };
-    let read = |id: &StepId| {
-        plan.drill.verify.iter().filter(|p| !takes_any_answer(p)).any(|p| asks(&p.with, id.as_str()))
-    };
-    plan.steps.iter().filter(beside).map(|step| &step.id).filter(|id| !read(id)).collect()
-}
-
 fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
     let several = |id: &StepId| {
         let step = plan.steps.iter().find(|s| s.id == *id);
@@ -146,20 +103,24 @@ fn restored_unseen(plan: &Plan, known: &Known, out: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a probe is healthy whatever it is answered.
-pub fn takes_any_answer(probe: &ProbeUse) -> bool {
-    catalog::probe(&probe.probe).is_some_and(|p| p.any_answer(&probe.with))
-}
-
-/// A probe that is healthy whatever it is answered decides nothing.
+/// A probe that is healthy whatever it is answered decides nothing, and a gate that it opens is none.
 fn any_answer(plan: &Plan, out: &mut Vec<Finding>) {
+    let hint = "say which answer is the healthy one";
     let drill = &plan.drill;
     for probe in drill.steady_state.iter().chain(&drill.verify) {
         if takes_any_answer(probe) {
-            out.push(
-                warning(&probe.name, "any answer satisfies this probe, so it shows nothing".to_owned())
-                    .hint("say which answer is the healthy one"),
-            );
+            let text = "any answer satisfies this probe, so it shows nothing";
+            out.push(warning(&probe.name, text.to_owned()).hint(hint));
+        }
+    }
+    for stop in drill.stop.iter().filter(|s| restored::any_answer(&s.probe, &s.with)) {
+        let text = "any answer satisfies this probe, so it stops nothing";
+        out.push(warning(&stop.name, text.to_owned()).hint(hint));
+    }
+    for rule in plan.rules() {
+        for gate in rule.limits().gates.iter().filter(|g| restored::any_answer(&g.probe, &g.with)) {
+            let text = format!("any answer opens `{}`, so it holds nothing back", gate.label());
+            out.push(warning(&rule.key("gates"), text).hint(hint));
         }
     }
 }
@@ -202,8 +163,9 @@ fn cut_over(plan: &Plan, out: &mut Vec<Finding>) {
             continue;
         }
         let later = plan.steps.iter().skip(n + 1).find(|s| {
-            let manual = s.manual.as_deref().is_some_and(|m| refers(&text_value(m), step.id.as_str()));
-            let command = s.action.as_deref() == Some("command") && refers(&s.params, step.id.as_str());
+            let refers = |value: &Value| restored::refers(value, step.id.as_str(), &|_| true);
+            let manual = s.manual.as_deref().is_some_and(|m| refers(&Value::from(m)));
+            let command = s.action.as_deref() == Some("command") && refers(&s.params);
             manual || command
         });
         if let Some(later) = later {

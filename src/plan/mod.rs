@@ -13,6 +13,7 @@ pub mod limits;
 pub mod lint;
 pub mod permissions;
 pub mod policy;
+pub mod restored;
 mod roles;
 pub mod will;
 

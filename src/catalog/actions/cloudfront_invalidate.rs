@@ -61,7 +61,7 @@ static SPEC: ActionSpec = ActionSpec {
     after: After::None,
     batch: Batch { size: 1, by_zone: false },
     mends: &[],
-    outputs: &[OutputSpec { name: "invalidation_id", summary: "Id of the invalidation." }],
+    outputs: &[OutputSpec::of_made("invalidation_id", "Id of the invalidation.")],
     timeout: Dur::mins(30),
     undo_timeout: Dur::mins(1),
     poll_every: Dur::secs(5),

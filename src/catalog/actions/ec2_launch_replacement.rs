@@ -93,8 +93,8 @@ static SPEC: ActionSpec = ActionSpec {
     batch: Batch { size: 1, by_zone: false },
     mends: &["ec2.terminate-instances"],
     outputs: &[
-        OutputSpec { name: "instance_id", summary: "Id of the replacement." },
-        OutputSpec { name: "private_ip", summary: "Private address of the replacement." },
+        OutputSpec::of_made("instance_id", "Id of the replacement."),
+        OutputSpec::of_made("private_ip", "Private address of the replacement."),
     ],
     timeout: Dur::mins(30),
     undo_timeout: Dur::mins(20),

@@ -54,8 +54,8 @@ static SPEC: ActionSpec = ActionSpec {
     batch: Batch { size: 1, by_zone: false },
     mends: &[],
     outputs: &[
-        OutputSpec { name: "identifier", summary: "Identifier of the database." },
-        OutputSpec { name: "zone", summary: "Availability Zone that it runs in afterwards." },
+        OutputSpec::about("identifier", "Identifier of the database."),
+        OutputSpec::about("zone", "Availability Zone that it runs in afterwards."),
     ],
     timeout: Dur::mins(30),
     undo_timeout: Dur::mins(1),

@@ -73,7 +73,7 @@ static SPEC: ActionSpec = ActionSpec {
     after: After::None,
     batch: Batch { size: 1, by_zone: false },
     mends: &[],
-    outputs: &[OutputSpec { name: "objects", summary: "How many objects were deleted." }],
+    outputs: &[OutputSpec::about("objects", "How many objects were deleted.")],
     timeout: Dur::mins(10),
     undo_timeout: Dur::mins(30),
     poll_every: Dur::secs(5),

@@ -62,7 +62,7 @@ static SPEC: ActionSpec = ActionSpec {
     after: After::None,
     batch: Batch { size: 1, by_zone: false },
     mends: &["s3.delete-objects"],
-    outputs: &[OutputSpec { name: "objects", summary: "How many objects are current again." }],
+    outputs: &[OutputSpec::about("objects", "How many objects are current again.")],
     timeout: Dur::mins(30),
     undo_timeout: Dur::mins(1),
     poll_every: Dur::secs(5),
@@ -144,6 +144,16 @@ impl Action for S3Restore {
 
     fn spec(&self) -> &'static ActionSpec {
         &SPEC
+    }
+
+    /// An object that is there again, and among those that are meant.
+    fn restores(&self, params: &Params, asked: &Value) -> bool {
+        let key = asked
+            .get("key")
+            .and_then(Value::as_str)
+            .filter(|_| asked.get("exists") != Some(&Value::Bool(false)));
+        let under = |key: &str| params.prefix.as_deref().is_some_and(|prefix| key.starts_with(prefix));
+        key.is_some_and(|key| under(key) || params.keys.iter().any(|k| k == key))
     }
 
     fn about<'u>(&self, undo: &'u Undo) -> Vec<Named<'u>> {
@@ -276,6 +286,20 @@ mod tests {
         t.sim.put_marker(BUCKET, "catalogue/items.json");
         t.sim.put_marker(BUCKET, "catalogue/prices.json");
         (p, undo)
+    }
+
+    #[test]
+    fn of_a_bucket_it_restores_the_objects_that_are_meant() {
+        let params = |params: serde_json::Value| serde_json::from_value::<Params>(params).unwrap();
+        let asked = |key: &str| serde_json::json!({ "bucket": BUCKET, "key": key });
+        let prefix = params(serde_json::json!({ "prefix": "catalogue/" }));
+        assert!(S3Restore.restores(&prefix, &asked("catalogue/items.json")));
+        assert!(!S3Restore.restores(&prefix, &asked("logs/items.json")));
+        let keys = params(serde_json::json!({ "keys": ["catalogue/items.json"] }));
+        assert!(S3Restore.restores(&keys, &asked("catalogue/items.json")));
+        assert!(!S3Restore.restores(&keys, &asked("catalogue/prices.json")));
+        let gone = serde_json::json!({ "bucket": BUCKET, "key": "catalogue/items.json", "exists": false });
+        assert!(!S3Restore.restores(&prefix, &gone) && !S3Restore.restores(&prefix, &serde_json::json!({})));
     }
 
     #[tokio::test(start_paused = true)]

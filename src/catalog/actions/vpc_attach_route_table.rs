@@ -62,7 +62,7 @@ static SPEC: ActionSpec = ActionSpec {
     after: After::None,
     batch: Batch { size: 200, by_zone: false },
     mends: &["vpc.detach-route-table"],
-    outputs: &[OutputSpec { name: "route_table", summary: "Id of the table that the subnet is on." }],
+    outputs: &[OutputSpec::about("route_table", "Id of the table that the subnet is on.")],
     timeout: Dur::mins(10),
     undo_timeout: Dur::mins(5),
     poll_every: Dur::secs(2),

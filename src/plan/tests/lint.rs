@@ -63,6 +63,14 @@ async fn what_is_restored_beside_the_original_is_looked_at() {
         [unseen],
         "a reference to something else"
     );
+    for other in ["source", "restored_to", "port", "secret"] {
+        let edit = format!("${{steps.restore.{other}}}");
+        assert_eq!(
+            found(&[("${steps.restore.identifier}", &edit)]).await,
+            [unseen],
+            "{other} is not the copy"
+        );
+    }
     // it is mentioned to somebody else
     let page = "probe: http, with: { url: \"http://127.0.0.1:8080/health?x=${steps.restore.identifier}\", status: 200 }";
     let (_, asked) = VERIFY.split_once("probe: ").unwrap();
@@ -123,6 +131,44 @@ async fn a_probe_that_any_answer_satisfies_shows_nothing() {
     };
     assert!(servers("*", None), "stopped ones count");
     assert!(!servers("running", None) && !servers("*", Some(3)));
+    let page = |more: serde_json::Value| {
+        let mut with = serde_json::json!({ "url": "http://127.0.0.1/" });
+        with.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        any("http", with)
+    };
+    let every = ["2??", "3??", "4??", "5??"];
+    assert!(page(serde_json::json!({ "status": every })), "what is on its way ends no answer");
+    assert!(page(serde_json::json!({ "status": every, "header": { "Date": "*", "server": "?*" } })));
+    assert!(!page(serde_json::json!({ "status": every[..3] })));
+    assert!(!page(serde_json::json!({ "status": every, "header": { "x-cache": "*" } })));
+    assert!(!page(serde_json::json!({ "status": every, "header": { "server": "nginx*" } })));
+    let table = |with: serde_json::Value| any("vpc.route-table", with);
+    for pattern in [serde_json::json!("*"), serde_json::json!("rtb-*"), serde_json::json!(["shop-*", "*"])] {
+        assert!(table(serde_json::json!({ "subnet": "subnet-1", "table": pattern })), "{pattern}");
+        assert!(!table(
+            serde_json::json!({ "subnet": "subnet-1", "table": pattern, "has_route": "0.0.0.0/0" })
+        ));
+    }
+    assert!(!table(serde_json::json!({ "subnet": "subnet-1", "table": ["shop-*", "rtb-0*"] })));
+    assert!(!table(serde_json::json!({ "subnet": "subnet-1", "has_route": "0.0.0.0/0" })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_any_answer_satisfies_holds_nothing_back_and_stops_nothing() {
+    let page = r#"probe: http, with: { url: "http://127.0.0.1/", status: ["2??", "3??", "4??", "5??"] }"#;
+    let gate = format!("max_targets: 9, gates: [{{ {page} }}, {{ name: the other side, {page} }}]");
+    let says = |name: &str| {
+        format!(
+            "limits.gates: any answer opens `{name}`, so it holds nothing back -> say which answer is the healthy one"
+        )
+    };
+    assert_eq!(found(&[("max_targets: 9", &gate)]).await, [says("http"), says("the other side")]);
+    let open = gate.replace(r#", "5??""#, "");
+    assert_eq!(found(&[("max_targets: 9", &open)]).await, [""; 0]);
+    let stop = format!("{VERIFY}stop: [{{ name: errors, {page} }}]\n");
+    let says =
+        "errors: any answer satisfies this probe, so it stops nothing -> say which answer is the healthy one";
+    assert_eq!(found(&[(VERIFY, &stop)]).await, [says]);
 }
 
 #[tokio::test(start_paused = true)]
