@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{asks_the_service, of_action, of_check, of_objective};
 use crate::drill::Impact;
 use crate::evidence::findings::approved_late;
-use crate::evidence::record::{Criterion, Record, Status};
+use crate::evidence::record::{Check, Criterion, Record, Recovery, Status};
 use crate::journal::Phase;
 use crate::model::{Health, Stage, StepId};
-use crate::plan::Plan;
+use crate::plan::{Plan, restored};
 use crate::view;
 
 /// How far apart clocks may be that count as agreeing.
@@ -176,6 +176,12 @@ impl Shown {
         Self { tried: true, status: Status::NotTested, why: why.into() }
     }
 
+    /// What a check came to.
+    fn of(check: &Check) -> Self {
+        let why = format!("`{}` {}", check.name, check.status.name());
+        Self { tried: check.status != Status::NotTested, status: check.status, why }
+    }
+
     fn holds(&self) -> bool {
         self.status == Status::Satisfied
     }
@@ -223,7 +229,7 @@ fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
         C::Automated => automated(r, plan),
         C::Restore => Shown::all(steps(c, r), "nothing was restored"),
         C::DataCheck | C::ResourceCheck => {
-            Shown::all(checks(c, r), "`verify` of the drill has no such probe")
+            Shown::all(of_restored(c, r, plan), "`verify` of the drill has no such probe")
         }
         C::ServiceCheck => service(r),
         C::RecoveryTime => recovery_time(r, plan),
@@ -298,13 +304,35 @@ fn objectives(c: Capability, r: &Record) -> Vec<Shown> {
 
 /// The checks after the recovery that show it.
 fn checks(c: Capability, r: &Record) -> Vec<Shown> {
-    let of = r.checks.iter().filter(|k| of_check(k).contains(&c));
-    of.map(|k| Shown {
-        tried: k.status != Status::NotTested,
-        status: k.status,
-        why: format!("`{}` {}", k.name, k.status.name()),
-    })
-    .collect()
+    r.checks.iter().filter(|k| of_check(k).contains(&c)).map(Shown::of).collect()
+}
+
+/// The same of what was restored, where anything was: a check of something else says nothing of it, and neither does
+/// one that any answer satisfies. Everything restored needs one of its own.
+fn of_restored(c: Capability, r: &Record, plan: Option<&Plan>) -> Vec<Shown> {
+    let restores = |step: &&Recovery| {
+        let action = step.action.as_deref().unwrap_or_default();
+        of_action(action, Stage::Recovery).unwrap_or_default().contains(&Capability::Restore)
+    };
+    let restored: Vec<&Recovery> = r.recoveries.iter().filter(restores).collect();
+    let of: Vec<&Check> = r.checks.iter().filter(|k| of_check(k).contains(&c)).collect();
+    let failed = of.iter().any(|k| k.status == Status::NotSatisfied);
+    if restored.is_empty() || of.is_empty() || failed {
+        return checks(c, r);
+    }
+    let reads = |k: &&&Check, step: &Recovery| {
+        let planned = plan.and_then(|p| p.steps.iter().find(|s| s.id.as_str() == step.step));
+        let action = step.action.as_deref().unwrap_or_default();
+        restored::reads(&k.with, action, &step.step, step.target.as_deref(), planned)
+            && !restored::any_answer(&k.probe, &k.with)
+    };
+    let unread = restored.iter().filter(|step| !of.iter().any(|k| reads(&k, step)));
+    let unread: Vec<Shown> =
+        unread.map(|step| Shown::absent(format!("none reads what `{}` restored", step.step))).collect();
+    if !unread.is_empty() {
+        return unread;
+    }
+    of.iter().filter(|k| restored.iter().any(|step| reads(k, step))).map(|k| Shown::of(k)).collect()
 }
 
 /// The recovery steps that show it, one a target.

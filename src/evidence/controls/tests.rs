@@ -33,10 +33,16 @@ fn restored() -> Record {
 }
 
 fn check(probe: &str, status: Status) -> Check {
+    // of the copy
+    let with = match probe {
+        "sql" => serde_json::json!({ "host": "${steps.restore.endpoint}", "port": "${steps.restore.port}" }),
+        "rds.instance" => serde_json::json!({ "identifier": "${steps.restore.identifier}" }),
+        _ => serde_json::Value::Null,
+    };
     Check {
         name: probe.to_owned(),
         probe: probe.to_owned(),
-        with: serde_json::Value::Null,
+        with,
         with_sha256: String::new(),
         status,
         seen: String::new(),
@@ -415,10 +421,62 @@ fn a_recovery_that_had_nothing_to_do_supports_nothing() {
 #[test]
 fn an_object_that_is_there_is_no_data_that_was_read() {
     let mut r = restored();
+    let step = &mut r.recoveries[0];
+    (step.action, step.target) = (Some("s3.restore-objects".to_owned()), Some("b".to_owned()));
     r.checks = vec![check("s3.object", Status::Satisfied)];
+    r.checks[0].with = serde_json::json!({ "bucket": "b", "key": "k" });
     assert_eq!(outcome(&r, "nist-800-53/CP-9(1)").0, ControlOutcome::NotTested);
-    r.checks[0].with = serde_json::json!({ "bucket": "b", "key": "k", "etag": "\"0\"" });
+    r.checks[0].with["etag"] = "\"0\"".into();
     assert_eq!(outcome(&r, "nist-800-53/CP-9(1)").0, ControlOutcome::Supports);
+    // another bucket was never lost
+    r.checks[0].with["bucket"] = "c".into();
+    let (open, why) = outcome(&r, "nist-800-53/CP-9(1)");
+    assert_eq!(
+        (open, why.as_str()),
+        (ControlOutcome::NotTested, "check of the data: none reads what `restore` restored")
+    );
+}
+
+#[test]
+fn a_check_of_something_else_says_nothing_of_what_was_restored() {
+    const NAME: &str = "iso27001/A.8.13";
+    let unread = "check of the data: none reads what `restore` restored";
+    let object = serde_json::json!({ "bucket": "b", "key": "k", "etag": "\"0\"" });
+    for (probe, with) in [
+        ("s3.object", object.clone()),
+        ("sql", serde_json::json!({ "host": "production", "port": "${steps.restore.port}" })),
+        ("sql", serde_json::json!({ "host": "production", "secret": "${steps.restore.secret}" })),
+    ] {
+        let mut r = restored();
+        r.checks =
+            vec![Check { with, ..check(probe, Status::Satisfied) }, check("rds.instance", Status::Satisfied)];
+        let (open, why) = outcome(&r, NAME);
+        assert_eq!((open, why.as_str()), (ControlOutcome::NotTested, unread), "{probe}");
+        // which asks for the state of the copy, and that was read
+        assert_eq!(outcome(&r, "soc2/A1.2").0, ControlOutcome::Supports, "{probe}");
+        // beside one that reads the copy it does no harm, unless it fails
+        r.checks.push(check("sql", Status::Satisfied));
+        assert_eq!(outcome(&r, NAME).0, ControlOutcome::Supports, "{probe}");
+        r.checks[0].status = Status::NotSatisfied;
+        assert_eq!(outcome(&r, NAME).0, ControlOutcome::DoesNotSupport, "{probe}");
+    }
+    let mut r = restored();
+    for (identifier, status) in
+        [("${steps.restore.source}", "available"), ("${steps.restore.identifier}", "*")]
+    {
+        let with = serde_json::json!({ "identifier": identifier, "status": status });
+        r.checks = vec![Check { with, ..check("rds.instance", Status::Satisfied) }];
+        let (open, why) = outcome(&r, "soc2/A1.2");
+        let unread = "check of the resources: none reads what `restore` restored";
+        assert_eq!((open, why.as_str()), (ControlOutcome::NotTested, unread), "{identifier} {status}");
+    }
+    // of two that were restored one was read
+    let mut two = restored();
+    let more = two.recoveries[0].clone();
+    two.recoveries.push(crate::evidence::record::Recovery { step: "other".to_owned(), ..more });
+    let (open, why) = outcome(&two, NAME);
+    assert_eq!(open, ControlOutcome::NotTested);
+    assert!(why.ends_with("check of the data: none reads what `other` restored"), "{why}");
 }
 
 #[test]
