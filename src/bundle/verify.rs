@@ -111,12 +111,12 @@ fn times(made: &Made<'_>, trust: &Trust, found: &mut Findings) {
     let record = &made.record;
     for s in &record.review.sign_offs {
         if record.identity.finished_at.is_some_and(|end| s.at < end) {
-            found.caveats.push(format!("the sign-off of {} is from before the end of the run", s.by));
+            found.caveats.push(format!("the sign-off of {} is from before the end of the run", s.who()));
         }
     }
     let Some(now) = trust.now.and_then(|now| now.checked_add_signed(TimeDelta::minutes(5))) else { return };
     let run = record.run.last_at.map(|at| ("the run".to_owned(), at));
-    let signed = record.review.sign_offs.iter().map(|s| (format!("the sign-off of {}", s.by), s.at));
+    let signed = record.review.sign_offs.iter().map(|s| (format!("the sign-off of {}", s.who()), s.at));
     for (what, at) in run.into_iter().chain(signed).filter(|(_, at)| *at > now) {
         let at = at.format("%Y-%m-%d %H:%M:%S UTC");
         found.caveats.push(format!("{what} is from the future by the clock of this machine: {at}"));
@@ -545,10 +545,10 @@ fn limits(made: &Made<'_>, key: &PublicKey, trust: &Trust, found: &mut Findings)
             true => "independent of who ran it: the plan's rules list the key",
             false => "not independent",
         };
-        let claim = &s.made_as;
+        let (claim, who) = (&s.made_as, s.who());
         found
             .holds
-            .push(format!("{} by {}, key {}, says it was made as {claim}, {how}", s.decision, s.by, s.key));
+            .push(format!("{} by {who}, key {}, says it was made as {claim}, {how}", s.decision, s.key));
     }
     let unproven = &mut found.unproven;
     if !made.record.run.approvals.is_empty() {

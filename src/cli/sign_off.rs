@@ -9,6 +9,7 @@ use super::signer::{KeyName, Signer};
 use super::{CliError, Global, Output, keys, out, runs};
 use crate::bundle;
 use crate::evidence::keys::PublicKey;
+use crate::evidence::record::SignOff;
 use crate::evidence::review::NAME;
 use crate::evidence::statement::{self, SignOffPredicate, Statement};
 use crate::journal::runs::{self as store, RunDir};
@@ -80,14 +81,17 @@ pub fn run(global: &Global, args: &SignOffArgs) -> Result<u8, CliError> {
     dir.write(&format!("{NAME}{number}.dsse.json"), &envelope.to_bytes()).map_err(failed)?;
     let folder = Folder::read(&dir)?;
     let review = folder.record(&global.settings).review;
-    let independent = review.sign_offs.last().is_some_and(|s| s.independent);
+    let last = review.sign_offs.last();
+    let independent = last.is_some_and(|s| s.independent);
+    let listed_as = last.and_then(|s| s.listed_as.as_deref());
     match global.output {
         Output::Json => out::json(&serde_json::json!({
             "run": dir.id(), "by": args.by, "decision": predicate.decision, "key": public.fingerprint(),
-            "independent": independent,
+            "listed_as": listed_as, "independent": independent,
         })),
         Output::Text => {
-            out::line(&format!("{} by {}, key {}", predicate.decision, args.by, public.fingerprint()));
+            let who = last.map_or_else(|| args.by.clone(), SignOff::who);
+            out::line(&format!("{} by {who}, key {}", predicate.decision, public.fingerprint()));
             if !independent {
                 out::line(
                     "not independent: the same person, machine or key ran the drill, or the [[approvers]] that \

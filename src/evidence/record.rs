@@ -545,8 +545,11 @@ impl Review {
 /// A reviewer's decision on a finished run.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub struct SignOff {
-    /// Who.
+    /// Who, as they typed it.
     pub by: String,
+    /// The name under which the plan's rules list the key, where they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listed_as: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
     /// `accepted` or `rejected`.

@@ -149,6 +149,19 @@ fn counted(name: &str, below: u32) -> bool {
     number.and_then(|n| n.parse::<u32>().ok()).is_some_and(|n| (1..below).contains(&n))
 }
 
+impl SignOff {
+    /// Who, in words: whoever signs can type any name, so the one that the rules list stands beside it where it differs.
+    pub fn who(&self) -> String {
+        let by = self.by.trim();
+        match self.listed_as.as_deref().map(str::trim) {
+            Some(listed) if !listed.eq_ignore_ascii_case(by) => {
+                format!("{by} (the plan's rules list the key as that of {listed})")
+            }
+            _ => by.to_owned(),
+        }
+    }
+}
+
 fn read(
     payload: &[u8],
     reviewed: &BTreeMap<String, Vec<u8>>,
@@ -171,11 +184,15 @@ fn read(
     // the runner's, it is said, and where neither is, only a key that was listed beforehand counts
     let same = |a: &str, b: &str| a.trim().eq_ignore_ascii_case(b.trim());
     let machine = said.operator.rsplit_once('@').map_or("", |(_, host)| host);
-    let runner = run.processes.iter().any(|p| same(machine, &p.host) || same(&said.by, &p.user));
+    // the list was fixed before the run: the name that it has is whose key it is, whatever the signer types
+    let listed_as = listed.iter().find(|a| a.key == key.fingerprint()).map(|a| a.name.trim().to_owned());
+    let runs = |name: &str| run.processes.iter().any(|p| same(name, &p.user));
+    let runner = run.processes.iter().any(|p| same(machine, &p.host))
+        || runs(&said.by)
+        || listed_as.as_deref().is_some_and(runs);
     let sign_off = SignOff {
-        independent: !runner
-            && Some(key.fingerprint().as_str()) != signer
-            && listed.iter().any(|a| a.key == key.fingerprint()),
+        independent: !runner && Some(key.fingerprint().as_str()) != signer && listed_as.is_some(),
+        listed_as,
         made_as: said.operator.clone(),
         by: said.by.clone(),
         at: said.at,
@@ -194,6 +211,7 @@ mod tests {
     fn a_key_that_signed_where_the_drill_ran_is_never_independent() {
         let said = |key: &str, independent: bool| SignOff {
             by: "the owner".to_owned(),
+            listed_as: None,
             at: Default::default(),
             decision: "accepted".to_owned(),
             note: String::new(),
@@ -237,5 +255,16 @@ mod tests {
         let listed = with(&[approver(key.public().fingerprint())]);
         assert!(listed.independent);
         assert_eq!(listed.made_as, "auditor@elsewhere");
+        assert_eq!(listed.who(), "the auditor");
+        // the list's name is whose key it is
+        let called =
+            |name: &str| with(&[Approver { name: name.to_owned(), key: key.public().fingerprint() }]);
+        let other = called("head of operations");
+        assert_eq!(other.listed_as.as_deref(), Some("head of operations"));
+        assert_eq!(other.who(), "the auditor (the plan's rules list the key as that of head of operations)");
+        assert_eq!(called(" The Auditor").who(), "the auditor");
+        assert_eq!(with(&[]).who(), "the auditor");
+        let operator = run.processes[0].user.clone();
+        assert!(!called(&operator).independent, "it is the key of who ran it");
     }
 }

@@ -137,6 +137,7 @@ fn full(mut r: Record) -> Record {
         .to_vec();
     r.review.sign_offs = vec![SignOff {
         by: "auditor".to_owned(),
+        listed_as: None,
         at: r.identity.finished_at.unwrap_or_default(),
         decision: "accepted".to_owned(),
         note: hostile.to_owned(),

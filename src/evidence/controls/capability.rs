@@ -260,7 +260,7 @@ fn shown(c: Capability, r: &Record, plan: Option<&Plan>) -> Shown {
         }
         C::FollowUp => follow_up(r),
         C::Review => match (r.review.rejected(), r.review.sign_offs.last()) {
-            (Some(no), _) => Shown::failed(format!("{} by {}", no.decision, no.by)),
+            (Some(no), _) => Shown::failed(format!("{} by {}", no.decision, no.who())),
             (None, Some(_)) if r.review.independent => Shown::held("accepted"),
             (None, Some(_)) => Shown::unclear("no reviewer was somebody else than the operators"),
             (None, None) => Shown::absent("nobody signed the result off"),

@@ -484,6 +484,7 @@ fn a_rejection_stands_until_its_reviewer_takes_it_back() {
     use crate::evidence::record::{Review, SignOff};
     let said = |key: &str, decision: &str, independent: bool| SignOff {
         by: key.to_owned(),
+        listed_as: None,
         at: Default::default(),
         decision: decision.to_owned(),
         note: String::new(),

@@ -154,7 +154,7 @@ pub fn find(record: &Record, annotations: &[Annotation], defaults: &Defaults) ->
         );
     }
     if let Some(no) = record.review.rejected() {
-        let title = format!("The review was rejected by {}", no.by);
+        let title = format!("The review was rejected by {}", no.who());
         add("review-rejected", High, &no.by, title, no.note.clone());
     }
     for note in annotations {

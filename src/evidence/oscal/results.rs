@@ -186,7 +186,7 @@ fn attestations(r: &Record) -> Vec<Attestation> {
                 id: None,
                 name: "sign-off",
                 ns: Some(NS),
-                title: Some(markup(&format!("{} by {}", s.decision, s.by))),
+                title: Some(markup(&format!("{} by {}", s.decision, s.who()))),
                 props: vec![
                     prop("decision", &s.decision),
                     prop("at", &s.at.to_rfc3339()),

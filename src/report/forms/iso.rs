@@ -54,7 +54,7 @@ pub(super) fn fill(r: &Record) -> String {
         .iter()
         .map(|s| {
             let who = if s.independent { "independent" } else { "not independent" };
-            format!("{}, {}: {} ({who}) {}", s.by, time(s.at), s.decision, s.note)
+            format!("{}, {}: {} ({who}) {}", s.who(), time(s.at), s.decision, s.note)
         })
         .collect();
     part("Review", &list(&signed, GAP));

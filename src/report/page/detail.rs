@@ -227,8 +227,8 @@ fn review(r: &Record) -> Section {
     let lessons = r.lessons.iter().map(|l| vec![text(exact(l.at)), text(&l.by), text(&l.text)]);
     let signed = r.review.sign_offs.iter().map(|s| {
         let claim = match s.made_as.as_str() {
-            "" => s.by.clone(),
-            claim => format!("{} (says it was made as {claim})", s.by),
+            "" => s.who(),
+            claim => format!("{} (says it was made as {claim})", s.who()),
         };
         vec![
             text(&claim),

@@ -250,7 +250,7 @@ fn facts(r: &Record) -> Vec<Fact> {
         (
             "Independent review",
             match r.review.rejected() {
-                Some(no) => text(format!("rejected by {}", clean(&no.by))),
+                Some(no) => text(format!("rejected by {}", clean(&no.who()))),
                 None if r.review.independent => text("accepted"),
                 None => gap(),
             },

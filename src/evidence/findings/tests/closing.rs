@@ -178,6 +178,7 @@ fn what_people_rejected_or_approved_late_is_closed_by_people() {
     let mut rejected = run(0);
     rejected.review.sign_offs = vec![crate::evidence::record::SignOff {
         by: "eve".to_owned(),
+        listed_as: None,
         at: start,
         decision: "rejected".to_owned(),
         note: "too short".to_owned(),
