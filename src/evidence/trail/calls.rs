@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::named::{self, Named};
 use crate::journal::{Event, Line, Phase};
-use crate::model::{CallError, StepId};
+use crate::model::{CallError, EffectCertainty, StepId};
 
 /// A call that the journal says was about to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub struct Call {
     pub bucket: Option<String>,
     /// The names of what it is about: ids, identifiers, ARNs.
     pub names: Vec<String>,
+    /// The same by what they name.
+    pub(super) named: Named,
 }
 
 /// Parameters whose text names a resource.
@@ -73,6 +76,7 @@ pub fn calls(lines: &[Line]) -> Vec<Call> {
                     error: None,
                     bucket: params.get("bucket").and_then(Value::as_str).map(str::to_owned),
                     names,
+                    named: named::of_call(params),
                 });
             }
             Event::CallAnswered { call, request_id, error, .. } => {
@@ -108,6 +112,15 @@ impl Call {
     pub fn never_sent(&self) -> bool {
         let kinds = ["unreachable", "no_credentials", "no_region", "journal"];
         self.request_id.is_none() && self.error.as_ref().is_some_and(|e| kinds.contains(&e.kind.as_str()))
+    }
+
+    /// Whether AWS accepted it, as far as the journal says; `None` where it may or may not have.
+    pub fn accepted(&self) -> Option<bool> {
+        match &self.error {
+            _ if self.answered_at.is_none() => None,
+            None => Some(true),
+            Some(error) => (error.effect == EffectCertainty::None).then_some(false),
+        }
     }
 
     /// Whether AWS refused it before the service itself had a look at it.

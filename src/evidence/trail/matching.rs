@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::calls::{self, Call};
+use super::named;
 use super::proof::{Include, Included, Proven};
 use super::read::{Gathering, TrailRecord};
 use super::session::{Session, Tie};
@@ -295,8 +296,24 @@ fn differs(call: &Call, record: &TrailRecord, session: &Session) -> Option<Strin
         return Some(format!("the record with its request id is of {}", utc(record.at)));
     }
     let run = super::session::named_run(record.user_agent.as_deref().unwrap_or_default());
-    let other = run.filter(|run| *run != session.run.as_str());
-    other.map(|run| format!("the record with its request id is of run {run}"))
+    if let Some(run) = run.filter(|run| *run != session.run.as_str()) {
+        return Some(format!("the record with its request id is of run {run}"));
+    }
+    let region = session.region_of(&call.operation);
+    if record.region != region {
+        return Some(format!("the record with its request id is of region {}, not {region}", record.region));
+    }
+    match (call.accepted(), &record.error) {
+        (Some(true), Some(code)) => {
+            return Some(format!("the record with its request id is of a call that was refused: {code}"));
+        }
+        (Some(false), None) => {
+            return Some("the record with its request id is of a call that was not refused".to_owned());
+        }
+        _ => {}
+    }
+    let named = named::other(&record.named, &call.named);
+    named.map(|named| format!("the record with its request id {named}"))
 }
 
 fn utc(t: DateTime<Utc>) -> String {

@@ -10,6 +10,7 @@
 pub mod calls;
 pub mod digest;
 pub mod matching;
+mod named;
 pub mod proof;
 pub mod read;
 pub mod session;

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::digest::{self, Digest, DigestError, PublicKeys};
+use super::named::{self, Named};
 use super::session::{Session, Tie};
 use super::{FileKind, TrailFile};
 use crate::evidence::merkle;
@@ -64,6 +65,8 @@ pub struct TrailRecord {
     pub bucket: Option<String>,
     /// The request's parameters and the answer, as text, for what they name.
     pub about: String,
+    /// What the request's parameters name, of a record with one of the run's own request ids.
+    pub(super) named: Named,
 }
 
 /// What a trail file holds.
@@ -386,7 +389,7 @@ impl Gathering {
 
     fn take(&mut self, raw: Raw) {
         self.records += 1;
-        let record = TrailRecord::from(raw);
+        let mut record = TrailRecord::from(raw);
         if let Some(file) = self.current.filter(|_| !record.read_only && !record.data) {
             *self.changes.entry((file, record.region.clone())).or_default() += 1;
         }
@@ -431,6 +434,9 @@ impl Gathering {
             return;
         }
         let (print, files) = (fingerprint(&record), self.current.into_iter().collect());
+        if !wanted {
+            record.named.clear();
+        }
         self.kept.insert(record.event_id.clone(), Kept { record, print, files });
     }
 
@@ -486,6 +492,7 @@ impl From<Raw> for TrailRecord {
             about = cut(text(&raw.request_parameters), LONGEST_ABOUT);
             about.push_str(&cut(text(&raw.response_elements), LONGEST_ABOUT));
         }
+        let named = raw.request_parameters.as_ref().map(named::of_request).unwrap_or_default();
         Self {
             event_id: short(raw.event_id),
             at: raw.event_time,
@@ -502,6 +509,7 @@ impl From<Raw> for TrailRecord {
             data: raw.event_category.as_deref() == Some("Data") || raw.management_event == Some(false),
             bucket,
             about,
+            named,
         }
     }
 }

@@ -86,6 +86,11 @@ impl Session {
         regions
     }
 
+    /// The region that a call of this operation is recorded in.
+    pub fn region_of(&self, operation: &str) -> &str {
+        if operation.starts_with("cloudfront:") { global(&self.region) } else { &self.region }
+    }
+
     /// The prefixes under which a trail's bucket has files of this run. `prefix` is where the trail
     /// begins, or its folder `CloudTrail/` (organisations have one more folder above it), or anything
     /// deeper, which is taken as it is. Records first, then digests, which lie in a folder beside them.

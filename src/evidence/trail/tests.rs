@@ -240,6 +240,74 @@ fn a_record_that_says_something_else_contradicts() {
     let other = changed(|r| r["recipientAccountId"] = "999999999999".into());
     let r = compare(&run().finish(100), &[("a.json", &other), ("b.json", GLOBAL.as_bytes())]);
     assert_eq!((r.holds, r.counts.contradicted), (false, 2));
+    // request ids borrowed from calls that were refused, made elsewhere, or about something else
+    type Borrowed = (fn(&mut Value), &'static str);
+    let borrowed: [Borrowed; 4] = [
+        (
+            |r| r["errorCode"] = "Client.UnauthorizedOperation".into(),
+            "is of a call that was refused: Client.Unauth",
+        ),
+        (|r| r["awsRegion"] = "eu-central-1".into(), "is of region eu-central-1, not eu-west-1"),
+        (|r| r["awsRegion"] = "us-east-1".into(), "is of region us-east-1, not eu-west-1"),
+        (
+            |r| r["requestParameters"] = json!({"instancesSet": {"items": [{"instanceId": "i-0fff"}]}}),
+            "names i-0fff as `instanceId`, and the journal i-0aaa",
+        ),
+    ];
+    for (change, said) in borrowed {
+        let other = changed(|r| {
+            if r["requestID"] == "req-terminate" {
+                change(r);
+            }
+        });
+        let r = compare(&run().finish(100), &[("a.json", &other), ("b.json", GLOBAL.as_bytes())]);
+        assert_eq!(
+            (r.holds, r.calls[0].class, r.counts.contradicted),
+            (false, Class::Contradicted, 1),
+            "{said}"
+        );
+        let why = r.calls[0].why.clone().unwrap_or_default();
+        assert!(why.starts_with("the record with its request id ") && why.contains(said), "{why}");
+    }
+    // what a record does not say contradicts nothing
+    let silent = changed(|r| r["requestParameters"] = Value::Null);
+    let r = compare(&run().finish(100), &[("a.json", &silent), ("b.json", GLOBAL.as_bytes())]);
+    assert_eq!((r.counts.matched, r.counts.contradicted), (3, 0));
+    // a global service is recorded in one region only
+    let global = GLOBAL.replace("us-east-1", "eu-west-1");
+    let r = compare(&run().finish(100), &[("a.json", REGIONAL.as_bytes()), ("b.json", global.as_bytes())]);
+    assert_eq!((r.calls[3].class, r.counts.contradicted), (Class::Contradicted, 1));
+}
+
+#[test]
+fn a_record_is_of_a_call_that_came_out_as_the_journal_says() {
+    let with = |effect: Option<EffectCertainty>, code: Option<&str>| {
+        let mut lines = run().finish(100);
+        let answer = lines.iter_mut().find_map(|l| match &mut l.event {
+            Event::CallAnswered { error, .. } => Some(error),
+            _ => None,
+        });
+        *answer.expect("an answer") = effect.map(|effect| CallError {
+            kind: "denied".into(),
+            code: Some("UnauthorizedOperation".into()),
+            message: "made up".into(),
+            effect,
+        });
+        let records = changed(|r| {
+            if r["requestID"] == "req-terminate" {
+                r["errorCode"] = code.into();
+            }
+        });
+        compare(&lines, &[("a.json", &records), ("b.json", GLOBAL.as_bytes())]).calls[0].class
+    };
+    use EffectCertainty::{None as Refused, Partial, Unknown};
+    let code = Some("Client.UnauthorizedOperation");
+    assert_eq!((with(None, None), with(None, code)), (Class::Matched, Class::Contradicted));
+    assert_eq!((with(Some(Refused), None), with(Some(Refused), code)), (Class::Contradicted, Class::Matched));
+    // it may or may not have happened
+    for effect in [Unknown, Partial] {
+        assert_eq!((with(Some(effect), None), with(Some(effect), code)), (Class::Matched, Class::Matched));
+    }
 }
 
 #[test]
@@ -265,6 +333,7 @@ fn what_no_trail_covers_is_said_with_its_reason() {
         r["eventID"] = format!("data-{id}").into();
         r["eventSource"] = "s3.amazonaws.com".into();
         r["eventName"] = name.into();
+        r["awsRegion"] = "eu-west-1".into();
         r["requestID"] = id.into();
         r["eventCategory"] = "Data".into();
         r["requestParameters"] = json!({"bucketName": bucket});

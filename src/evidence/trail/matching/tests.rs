@@ -49,6 +49,7 @@ fn record(id: &str, s: i64) -> TrailRecord {
         data: false,
         bucket: None,
         about: "i-1 i-2".into(),
+        named: Default::default(),
     }
 }
 
