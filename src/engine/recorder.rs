@@ -142,7 +142,9 @@ impl Recorder {
         }
         let rollup = Rollup::new(&super::setup::clock_params(&state.plan).probes);
         let plan = Arc::clone(&state.plan);
-        let redaction = Arc::new(Redaction::new(&secrets, &plan.secret_params, &[]));
+        let is_word = secrets::is_word(&plan);
+        let redaction = Arc::new(Redaction::except(&is_word, &secrets, &plan.secret_params, &[]));
+        drop(is_word);
         let core = Core {
             pen: Mutex::new(Pen { journal }),
             known: Brief::new(Known {
@@ -359,7 +361,8 @@ impl Core {
                 .filter(|(what, secret)| fit(what, secret.expose()))
                 .map(|(what, secret)| ((*what).to_owned(), secret.expose().to_owned()))
                 .collect();
-            let redaction = Redaction::new(&self.given, &self.plan.secret_params, &fit);
+            let (names, is_word) = (&self.plan.secret_params, secrets::is_word(&self.plan));
+            let redaction = Redaction::except(&is_word, &self.given, names, &fit);
             *made = (held.len(), Arc::new(redaction));
         }
         Arc::clone(&made.1)

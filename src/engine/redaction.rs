@@ -7,7 +7,8 @@
 //! A secret is known by its text, so it is looked for in every way in which a text may be meant ([`views`]: the
 //! escapes of URLs, JSON, HTML and shells undone, lines put together again), and there as it is, in base64 (at
 //! each of its three alignments, alone or behind a user's name) and in hexadecimal digits; and each of these cut
-//! off, at the end of a text and wherever a text was cut, which `…` says. In what people read, the keys that this
+//! off, at the end of a text and wherever a text was cut, which `…` says. Of a secret of several lines each line is
+//! looked for in what people read: programs write a prefix before it. In what people read, the keys that this
 //! process itself holds are looked for as well, and the user name and password of every URL are stars. Left to others: ways of
 //! writing a secret that nobody can foresee. Invariant: what is acted on later comes back byte for byte, or not at all: [`reveal`]
 //! errs where a secret is not known. What can be put back is what a list knows ([`encoded`]); views are for the rest.
@@ -32,8 +33,12 @@ use crate::model::text::without_user;
 const SHORTEST_CUT: usize = 4;
 /// The same of an encoded one: what little there is in it may stand in any number or id.
 const SHORTEST_ENCODED_CUT: usize = 6;
+/// The shortest line of a secret that is told from other texts.
+const SHORTEST_LINE: usize = 8;
 /// What a text that was cut goes on with: whoever cuts one writes it.
 const CUT: char = '…';
+/// What others write for it.
+const DOTS: &str = "...";
 /// How every mark begins.
 pub(super) const MARK: &str = "[secret ";
 /// What is held, in words: nothing puts these back.
@@ -63,7 +68,7 @@ struct Sought {
     meant: Vec<Meant>,
     /// The same by their numbers.
     as_meant: Needles,
-    /// The same in whatever case, as servers answer with it.
+    /// The same in whatever case, as servers answer with it, and with the lines of each.
     in_any_case: Needles,
 }
 
@@ -79,8 +84,8 @@ struct Form {
 struct Meant {
     bytes: Vec<u8>,
     name: String,
-    /// The secret itself.
-    plain: bool,
+    /// The shortest beginning of it that is taken for it, cut off.
+    shortest: usize,
 }
 
 /// What stands somewhere in a text.
@@ -126,17 +131,31 @@ impl Meant {
         let hex = in_hex(secret.as_bytes());
         all.extend([hex.to_uppercase().into_bytes(), hex.into_bytes()]);
         all.remove(secret.as_bytes());
-        let all = all.into_iter().map(|bytes| (bytes, false));
-        let all = all.chain([(secret.as_bytes().to_vec(), true)]);
+        let all = all.into_iter().map(|bytes| (bytes, SHORTEST_ENCODED_CUT));
+        let all = all.chain([(secret.as_bytes().to_vec(), SHORTEST_CUT)]);
         let all = all.filter(|(bytes, _)| bytes.len() >= SHORTEST_CUT);
-        all.map(|(bytes, plain)| Self { bytes, name: name.to_owned(), plain }).collect()
+        all.map(|(bytes, shortest)| Self { bytes, name: name.to_owned(), shortest }).collect()
+    }
+
+    /// What programs write line by line, each behind a prefix of theirs, is told by each of its lines. What everybody
+    /// has, as a key's first and last line, tells nothing; and neither does what `is_word` knows.
+    fn lines_of(name: &str, secret: &str, is_word: &dyn Fn(&str) -> bool) -> Vec<Self> {
+        let of = secret.split(['\n', '\r']).flat_map(|line| line.split("\\n")).map(str::trim);
+        let lines: BTreeSet<&str> =
+            of.filter(|line| line.len() >= SHORTEST_LINE && *line != secret.trim()).collect();
+        let frames = |line: &str| line.starts_with("-----") && line.ends_with("-----");
+        let lines = lines.into_iter().filter(|line| !frames(line) && !is_word(line));
+        let line = |line: &str| {
+            let bytes = line.as_bytes().to_vec();
+            Self { bytes, name: name.to_owned(), shortest: SHORTEST_LINE }
+        };
+        lines.map(line).collect()
     }
 
     /// From where on a text that was cut ends with the beginning of it, as the view says.
     fn begun_at(&self, view: &View, text: &str) -> Option<usize> {
-        let plain = self.plain && !view.squeezed;
-        let length =
-            begun(&self.bytes, &view.bytes, if plain { SHORTEST_CUT } else { SHORTEST_ENCODED_CUT })?;
+        let shortest = if view.squeezed { SHORTEST_ENCODED_CUT } else { SHORTEST_CUT };
+        let length = begun(&self.bytes, &view.bytes, shortest.max(self.shortest))?;
         Some(view.range(text, view.bytes.len() - length, view.bytes.len()).0)
     }
 }
@@ -159,10 +178,14 @@ impl Form {
 }
 
 impl Sought {
-    fn new<'s>(secrets: impl Iterator<Item = (&'s String, &'s String)>) -> Self {
-        let (mut forms, mut meant) = (Vec::new(), Vec::new());
+    fn new<'s>(
+        secrets: impl Iterator<Item = (&'s String, &'s String)>,
+        is_word: &dyn Fn(&str) -> bool,
+    ) -> Self {
+        let (mut forms, mut meant, mut lines) = (Vec::new(), Vec::new(), Vec::new());
         for (name, secret) in secrets.filter(|(_, s)| !s.is_empty()) {
             meant.extend(Meant::all_of(name, secret));
+            lines.extend(Meant::lines_of(name, secret, is_word));
             forms.push(Form { text: secret.clone(), name: name.clone(), encoding: None });
             let encoded = encoded(secret).into_iter().enumerate();
             forms.extend(encoded.map(|(n, text)| Form { text, name: name.clone(), encoding: Some(n) }));
@@ -170,6 +193,7 @@ impl Sought {
         forms.sort_by_key(|form| std::cmp::Reverse(form.text.len()));
         let as_written = Needles::new(forms.iter().map(|form| form.text.as_bytes()), false);
         let as_meant = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()), false);
+        meant.extend(lines);
         let in_any_case = Needles::new(meant.iter().map(|meant| meant.bytes.as_slice()), true);
         Self { forms, as_written, meant, as_meant, in_any_case }
     }
@@ -179,10 +203,20 @@ impl Redaction {
     /// For the values given, the names of every secret parameter that there is, and what `held` says: each with the
     /// words for it.
     pub fn new(secrets: &BTreeMap<String, String>, names: &[String], held: &[(String, String)]) -> Self {
-        let given = Sought::new(secrets.iter());
+        Self::except(&|_| false, secrets, names, held)
+    }
+
+    /// The same, and a line of a secret of several lines is left alone where `is_word` knows it: then it is none.
+    pub fn except(
+        is_word: &dyn Fn(&str) -> bool,
+        secrets: &BTreeMap<String, String>,
+        names: &[String],
+        held: &[(String, String)],
+    ) -> Self {
+        let given = Sought::new(secrets.iter(), is_word);
         // what is a parameter, too, can be put back
         let held = held.iter().filter(|(_, text)| !secrets.values().any(|s| s == text));
-        let all = Sought::new(secrets.iter().chain(held.map(|(what, text)| (what, text))));
+        let all = Sought::new(secrets.iter().chain(held.map(|(what, text)| (what, text))), is_word);
         let unknown = names.iter().filter(|n| !secrets.contains_key(*n)).cloned().collect();
         Self { given, all, names: names.to_vec(), unknown }
     }
@@ -445,17 +479,30 @@ impl Redaction {
             return;
         }
         let longest = sought.meant.iter().map(|meant| meant.bytes.len()).max().unwrap_or(0);
+        let written = |at: usize, text: &str| {
+            sought
+                .forms
+                .iter()
+                .filter_map(|f| Some((f.begun_at(&text[..at])?, &f.name)))
+                .min_by_key(|(begun, _)| *begun)
+        };
+        // programs write rows of dots: what stands before each is looked at as it is
+        let dots: Vec<usize> = text.match_indices(DOTS).map(|(at, _)| at).collect();
+        for at in dots.into_iter().rev() {
+            if let Some((begun, name)) = written(at, text) {
+                text.replace_range(begun..at, &format!("{MARK}{name}, cut]"));
+            }
+        }
         let cuts: Vec<usize> = text.match_indices(CUT).map(|(at, _)| at).chain([text.len()]).collect();
         for at in cuts.into_iter().rev() {
             let from = text.floor_char_boundary(at.saturating_sub((longest * WIDEST).min(FARTHEST)));
             let seen = views(&text[from..at]);
-            let written =
-                sought.forms.iter().filter_map(|form| Some((form.begun_at(&text[..at])?, &form.name)));
             let meant = sought.meant.iter().flat_map(|meant| {
                 let begun = seen.iter().filter_map(|view| meant.begun_at(view, &text[from..at]));
                 begun.map(|begun| (from + begun, &meant.name))
             });
-            if let Some((begun, name)) = written.chain(meant).min_by_key(|(begun, _)| *begun) {
+            let written = written(at, text);
+            if let Some((begun, name)) = written.into_iter().chain(meant).min_by_key(|(begun, _)| *begun) {
                 text.replace_range(begun..at, &format!("{MARK}{name}, cut]"));
             }
         }

@@ -9,6 +9,7 @@
 //! gives it away). Both are told without regard to case. A random password of usual length is neither: none
 //! of the words holds it, and no word is half of it.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -81,6 +82,20 @@ pub fn check(plan: &Plan, also: &[&str], secrets: &BTreeMap<String, String>) -> 
         }
     }
     Ok(())
+}
+
+/// Whether a line stands in a word of the plan, or in one that every journal is written with: where it is one of a secret
+/// of several lines, taking it out of what people read would take the plan's own words out, and everybody knows it.
+pub fn is_word(plan: &Plan) -> impl Fn(&str) -> bool + '_ {
+    let known = LazyCell::new(move || {
+        let mut known = words();
+        gather(&serde_json::to_value(plan).unwrap_or_default(), &mut known);
+        known
+    });
+    move |line| {
+        let line = line.to_lowercase();
+        known.iter().any(|word| word.contains(&line))
+    }
 }
 
 /// Whether the secret is part of the word, or the word is more than half of the secret.

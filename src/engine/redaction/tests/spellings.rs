@@ -191,6 +191,95 @@ fn what_is_acted_on_and_cannot_be_put_back_is_taken_out_all_the_same() {
     assert!(reveal(&mut value, &secrets(), &names()).unwrap_err().contains("not on record"));
 }
 
+const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n\
+    MzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu\n\
+    Zq7hunter2x==\n\
+    -----END PRIVATE KEY-----\n";
+
+fn of_the_key(text: &str) -> String {
+    let redaction = Redaction::new(&[("key".to_owned(), PEM.to_owned())].into(), &["key".to_owned()], &[]);
+    let mut text = text.to_owned();
+    redaction.told(&mut text);
+    text
+}
+
+#[test]
+fn of_a_secret_of_several_lines_each_is_taken_out_behind_any_prefix() {
+    let lines: Vec<&str> = PEM.lines().collect();
+    let gives_away = |text: &str| {
+        lines[1..4].iter().any(|line| (0..=line.len() - 9).any(|n| text.contains(&line[n..n + 9])))
+    };
+    let all = |prefix: &str, with: &dyn Fn(usize, &str) -> String| {
+        lines.iter().enumerate().map(|(n, line)| format!("{prefix}{}\n", with(n, line))).collect::<String>()
+    };
+    let plain = |_: usize, line: &str| line.to_owned();
+    for written in [
+        all("app | ", &plain),
+        all("", &|n, line| format!("{:6}\t{line}", n + 1)),
+        all("> ", &plain),
+        all("", &|_, line| serde_json::json!({ "msg": format!("app | {line}"), "n": 1 }).to_string()),
+        all("", &|_, line| format!("{line}$")),
+        lines[2].to_owned(),
+        format!("it said {} and no more", lines[1].to_lowercase()),
+        lines[2].replace('/', "%2F"),
+        lines[2].replace('/', r"\/"),
+        format!("x {}…", &lines[1][..20]),
+    ] {
+        assert!(gives_away(&written) || written.contains('%') || !written.contains("MII"), "{written}");
+        let told = of_the_key(&written);
+        assert!(!gives_away(&told) && told.contains("[secret key"), "{told}");
+    }
+    // and behind escapes that are part of the secret itself
+    let escaped = PEM.replace('\n', r"\n");
+    let json = format!("{{\"private_key\": \"{escaped}\"}}");
+    let redaction = Redaction::new(&[("key".to_owned(), json)].into(), &["key".to_owned()], &[]);
+    let mut told = all("app | ", &plain);
+    redaction.told(&mut told);
+    assert!(!gives_away(&told), "{told}");
+}
+
+#[test]
+fn what_every_key_begins_with_and_what_the_plan_says_stays() {
+    for text in [
+        "-----BEGIN PRIVATE KEY----- is how it begins",
+        "no -----END PRIVATE KEY----- in it",
+        "MIIEvQI",
+        "creating... done",
+    ] {
+        assert_eq!(of_the_key(text), text);
+    }
+    let secret = "host: shop-orders\nshop-orders\npassword: Zq7-hunter2\n";
+    let secrets = [("login".to_owned(), secret.to_owned())].into();
+    let redaction = Redaction::except(&|line| line == "shop-orders", &secrets, &["login".to_owned()], &[]);
+    let mut text = "shop-orders said: password: Zq7-hunter2".to_owned();
+    redaction.told(&mut text);
+    assert_eq!(text, "shop-orders said: [secret login, encoded]");
+    // what is held against what was sent, and what is acted on, stays as it was
+    for whom in [For::Both, For::Acting] {
+        let mut text = "host: shop-orders".to_owned();
+        redaction.text(&mut text, whom);
+        assert_eq!(text, "host: shop-orders");
+    }
+}
+
+#[test]
+fn three_dots_say_that_a_text_was_cut_too() {
+    assert_eq!(of_the_key(r#"x "-----BEGIN PRIV...""#), r#"x "[secret key, cut]...""#);
+    let redaction =
+        Redaction::new(&[("pw".to_owned(), "Zq7-hunter".to_owned())].into(), &["pw".to_owned()], &[]);
+    for (text, want) in [
+        ("Zq7-h... and more", "[secret pw, cut]... and more"),
+        ("Zq7-h.... Zq7-…", "[secret pw, cut].... [secret pw, cut]…"),
+        ("... Zq7...", "... Zq7..."),
+        ("Zq7-h. and", "Zq7-h. and"),
+    ] {
+        let mut told = text.to_owned();
+        redaction.told(&mut told);
+        assert_eq!(told, want);
+    }
+}
+
 #[test]
 fn of_two_that_overlap_nothing_is_left() {
     let two = [("a".to_owned(), "first'one".to_owned()), ("b".to_owned(), "one/second".to_owned())];
