@@ -258,7 +258,8 @@ impl Facts {
     }
 
     fn times(&self, params: &ClockParams, t0: T0) -> Times {
-        let t1 = self.alarms.iter().copied().filter(|at| *at >= t0.low).chain(self.noted("t1", None)).min();
+        let t1 =
+            self.alarms.iter().copied().filter(|at| *at >= t0.low).chain(self.noted_from(t0, "t1")).min();
         let t5 = self.t5(params);
         let restored = params.recovery_steps.is_empty() || t5.is_some();
         let t6 = (restored && params.uses(ProbeUsage::Verify))
@@ -273,7 +274,7 @@ impl Facts {
         let marks = [
             ("t0", Some(t0.low)),
             ("t1", t1),
-            ("t2", self.noted("t2", None)),
+            ("t2", self.noted_from(t0, "t2")),
             ("t3", t7.and_then(|t7| self.noted("t3", Some(t7.at))).or_else(|| self.noted("t3", None))),
             ("t4", self.requested),
             ("t5", t5),
@@ -288,6 +289,13 @@ impl Facts {
     fn noted(&self, name: &str, by: Option<i64>) -> Option<i64> {
         let of = self.said.iter().filter(|(n, _, at)| *n == name && by.is_none_or(|by| *at <= by));
         of.map(|(_, said, _)| *said).min()
+    }
+
+    /// The same of what cannot have been before the fault: nobody sees it before it is there.
+    fn noted_from(&self, t0: T0, name: &str) -> Option<i64> {
+        // version 0.1.0 took the first, also one from before
+        let counts = |at: &i64| self.format == 1 || *at >= t0.low;
+        self.said.iter().filter(|(n, _, _)| *n == name).map(|(_, said, _)| *said).filter(counts).min()
     }
 
     /// The recovery, and whether there was an outage before it.
@@ -421,8 +429,17 @@ impl Facts {
             [("t1", "T1 (detected)"), ("t2", "T2 (acknowledged)"), ("t3", "T3 (declared)")];
         let t4 = times.mark("t4");
         let end = times.t7.map(|t| t.at);
+        // only what cannot have been before the fault
+        let early = |name: &str| {
+            let before = |(n, said, _): &(&str, i64, i64)| *n == name && *said < t0;
+            name != "t3" && self.format != 1 && self.said.iter().any(before)
+        };
         for (name, text) in MEANING {
+            if early(name) {
+                notes.push(format!("{text}: a mark from before T0 is not counted"));
+            }
             match times.mark(name) {
+                None if early(name) => {}
                 None => notes.push(format!("{text}: not measured")),
                 Some(at) if at < t0 => notes.push(format!("{text}: before T0, so it cuts no phase")),
                 Some(at) if end.is_some_and(|end| at > end) => {

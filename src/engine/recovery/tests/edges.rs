@@ -346,7 +346,7 @@ fn said(run: &Run, p: &ClockParams, start: &str) -> Vec<String> {
 fn a_mark_outside_of_the_recovery_cuts_no_phase_and_that_is_told() {
     // T0 10.5 s, the restore requested 15.75 s, recovered 30.1 s
     for (ms, told) in [
-        (10_499, Some("T2 (acknowledged): before T0, so it cuts no phase")),
+        (10_499, Some("T2 (acknowledged): a mark from before T0 is not counted")),
         (10_500, None),
         (15_750, None),
         (15_751, Some("T2 (acknowledged): only after the restore was requested")),
@@ -360,6 +360,9 @@ fn a_mark_outside_of_the_recovery_cuts_no_phase_and_that_is_told() {
         assert_eq!(others, told.into_iter().collect::<Vec<_>>(), "{ms}");
         assert_eq!(late.len(), 1, "{ms}");
     }
+    let mut run = Run::new();
+    outage(&mut run).mark(10_499, Mark::Declare, 10_499);
+    assert_eq!(said(&run, &params(), "T3"), ["T3 (declared): before T0, so it cuts no phase"]);
     // while nothing was requested, nothing is too late for it
     let mut run = Run::new();
     run.call(1, "break", 1_000, 1_100).mark(9_000, Mark::Ack, 8_000);
@@ -395,6 +398,45 @@ fn detection_is_late_after_its_objective() {
         let p = ClockParams { detect_ms: Some(2_000), ..params() };
         assert_eq!(said(&run, &p, "detected after 2").len() == 1, late, "{ms}");
         assert_eq!(said(&run, &params(), "detected after"), [""; 0], "no objective");
+    }
+}
+
+#[test]
+fn what_was_noted_for_before_the_fault_hides_nothing_that_came_after_it() {
+    let header = |format| Event::Header {
+        format,
+        redrill: String::new(),
+        run: crate::model::RunId::from_existing("20260921T141320Z-sample-mdaaaa"),
+        drill: String::new(),
+        title: String::new(),
+        plan_sha256: String::new(),
+        world: crate::model::World::Sim,
+        account: String::new(),
+        caller: String::new(),
+        region: String::new(),
+        rto_ms: 1,
+        give_up_ms: 1,
+        chain: None,
+    };
+    let t0 = 10_500;
+    for (kind, name) in [(Mark::Detected, "t1"), (Mark::Ack, "t2")] {
+        let with = |format: u32, early: i64, late: Option<i64>| {
+            let mut run = Run::new();
+            run.at(0, header(format));
+            outage(&mut run).mark(early, kind, early);
+            if let Some(late) = late {
+                run.mark(late, kind, late);
+            }
+            let m = measure(&run.lines, &params());
+            let told = m.notes.iter().filter(|n| n.ends_with("a mark from before T0 is not counted")).count();
+            assert_eq!(mark(&m, "t0"), Some(t0));
+            (mark(&m, name), told)
+        };
+        assert_eq!(with(2, 3_000, Some(14_000)), (Some(14_000), 1), "{name}");
+        assert_eq!(with(2, t0 - 1, None), (None, 1), "{name}");
+        assert_eq!(with(2, t0, Some(14_000)), (Some(t0), 0), "{name}");
+        // as version 0.1.0 measured it
+        assert_eq!(with(1, 3_000, Some(14_000)), (Some(3_000), 0), "{name}");
     }
 }
 
