@@ -4,7 +4,8 @@
 //! A key that redrill does not know is refused: a setting that is misspelt must not be lost in silence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -104,14 +105,19 @@ impl Evidence {
 /// # Errors
 /// Where a named file is not there, or the file says something that redrill does not know.
 pub fn load(named: Option<&Path>) -> Result<Config, CliError> {
-    let path = named.map_or_else(|| PathBuf::from(NAME), Path::to_path_buf);
-    match super::files::read(&path) {
+    load_from(named.unwrap_or(Path::new(NAME)), named.is_some())
+}
+
+fn load_from(path: &Path, named: bool) -> Result<Config, CliError> {
+    match super::files::read(path) {
         Ok(text) => {
             let mut config = read(&path.display().to_string(), &text)?;
-            config.files_beside(&path);
+            config.files_beside(path);
             Ok(config)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
+        Err(e) if e.kind() == ErrorKind::NotFound && !named && !super::files::is_listed(path) => {
+            Ok(Config::default())
+        }
         Err(e) => Err(CliError::usage(format!("the configuration {} cannot be read", path.display()))
             .because(e)
             .hint("name another file with --config")),
@@ -228,6 +234,20 @@ mod tests {
         assert_eq!(config.exercise.owner.as_deref(), Some("service owner"));
         assert_eq!((config.exercise.due_days.high, config.exercise.due_days.low), (3, 90));
         assert_eq!(config.frameworks[0].controls[0].cadence, "not set");
+    }
+
+    #[test]
+    fn a_link_to_rules_that_are_not_there_is_not_no_rules() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        assert_eq!(load_from(&path, false).unwrap(), Config::default());
+        assert!(load_from(&path, true).is_err());
+        std::os::unix::fs::symlink(folder.path().join("share").join(NAME), &path).unwrap();
+        let error = load_from(&path, false).unwrap_err();
+        assert!(error.text().contains("redrill.toml cannot be read"), "{}", error.text());
+        std::fs::create_dir(folder.path().join("share")).unwrap();
+        std::fs::write(folder.path().join("share").join(NAME), "[limits]\nmax_targets = 1\n").unwrap();
+        assert_eq!(load_from(&path, false).unwrap().limits.max_targets, Some(1));
     }
 
     #[test]

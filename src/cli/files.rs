@@ -43,6 +43,12 @@ fn opened(path: &Path, options: &mut OpenOptions, flags: OFlags) -> io::Result<F
     if kind.is_file() || kind.is_dir() { Ok(file) } else { Err(irregular()) }
 }
 
+/// Whether there is something of this name: also a link to what is not there, as to a share that is not mounted. Such
+/// a file is not one that nobody made.
+pub fn is_listed(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
 /// Reads a file whole.
 pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     whole(open(path)?)

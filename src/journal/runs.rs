@@ -331,8 +331,13 @@ pub fn list(state: &Path) -> Result<Vec<RunEntry>, RunsError> {
 }
 
 fn folders(state: &Path) -> Result<Vec<RunDir>, RunsError> {
-    if state.exists() && !state.is_dir() {
-        return Err(RunsError::NotAFolder { path: state.to_owned() });
+    // a link to what is not there, as to a share that is not mounted, is not a folder without runs
+    match fs::metadata(state) {
+        Ok(meta) if !meta.is_dir() => return Err(RunsError::NotAFolder { path: state.to_owned() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && state.symlink_metadata().is_ok() => {
+            return Err(io_error("read", state)(e));
+        }
+        _ => {}
     }
     let runs = state.join("runs");
     match fs::symlink_metadata(&runs) {

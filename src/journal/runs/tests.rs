@@ -109,6 +109,17 @@ fn a_run_is_for_its_owner_only_and_is_never_made_twice() {
 }
 
 #[test]
+fn a_link_to_a_state_folder_that_is_not_there_is_not_one_without_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, share) = (folder.path().join("state"), folder.path().join("share"));
+    assert_eq!(list(&state).unwrap(), []);
+    std::os::unix::fs::symlink(&share, &state).unwrap();
+    assert!(matches!(list(&state), Err(RunsError::Io { .. })));
+    std::fs::create_dir(&share).unwrap();
+    assert_eq!(list(&state).unwrap(), []);
+}
+
+#[test]
 fn links_in_the_state_folder_are_not_followed() {
     let elsewhere = tempfile::tempdir().unwrap();
     let state = tempfile::tempdir().unwrap();
