@@ -1,7 +1,7 @@
 //! What the record of a run on disk is made of, read from its folder.
 
 use super::config::Config;
-use super::{CliError, session};
+use super::{CliError, checkpoints, session};
 use crate::bundle::{self, Files};
 use crate::evidence::approval;
 use crate::evidence::checkpoint::notes;
@@ -14,6 +14,11 @@ use crate::journal::runs::{self, RunDir, RunsError};
 use crate::journal::{Line, reader};
 use crate::plan::Plan;
 use crate::view::RunView;
+
+/// What is said of a journal that does not fit its checkpoints.
+pub fn unsigned(dir: &RunDir) -> String {
+    format!("the journal of run {} is not the one that its checkpoints signed", dir.id())
+}
 
 /// A run's folder, read.
 pub struct Folder {
@@ -41,6 +46,13 @@ impl Folder {
         // a torn line never happened, as far as evidence goes
         journal.truncate(journal.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1));
         let lines = reader::read(&journal).map_err(|e| session::broken(dir, e))?.lines;
+        // the last line is under no other hash
+        checkpoints::fit(dir).map_err(|e| {
+            CliError::usage(unsigned(dir))
+                .because(e)
+                .hint("it was cut or changed since: take the newest copy of the run's folder")
+                .hint(format!("what it says now: redrill show {}", dir.id()))
+        })?;
         let plan = match optional(dir, runs::PLAN)? {
             Some(_) => Some(session::read_plan(dir)?),
             None => None,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::at_work::AtWork;
 use super::out::Outcome;
-use super::{CliError, Global, Kind, Output, out, session};
+use super::{CliError, Global, Kind, Output, checkpoints, material, out, session};
 use crate::engine::decide;
 use crate::engine::state::RunState;
 use crate::journal::chain;
@@ -180,6 +180,9 @@ pub fn show(global: &Global, args: &ShowArgs) -> Result<u8, CliError> {
     let lines = session::read_journal(&dir)?;
     if lines.is_empty() {
         return nothing_happened(global, &dir);
+    }
+    if let Err(e) = checkpoints::fit(&dir) {
+        out::note(&format!("{}: {e}", material::unsigned(&dir)));
     }
     let view = RunView::of(&lines);
     match global.output {

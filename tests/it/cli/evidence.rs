@@ -34,6 +34,40 @@ fn checkpointed(place: &Place, run: &str) {
     fs::write(folder.join("checkpoint.pub"), key.public().to_pem()).expect("written");
 }
 
+#[test]
+fn a_last_line_that_was_changed_is_not_reported_and_is_said_of_what_is_shown() {
+    let (place, ids) = a_place_with_runs();
+    let (run, journal) = (&ids[1], place.state().join("runs").join(&ids[1]).join("journal.jsonl"));
+    checkpointed(&place, run);
+    let _reported = place.run(&["report", run]).exits(0);
+    assert_eq!(place.run(&["show", run]).exits(0).stderr, "");
+    let text = fs::read_to_string(&journal).expect("a journal");
+    let changed = text.replace("\"verdict\":\"objective-missed\"", "\"verdict\":\"passed\"");
+    assert_ne!(changed, text);
+    fs::write(&journal, &changed).expect("written");
+    let want = format!("the journal of run {run} is not the one that its checkpoints signed");
+    let _made = place.run(&["init", "--key", "reviewer.pem"]).exits(0);
+    for args in [
+        vec!["report", run],
+        vec!["report", run, "--format", "text"],
+        vec!["report", run, "--export", "junit"],
+        vec!["report", run, "--form", "summary"],
+        vec!["report", run, "--out", "bundle"],
+        vec!["sign-off", run, "--by", "the owner", "--key", "reviewer.pem"],
+    ] {
+        let ran = place.run(&args).exits(2);
+        assert!(ran.stderr.contains(&want) && ran.stdout.is_empty(), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("take the newest copy of the run's folder"), "{args:?}: {}", ran.stderr);
+    }
+    for output in ["text", "json"] {
+        let shown = place.run(&["show", run, "--output", output]).exits(0);
+        assert!(shown.stderr.contains(&want) && !shown.stdout.is_empty(), "{output}: {}", shown.stderr);
+    }
+    // where nothing was signed, nothing is known of it
+    fs::remove_file(journal.with_file_name("checkpoints.txt")).expect("removed");
+    assert_eq!(place.run(&["show", run]).exits(0).stderr, "");
+}
+
 pub(super) fn read(folder: &Path) -> Files {
     let entries = fs::read_dir(folder).expect("a folder");
     entries
