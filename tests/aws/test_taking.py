@@ -99,6 +99,8 @@ class Interrupted(unittest.TestCase):
     def test_everything_is_taken_away(self):
         process = subprocess.Popen([HERE / "run", "--emulator", "--binary", "/bin/false"], stdout=subprocess.PIPE, text=True,
                                    stderr=subprocess.STDOUT, start_new_session=True,
+                                   # a shell starts what it puts in the background deaf to it
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                                    env={k: v for k, v in os.environ.items() if k != acceptance.INSIDE})
         self.addCleanup(process.stdout.close)
         lines = []

@@ -9,7 +9,9 @@ use super::ec2_terminate::elastic_ips;
 use super::original::Original;
 use super::{look, whole};
 use crate::catalog::action::{ActionError, Outputs, ReadCx, WriteCx};
-use crate::cloud::{CloudResult, EffectCertainty, Instance, InterfacesOf, Mutation, Registration, all_pages};
+use crate::cloud::{
+    CloudResult, EffectCertainty, Instance, Interface, InterfacesOf, Mutation, Registration, all_pages,
+};
 use crate::model::Tags;
 
 /// What a running replacement still lacks.
@@ -139,9 +141,9 @@ async fn is_taken(cx: ReadCx<'_>, original: &Original, address: &str) -> CloudRe
     let of = InterfacesOf::Addresses(vec![address.to_owned()]);
     let found = all_pages(|page| cx.reads.ec2.interfaces(&of, page)).await?;
     let (own, vpc) = (original.instance.id.as_str(), original.instance.vpc.as_deref());
-    // an interface of the original that stays after it, without an instance, is still the original's
-    let its = &original.instance.settings.interfaces;
-    let mut others = found.iter().filter(|i| vpc.is_none_or(|vpc| i.vpc == vpc) && !its.contains(&i.id));
+    // an interface of the original that stays after it is still the original's until it is attached to another instance
+    let stays = |i: &Interface| i.instance.is_none() && original.instance.settings.interfaces.contains(&i.id);
+    let mut others = found.iter().filter(|i| vpc.is_none_or(|vpc| i.vpc == vpc) && !stays(i));
     Ok(others.any(|i| i.instance.as_deref() != Some(own)))
 }
 

@@ -125,7 +125,8 @@ impl Call {
 
     /// Whether AWS refused it before the service itself had a look at it.
     pub fn refused_at_the_door(&self) -> bool {
-        self.error.as_ref().is_some_and(|e| e.kind == "throttled" || e.kind == "expired")
+        let door = ["throttled", "expired", "clock_skew"];
+        self.error.as_ref().is_some_and(|e| door.contains(&e.kind.as_str()))
     }
 
     /// Whether it is about objects, which a trail records only where data events are switched on.

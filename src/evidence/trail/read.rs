@@ -120,8 +120,18 @@ struct Raw {
     read_only: Option<Value>,
     management_event: Option<bool>,
     event_category: Option<String>,
+    event_type: Option<String>,
     request_parameters: Option<Value>,
     response_elements: Option<Value>,
+}
+
+impl Raw {
+    /// Whether it tells only that a call passed a VPC endpoint: the call itself has a record of its own, with the same
+    /// request id. <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/logging-network-events-with-cloudtrail.html>
+    fn is_of_the_network(&self) -> bool {
+        self.event_category.as_deref() == Some("NetworkActivity")
+            || self.event_type.as_deref() == Some("AwsVpceEvent")
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -389,6 +399,9 @@ impl Gathering {
 
     fn take(&mut self, raw: Raw) {
         self.records += 1;
+        if raw.is_of_the_network() {
+            return;
+        }
         let mut record = TrailRecord::from(raw);
         if let Some(file) = self.current.filter(|_| !record.read_only && !record.data) {
             *self.changes.entry((file, record.region.clone())).or_default() += 1;

@@ -125,6 +125,10 @@ impl Params {
             for key in these.keys().filter(|k| is_reserved(k)) {
                 wrong.push(format!("`tags` must not set `{key}`"));
             }
+            // RDS refuses both in values as well
+            for (key, value) in these.iter().filter(|(_, v)| v.starts_with("aws:") || v.starts_with("rds:")) {
+                wrong.push(format!("`tags`: RDS takes no value that begins so: `{key}: {value}`"));
+            }
         }
         wrong
     }

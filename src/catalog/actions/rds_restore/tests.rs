@@ -566,6 +566,7 @@ fn parameters_are_checked() {
     assert_eq!(check(json!({ "to": "latest", "tags": { "team": "a" } })), 0);
     assert_eq!(check(json!({ "to": "latest", "tags": { "redrill:run": "x" } })), 1);
     assert_eq!(check(json!({ "to": "latest", "tags": { "rds:x": "x" } })), 1);
+    assert_eq!(check(json!({ "to": "latest", "tags": { "x": "aws:x", "y": "rds:y", "z": "rdsz" } })), 2);
     assert_eq!(check(json!({ "to": "latest", "identifier": "1-is-no-name" })), 1);
     assert_eq!(check(json!({ "to": "latest", "identifier": "${params.name}" })), 0);
     assert_eq!(check(json!({ "to": "latest", "security_groups": [] })), 1);

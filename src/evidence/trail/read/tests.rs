@@ -366,3 +366,22 @@ fn each_file_is_known_for_what_it_is() {
     assert_eq!(gathering.times(), Some((at(-3_600), at(7_200))));
     assert_eq!(self::gathering().times(), None);
 }
+
+#[test]
+fn what_only_passed_a_vpc_endpoint_is_no_record_of_a_call() {
+    let wanted = json!({ "requestID": "wanted" });
+    for of_the_network in
+        [json!({ "eventCategory": "NetworkActivity" }), json!({ "eventType": "AwsVpceEvent" })]
+    {
+        let mut network = with("of-the-network", wanted.clone());
+        network.as_object_mut().unwrap().extend(of_the_network.as_object().unwrap().clone());
+        let took = took(&[network, with("of-the-call", wanted.clone())]);
+        assert_eq!(took.records, 2);
+        assert_eq!(took.kept.keys().collect::<Vec<_>>(), ["of-the-call"]);
+        assert_eq!(
+            took.changes.values().sum::<u64>(),
+            1,
+            "the call's own alone shows that changes are recorded"
+        );
+    }
+}

@@ -207,17 +207,21 @@ async fn an_address_that_is_anothers_by_then_stays_registered() {
 
 #[tokio::test(start_paused = true)]
 async fn an_interface_of_the_original_that_stays_is_no_other() {
-    let (s, ip) = Scene::by_address("address-stays");
-    let stays = s.bench.sim.add_interface(&s.bench.a, "interface", "of the original");
-    s.bench.sim.edit_interface(&stays, |i| i.addresses = vec![ip.clone()]);
-    s.bench.sim.edit_instance(&s.old, |i, _| i.settings.interfaces.push(stays.clone()));
-    let p = s.lost(&Value::Null).await;
-    s.apply(&p).await.expect("launched");
-    let serving = s.serving().await;
-    assert!(
-        !serving.contains(&ip) && serving.len() == 1,
-        "the address of what has ended serves nobody: {serving:?}"
-    );
+    for attached in [false, true] {
+        let (s, ip) = Scene::by_address(if attached { "address-moved" } else { "address-stays" });
+        let stays = s.bench.sim.add_interface(&s.bench.a, "interface", "of the original");
+        s.bench.sim.edit_interface(&stays, |i| i.addresses = vec![ip.clone()]);
+        s.bench.sim.edit_instance(&s.old, |i, _| i.settings.interfaces.push(stays.clone()));
+        let p = s.lost(&Value::Null).await;
+        if attached {
+            s.bench.sim.edit_interface(&stays, |i| i.instance = Some("i-0another".to_owned()));
+        }
+        s.apply(&p).await.expect("launched");
+        let serving = s.serving().await;
+        // the address of what has ended serves nobody, unless somebody attached it to another server
+        let told = (serving.contains(&ip), serving.len());
+        assert_eq!(told, (attached, 1 + usize::from(attached)), "{serving:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
