@@ -590,6 +590,31 @@ mod tests {
     }
 
     #[test]
+    fn clocks_that_came_apart_are_unsettled_until_aws_is_asked() {
+        let mut t = Timeline::new();
+        t.line(&header(2));
+        t.line(&attached(stamp(1_000_000, 1_000), Some("a")));
+        t.line(&line(stamp(1_000_000, 1_000), Event::Skew { ms: 0 }));
+        assert!(!t.is_unsettled());
+        t.line(&line(stamp(1_056_000, 12_000), Event::PreflightPassed {}));
+        assert!(t.is_unsettled());
+        t.line(&line(stamp(1_056_000, 12_000), Event::Skew { ms: 0 }));
+        assert!(!t.is_unsettled());
+        // who never asked cannot compare, and another boot is another matter
+        let mut t = Timeline::new();
+        t.line(&header(2));
+        t.line(&attached(stamp(1_000_000, 1_000), Some("a")));
+        t.line(&line(stamp(1_056_000, 12_000), Event::PreflightPassed {}));
+        assert!(!t.is_unsettled());
+        let mut t = Timeline::new();
+        t.line(&header(2));
+        t.line(&attached(stamp(1_000_000, 1_000), Some("a")));
+        t.line(&line(stamp(1_000_000, 1_000), Event::Skew { ms: 0 }));
+        t.line(&attached(stamp(1_060_000, 400), Some("b")));
+        assert!(!t.is_unsettled());
+    }
+
+    #[test]
     fn a_machine_that_stood_still_stood_still_by_awss_clock() {
         // the skew is the same: the wall clock was right
         assert_eq!(apart((Some(641), Some(210))), (1_057_431, vec![[Some(45_431), Some(1_000)]]));

@@ -167,3 +167,24 @@ impl House {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_file_is_looked_for_from_where_the_run_began() {
+        let switch = |file: Option<&str>| KillSwitch {
+            file: file.map(str::to_owned),
+            ssm: Some("/redrill/stop".to_owned()),
+            ..KillSwitch::default()
+        };
+        let seen = |file, folder| switch(file).seen_from(folder);
+        assert_eq!(seen(Some("stop"), Some("/drills")), switch(Some("/drills/stop")));
+        assert_eq!(seen(Some("/etc/stop"), Some("/drills")), switch(Some("/etc/stop")));
+        assert_eq!(seen(Some("stop"), None), switch(Some("stop")));
+        assert_eq!(seen(None, Some("/drills")), switch(None));
+        let relative = [Some("stop"), Some("/etc/stop"), None].map(|file| switch(file).is_relative());
+        assert_eq!(relative, [true, false, false]);
+    }
+}
