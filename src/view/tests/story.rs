@@ -240,6 +240,10 @@ fn story() -> Vec<(Event, &'static str)> {
             "clean-up over; waiting for the service to be healthy, until 14:13:20 UTC at the latest",
         ),
         (Event::SteadyAfter { healthy: true }, "healthy after the clean-up"),
+        (
+            Event::SteadyStateAccepted { why: "the shop moved".into(), by: "ann@box".into() },
+            "the steady state was not seen to hold after the clean-up: the shop moved (accepted by ann@box)",
+        ),
         (Event::SteadyAfter { healthy: false }, "NOT healthy after the clean-up"),
         (
             Event::Unknown(json!({ "type": "of tomorrow" })),
@@ -393,6 +397,7 @@ fn what_is_left_behind_is_told_with_what_to_do() {
         "undo not finished: break on b",
         "undo not finished: break on c",
         "many on b: no use, if it took effect",
+        "the steady state was not seen to hold after the clean-up: the shop moved (accepted by ann@box)",
         "still tagged redrill:held: b",
     ];
     assert_eq!(left, wanted);
