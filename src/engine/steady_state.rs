@@ -472,22 +472,7 @@ mod tests {
 
     /// The first line, of this format.
     fn header(format: u32) -> Line {
-        let event = Event::Header {
-            format,
-            redrill: String::new(),
-            run: crate::model::RunId::from_existing("r"),
-            drill: String::new(),
-            title: String::new(),
-            plan_sha256: String::new(),
-            world: crate::model::World::Sim,
-            account: String::new(),
-            caller: String::new(),
-            region: String::new(),
-            rto_ms: 0,
-            give_up_ms: 0,
-            chain: None,
-        };
-        line(stamp(0, 0), event)
+        line(stamp(0, 0), crate::engine::testing::header(format))
     }
 
     #[test]

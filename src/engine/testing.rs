@@ -39,6 +39,25 @@ verify:
 stop:
   - { name: budget, probe: cloudwatch.alarm, with: { name: shop-error-budget }, for: 2m }";
 
+/// The first line of a journal of this format.
+pub(crate) fn header(format: u32) -> Event {
+    Event::Header {
+        format,
+        redrill: String::new(),
+        run: crate::model::RunId::from_existing("r"),
+        drill: String::new(),
+        title: String::new(),
+        plan_sha256: String::new(),
+        world: crate::model::World::Sim,
+        account: String::new(),
+        caller: String::new(),
+        region: String::new(),
+        rto_ms: 0,
+        give_up_ms: 0,
+        chain: None,
+    }
+}
+
 /// The plan of this drill.
 pub(crate) async fn plan_of(text: &str) -> Arc<Plan> {
     plan_with(text, &[]).await

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::drill::Role;
 use crate::engine::rollup::{Observation, Rollup};
+use crate::engine::testing::header;
 use crate::journal::{Event, Mark, Mode, Phase};
 use crate::model::{CallError, EffectCertainty, Stage, Stamp};
 

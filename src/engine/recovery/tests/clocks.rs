@@ -22,24 +22,6 @@ fn a_mark_from_after_the_line_that_takes_it_is_not_counted_and_is_told() {
     assert_eq!(mark(&measure(&run.lines, &p), "t3"), Some(12_000));
 }
 
-pub fn header(format: u32) -> Event {
-    Event::Header {
-        format,
-        redrill: String::new(),
-        run: crate::model::RunId::from_existing("r"),
-        drill: String::new(),
-        title: String::new(),
-        plan_sha256: String::new(),
-        world: crate::model::World::Aws,
-        account: String::new(),
-        caller: String::new(),
-        region: String::new(),
-        rto_ms: 0,
-        give_up_ms: 0,
-        chain: None,
-    }
-}
-
 /// An outage that a second process sees the end of. Its clocks are the machine's, with the wall clock moved
 /// by `moved_ms`, and on another boot with a monotonic clock that began anew.
 fn taken_up(moved_ms: i64, boot: &str, skews: Option<(i64, i64)>) -> Measured {

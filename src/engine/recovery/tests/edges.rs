@@ -253,7 +253,7 @@ fn there_is_no_recovery_before_the_verify_probes_have_passed() {
     assert_eq!(mark(&measure(&run.lines, &p), "t6"), Some(56_100));
     // version 0.1.0 took the first time
     let mut old = Run::new();
-    old.at(0, clocks::header(1));
+    old.at(0, header(1));
     outage(&mut old).see("rows", Health::Healthy, 42_000).see("rows", Health::Unhealthy, 43_000);
     assert_eq!(mark(&measure(&old.lines, &p), "t6"), Some(42_100));
 }
@@ -403,21 +403,6 @@ fn detection_is_late_after_its_objective() {
 
 #[test]
 fn what_was_noted_for_before_the_fault_hides_nothing_that_came_after_it() {
-    let header = |format| Event::Header {
-        format,
-        redrill: String::new(),
-        run: crate::model::RunId::from_existing("20260921T141320Z-sample-mdaaaa"),
-        drill: String::new(),
-        title: String::new(),
-        plan_sha256: String::new(),
-        world: crate::model::World::Sim,
-        account: String::new(),
-        caller: String::new(),
-        region: String::new(),
-        rto_ms: 1,
-        give_up_ms: 1,
-        chain: None,
-    };
     let t0 = 10_500;
     for (kind, name) in [(Mark::Detected, "t1"), (Mark::Ack, "t2")] {
         let with = |format: u32, early: i64, late: Option<i64>| {
@@ -547,7 +532,7 @@ fn an_outage_in_the_clean_up_is_told_and_is_no_part_of_the_recovery() {
     let p = params();
     let held = |format: u32| {
         let mut run = Run::new();
-        run.at(0, clocks::header(format));
+        run.at(0, header(format));
         outage(&mut run);
         run.seconds("web", Health::Healthy, 42, 53).at(53_200, Event::Steady { since: stamp(42_100).at });
         run
@@ -576,7 +561,7 @@ fn an_outage_in_the_clean_up_is_told_and_is_no_part_of_the_recovery() {
     assert!(!in_clean_up(&run));
     // one that is stopped in the outage is put back in it
     let mut run = Run::new();
-    run.at(0, clocks::header(2));
+    run.at(0, header(2));
     outage(&mut run).stage(43_000, Stage::Undo).see("web", Health::Unhealthy, 44_000);
     assert!(!in_clean_up(&run));
     // version 0.1.0 did not look
