@@ -47,6 +47,8 @@ async fn once_before_and_in_the_fault() {
         .await;
     let mut run = w.start_run(&both(&w).text());
     run.sent("ec2:TerminateInstances").await;
+    // on record is not yet on its way: a signal in between would hold it back
+    w.struck().await;
     run.signal(Signal::INT);
     let ended = run.end().await;
     ended.expect(13, "stopped");
