@@ -1,6 +1,6 @@
 //! `redrill sweep`: finds by tag what runs left behind, shows it, asks, and mends it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,13 @@ use super::runs::is_open;
 use super::session::{self, io};
 use super::{CliError, Global, Kind, Output, out, runtime, world};
 use crate::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
+use crate::engine::state::Cell;
+use crate::journal::Event;
 use crate::journal::runs;
 use crate::journal::runs::{RunsError, TargetLocks};
+use crate::model::target::{TAG_HELD, TAG_REPLACES, TAG_STEP};
 use crate::model::time::SystemClock;
-use crate::model::{Clock, Dur, ResourceKind, RunId};
+use crate::model::{Clock, Dur, ResourceKind, RunId, StepId};
 use crate::plan::limits;
 use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 
@@ -27,7 +30,8 @@ use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 /// Looks in every given region, and with every given profile, for what carries `redrill:run` (a run made
 /// it) or `redrill:held` (a run changed it). What carries neither is never touched. What a drill keeps
 /// (`redrill:kept`) and what stands in for something that is gone (`redrill:replaces`) is never removed: it
-/// is marked as kept, as the end of the run would. Tags alone remove nothing: what is removed was made while its
+/// is marked as kept, as the end of the run would. What its run was ended with, as it is, stays so where that run's
+/// journal is on this machine; elsewhere, tag it `redrill:kept`. Tags alone remove nothing: what is removed was made while its
 /// run was there, and has the client token or the name that only that run gives. Each thing is asked about,
 /// unless `--run` and `--yes` are given. Runs that may still be under way are left alone. Where a
 /// run's journal is on this machine, `redrill rollback RUN` knows more and is the better way.
@@ -70,10 +74,11 @@ pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
         let (places, unreadable) = look(global, args, &clock).await?;
         let now = clock.now();
         let (_locks, busy) = at_work(&global.state, &places);
+        let here = Here { busy, left: left_in_place(&global.state, &places) };
         let all: Vec<(&Place, &Leftover, Option<String>)> = places
             .iter()
             .flat_map(|p| p.found.iter().map(move |l| (p, l)))
-            .map(|(p, l)| (p, l, spared(global, args, &busy, l, now)))
+            .map(|(p, l)| (p, l, spared(global, args, &here, l, now)))
             .collect();
         if global.output == Output::Text {
             show(args, &places, &all, &unreadable);
@@ -241,11 +246,55 @@ fn at_work(state: &Path, places: &[Place]) -> (Vec<TargetLocks>, BTreeSet<String
     (locks, busy)
 }
 
+/// What this machine knows of the runs that left something.
+struct Here {
+    /// Runs that somebody is at work on.
+    busy: BTreeSet<String>,
+    /// What was left as it is on purpose, by run.
+    left: BTreeMap<String, BTreeSet<Cell>>,
+}
+
+impl Here {
+    /// Whether a step of its run was ended with this as it is: what the step changed, or what it made.
+    fn is_left(&self, l: &Leftover) -> bool {
+        let tag = |key: &str| l.target.tags.get(key);
+        let (step, original) = (tag(TAG_STEP), tag(TAG_REPLACES));
+        let changed = |on: Option<&String>| on == Some(&l.target.id) && tag(TAG_HELD).is_some();
+        let made = |by: &StepId, on: Option<&String>| {
+            step.is_some_and(|step| step == by.as_str()) && original.is_none_or(|it| on == Some(it))
+        };
+        let is_it = |(step, on): &Cell| changed(on.as_ref()) || made(step, on.as_ref());
+        self.left.get(&l.run).is_some_and(|cells| cells.iter().any(is_it))
+    }
+}
+
+/// What runs whose journals are here have left as it is, on purpose: a person accepted it, or it is not the run's any more.
+fn left_in_place(state: &Path, places: &[Place]) -> BTreeMap<String, BTreeSet<Cell>> {
+    // by the list, never by the tag's text: it may be anything, also a path
+    let here = runs::list(state).unwrap_or_default();
+    let tagged: BTreeSet<&str> = places.iter().flat_map(|p| &p.found).map(|l| l.run.as_str()).collect();
+    let mut left = BTreeMap::new();
+    for entry in here.iter().filter(|r| tagged.contains(r.run.as_str())) {
+        let lines =
+            runs::find(state, entry.run.as_str()).ok().and_then(|dir| session::read_journal(&dir).ok());
+        let mut cells = BTreeSet::new();
+        for line in lines.unwrap_or_default() {
+            match line.event {
+                Event::LeftInPlace { step, target, .. } => _ = cells.insert((step, target)),
+                Event::UndoDone { step, target, .. } => _ = cells.remove(&(step, target)),
+                _ => {}
+            }
+        }
+        left.insert(entry.run.to_string(), cells);
+    }
+    left
+}
+
 /// Why a leftover is left alone, if it is.
 fn spared(
     global: &Global,
     args: &SweepArgs,
-    busy: &BTreeSet<String>,
+    here: &Here,
     l: &Leftover,
     now: DateTime<Utc>,
 ) -> Option<String> {
@@ -257,8 +306,11 @@ fn spared(
             "it carries the tag {tag}, which limits.forbid_tags of redrill.toml forbids: a person has to look"
         ));
     }
-    if busy.contains(&l.run) {
+    if here.busy.contains(&l.run) {
         return Some("its run is under way on this machine".to_owned());
+    }
+    if here.is_left(l) {
+        return Some("its run was ended with it as it is, as its journal says".to_owned());
     }
     if let Some(wanted) = &args.run {
         return (l.run != *wanted).then(|| "of another run".to_owned());

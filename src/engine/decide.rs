@@ -264,8 +264,10 @@ fn forward(state: &RunState, now: i64) -> Decision {
             }
             // a check that fails again is waited for, as long as for the service
             let Some(from) = state.verified else { return Decision::wait_until(now + 500) };
-            if state.steady.held(now, from) {
-                let began = state.steady.healthy_since().unwrap_or(from).max(from);
+            let began = state.steady.healthy_since().unwrap_or(from).max(from);
+            // the checks must still pass where the hold ends: an old answer says nothing of it
+            let checked = state.verify.clients_vouch(began, began.saturating_add(state.longest_hold()));
+            if state.steady.held(now, from) && checked {
                 let at = chrono::DateTime::from_timestamp_millis(began).unwrap_or_default();
                 return Decision::record(Event::Steady { since: at });
             }

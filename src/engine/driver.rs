@@ -524,7 +524,8 @@ impl Loop {
             let running = &self.running;
             let (decision, now, stage) =
                 recorder.with(|s, now| (decide::decide(s, now, running), now, s.stage()));
-            if stage == Stage::Verify && !self.verifying {
+            // also where it is taken up in the hold: what was answered before says nothing of it
+            if matches!(stage, Stage::Verify | Stage::Hold) && !self.verifying {
                 self.verifying = true;
                 match probing::verifying(&self.shared).await {
                     Ok(probes) => self.watch(probes),
@@ -536,6 +537,10 @@ impl Loop {
             }
             if !decision.events.is_empty() {
                 still.decided(&decision.events).map_err(unmoved)?;
+                if decision.events.iter().any(|e| matches!(e, Event::Steady { .. })) {
+                    // what it rests on stands before it
+                    recorder.flush().await.map_err(|e| EngineError::Journal(Some(e)))?;
+                }
                 self.record(decision.events).await?;
                 continue;
             }

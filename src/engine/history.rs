@@ -100,6 +100,12 @@ impl History {
         self.of(Health::Healthy).any(|s| s.start <= from && s.end >= to)
     }
 
+    /// Whether its newest answers were healthy and speak for the time from `from` to `to`.
+    pub(crate) fn vouches(&self, from: i64, to: i64) -> bool {
+        let last = self.stretches.last().filter(|s| s.health == Health::Healthy);
+        last.is_some_and(|s| self.info.vouches(s.last_sent, s.end, from, to))
+    }
+
     /// The stretch that the newest answer at that moment belongs to.
     pub(crate) fn newest_at(&self, at: i64) -> Option<&Stretch> {
         self.stretches.iter().rfind(|s| s.start <= at)

@@ -311,9 +311,18 @@ impl Facts {
             .chain([from])
             .collect();
         moments.sort_unstable();
-        let held = moments
-            .into_iter()
-            .find(|at| self.deciding().all(|h| h.healthy_through(*at, at.saturating_add(h.info.hold_ms))));
+        let hold = self.deciding().map(|h| h.info.hold_ms).max().unwrap_or(0);
+        // version 0.1.0 took a check that had passed once for one that holds
+        let checked = |at: i64| {
+            let mut checks = self.histories.iter().filter(|h| h.info.stage_of_use == ProbeUsage::Verify);
+            self.format == 1
+                || !self.uses_deciding()
+                || checks.all(|h| h.vouches(at, at.saturating_add(hold)))
+        };
+        let held = moments.into_iter().find(|at| {
+            let through = |h: &History| h.healthy_through(*at, at.saturating_add(h.info.hold_ms));
+            self.deciding().all(through) && checked(*at)
+        });
         let Some(held) = held else { return (None, unhealthy.is_some()) };
         let outage = unhealthy.is_some_and(|at| at <= held);
         let at = match done {

@@ -156,6 +156,8 @@ pub struct RunState {
     pub unread: BTreeMap<String, String>,
     /// Whether the steady state held again after the clean-up; `None` until judged.
     pub steady_after: Option<bool>,
+    /// Whether the steady state did not return after a clean-up, whatever came later.
+    pub steady_lost: bool,
     /// Whether a process has ended as stuck without having seen the steady state hold after its clean-up, and none has
     /// seen it since.
     pub unsteady: bool,
@@ -238,6 +240,7 @@ impl RunState {
             cleaned: None,
             unread: BTreeMap::new(),
             steady_after: None,
+            steady_lost: false,
             unsteady: false,
             steady_accepted: false,
             stuck: Vec::new(),
@@ -479,6 +482,7 @@ impl RunState {
             Event::Cleaned { .. } => self.cleaned = Some(now),
             Event::SteadyAfter { healthy } => {
                 self.steady_after = Some(*healthy);
+                self.steady_lost |= !healthy;
                 self.unsteady &= !healthy;
             }
             Event::SteadyStateAccepted { why, by } => {

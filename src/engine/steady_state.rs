@@ -212,6 +212,12 @@ impl ProbeInfo {
         self.every_ms.saturating_mul(3).saturating_add(self.timeout_ms)
     }
 
+    /// Whether a healthy answer to a look speaks for the time from `from_ms` to `to_ms`: it was asked for in that time, and
+    /// no look that began after it, in its rhythm, was still to be answered at its end.
+    pub fn vouches(&self, sent_ms: i64, answered_ms: i64, from_ms: i64, to_ms: i64) -> bool {
+        sent_ms >= from_ms && answered_ms.max(sent_ms.saturating_add(self.every_ms)) >= to_ms
+    }
+
     /// The newest answer counts for this long.
     pub fn fresh_ms(&self) -> i64 {
         self.every_ms.saturating_mul(2).saturating_add(self.timeout_ms)
@@ -310,6 +316,16 @@ impl SteadyState {
             .iter()
             .filter(|t| t.info.role == Role::Client)
             .any(|t| t.health == Some(Health::Unhealthy) && t.last_sent_ms.is_some_and(|sent| sent >= since))
+    }
+
+    /// Whether the newest answers of every probe of what clients feel vouch for the time from `from_ms` to `to_ms`.
+    pub fn clients_vouch(&self, from_ms: i64, to_ms: i64) -> bool {
+        self.tracks.iter().filter(|t| t.info.role == Role::Client).all(|t| {
+            t.health == Some(Health::Healthy)
+                && t.last_sent_ms
+                    .zip(t.last_answered_ms)
+                    .is_some_and(|(sent, answered)| t.info.vouches(sent, answered, from_ms, to_ms))
+        })
     }
 
     fn deciding(&self) -> impl Iterator<Item = &ProbeTrack> {

@@ -73,6 +73,10 @@ pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
             if accepted.len() == 1 { "1 thing is" } else { &format!("{} things are", accepted.len()) };
         add(Verdict::Failed, format!("{things} left as found, not put back: {}", accepted.join("; ")));
     }
+    // what brought it back is not on record, if anything of the run did
+    if rules == Rules::Own && state.steady_lost && state.steady_after == Some(true) {
+        add(Verdict::Inconclusive, RETURNED_LATER.to_owned());
+    }
     let mut exit = None;
     let lost = unmended(state);
     if let Some((cause, detail)) = &state.stop {
@@ -141,6 +145,10 @@ pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
 /// Said where a second signal ended the wait for the steady state after the clean-up.
 const NOBODY_LOOKED: &str =
     "interrupted before anybody looked whether the steady state holds after the clean-up";
+
+/// Said where the service was down after the clean-up, and a later process saw it healthy.
+const RETURNED_LATER: &str =
+    "the steady state did not return by itself after the clean-up: only a later process saw it hold again";
 
 /// Whether the clean-up ended without a look at whether the service is healthy again, although there is one to take.
 pub(super) fn nobody_looked(state: &RunState) -> bool {

@@ -168,6 +168,8 @@ impl RunView {
         let mut made = made.filter_map(|(_, c)| Some((c.outputs.get("instance_id")?, &c.ending)));
         let by = made.next().map(|(id, ending)| match ending {
             Some(Ending::Undone { .. }) => format!("; {id}, which replaced it, does not stand any more"),
+            // whether that stands is what a person has to look at
+            Some(Ending::Stuck { .. } | Ending::Left { .. }) => format!("; {id} was launched in its place"),
             _ => format!("; replaced by {id}"),
         });
         let by = by.unwrap_or_default();

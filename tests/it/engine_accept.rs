@@ -170,6 +170,9 @@ async fn a_service_that_stays_down_for_another_reason_can_be_accepted_and_one_th
             bench.sim.open_port("127.0.0.1:8080");
             let (ended, journal) = again(&bench, Mode::Rollback, &journal).await;
             assert_eq!(ended.exit_code, 0, "{}", dump(&journal));
+            assert_ne!(ended.verdict, Some(Verdict::Passed), "nobody knows what brought it back");
+            let later = |r: &String| r.contains("only a later process saw it hold again");
+            assert!(ended.reasons.iter().any(later), "{:?}", ended.reasons);
             let view = RunView::of(&journal.lines());
             assert_eq!(
                 (view.stuck.len(), view.left_behind()),

@@ -21,7 +21,7 @@ use redrill::model::{Clock, Health, Stage, Stamp, StepId};
 use redrill::sim::Pace;
 
 use crate::bench::{Bench, SharedJournal, dump};
-use crate::play::{Play, drill as text};
+use crate::play::{Play, again, drill as text};
 
 const RESTORE: &str = "objectives: { rto: 1h }
 targets: { it: { resource: rds.instance, tags: { role: orders }, select: { count: 1 } } }
@@ -323,6 +323,24 @@ async fn a_verify_probe_is_not_satisfied_by_the_steady_state() {
     play.stage(Stage::Verify).await;
     let (ended, journal) = play.ends_with(11).await;
     assert!(!ended.measured.marks.contains_key("t6"), "{:?}\n{}", ended.measured, dump(&journal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_passed_before_a_crash_in_the_hold_is_asked_again() {
+    let checked = format!(
+        "{}, {{ name: other, probe: http, with: {{ url: \"http://127.0.0.1:8080/other\", status: 200 }}, every: 1s }}]",
+        RESTORE.trim_end_matches(']')
+    )
+    .replace("rto: 1h", "rto: 40m, give_up: 1h");
+    for (answer, code) in [(200, 0), (503, 11)] {
+        let bench = Bench::new(&text("/", &checked)).await;
+        let mut play = Play::start(&bench);
+        play.stage(Stage::Hold).await;
+        let journal = play.killed().await;
+        bench.sim.answer_http("http://127.0.0.1:8080/other", answer, "");
+        let (ended, journal) = again(&bench, Mode::Resume, &journal).await;
+        assert_eq!(ended.exit_code, code, "{answer}\n{}", dump(&journal));
+    }
 }
 
 /// A machine whose wall clock is set by so many milliseconds once it has run for so long.

@@ -544,6 +544,17 @@ fn not_running(i: &Instance) -> ActionError {
         .hint(format!("`aws ec2 describe-instances --instance-ids {id}` tells the reason for the state"))
 }
 
+/// Adds how a run ends whose replacement somebody has ended.
+fn or_accepted(cx: ReadCx<'_>, undo: &Undo, e: ActionError) -> ActionError {
+    let Some(hint) = e.hint.as_ref().filter(|_| e.hopeless) else { return e };
+    let (run, step, original) = (cx.run, cx.step, &undo.original.instance.id);
+    let hint = format!(
+        "{hint}; launch another where one is needed, then end the run: `redrill rollback {run} --accept \
+         {step}/{original} --reason TEXT`"
+    );
+    e.hint(hint)
+}
+
 /// Whether the original still exists (then it keeps its addresses).
 pub(super) async fn is_alive(cx: ReadCx<'_>, original: &Original) -> CloudResult<bool> {
     let now = look::present(cx, || look::instance(cx, &original.instance.id)).await?;
@@ -556,7 +567,8 @@ pub(super) async fn is_alive(cx: ReadCx<'_>, original: &Original) -> CloudResult
 /// leave it to `sweep`.
 async fn keep(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let kept = Tags::from_iter(kept_tags(cx.read, undo).remove_entry(target::TAG_KEPT));
-    let Some(Standing::Up(instance)) = look::present(cx.read, || standing(cx.read, undo)).await? else {
+    let standing = look::present(cx.read, || standing(cx.read, undo)).await;
+    let Some(Standing::Up(instance)) = standing.map_err(|e| or_accepted(cx.read, undo, e))? else {
         return Ok(Undone::NothingMade(format!(
             "no replacement of {} was launched",
             undo.original.instance.id

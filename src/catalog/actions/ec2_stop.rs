@@ -17,7 +17,7 @@ use super::ec2_terminate::{elastic_ips, public};
 use super::look::{self, Group, Patience};
 use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
-    Reversibility, Severity, StageRule, Undone, WriteCx,
+    Reversibility, SentCall, Severity, StageRule, Undone, WriteCx,
 };
 use crate::cloud::{
     Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceAttribute, InstanceDetail, Mutation,
@@ -43,6 +43,9 @@ pub struct Undo {
     /// Its Auto Scaling group, as the tag says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// When it was started last before that (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launched: Option<DateTime<Utc>>,
 }
 
 /// What a group must not do while a member is stopped, and why it is all three: HealthCheck marks what does not run,
@@ -264,7 +267,7 @@ impl Action for StopInstances {
         if look::sent_for(cx.read, STOP, (What::Instance, &undo.id)).is_empty() {
             return Ok(Undone::Nothing(format!("{} was not stopped: no call for it was sent", undo.id)));
         }
-        let started = start(cx, &undo.id).await?;
+        let started = start(cx, undo).await?;
         Ok(match (&undo.group, started) {
             (Some(_), Undone::PutBack(text)) => Undone::PutBack(text + &marked(cx.read, &undo.id).await),
             (Some(_), Undone::Already(text)) => Undone::Already(text + &marked(cx.read, &undo.id).await),
@@ -281,6 +284,7 @@ fn before(target: Option<&Target>, instances: &BTreeMap<String, Instance>) -> Re
             id: id.clone(),
             state: instance.state.clone(),
             group: instance.tags.get(look::TAG_GROUP).cloned(),
+            launched: instance.launched_at,
         }),
         "pending" => Err(ActionError::refused(format!("{id} is still starting"))
             .hint("run the drill when it is running: EC2 does not stop a pending instance")),
@@ -329,21 +333,31 @@ const DATED: TimeDelta = TimeDelta::minutes(1);
 /// again by somebody who wants it so, whether by a call or from within; and so was one that was stopped after the run
 /// itself had started it. LaunchTime is "the time that the instance was last launched" (DescribeInstances); when AWS
 /// dates a stop, no document says.
-fn is_our_stop(cx: ReadCx<'_>, instance: &Instance) -> Result<(), ActionError> {
+fn is_our_stop(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> Result<(), ActionError> {
     let id = instance.id.as_str();
     // an answer that never came may have been minutes late
-    let last = |operation: &str| {
+    let within = |operation: &str| -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
         let sent = look::sent_for(cx, operation, (What::Instance, id)).into_iter();
-        sent.map(|s| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5)) + DATED).max()
+        let until = |s: &SentCall| s.answered.unwrap_or(s.sent + TimeDelta::minutes(5));
+        sent.map(|s| (s.sent - DATED, until(&s) + DATED)).collect()
     };
-    let (stopped, started) = (last(STOP), last("ec2:StartInstances"));
+    let (stops, starts) = (within(STOP), within("ec2:StartInstances"));
+    let last = |of: &[(DateTime<Utc>, DateTime<Utc>)]| of.iter().map(|(_, until)| *until).max();
+    let (stopped, started) = (last(&stops), last(&starts));
     let at = |time: DateTime<Utc>| time.format("%Y-%m-%d %H:%M:%S UTC");
     let again = started.zip(instance.stopped_at).filter(|(start, stop)| stop > start).map(|(_, stop)| stop);
-    let why = match (again, instance.launched_at) {
+    // where it is known when it was started before, any start but the run's own shows, however soon it came
+    let is_theirs = |launch: DateTime<Utc>| {
+        let ours = starts.iter().any(|(from, until)| (*from..=*until).contains(&launch));
+        let since = stops.iter().map(|(from, _)| *from).min().is_some_and(|from| launch >= from);
+        let another = undo.launched.is_some_and(|before| launch > before) && since && !ours;
+        another || stopped.max(started).is_some_and(|ours| launch > ours)
+    };
+    let why = match (again, instance.launched_at.filter(|launch| is_theirs(*launch))) {
         (Some(stop), _) => {
             format!("{id} was stopped at {} by somebody else, after this run had started it again", at(stop))
         }
-        (_, Some(launch)) if stopped.max(started).is_some_and(|ours| launch > ours) => format!(
+        (_, Some(launch)) => format!(
             "{id} was started at {}, after this run had stopped it, and then stopped again by somebody else",
             at(launch)
         ),
@@ -356,7 +370,8 @@ fn is_our_stop(cx: ReadCx<'_>, instance: &Instance) -> Result<(), ActionError> {
 /// Starts one instance and waits until it runs. `running` is believed at once only where a start of this undo was
 /// accepted; else it is looked at for all of the settling time, since a stop may be on its way that does not show
 /// yet, or not any more.
-async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
+async fn start(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
+    let id = undo.id.as_str();
     let second = Duration::from_secs(1);
     let mut settle = look::settle(cx.read);
     let mut moving = Patience::of(MOVING, second, 5 * second);
@@ -368,7 +383,7 @@ async fn start(cx: WriteCx<'_>, id: &str) -> Result<Undone, ActionError> {
             None => NOT_LISTED.to_owned(),
             Some(i) if look::is_ending(&i.state) => return ended(cx.read, id).map(Undone::Nothing),
             Some(i) if i.state == "stopped" => {
-                is_our_stop(cx.read, &i)?;
+                is_our_stop(cx.read, undo, &i)?;
                 i.state
             }
             Some(i) => i.state,

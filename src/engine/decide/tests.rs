@@ -1,5 +1,7 @@
 //! Each decision at its edge: what still waits, and the moment from which it does not.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::engine::testing::plan_of;
 use crate::model::EffectCertainty;
@@ -187,6 +189,37 @@ async fn the_steady_state_is_held_from_the_verification_on() {
     assert!(matches!(decide(&state, 30_010, &[]).events[..], [Event::Steady { .. }]));
     state.held = true;
     assert_eq!(enters(&state, 30_010), Some(Stage::Undo));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_vouches_for_the_hold_by_an_answer_to_a_look_from_it() {
+    let checked = DRILL.replace(
+        "fault:",
+        "verify: [{ name: orders, probe: http, with: { url: \"http://127.0.0.1:8080/orders\" }, every: 3s }]\nfault:",
+    );
+    let mut state = in_stage(Stage::Hold, 20_000).await;
+    state.plan = plan_of(&checked).await;
+    state.verify = RunState::new(Arc::clone(&state.plan)).verify;
+    state.verified = Some(20_000);
+    healthy(&mut state, 0, 60);
+    let held = |state: &RunState| {
+        let events = decide(state, 60_100, &[]).events;
+        matches!(events[..], [Event::Steady { .. }])
+    };
+    // the hold is from 20 s to 30 s
+    for (sent, answered, vouches) in [
+        (19_999, 20_000, false), // asked before it, and nothing answered since
+        (26_999, 29_999, false), // the next look is under way where the hold ends
+        (27_000, 27_010, true),
+        (20_000, 30_000, true), // nothing else was asked until then
+        (19_999, 30_000, false),
+        (31_000, 31_010, true),
+    ] {
+        state.verify.observe("orders", Health::Healthy, sent, answered);
+        assert_eq!(held(&state), vouches, "{sent} {answered}");
+    }
+    state.verify.observe("orders", Health::Unknown, 32_000, 32_010);
+    assert!(!held(&state));
 }
 
 #[tokio::test(start_paused = true)]

@@ -270,7 +270,8 @@ fn a_service_that_was_never_unhealthy_is_recovered_when_the_restore_is_done() {
         .see("rows", Health::Unhealthy, 905_200)
         .seconds("web", Health::Healthy, 906, 907)
         .see("rows", Health::Healthy, 906_200)
-        .seconds("web", Health::Healthy, 907, 918);
+        .seconds("web", Health::Healthy, 907, 918)
+        .see("rows", Health::Healthy, 917_200);
     let m = measure(&run.lines, &with_verify);
     assert_eq!(mark(&m, "t7"), Some(906_300));
     assert_eq!(m.rta_ms, Some(901_300), "not zero");

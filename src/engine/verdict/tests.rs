@@ -464,3 +464,19 @@ async fn a_time_that_is_known_only_to_within_the_rto_decides_nothing() {
     assert_eq!(judge(&state, &missed).verdict, Verdict::ObjectiveMissed);
     assert_eq!(judge_by(Rules::V0_1_0, &state, &wider(840_001)).verdict, Verdict::Passed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_only_a_later_process_saw_healthy_again_is_no_pass() {
+    let mut state = ended(LOSS).await;
+    state.steady_lost = true;
+    holds(&state, &measured(), Verdict::Inconclusive, &[RETURNED_LATER]);
+    // version 0.1.0 called it passed, and what it stopped it still calls stopped
+    assert_eq!(judge_by(Rules::V0_1_0, &state, &measured()).verdict, Verdict::Passed);
+    let said = ["stopped and rolled back: ctrl-c", RETURNED_LATER];
+    holds(&stopped(state, StopCause::Signal, "ctrl-c"), &measured(), Verdict::Stopped, &said);
+    // while nobody has, it is stuck for that, and says so itself
+    let mut state = ended(LOSS).await;
+    (state.steady_lost, state.steady_after) = (true, Some(false));
+    state.stuck.push("down".to_owned());
+    holds(&state, &measured(), Verdict::Stuck, &["down"]);
+}

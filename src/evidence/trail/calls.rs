@@ -123,10 +123,21 @@ impl Call {
         }
     }
 
-    /// Whether AWS refused it before the service itself had a look at it.
-    pub fn refused_at_the_door(&self) -> bool {
-        let door = ["throttled", "expired", "clock_skew"];
-        self.error.as_ref().is_some_and(|e| door.contains(&e.kind.as_str()))
+    /// Why AWS need not have a record of it, by how it failed. "Requests that are denied by a VPC endpoint policy, but
+    /// otherwise would have been allowed, are not recorded in CloudTrail" (AWS KMS and Amazon ECS Developer Guides); of
+    /// a request that ended in an error of the service itself no document says that it is.
+    pub fn unrecorded(&self) -> Option<&'static str> {
+        let error = self.error.as_ref()?;
+        match error.kind.as_str() {
+            "throttled" | "expired" | "clock_skew" => {
+                Some("it was refused before the service looked at it; such calls need not be recorded")
+            }
+            "server" => Some("the service failed while it answered; such calls need not be recorded"),
+            "denied" if error.message.contains("VPC endpoint policy") => {
+                Some("a VPC endpoint policy denied it; such calls are not recorded")
+            }
+            _ => None,
+        }
     }
 
     /// Whether it is about objects, which a trail records only where data events are switched on.

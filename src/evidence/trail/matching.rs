@@ -335,10 +335,8 @@ fn not_coverable(call: &Call, gathered: &Gathering) -> Option<String> {
             .to_owned(),
         );
     }
-    if call.refused_at_the_door() {
-        return Some(
-            "it was refused before the service looked at it; such calls need not be recorded".to_owned(),
-        );
+    if let Some(why) = call.unrecorded() {
+        return Some(why.to_owned());
     }
     let logged = call.bucket.as_ref().is_some_and(|b| gathered.logged_buckets.contains(b));
     (call.is_data_event() && !logged)

@@ -4,7 +4,7 @@ use redrill::evidence::approval::{self, Said};
 use redrill::evidence::keys::PrivateKey;
 use redrill::model::Clock as _;
 use redrill::model::time::SystemClock;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::drills::{Parts, database, network, server};
 use super::world::{World, but_replaced, kept};
@@ -152,6 +152,25 @@ async fn a_sweep_removes_a_restored_database_and_leaves_its_snapshot() {
     assert_eq!(before["databases"], w.state().await["databases"], "{swept}");
     let told = w.query("rds", "2014-10-31", &[("Action", "DescribeDBSnapshots")]).await;
     assert!(told.contains("-final</DBSnapshotIdentifier>"), "{told}");
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_what_a_person_has_accepted_to_stay() {
+    let Some(w) = World::start().await else { return };
+    w.faults(json!([{"action": "DeleteDBInstance", "fault": "deny", "times": null}])).await;
+    let ended = w.start_run(&database(&w).text()).end().await;
+    ended.expect(20, "stuck");
+    w.no_faults().await;
+    let accepted =
+        w.go(["rollback", "last", "--accept", "restore/shop-orders", "--reason", "the team reads it"]).await;
+    assert_eq!(accepted.code, Some(14), "{accepted}");
+    w.forget_calls().await;
+    let swept = w.go(["sweep", "--run", &ended.run(), "--yes"]).await;
+    assert!(swept.code == Some(0) && w.changes().await.is_empty(), "{swept}");
+    assert!(
+        format!("{swept}").contains("its run was ended with it as it is, as its journal says"),
+        "{swept}"
+    );
 }
 
 #[tokio::test]

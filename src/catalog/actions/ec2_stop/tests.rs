@@ -293,9 +293,16 @@ async fn where_no_outage_is_expected_the_stop_has_come_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_stopped_again_is_not_started() {
-    for (later, is_theirs) in [(Dur::secs(50), false), (Dur::mins(30), true)] {
+    // where nothing is known of the start before, one that is dated about when the stop was answered may be that one
+    for (later, known, is_theirs) in
+        [(Dur::secs(50), false, false), (Dur::mins(30), false, true), (Dur::secs(50), true, true)]
+    {
         let bench = Bench::new();
-        let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+        let mut batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+        assert!(!batch[0].undo["launched"].is_null());
+        if !known {
+            batch[0].undo.as_object_mut().expect("fields").remove("launched");
+        }
         bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
         let at = bench.clock.now() + TimeDelta::milliseconds(later.ms());
         tokio::time::sleep(Duration::from_secs(3_600)).await;

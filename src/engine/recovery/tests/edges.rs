@@ -239,6 +239,9 @@ fn there_is_no_recovery_before_the_verify_probes_have_passed() {
     early.call(1, "break", 1_000, 1_100).see("rows", Health::Healthy, 2_000);
     assert_eq!(mark(&measure(&early.lines, &p), "t6"), None);
     run.see("rows", Health::Healthy, 42_000).seconds("web", Health::Healthy, 42, 53);
+    // nothing was asked of it since
+    assert_eq!(mark(&measure(&run.lines, &p), "t7"), None);
+    run.see("rows", Health::Healthy, 53_000);
     let m = measure(&run.lines, &p);
     assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (Some(42_100), Some(42_100)));
     // one that passes and fails again before the end has not passed; of several times the last one counts
@@ -246,6 +249,7 @@ fn there_is_no_recovery_before_the_verify_probes_have_passed() {
     let m = measure(&run.lines, &p);
     assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (None, None));
     run.see("rows", Health::Healthy, 56_000).seconds("web", Health::Healthy, 54, 70);
+    run.see("rows", Health::Healthy, 70_000);
     let m = measure(&run.lines, &p);
     assert_eq!((mark(&m, "t6"), mark(&m, "t7")), (Some(56_100), Some(56_100)));
     // what comes after the steady state was held changes nothing
@@ -568,4 +572,25 @@ fn an_outage_in_the_clean_up_is_told_and_is_no_part_of_the_recovery() {
     let mut old = held(1);
     old.stage(54_000, Stage::Undo).see("web", Health::Unhealthy, 55_000);
     assert!(!in_clean_up(&old));
+}
+
+#[test]
+fn a_check_that_answered_nothing_in_the_hold_is_not_vouched_for() {
+    let mut p = params();
+    p.probes.push(probe("rows", Role::Client, ProbeUsage::Verify));
+    let run = |rows: &[(i64, i64)]| {
+        let mut run = Run::new();
+        run.call(1, "break", 1_000, 1_100);
+        run.seconds("web", Health::Unhealthy, 2, 8).ready(9_000, "mend", None, &[]);
+        run.see("rows", Health::Healthy, 9_100).seconds("web", Health::Healthy, 10, 40);
+        for (sent, answered) in rows {
+            run.see_from("rows", Health::Healthy, *sent, *answered, None);
+        }
+        measure(&run.lines, &p)
+    };
+    let alone = run(&[]);
+    assert!(alone.marks.contains_key("t6"), "{alone:?}");
+    assert_eq!((alone.rta_ms, alone.outage), (None, true));
+    let t7 = run(&[(39_000, 40_100)]).rta_ms;
+    assert!(t7.is_some(), "asked in the hold, and answered after it");
 }

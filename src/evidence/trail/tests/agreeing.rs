@@ -158,12 +158,22 @@ fn a_call_is_known_by_the_names_in_its_own_parameters() {
     assert_eq!(names(json!({ "spec": { "source": "a", "target": "b" } })), ["b"]);
     // what a resource is made like is no name of the call's
     assert_eq!(names(json!({ "like": { "ids": ["i-3"] }, "image": "ami-1", "id": 7 })), [""; 0]);
-    for (kind, refused) in
-        [("throttled", true), ("expired", true), ("clock_skew", true), ("denied", false), ("timeout", false)]
-    {
+    let by_policy = "no VPC endpoint policy allows the ec2:StopInstances action";
+    for (kind, message, told) in [
+        ("throttled", "", true),
+        ("expired", "", true),
+        ("clock_skew", "", true),
+        ("server", "", true),
+        ("denied", by_policy, true),
+        ("denied", "no identity-based policy allows the ec2:StopInstances action", false),
+        ("invalid", by_policy, false),
+        ("timeout", "", false),
+    ] {
         let mut j = run();
         j.call(70, "ec2:StopInstances", json!({}), None, Some(kind));
-        assert_eq!(calls(&j.finish(100)).pop().unwrap().refused_at_the_door(), refused, "{kind}");
+        let mut call = calls(&j.finish(100)).pop().expect("a call");
+        call.error.as_mut().expect("an error").message = message.to_owned();
+        assert_eq!(call.unrecorded().is_some(), told, "{kind} {message}");
     }
 }
 
