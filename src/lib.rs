@@ -9,7 +9,7 @@
 //! cloud      model
 //! catalog    cloud model
 //! drill      catalog model
-//! inventory  cloud drill model
+//! inventory  catalog cloud drill model
 //! plan       catalog cloud drill inventory model
 //! journal    model
 //! engine     catalog cloud drill journal model plan
@@ -22,7 +22,7 @@
 //! sim        cloud model
 //! net        cloud model
 //! sandbox    nothing
-//! sweep      cloud drill inventory model
+//! sweep      catalog cloud drill inventory model
 //! cli        everything
 //! main       cli
 //! ```

@@ -7,6 +7,8 @@
 pub mod action;
 pub mod actions;
 pub mod iam;
+pub mod kind;
+pub mod kinds;
 pub mod probe;
 pub mod probes;
 

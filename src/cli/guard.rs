@@ -10,6 +10,7 @@ use super::at_work::AtWork;
 use super::runs::is_open;
 use super::session::{io, plan_of, read_journal, read_plan};
 use super::{CliError, Global, Kind, checkpoints};
+use crate::catalog::kinds;
 use crate::journal::Verdict;
 use crate::journal::runs::{self, RunDir, RunsError, TargetLocks};
 use crate::model::RunId;
@@ -22,7 +23,7 @@ pub fn target_keys(plan: &Plan) -> Vec<String> {
         .values()
         .flat_map(|t| &t.drawn)
         .map(|t| {
-            let region = if t.kind.is_global() { "global" } else { &plan.region };
+            let region = if kinds::is_global(t.kind) { "global" } else { &plan.region };
             format!("{place}/{region}/{}/{}", t.kind, t.id)
         })
         .collect()

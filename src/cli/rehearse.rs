@@ -181,7 +181,7 @@ fn on_sim(mut plan: Plan) -> Plan {
         limits.kinds.values_mut().for_each(|k| k.max_percent = None);
     }
     for target in plan.targets.values_mut().flat_map(|t| &mut t.drawn) {
-        target.attrs.remove(crate::inventory::CREATED);
+        target.attrs.remove(crate::catalog::kind::CREATED);
     }
     Plan {
         world: World::Sim,

@@ -6,7 +6,6 @@
 use std::fmt;
 
 use super::Mutation;
-use crate::model::{ResourceKind, Target};
 
 /// What an id is the id of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,30 +53,6 @@ impl fmt::Display for What {
 }
 
 impl What {
-    /// What a target of this kind is.
-    pub fn of(kind: ResourceKind) -> Self {
-        match kind {
-            ResourceKind::Ec2Instance => Self::Instance,
-            ResourceKind::VpcSubnet => Self::Subnet,
-            ResourceKind::VpcRouteTable => Self::RouteTable,
-            ResourceKind::RdsInstance => Self::Database,
-            ResourceKind::S3Bucket => Self::Bucket,
-            ResourceKind::CloudfrontDistribution => Self::Distribution,
-        }
-    }
-
-    /// A target and what was read of it when it was planned: what it is in, on, and made from.
-    pub fn around(target: &Target) -> Vec<Named<'_>> {
-        let read = [
-            ("vpc", Self::Vpc),
-            ("subnet", Self::Subnet),
-            ("image", Self::Image),
-            ("route_table", Self::RouteTable),
-        ];
-        let read = read.into_iter().filter_map(|(attr, what)| Some((what, target.attrs.get(attr)?.as_str())));
-        std::iter::once((Self::of(target.kind), target.id.as_str())).chain(read).collect()
-    }
-
     /// What EC2 tags by this id.
     fn of_ec2(id: &str) -> Self {
         match id.split('-').next() {

@@ -15,6 +15,8 @@ use super::problem::Report;
 use super::walk::walk;
 use super::window::Window;
 use super::{Known, refs};
+use crate::catalog::kind::KindSpec;
+use crate::catalog::kinds;
 use crate::model::text::without_user;
 use crate::model::{Dur, ResourceKind};
 
@@ -194,9 +196,10 @@ fn limits(drill: &Node, known: &Known, report: &mut Report<'_>) {
         report.at(n.span, "`max_targets` must be at least 1");
     }
     for (key, _) in limits.get("kinds").map(Node::entries).unwrap_or_default() {
-        let all = ResourceKind::ALL.map(ResourceKind::name);
-        if !all.contains(&key.text.as_str()) {
-            report.unknown(key.span, format!("no kind of resource `{}`", key.text), &key.text, all);
+        let all: Vec<ResourceKind> = kinds::all().collect();
+        let names = || all.iter().map(ResourceKind::name);
+        if !names().any(|name| name == key.text) {
+            report.unknown(key.span, format!("no kind of resource `{}`", key.text), &key.text, names());
         }
     }
     parsed::<Window>(limits, "windows", report);
@@ -209,7 +212,7 @@ fn limits(drill: &Node, known: &Known, report: &mut Report<'_>) {
     let global = texts.contains(&"global");
     for (_, spec) in drill.get("targets").map(Node::entries).unwrap_or_default() {
         if let Some(resource) = spec.get("resource")
-            && kind(resource).is_some_and(ResourceKind::is_global)
+            && kind(resource).is_some_and(|k| k.is_global)
             && !global
             && !texts.is_empty()
         {
@@ -234,8 +237,8 @@ fn parsed<T: FromStr<Err = String>>(limits: &Node, key: &str, report: &mut Repor
 }
 
 /// The kind that a node names, if it is one.
-pub(super) fn kind(node: &Node) -> Option<ResourceKind> {
-    ResourceKind::ALL.into_iter().find(|k| Some(k.name()) == node.text())
+pub(super) fn kind(node: &Node) -> Option<&'static KindSpec> {
+    kinds::spec(ResourceKind::of(node.text()?)?)
 }
 
 fn selectors(drill: &Node, report: &mut Report<'_>) {
@@ -257,9 +260,9 @@ fn selectors(drill: &Node, report: &mut Report<'_>) {
         }
         if let Some(kind) = spec.get("resource").and_then(kind) {
             for (key, _) in spec.get("where").map(Node::entries).unwrap_or_default() {
-                if !kind.attributes().contains(&key.text.as_str()) {
-                    let message = format!("`{kind}` has no attribute `{}`", key.text);
-                    report.unknown(key.span, message, &key.text, kind.attributes().iter().copied());
+                if !kind.attributes.contains(&key.text.as_str()) {
+                    let message = format!("`{}` has no attribute `{}`", kind.kind, key.text);
+                    report.unknown(key.span, message, &key.text, kind.attributes.iter().copied());
                 }
             }
         }

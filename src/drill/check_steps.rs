@@ -303,7 +303,7 @@ fn target(drill: &Node, item: &Node, at: Span, spec: &ActionSpec, report: &mut R
             let selectors = drill.get("targets").map(Node::entries).unwrap_or_default();
             let fitting: Vec<String> = selectors
                 .iter()
-                .filter(|(_, s)| s.get("resource").and_then(kind) == Some(wanted))
+                .filter(|(_, s)| s.get("resource").and_then(kind).is_some_and(|k| k.kind == wanted))
                 .map(|(k, _)| format!("`target: {}`", k.text))
                 .collect();
             let hint = match fitting.is_empty() {
@@ -315,8 +315,9 @@ fn target(drill: &Node, item: &Node, at: Span, spec: &ActionSpec, report: &mut R
         (Some(wanted), Some(_)) => {
             if let Some((selector, at)) = selector(drill, item, report)
                 && let Some(found) = selector.get("resource").and_then(kind)
-                && found != wanted
+                && found.kind != wanted
             {
+                let found = found.kind;
                 report.at(at, format!("`{}` takes {wanted}, and this selects {found}", spec.name));
             }
         }

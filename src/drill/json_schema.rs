@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Drill, Known};
-use crate::model::ResourceKind;
+use crate::catalog::kinds::{self, KINDS};
 
 /// The JSON Schema (draft 2020-12) of the drill format.
 pub fn json_schema() -> Value {
@@ -12,7 +12,9 @@ pub fn json_schema() -> Value {
 
 /// The plain schema of the types: what `walk` holds a file against.
 pub(super) fn plain() -> Value {
-    schemars::schema_for!(Drill).to_value()
+    let mut schema = schemars::schema_for!(Drill).to_value();
+    kinds::in_schema(&mut schema);
+    schema
 }
 
 pub(super) fn of(known: &Known) -> Value {
@@ -126,12 +128,13 @@ fn rename(schema: &mut Value, place: &str) {
 
 /// Per kind of resource: the attributes that `where` knows.
 fn attributes(defs: &mut Map<String, Value>) {
-    let rules: Vec<Value> = ResourceKind::ALL
-        .into_iter()
+    let rules: Vec<Value> = KINDS
+        .iter()
         .map(|kind| {
+            let spec = kind.spec();
             json!({
-                "if": {"properties": {"resource": {"const": kind.name()}}, "required": ["resource"]},
-                "then": {"properties": {"where": {"propertyNames": {"enum": kind.attributes()}}}}
+                "if": {"properties": {"resource": {"const": spec.kind.name()}}, "required": ["resource"]},
+                "then": {"properties": {"where": {"propertyNames": {"enum": spec.attributes}}}}
             })
         })
         .collect();

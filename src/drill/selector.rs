@@ -7,7 +7,8 @@
 use sha2::{Digest as _, Sha256};
 
 use super::schema::{Select, TargetSpec};
-use crate::model::{ResourceKind, Target, target};
+use crate::catalog::kinds;
+use crate::model::{Target, target};
 
 /// Fewer resources match than the selector wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +30,8 @@ pub fn matches(spec: &TargetSpec, target: &Target) -> bool {
         return false;
     }
     // EC2 lists terminated instances for an hour or so
-    let gone = target.kind == ResourceKind::Ec2Instance
-        && target.attrs.get("state").is_some_and(|s| s == "terminated" || s == "shutting-down");
-    if gone && !spec.attrs.contains_key("state") {
+    let kind = kinds::spec(target.kind).filter(|k| k.lingers);
+    if kind.is_some_and(|k| k.end_of(target).is_some() && !spec.attrs.contains_key(k.state)) {
         return false;
     }
     let tags = spec.tags.iter().all(|(k, want)| target.tags.get(k).is_some_and(|v| want.matches(v)));
@@ -84,7 +84,7 @@ mod tests {
 
     fn instance(id: &str, tags: &[(&str, &str)], state: &str) -> Target {
         Target {
-            kind: ResourceKind::Ec2Instance,
+            kind: kinds::EC2_INSTANCE,
             id: id.to_owned(),
             arn: None,
             name: None,
@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(matches(&web, &instance("i-1", &tags, state)), matched, "{state}");
         }
         let db = spec(serde_json::json!({"resource": "rds.instance", "tags": {"service": "shop"}}));
-        let gone = Target { kind: ResourceKind::RdsInstance, ..instance("db", &tags, "terminated") };
+        let gone = Target { kind: kinds::RDS_INSTANCE, ..instance("db", &tags, "terminated") };
         assert!(matches(&db, &gone), "only EC2 lists what is gone");
         let both = spec(serde_json::json!({
             "resource": "ec2.instance", "tags": {"service": "shop"}, "where": {"state": "running", "zone": "a"},
@@ -176,7 +176,7 @@ mod tests {
         let cdn = |key: &str| {
             spec(serde_json::json!({"resource": "cloudfront.distribution", "where": {key: "b.example"}}))
         };
-        let mut two = Target { kind: ResourceKind::CloudfrontDistribution, ..instance("E1", &[], "") };
+        let mut two = Target { kind: kinds::CLOUDFRONT_DISTRIBUTION, ..instance("E1", &[], "") };
         for key in ["alias", "domain"] {
             two.attrs.insert(key.to_owned(), "a.example,b.example".to_owned());
         }

@@ -11,6 +11,9 @@ use super::driver::Shared;
 use super::gate::StepGate;
 use super::state::RunState;
 use super::task::login_first;
+use crate::catalog::Reversibility;
+use crate::catalog::kind::{Kind, Tagging};
+use crate::catalog::kinds;
 use crate::catalog::{self, Gate as _};
 use crate::cloud::{CloudError, ErrorKind, Mutation, agreed};
 use crate::journal::writer::JournalError;
@@ -51,19 +54,17 @@ fn hint(shared: &Shared, target: &Target) -> String {
         let on_it = |s: &&PlannedStep| shared.plan.targets_of(s).iter().any(|t| t.id == target.id);
         shared.plan.steps.iter().filter(move |s| s.stage == stage).find(on_it)
     };
-    // of what a recovery changes, only a subnet's table is put back at the end
-    let step =
-        on(Stage::Fault).or_else(|| on(Stage::Recovery).filter(|_| target.kind == ResourceKind::VpcSubnet));
+    let kind = kinds::spec(target.kind);
+    // of what a recovery changes, only what it replaces is put back at the end
+    let has_place = kind.is_some_and(|k| !k.before.is_empty());
+    let put_back = |s: &&PlannedStep| has_place && s.reversibility == Reversibility::Reversible;
+    let step = on(Stage::Fault).or_else(|| on(Stage::Recovery).filter(put_back));
     if let Some(action) = step.and_then(|s| s.action.as_deref()) {
         value.push_str(" undo: ");
         value.push_str(action);
-        if let Some(table) = target.attrs.get("route_table") {
+        for was in kind.into_iter().flat_map(|k| k.before).filter_map(|key| target.attrs.get(*key)) {
             value.push_str(" was ");
-            value.push_str(table);
-        }
-        if let Some(state) = target.attrs.get("state").filter(|_| target.kind == ResourceKind::Ec2Instance) {
-            value.push_str(" was ");
-            value.push_str(state);
+            value.push_str(was);
         }
     }
     value.chars().take(LONGEST_VALUE).collect()
@@ -85,14 +86,9 @@ pub async fn hold(shared: &Arc<Shared>) -> Result<Result<(), CloudError>, Journa
             return Ok(Ok(()));
         }
         let value = hint(shared, t);
-        let outcome = match t.kind {
-            ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
-                by_value.entry(value).or_default().push(t.id.clone());
-                Ok(())
-            }
-            _ => while_busy(|| tag_one(shared, &gate, t, Some(value.clone()))).await,
-        };
-        if let Err(e) = outcome {
+        if is_tagged_together(t) {
+            by_value.entry(value).or_default().push(t.id.clone());
+        } else if let Err(e) = while_busy(|| tag_one(shared, &gate, t, Some(value.clone()))).await {
             return Ok(Err(e));
         }
     }
@@ -124,17 +120,12 @@ pub async fn release(shared: &Arc<Shared>) -> Result<(), JournalError> {
     let mut login = false;
     let (mut ec2, mut missing) = (Vec::new(), BTreeMap::new());
     for t in own(shared, &stuck).await? {
-        match t.kind {
-            ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
-                ec2.push(t.id);
-            }
-            _ => {
-                if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {
-                    login |= e.kind.wants_login();
-                    failures.push(format!("{}: {e}", t.id));
-                    left.insert(t.id.clone());
-                }
-            }
+        if is_tagged_together(&t) {
+            ec2.push(t.id);
+        } else if let Err(e) = patiently(|| tag_one(shared, &gate, &t, None)).await {
+            login |= e.kind.wants_login();
+            failures.push(format!("{}: {e}", t.id));
+            left.insert(t.id.clone());
         }
     }
     for ids in ec2.chunks(IDS_PER_CALL) {
@@ -224,7 +215,7 @@ async fn still_tagged(
 /// cannot be read whose the tags of a kind are, they count as ours, since that is what the journal says.
 async fn own(shared: &Shared, stuck: &BTreeSet<String>) -> Result<Vec<Target>, JournalError> {
     let (mut all, mut now, mut own) = (Vec::new(), Vec::new(), Vec::new());
-    for kind in ResourceKind::ALL {
+    for kind in kinds::all() {
         let of_it = |t: &Target| t.kind == kind && !stuck.contains(&t.id);
         let planned: Vec<Target> = targets(shared).into_iter().filter(of_it).collect();
         if planned.is_empty() {
@@ -241,10 +232,11 @@ async fn own(shared: &Shared, stuck: &BTreeSet<String>) -> Result<Vec<Target>, J
     let all_arns: BTreeMap<String, Option<String>> =
         all.iter().map(|t| (t.id.clone(), t.arn.clone())).collect();
     let foreign = |t: &Option<Target>| holder(t.as_ref()).is_some_and(|run| run != shared.run.as_str());
-    let (moved, known): (Vec<_>, Vec<_>) =
-        all.into_iter().zip(now).filter(|(_, now)| !foreign(now)).partition(|(t, now)| {
-            t.kind == ResourceKind::RdsInstance && now.as_ref().is_none_or(|now| !plan::is_the_same(t, now))
-        });
+    let (moved, known): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .zip(now)
+        .filter(|(_, now)| !foreign(now))
+        .partition(|(t, now)| is_renamed(t) && now.as_ref().is_none_or(|now| !plan::is_the_same(t, now)));
     own.extend(known);
     if !moved.is_empty() {
         let found = renamed(shared, moved).await;
@@ -263,16 +255,21 @@ async fn own(shared: &Shared, stuck: &BTreeSet<String>) -> Result<Vec<Target>, J
 
 /// Whether an instance is ended, or on its way there: what is listed in another state is none.
 fn is_ending(planned: &Target, now: Option<&Target>) -> bool {
-    let state = now.and_then(|t| t.attrs.get("state")).map(String::as_str);
-    planned.kind == ResourceKind::Ec2Instance && matches!(state, Some("shutting-down" | "terminated"))
+    let kind = kinds::spec(planned.kind).filter(|k| k.lingers);
+    now.is_some_and(|now| kind.is_some_and(|k| k.end_of(now).is_some()))
 }
 
 /// Databases by the ARN that they have now: a cut-over renames them. What another one has taken the name of, and is
 /// found nowhere, is gone: the tags of the other are not the run's to change.
 async fn renamed(shared: &Shared, planned: Vec<(Target, Option<Target>)>) -> Vec<(Target, Option<Target>)> {
-    let Ok(all) = plan::held_databases(&shared.plan, &shared.cloud.reads).await else {
-        return planned;
-    };
+    let mut all = Vec::new();
+    let kinds: BTreeSet<ResourceKind> = planned.iter().map(|(t, _)| t.kind).collect();
+    for kind in kinds {
+        match plan::held_of(&shared.plan, &shared.cloud.reads, kind).await {
+            Ok(held) => all.extend(held),
+            Err(_) => return planned,
+        }
+    }
     let held: Vec<&Target> = all.iter().filter(|t| holder(Some(t)) == Some(shared.run.as_str())).collect();
     let now = |(p, named): (Target, Option<Target>)| match held.iter().find(|t| plan::is_the_same(&p, t)) {
         Some(t) => Some((Target { arn: t.arn.clone(), ..p }, named)),
@@ -353,14 +350,29 @@ where
     work().await
 }
 
-/// The tags of a bucket, which are written back as a whole: a tag that is known to be there, this run's own among
-/// them where it is `held`, is missing only where all looks agree. `None`: there is no such bucket any more.
-async fn bucket_tags(shared: &Shared, t: &Target, held: bool) -> Result<Option<Tags>, CloudError> {
+/// Whether its service tags many in one call.
+fn is_tagged_together(t: &Target) -> bool {
+    kinds::spec(t.kind).is_some_and(|k| k.tagging == Tagging::Together)
+}
+
+/// Whether it may have another name by now, and another one its own.
+fn is_renamed(t: &Target) -> bool {
+    kinds::spec(t.kind).is_some_and(|k| k.is_renamed)
+}
+
+/// The tags of what takes them as a whole: a tag that is known to be there, this run's own among
+/// them where it is `held`, is missing only where all looks agree. `None`: it is not there any more.
+async fn whole_tags(
+    shared: &Shared,
+    kind: &dyn Kind,
+    t: &Target,
+    held: bool,
+) -> Result<Option<Tags>, CloudError> {
     let known = |now: &Option<Tags>| {
         let mut keys = t.tags.keys().map(String::as_str).chain(held.then_some(TAG_HELD));
         now.as_ref().is_some_and(|now| keys.all(|key| now.contains_key(key)))
     };
-    let look = async || match shared.cloud.reads.s3.bucket_tags(&t.id).await {
+    let look = async || match kind.tags(&shared.cloud.reads, t).await {
         Err(e) if held && e.is_not_found() => Ok(None),
         answer => answer.map(Some),
     };
@@ -374,39 +386,23 @@ async fn tag_one(
     t: &Target,
     value: Option<String>,
 ) -> Result<(), CloudError> {
-    let tags = value.as_ref().map(|v| Tags::from([(TAG_HELD.to_owned(), v.clone())]));
-    let keys = vec![TAG_HELD.to_owned()];
-    let arn = t.arn.clone().unwrap_or_else(|| t.id.clone());
-    let mutation = match t.kind {
-        ResourceKind::RdsInstance => match tags {
-            Some(tags) => Mutation::TagDb { arn, tags },
-            None => Mutation::UntagDb { arn, keys },
-        },
-        ResourceKind::CloudfrontDistribution => match tags {
-            Some(tags) => Mutation::TagDistribution { arn, tags },
-            None => Mutation::UntagDistribution { arn, keys },
-        },
-        ResourceKind::S3Bucket => {
-            // PutBucketTagging replaces the whole set: read it, change one tag, write it back
-            let Some(mut all) = bucket_tags(shared, t, value.is_none()).await? else { return Ok(()) };
-            let before = all.clone();
+    let Some(kind) = kinds::kind(t.kind) else { return Ok(()) };
+    let mutation = match (&value, kind.untag(t, vec![TAG_HELD.to_owned()])) {
+        (None, Some(untag)) => untag,
+        (Some(v), Some(_)) => kind.tag(t, Tags::from([(TAG_HELD.to_owned(), v.clone())])),
+        // they are written as a whole: read, one changed, written back
+        (_, None) => {
+            let Some(before) = whole_tags(shared, kind, t, value.is_none()).await? else { return Ok(()) };
+            let mut all = before.clone();
             match &value {
-                Some(v) => {
-                    all.insert(TAG_HELD.to_owned(), v.clone());
-                }
-                None => {
-                    all.remove(TAG_HELD);
-                }
+                Some(v) => _ = all.insert(TAG_HELD.to_owned(), v.clone()),
+                None => _ = all.remove(TAG_HELD),
             }
             if all == before {
                 return Ok(());
             }
-            Mutation::TagBucket { bucket: t.id.clone(), tags: all }
+            kind.tag(t, all)
         }
-        ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => match tags {
-            Some(tags) => Mutation::CreateTags { ids: vec![t.id.clone()], tags },
-            None => Mutation::DeleteTags { ids: vec![t.id.clone()], keys },
-        },
     };
     match send(gate, mutation).await {
         Err(e) if value.is_none() && e.is_not_found() => Ok(()),

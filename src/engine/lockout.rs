@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::driver::Shared;
+use crate::catalog::kinds;
 use crate::catalog::{Finding, Severity};
-use crate::cloud::{CloudError, ErrorKind, Filter, InterfacesOf, all_pages};
-use crate::model::{ResourceKind, Stage, World};
+use crate::cloud::{CloudError, ErrorKind, Filter, InterfacesOf, What, all_pages};
+use crate::model::{Stage, World};
 
 /// Refusals for everything in the faults' reach that this process runs on.
 ///
@@ -22,7 +23,7 @@ pub async fn check(shared: &Shared) -> Result<Vec<Finding>, CloudError> {
     let targets = shared.plan.steps.iter().filter(|s| s.stage == Stage::Fault);
     let targets = targets.flat_map(|s| shared.plan.targets_of(s));
     let ended: BTreeSet<&str> =
-        targets.filter(|t| t.kind == ResourceKind::Ec2Instance).map(|t| t.id.as_str()).collect();
+        targets.filter(|t| kinds::what(t.kind) == What::Instance).map(|t| t.id.as_str()).collect();
     // those that route through something in a subnet that is cut lose their way out with it
     let mut cut = shared.plan.subnets_hit();
     let others = shared.plan.affected.iter().flat_map(|a| &a.others);

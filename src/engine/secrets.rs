@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::undone::{ALREADY, NOTHING, PUT_BACK};
-use crate::catalog::{actions::ACTIONS, probes::PROBES};
+use crate::catalog::{actions::ACTIONS, kinds, probes::PROBES};
 use crate::cloud::ErrorKind;
 use crate::journal::Line;
 use crate::model::target;
@@ -136,6 +136,9 @@ fn words() -> BTreeSet<String> {
         spec.outputs.iter().for_each(|o| add(o.name));
         let p = spec.permissions;
         [p.prepare, p.apply, p.poll, p.undo].into_iter().flatten().for_each(|permission| add(permission));
+    }
+    for kind in kinds::all() {
+        add(kind.name());
     }
     for probe in PROBES {
         add(probe.spec().name);

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::redaction;
 use crate::catalog;
+use crate::catalog::{kind, kinds};
 use crate::cloud::{Mutation, Outcome, What};
 use crate::journal::{Event, Line, Phase};
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
-use crate::model::{EffectCertainty, ResourceKind, Stage, StepId};
+use crate::model::{EffectCertainty, Stage, StepId};
 use crate::plan::Plan;
 
 /// What does not belong in the journal of this plan.
@@ -119,7 +120,7 @@ impl Pass<'_> {
                 let planned = self.plan.step(step).and_then(|s| s.action.as_deref());
                 let Some(action) = planned.and_then(catalog::action) else { return };
                 let names = action.names(undo);
-                let on_subnet = action.spec().kind == Some(ResourceKind::VpcSubnet);
+                let on_subnet = action.spec().kind.is_some_and(|k| kinds::what(k) == What::Subnet);
                 if on_subnet && names.iter().all(|(what, _)| *what != What::Association) {
                     self.known.unwritten += 1;
                 }
@@ -128,7 +129,8 @@ impl Pass<'_> {
             Event::Renamed { target, arn } => {
                 let mut drawn = self.plan.targets.values().flat_map(|t| &t.drawn);
                 let known = drawn.any(|t| {
-                    let theirs = t.arn.as_deref().filter(|_| t.kind == ResourceKind::RdsInstance);
+                    let theirs =
+                        t.arn.as_deref().filter(|_| kinds::spec(t.kind).is_some_and(|k| k.is_renamed));
                     t.id == *target && theirs.is_some_and(|theirs| beside(theirs) == beside(arn))
                 });
                 if known {
@@ -196,11 +198,11 @@ impl Pass<'_> {
                 .targets
                 .values()
                 .flat_map(|t| &t.drawn)
-                .any(|t| What::of(t.kind) == *what && t.id == *id),
+                .any(|t| kinds::what(t.kind) == *what && t.id == *id),
             Some(None) => false,
             Some(Some(step)) => {
                 let targets = self.plan.targets_of(step);
-                targets.iter().any(|t| What::around(t).contains(&(*what, id.as_str())))
+                targets.iter().any(|t| kind::around(t).contains(&(*what, id.as_str())))
                     || self.plan.beside(step).contains(id)
             }
         }
@@ -227,7 +229,7 @@ impl Pass<'_> {
 
     fn may_be_made(&mut self, step: &StepId, arn: &str) -> bool {
         let planned = self.plan.step(step).map_or(&[][..], |s| self.plan.targets_of(s));
-        let sources = planned.iter().filter(|t| t.kind == ResourceKind::RdsInstance);
+        let sources = planned.iter().filter(|t| kinds::what(t.kind) == What::Database);
         let sources: Vec<&str> = sources.filter_map(|t| t.arn.as_deref()).collect();
         let kept = self.known.kept.entry(step.clone()).or_default();
         kept.insert(arn.to_owned());

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::record::{Check, ControlOutcome, ControlResult, Drawn, Selection, SignOff, Status};
 use super::{Material, Record, record};
+use crate::catalog::kinds;
 use crate::journal::{Event, Line, Measured, Mode, Verdict};
+use crate::model::World;
 use crate::model::exercise::{Approval, Document, Participant};
-use crate::model::{ResourceKind, World};
 use crate::view::tests::example;
 
 /// The record of these lines, without a plan.
@@ -109,7 +110,7 @@ fn full(mut r: Record) -> Record {
     r.conditions.assumptions = vec![hostile.to_owned(), String::new()];
     r.scope.selections = vec![Selection {
         name: "orders".to_owned(),
-        resource: ResourceKind::Ec2Instance,
+        resource: kinds::EC2_INSTANCE,
         tags: BTreeMap::new(),
         attributes: BTreeMap::new(),
         select: "all".to_owned(),

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Wanted, is_gone, list};
+use super::{among, list};
+use crate::catalog::kinds;
 use crate::cloud::{
     CloudResult, Filter, Interface, InterfacesOf, NatGateway, Reads, RouteTable, Subnet, all_pages,
 };
 use crate::model::reach::Passage;
-use crate::model::{ResourceKind, Tags, Target};
+use crate::model::{Tags, Target};
 
 /// How many values a filter takes.
 const MOST_VALUES: usize = 200;
@@ -61,7 +62,7 @@ pub async fn inhabitants(reads: &Reads, region: &str, subnets: &BTreeSet<&str>) 
         return Ok(Inhabitants::default());
     }
     let all = Filter::default();
-    let listing = list(reads, region, ResourceKind::Ec2Instance, &Wanted::Ids(&[])).await?;
+    let listing = list(reads, region, kinds::EC2_INSTANCE, &among(&[])).await?;
     let tables = all_pages(|page| reads.ec2.route_tables(&all, page)).await?;
     let existing = all_pages(|page| reads.ec2.subnets(&all, page)).await?;
     let hit: BTreeSet<String> = subnets.iter().map(|s| (*s).to_owned()).collect();
@@ -79,14 +80,9 @@ pub async fn inhabitants(reads: &Reads, region: &str, subnets: &BTreeSet<&str>) 
         others.push(n);
     }
     // what is being ended keeps its interfaces a while longer
-    let gone: BTreeSet<&String> = listing
-        .targets
-        .iter()
-        .filter(|t| t.attrs.get("state").is_some_and(|s| is_gone(s)))
-        .map(|t| &t.id)
-        .collect();
+    let gone: BTreeSet<&String> = listing.targets.iter().filter(|t| has_ended(t)).map(|t| &t.id).collect();
     others.retain(|n| !n.instance.as_ref().is_some_and(|i| gone.contains(i)));
-    let exists = |t: &Target| !t.attrs.get("state").is_some_and(|s| is_gone(s));
+    let exists = |t: &Target| !has_ended(t);
     let inside = |t: &Target| t.attrs.get("subnet").is_some_and(|s| hit.contains(s) || through.contains(s));
     let mut instances: Vec<Target> = listing.targets.into_iter().filter(|t| exists(t) && inside(t)).collect();
     instances.sort_by(|a, b| a.id.cmp(&b.id));
@@ -95,6 +91,11 @@ pub async fn inhabitants(reads: &Reads, region: &str, subnets: &BTreeSet<&str>) 
     others.retain(|n| n.passage.is_some() || !n.instance.as_ref().is_some_and(|i| own.contains(i)));
     others.sort();
     Ok(Inhabitants { population: listing.population, instances, others })
+}
+
+/// Whether it is listed although it has ended.
+fn has_ended(t: &Target) -> bool {
+    kinds::spec(t.kind).is_some_and(|k| k.end_of(t).is_some())
 }
 
 /// Every interface in these subnets that is in use.

@@ -1,7 +1,11 @@
 //! Every page, every kind, on the simulated shop.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::catalog::kinds;
 use crate::cloud::Mutation;
+use crate::model::Tags;
 use crate::model::target::{TAG_HELD, TAG_RUN};
 use crate::sim::Sim;
 
@@ -111,7 +115,7 @@ async fn rereading_finds_what_is_there_now() {
     mutate.send(&Mutation::CreateTags { ids: vec![web[0].id.clone()], tags }).await.expect("accepted");
     let wanted = [web[0].clone(), gone, db[0].clone()];
     let now = reread_all(&sim.cloud().reads, "us-east-1", &wanted).await.expect("reads");
-    assert_eq!(now.population, [(ResourceKind::Ec2Instance, 4), (ResourceKind::RdsInstance, 3)].into());
+    assert_eq!(now.population, [(kinds::EC2_INSTANCE, 4), (kinds::RDS_INSTANCE, 3)].into());
     let now = now.targets;
     assert_eq!(now[0].as_ref().expect("is there").tags[TAG_HELD], "other");
     assert_eq!(now[1], None);

@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ResourceKind;
+
 /// Tags of a resource, sorted by key.
 pub type Tags = BTreeMap<String, String>;
 
@@ -20,89 +22,6 @@ pub const TAG_KEPT: &str = "redrill:kept";
 /// On what a run made to stand in for something else: the id of that, by which `sweep` knows without a
 /// journal whether it may be removed. Stays when it is kept.
 pub const TAG_REPLACES: &str = "redrill:replaces";
-
-/// The kinds of resources that selectors can pick.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum ResourceKind {
-    /// An EC2 instance.
-    #[serde(rename = "ec2.instance")]
-    Ec2Instance,
-    /// A VPC subnet.
-    #[serde(rename = "vpc.subnet")]
-    VpcSubnet,
-    /// A VPC route table.
-    #[serde(rename = "vpc.route-table")]
-    VpcRouteTable,
-    /// An RDS database instance.
-    #[serde(rename = "rds.instance")]
-    RdsInstance,
-    /// An S3 bucket.
-    #[serde(rename = "s3.bucket")]
-    S3Bucket,
-    /// A CloudFront distribution.
-    #[serde(rename = "cloudfront.distribution")]
-    CloudfrontDistribution,
-}
-
-impl ResourceKind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::Ec2Instance,
-        Self::VpcSubnet,
-        Self::VpcRouteTable,
-        Self::RdsInstance,
-        Self::S3Bucket,
-        Self::CloudfrontDistribution,
-    ];
-
-    /// The name used in drill files, for example `ec2.instance`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ec2Instance => "ec2.instance",
-            Self::VpcSubnet => "vpc.subnet",
-            Self::VpcRouteTable => "vpc.route-table",
-            Self::RdsInstance => "rds.instance",
-            Self::S3Bucket => "s3.bucket",
-            Self::CloudfrontDistribution => "cloudfront.distribution",
-        }
-    }
-
-    /// The attributes that `where` may name for this kind, with what they hold.
-    pub fn attributes(self) -> &'static [&'static str] {
-        match self {
-            Self::Ec2Instance => {
-                &["id", "name", "state", "zone", "vpc", "subnet", "type", "image", "private_ip", "group"]
-            }
-            Self::VpcSubnet => &["id", "name", "state", "zone", "vpc", "cidr", "route_table"],
-            Self::VpcRouteTable => &["id", "name", "vpc", "main"],
-            Self::RdsInstance => &[
-                "id",
-                "identifier",
-                "status",
-                "zone",
-                "vpc",
-                "engine",
-                "engine_version",
-                "class",
-                "multi_az",
-                "cluster",
-            ],
-            Self::S3Bucket => &["id", "name", "region", "versioning"],
-            Self::CloudfrontDistribution => &["id", "domain", "status", "enabled", "comment", "alias"],
-        }
-    }
-
-    /// Whether AWS runs this service globally, so that `limits.regions` must list `global`.
-    pub fn is_global(self) -> bool {
-        matches!(self, Self::CloudfrontDistribution)
-    }
-}
-
-impl fmt::Display for ResourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// One resolved resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,7 +39,7 @@ pub struct Target {
     pub name: Option<String>,
     /// The tags as read from the owning service.
     pub tags: Tags,
-    /// The attributes that `where` can name; see [`ResourceKind::attributes`].
+    /// The attributes that `where` can name, and what else is known of its kind.
     pub attrs: BTreeMap<String, String>,
 }
 

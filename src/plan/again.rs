@@ -280,7 +280,7 @@ fn reached(plan: &Plan) -> Option<Inhabitants> {
     let affected = plan.affected.as_ref()?;
     let instances = affected.instances.iter().flat_map(|(subnet, ids)| {
         ids.iter().map(move |id| Target {
-            kind: crate::model::ResourceKind::Ec2Instance,
+            kind: crate::catalog::kinds::EC2_INSTANCE,
             id: id.clone(),
             arn: None,
             name: None,

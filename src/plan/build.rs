@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::limits::Rule;
 use super::{Affected, FORMAT, House, Plan, PlannedStep, PlannedTargets, drift, limits, lint, roles};
 use crate::catalog::action::{After, Finding, ReadCx, Reversibility, Severity};
+use crate::catalog::kinds;
 use crate::cloud::{CloudError, Identity, Reads, agreed};
 use crate::drill::selector;
 use crate::drill::{Drill, Known, Loaded, Select, Step, TargetSpec};
@@ -204,13 +205,13 @@ pub async fn read_again(
     Ok(inventory::reread_all(reads, &plan.region, targets).await?.targets)
 }
 
-/// The databases that a run holds, whatever they are called now.
+/// What a run holds of a kind, whatever it is called now.
 ///
 /// # Errors
 /// Where AWS cannot be read.
-pub async fn held_databases(plan: &Plan, reads: &Reads) -> Result<Vec<Target>, CloudError> {
+pub async fn held_of(plan: &Plan, reads: &Reads, kind: ResourceKind) -> Result<Vec<Target>, CloudError> {
     let spec = TargetSpec {
-        resource: ResourceKind::RdsInstance,
+        resource: kind,
         tags: [(TAG_HELD.to_owned(), OneOrMany::from("*"))].into(),
         attrs: BTreeMap::new(),
         select: Select::All,
@@ -345,23 +346,12 @@ fn step(step: &Step, stage: Stage, group: usize, drill: &Drill, known: &Known) -
     }
 }
 
-/// What setting and removing `redrill:held` takes.
-pub fn tagging_permissions(kind: ResourceKind) -> &'static [&'static str] {
-    match kind {
-        ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
-            &["ec2:CreateTags", "ec2:DeleteTags"]
-        }
-        ResourceKind::RdsInstance => &["rds:AddTagsToResource", "rds:RemoveTagsFromResource"],
-        ResourceKind::S3Bucket => &["s3:GetBucketTagging", "s3:PutBucketTagging"],
-        ResourceKind::CloudfrontDistribution => &["cloudfront:TagResource", "cloudfront:UntagResource"],
-    }
-}
-
 /// Every IAM permission that running the drill takes, sorted.
 pub fn permissions(drill: &Drill, house: &House, steps: &[PlannedStep], known: &Known) -> Vec<String> {
     let mut all: BTreeSet<String> = BTreeSet::from(["sts:GetCallerIdentity".to_owned()]);
     for spec in drill.targets.values() {
-        let both = inventory::permissions(spec.resource).iter().chain(tagging_permissions(spec.resource));
+        let kind = kinds::spec(spec.resource);
+        let both = kind.into_iter().flat_map(|k| k.list.iter().chain(k.tag));
         all.extend(both.map(|p| (*p).to_owned()));
     }
     all.extend(steps.iter().flat_map(|s| s.permissions.iter().cloned()));

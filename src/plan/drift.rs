@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Plan, PlannedTargets, limits};
 use crate::catalog::action::{Finding, Severity};
+use crate::catalog::kind::CREATED;
+use crate::catalog::kinds;
 use crate::drill::selector;
-use crate::inventory::{CREATED, Inhabitants};
+use crate::inventory::Inhabitants;
 use crate::model::{ResourceKind, RunId, Target, World};
 
 /// Holds the plan against the world as it is now, right before the first step.
@@ -67,25 +69,7 @@ pub fn is_the_same(before: &Target, now: &Target) -> bool {
 /// What undo would put back to is not what it was: somebody has put a subnet on another route table, or stopped or
 /// started an instance. The tag `redrill:held` tells a sweep, which has no journal, of what was planned.
 fn moved(before: &Target, now: &Target) -> Option<String> {
-    let differ = |key: &str| {
-        let (was, is) = (before.attrs.get(key), now.attrs.get(key));
-        (was != is).then_some((was, is))
-    };
-    match before.kind {
-        ResourceKind::VpcSubnet => differ("route_table").map(|(was, is)| {
-            let on = |table: Option<&String>| table.map_or("the VPC's main table", String::as_str).to_owned();
-            format!("it stands on {} now, and stood on {} when it was planned", on(is), on(was))
-        }),
-        ResourceKind::Ec2Instance => match differ("state")? {
-            (Some(was), Some(is))
-                if [was, is].iter().all(|s| matches!(s.as_str(), "running" | "stopped")) =>
-            {
-                Some(format!("it is {is} now, and was {was} when it was planned"))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+    kinds::kind(before.kind)?.moved(before, now)
 }
 
 /// Holds the plan's numbers against how much of each kind exists now. What still is within the limits is
@@ -139,14 +123,7 @@ fn drawn(plan: &Plan) -> impl Iterator<Item = (&String, &Target)> {
 
 /// That it is gone for good or about to be: everything else that differs follows from that.
 fn ended(now: &Target) -> Option<String> {
-    let key = if now.kind == ResourceKind::RdsInstance { "status" } else { "state" };
-    let state = now.attrs.get(key).map_or("", String::as_str);
-    match (now.kind, state) {
-        (ResourceKind::Ec2Instance, "terminated") => Some("it is terminated".to_owned()),
-        (ResourceKind::Ec2Instance, "shutting-down") => Some("it is being terminated".to_owned()),
-        (ResourceKind::RdsInstance, "deleting") => Some("it is being deleted".to_owned()),
-        _ => None,
-    }
+    Some(kinds::spec(now.kind)?.end_of(now)?.says.to_owned())
 }
 
 /// The first tag or attribute that differs, in words; the state before all others.

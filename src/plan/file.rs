@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{FORMAT, Plan, PlanFile};
+use crate::catalog::kinds;
 use crate::model::text::escaped;
 
 /// Why a plan file cannot be used.
@@ -78,6 +79,12 @@ pub fn read(text: &str) -> Result<Plan, FileError> {
     let made_by = plan.get("redrill").and_then(Value::as_str).unwrap_or("?").to_owned();
     let unknown = |reason: String| FileError::Unknown { made_by: made_by.clone(), reason };
     let file: PlanFile = serde_path_to_error::deserialize(&whole).map_err(|e| unknown(e.to_string()))?;
+    let planned = file.plan.targets.values().map(|t| t.resource);
+    let drawn = file.plan.targets.values().flat_map(|t| &t.drawn).map(|t| t.kind);
+    let mut named = planned.chain(drawn).chain(file.plan.drill.targets.values().map(|t| t.resource));
+    if let Some(kind) = named.find(|k| kinds::spec(*k).is_none()) {
+        return Err(unknown(format!("`{kind}` is no kind of resource")));
+    }
     // what the types would drop on reading is not allowed to hide either
     if file.plan.sha256() != file.sha256 {
         return Err(unknown("it holds fields that are not known here".to_owned()));

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{House, PlannedStep, PlannedTargets};
 use crate::catalog::action::{Finding, Severity};
+use crate::catalog::kinds;
 use crate::cloud::Identity;
 use crate::drill::window::open_at;
 use crate::drill::{Drill, Limits};
@@ -59,7 +60,7 @@ pub fn place(rule: Rule<'_>, drill: &Drill, account: &str, region: &str) -> Vec<
         out.push(rule.refusal("accounts", text).hint("check --profile, or add the account"));
     }
     out.extend(self::region(rule, region));
-    let global = drill.targets.iter().find(|(_, spec)| spec.resource.is_global());
+    let global = drill.targets.iter().find(|(_, spec)| kinds::is_global(spec.resource));
     if let Some((name, spec)) = global
         && !regions.is_empty()
         && !regions.iter().any(|r| r == "global")
@@ -146,7 +147,7 @@ pub fn targets(rule: Rule<'_>, planned: &BTreeMap<String, PlannedTargets>) -> Ve
 pub fn numbers(rule: Rule<'_>, planned: &BTreeMap<String, PlannedTargets>) -> Vec<Finding> {
     let mut out = Vec::new();
     let limits = rule.limits;
-    let kinds: Vec<Drawn<'_>> = ResourceKind::ALL.into_iter().filter_map(|k| Drawn::of(k, planned)).collect();
+    let kinds: Vec<Drawn<'_>> = kinds::all().filter_map(|k| Drawn::of(k, planned)).collect();
     let all: usize = kinds.iter().map(|k| k.targets.len()).sum();
     let exist: usize = kinds.iter().map(|k| k.population).sum();
     if let Some(most) = limits.max_targets

@@ -25,13 +25,14 @@ use serde_json::Value;
 
 use crate::catalog::action::{After, Finding, Reversibility, Severity};
 use crate::catalog::actions::{command, wait};
+use crate::catalog::kinds;
 use crate::drill::Drill;
 use crate::inventory::Neighbour;
 use crate::model::exercise::Exercise;
 use crate::model::{Dur, EndpointProof, ResourceKind, Stage, StepId, Target, World};
 
 pub use again::{Again, again, refused_by};
-pub use build::{BuildOptions, PlanError, build, check_drift, held_databases, read_again};
+pub use build::{BuildOptions, PlanError, build, check_drift, held_of, read_again};
 pub use drift::is_the_same;
 pub use file::FileError;
 pub use house::House;
@@ -259,7 +260,7 @@ impl Plan {
             .iter()
             .filter(|s| s.stage == Stage::Fault || s.params.get("table").is_some())
             .flat_map(|s| self.targets_of(s))
-            .filter(|t| t.kind == ResourceKind::VpcSubnet)
+            .filter(|t| kinds::spec(t.kind).is_some_and(|k| k.holds_others))
             .map(|t| t.id.as_str())
             .collect()
     }

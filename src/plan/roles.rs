@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Plan;
 use super::limits::Rule;
 use crate::catalog::action::{Finding, Severity};
+use crate::catalog::kinds;
 use crate::cloud::{ErrorKind, Reads};
-use crate::inventory::{DOMAIN_ROLE, MONITORING_ROLE, PROFILE};
-use crate::model::{ResourceKind, Target};
+use crate::model::Target;
 
 /// Stands for roles that could not be read.
 pub(super) const UNKNOWN: &str = "*";
@@ -24,14 +24,15 @@ pub(super) async fn passed(plan: &Plan, reads: &Reads) -> BTreeMap<String, Vec<S
     let mut of_profiles: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut out = BTreeMap::new();
     for t in targets {
-        let roles = match (t.kind, t.attrs.get(PROFILE)) {
-            (ResourceKind::Ec2Instance, Some(profile)) => {
+        let Some(kind) = kinds::spec(t.kind) else { continue };
+        let roles = match kind.profile.and_then(|key| t.attrs.get(key)) {
+            Some(profile) => {
                 if !of_profiles.contains_key(profile.as_str()) {
                     of_profiles.insert(profile, of_profile(reads, profile).await);
                 }
                 of_profiles[profile.as_str()].clone()
             }
-            _ => [MONITORING_ROLE, DOMAIN_ROLE].iter().filter_map(|key| t.attrs.get(*key).cloned()).collect(),
+            None => kind.roles.iter().filter_map(|key| t.attrs.get(*key).cloned()).collect(),
         };
         if !roles.is_empty() {
             out.insert(t.id.clone(), roles);

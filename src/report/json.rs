@@ -2,6 +2,7 @@
 //!
 //! The same run gives the same bytes.
 
+use crate::catalog::kinds;
 use crate::evidence::Record;
 use crate::model::text::escaped;
 
@@ -21,7 +22,10 @@ pub fn report(record: &Record) -> String {
 /// # Panics
 /// Never: a schema always serialises.
 pub fn schema() -> String {
-    let schema = schemars::schema_for!(Record);
+    let mut schema = schemars::schema_for!(Record).to_value();
+    kinds::in_schema(&mut schema);
+    // in the order of the schema's own type
+    let schema = schemars::Schema::try_from(schema).expect("BUG: a schema is one");
     let mut text = serde_json::to_string_pretty(&schema).expect("BUG: a schema serialises");
     text.push('\n');
     text

@@ -12,7 +12,7 @@ use super::build::{InstanceSeed, SubnetSeed, default_route};
 use super::vpc::local_route;
 use super::world::{Assoc, Vpc, World};
 use crate::cloud::DbInstance;
-use crate::model::{Clock, ResourceKind, Target};
+use crate::model::{Clock, Target};
 
 impl Sim {
     /// An account with these targets in it.
@@ -36,8 +36,8 @@ impl Sim {
         let mut w = World::new(account, &region, clock.now());
         let mut places = Places::default();
         // tables and subnets first: the others stand in them
-        for kind in [ResourceKind::VpcRouteTable, ResourceKind::VpcSubnet] {
-            for t in targets.iter().filter(|t| t.kind == kind) {
+        for kind in ["vpc.route-table", "vpc.subnet"] {
+            for t in targets.iter().filter(|t| t.kind.name() == kind) {
                 w.place(t, &mut places);
             }
         }
@@ -57,8 +57,8 @@ struct Places {
 
 impl World {
     fn place(&mut self, t: &Target, places: &mut Places) {
-        match t.kind {
-            ResourceKind::VpcRouteTable => {
+        match t.kind.name() {
+            "vpc.route-table" => {
                 let vpc = self.place_vpc(t.attrs.get("vpc"));
                 if t.attrs.get("main").is_some_and(|m| m == "true") {
                     self.place_main(&vpc, t);
@@ -74,13 +74,13 @@ impl World {
                     self.add_subnet(None, &seed);
                 }
             }
-            ResourceKind::VpcSubnet => {
+            "vpc.subnet" => {
                 self.place_subnet(t, places);
             }
-            ResourceKind::Ec2Instance => self.place_instance(t, places),
-            ResourceKind::RdsInstance => self.place_db(t),
-            ResourceKind::S3Bucket => self.place_bucket(t),
-            ResourceKind::CloudfrontDistribution => {
+            "ec2.instance" => self.place_instance(t, places),
+            "rds.instance" => self.place_db(t),
+            "s3.bucket" => self.place_bucket(t),
+            "cloudfront.distribution" => {
                 if self.distributions.contains_key(&t.id) {
                     return;
                 }
@@ -96,6 +96,8 @@ impl World {
                     }
                 }
             }
+            // of a kind that the account does not have there is nothing to rehearse on
+            _ => {}
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::catalog::kinds;
 use crate::cloud::{EffectCertainty, Filter, HttpRequest, InstanceAttribute, Outcome, RestoreSpec};
 use crate::model::time::VirtualClock;
 
@@ -231,7 +232,7 @@ async fn what_is_new_is_not_found_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plans_targets_make_an_account() {
-    use crate::model::{ResourceKind, Target};
+    use crate::model::Target;
     let target = |kind, id: &str, attrs: &[(&str, &str)]| Target {
         kind,
         id: id.to_owned(),
@@ -242,19 +243,19 @@ async fn a_plans_targets_make_an_account() {
     };
     let targets = [
         target(
-            ResourceKind::Ec2Instance,
+            kinds::EC2_INSTANCE,
             "i-0aa",
             &[("zone", "eu-west-1b"), ("vpc", "vpc-1"), ("subnet", "subnet-1"), ("type", "m5.large")],
         ),
         target(
-            ResourceKind::VpcSubnet,
+            kinds::VPC_SUBNET,
             "subnet-1",
             &[("vpc", "vpc-1"), ("zone", "eu-west-1b"), ("route_table", "rtb-1")],
         ),
-        target(ResourceKind::VpcRouteTable, "rtb-main", &[("vpc", "vpc-1"), ("main", "true")]),
-        target(ResourceKind::RdsInstance, "orders", &[("engine", "postgres"), ("multi_az", "true")]),
-        target(ResourceKind::S3Bucket, "orders-bucket", &[("versioning", "Enabled")]),
-        target(ResourceKind::CloudfrontDistribution, "E1", &[("comment", "front")]),
+        target(kinds::VPC_ROUTE_TABLE, "rtb-main", &[("vpc", "vpc-1"), ("main", "true")]),
+        target(kinds::RDS_INSTANCE, "orders", &[("engine", "postgres"), ("multi_az", "true")]),
+        target(kinds::S3_BUCKET, "orders-bucket", &[("versioning", "Enabled")]),
+        target(kinds::CLOUDFRONT_DISTRIBUTION, "E1", &[("comment", "front")]),
     ];
     let start = chrono::DateTime::from_timestamp(1_700_000_000, 0).expect("a valid time");
     let sim = Sim::from_targets(&targets, Arc::new(VirtualClock::starting_at(start)));

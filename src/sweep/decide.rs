@@ -37,8 +37,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::began;
+use crate::catalog::kind::CREATED;
+use crate::catalog::kinds;
 use crate::cloud::database_serves;
-use crate::inventory::CREATED;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
 use crate::model::{ResourceKind, RunId, StepId, Target, naming};
 
@@ -128,20 +129,14 @@ impl Need {
 
 /// Whether it exists no more: EC2 lists what is terminated for an hour or so.
 pub(super) fn is_gone(t: &Target) -> bool {
-    match t.kind {
-        ResourceKind::Ec2Instance => matches!(state(t), "terminated" | "shutting-down"),
-        ResourceKind::RdsInstance => {
-            t.attrs.get("status").is_some_and(|s| s == "deleting" || s == "delete-precheck")
-        }
-        _ => false,
-    }
+    kinds::spec(t.kind).is_some_and(|k| k.end_of(t).is_some())
 }
 
 /// Whether it can be what serves.
 pub(super) fn serves(t: &Target) -> bool {
     match t.kind {
-        ResourceKind::Ec2Instance => matches!(state(t), "pending" | "running"),
-        ResourceKind::RdsInstance => database_serves(t.attrs.get("status").map_or("", String::as_str)),
+        kinds::EC2_INSTANCE => matches!(state(t), "pending" | "running"),
+        kinds::RDS_INSTANCE => database_serves(t.attrs.get("status").map_or("", String::as_str)),
         _ => true,
     }
 }
@@ -170,20 +165,20 @@ pub(super) fn is_its_work(t: &Target, births: &Births) -> Result<(), String> {
     }
     let (run, step) = (RunId::from_existing(tag(TAG_RUN)), StepId::new(tag(TAG_STEP)));
     match t.kind {
-        ResourceKind::Ec2Instance => {
+        kinds::EC2_INSTANCE => {
             let token = naming::launch_token(&run, &step, tag(TAG_REPLACES));
             let is_its = birth.token.as_deref().is_some_and(|t| naming::is_launch(t, &token));
             is_its.then_some(()).ok_or_else(|| {
                 "it was not launched by that run: the client token of its launch is another".to_owned()
             })
         }
-        ResourceKind::RdsInstance => {
+        kinds::RDS_INSTANCE => {
             let name = naming::copy_identifier(&run, &step, tag(TAG_REPLACES));
             (t.id == name).then_some(()).ok_or_else(|| {
                 format!("that run would have called it {name}, unless its drill says otherwise")
             })
         }
-        ResourceKind::VpcRouteTable => {
+        kinds::VPC_ROUTE_TABLE => {
             let name = naming::empty_table(&step);
             match t.tags.get("Name") {
                 Some(is) if *is == name => {}
@@ -223,8 +218,8 @@ fn held(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> N
     }
     let undo = hint.strip_prefix("undo: ").and_then(|text| text.split_whitespace().next());
     match (t.kind, undo) {
-        (ResourceKind::VpcSubnet, _) => subnet(t, run, hint, all, births),
-        (ResourceKind::Ec2Instance, Some("ec2.stop-instances")) => match state(t) {
+        (kinds::VPC_SUBNET, _) => subnet(t, run, hint, all, births),
+        (kinds::EC2_INSTANCE, Some("ec2.stop-instances")) => match state(t) {
             "stopped" if hint.ends_with("was running") => match is_its_stop(t, run, births) {
                 Ok(()) => Need::Start,
                 Err(why) => person(
@@ -237,7 +232,7 @@ fn held(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> N
             "pending" => person("it is still starting; sweep again once it runs", hint),
             _ => Need::Release,
         },
-        (ResourceKind::S3Bucket, Some("s3.delete-objects")) => {
+        (kinds::S3_BUCKET, Some("s3.delete-objects")) => {
             person("objects may be under delete markers that only the run's journal knows", hint)
         }
         // there it is still, or it passed by itself
@@ -254,14 +249,14 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
     };
     match t.kind {
         // what somebody launched with copied tags stands in for nothing, and its tags are not the run's to change
-        ResourceKind::Ec2Instance if t.tags.contains_key(TAG_REPLACES) && is_its_work(t, births).is_err() => {
+        kinds::EC2_INSTANCE if t.tags.contains_key(TAG_REPLACES) && is_its_work(t, births).is_err() => {
             removed()
         }
-        ResourceKind::Ec2Instance | ResourceKind::RdsInstance if t.tags.contains_key(TAG_KEPT) => {
+        kinds::EC2_INSTANCE | kinds::RDS_INSTANCE if t.tags.contains_key(TAG_KEPT) => {
             Need::Keep { instead_of: None }
         }
         _ if t.tags.contains_key(TAG_KEPT) => person("somebody else set the tag redrill:kept", ""),
-        ResourceKind::Ec2Instance | ResourceKind::RdsInstance => match t.tags.get(TAG_REPLACES) {
+        kinds::EC2_INSTANCE | kinds::RDS_INSTANCE => match t.tags.get(TAG_REPLACES) {
             None => person("what it was made from is not known: remove it by hand if nothing uses it", ""),
             Some(original) => match standing(t.kind, original, t, all) {
                 Some(o) if is_younger(o, t) => person(
@@ -283,7 +278,7 @@ fn made(t: &Target, all: &[Target], births: &Births) -> Need {
                 None => Need::Keep { instead_of: Some(original.clone()) },
             },
         },
-        ResourceKind::VpcRouteTable => match t.attrs.get("main").map(String::as_str) {
+        kinds::VPC_ROUTE_TABLE => match t.attrs.get("main").map(String::as_str) {
             Some("true") => person("it has become the main table of its VPC", ""),
             _ => removed(),
         },
@@ -309,7 +304,7 @@ pub(super) fn is_replaced(t: &Target, all: &[Target]) -> bool {
 }
 
 fn subnet(t: &Target, run: &str, hint: &str, all: &[Target], births: &Births) -> Need {
-    let table = |id: &str| all.iter().find(|o| o.kind == ResourceKind::VpcRouteTable && o.id == id);
+    let table = |id: &str| all.iter().find(|o| o.kind == kinds::VPC_ROUTE_TABLE && o.id == id);
     let on = t.attrs.get("route_table").map(String::as_str);
     let was = hint.split_once(" was ").map(|(_, table)| table.trim());
     if hint.is_empty() || on == was {
@@ -396,7 +391,7 @@ mod tests {
 
     #[test]
     fn an_instance_is_removed_by_the_client_token_of_its_launch_and_its_time() {
-        let t = made(ResourceKind::Ec2Instance, "i-1");
+        let t = made(kinds::EC2_INSTANCE, "i-1");
         for at in [None, Some(began()), Some(began() - CLOCKS), Some(began() + TimeDelta::days(1))] {
             assert_eq!(need(&t, Birth { at, token: token(), ..Birth::default() }), Need::Remove, "{at:?}");
         }
@@ -428,12 +423,12 @@ mod tests {
 
     #[test]
     fn a_database_is_removed_by_the_name_that_its_run_gives_and_its_time() {
-        let t = made(ResourceKind::RdsInstance, &copy());
+        let t = made(kinds::RDS_INSTANCE, &copy());
         assert_eq!(need(&t, Birth::default()), Need::Remove, "one that is being made has no time yet");
         assert_eq!(need(&t, Birth { at: Some(began()), ..Birth::default() }), Need::Remove);
         why(need(&t, Birth { at: Some(began() - TimeDelta::days(1)), ..Birth::default() }));
         for name in ["shop-orders", "original-redrill-0123abcd", "original-redrill-"] {
-            let said = why(need(&made(ResourceKind::RdsInstance, name), Birth::default()));
+            let said = why(need(&made(kinds::RDS_INSTANCE, name), Birth::default()));
             assert!(said.contains(&format!("would have called it {}", copy())), "{said}");
         }
     }
@@ -446,8 +441,8 @@ mod tests {
             t
         };
         let need = |of: Option<i64>, original: Option<i64>| {
-            let t = created(made(ResourceKind::RdsInstance, &copy()), of);
-            let bare = made(ResourceKind::RdsInstance, "original");
+            let t = created(made(kinds::RDS_INSTANCE, &copy()), of);
+            let bare = made(kinds::RDS_INSTANCE, "original");
             let original = created(Target { tags: BTreeMap::new(), ..bare }, original);
             decide(&t, &[t.clone(), original], &[((t.kind, t.id.clone()), Birth::default())].into())
         };
@@ -466,7 +461,7 @@ mod tests {
             decide(&t, &[t.clone(), original], &[((t.kind, t.id.clone()), birth.clone())].into())
         };
         let launched = Birth { at: Some(began()), token: token(), ..Birth::default() };
-        let (rds, ec2) = (ResourceKind::RdsInstance, ResourceKind::Ec2Instance);
+        let (rds, ec2) = (kinds::RDS_INSTANCE, kinds::EC2_INSTANCE);
         for status in
             ["available", "backing-up", "modifying", "configuring-log-exports", "storage-optimization"]
         {
@@ -513,7 +508,7 @@ mod tests {
 
     #[test]
     fn a_table_is_removed_only_where_nothing_is_lost_with_it() {
-        let mut t = made(ResourceKind::VpcRouteTable, "rtb-1");
+        let mut t = made(kinds::VPC_ROUTE_TABLE, "rtb-1");
         for name in [None, Some("db"), Some("redrill other empty")] {
             t.tags.extend(name.map(|name| ("Name".to_owned(), name.to_owned())));
             let said = why(need(&t, Birth { empty: true, ..Birth::default() }));
@@ -532,13 +527,13 @@ mod tests {
 
     #[test]
     fn what_is_not_known_and_what_no_run_makes_is_a_persons() {
-        let t = made(ResourceKind::RdsInstance, &copy());
+        let t = made(kinds::RDS_INSTANCE, &copy());
         let original = Target { id: "original".to_owned(), tags: BTreeMap::new(), ..t.clone() };
         why(decide(&t, &[t.clone(), original], &Births::new()));
-        for kind in [ResourceKind::S3Bucket, ResourceKind::VpcSubnet, ResourceKind::CloudfrontDistribution] {
+        for kind in [kinds::S3_BUCKET, kinds::VPC_SUBNET, kinds::CLOUDFRONT_DISTRIBUTION] {
             why(need(&made(kind, "x"), Birth { token: token(), empty: true, ..Birth::default() }));
         }
-        let mut unnamed = made(ResourceKind::VpcRouteTable, "rtb-1");
+        let mut unnamed = made(kinds::VPC_ROUTE_TABLE, "rtb-1");
         unnamed.tags.insert(TAG_RUN.to_owned(), "x".to_owned());
         assert!(why(need(&unnamed, Birth { empty: true, ..Birth::default() })).contains("names no run"));
     }

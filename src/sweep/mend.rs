@@ -8,13 +8,14 @@ use async_trait::async_trait;
 
 use super::decide::{Need, is_gone, is_its_work, is_younger, serves};
 use super::{Birth, Births, Leftover, SETTLE, births};
+use crate::catalog::kinds;
 use crate::cloud::agreed::{self, Patience};
 use crate::cloud::{
     Cloud, CloudError, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, Mutation, Reply, all_pages,
 };
 use crate::inventory;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
-use crate::model::{ResourceKind, Tags, Target, naming};
+use crate::model::{Tags, Target, naming};
 
 /// How long the removal of something is repeated that something else still stands on.
 const DEPENDANTS: Duration = Duration::from_secs(60);
@@ -49,7 +50,7 @@ pub enum Outcome {
 
 /// The snapshot that is taken of a database before it is removed: named after it, so that it is found.
 pub fn final_snapshot(leftover: &Leftover) -> Option<String> {
-    let removed = leftover.need == Need::Remove && leftover.target.kind == ResourceKind::RdsInstance;
+    let removed = leftover.need == Need::Remove && leftover.target.kind == kinds::RDS_INSTANCE;
     removed.then(|| naming::final_snapshot(&leftover.target.id))
 }
 
@@ -150,15 +151,12 @@ pub async fn mend(
             send(run).await?;
         }
         Need::Remove => {
-            let (call, dependants) = match now.kind {
-                ResourceKind::Ec2Instance => (Mutation::TerminateInstances { ids: vec![id] }, Duration::ZERO),
-                ResourceKind::RdsInstance => {
-                    (Mutation::DeleteDb { identifier: id, final_snapshot }, Duration::ZERO)
-                }
-                ResourceKind::VpcRouteTable => (Mutation::DeleteRouteTable { table: id }, DEPENDANTS),
-                // decided otherwise
-                _ => return Ok(Outcome::Left),
-            };
+            // where there is none, it was decided otherwise
+            let kind = kinds::kind(now.kind);
+            let call = kind.and_then(|k| k.removal(&now, final_snapshot));
+            let Some(call) = call else { return Ok(Outcome::Left) };
+            let is_stood_on = kind.is_some_and(|k| k.spec().is_stood_on);
+            let dependants = if is_stood_on { DEPENDANTS } else { Duration::ZERO };
             let mut patience = Patience::of(dependants, Duration::from_secs(2), Duration::from_secs(15));
             loop {
                 match send(call.clone()).await {
@@ -195,7 +193,7 @@ async fn original(cloud: &Cloud, made: &Target) -> CloudResult<Option<Target>> {
 async fn keep(cloud: &Cloud, run: &str, t: &Target) -> CloudResult<(Mutation, Mutation)> {
     let tags = Tags::from([(TAG_KEPT.to_owned(), run.to_owned())]);
     let keys = [TAG_RUN, TAG_STEP].map(str::to_owned).to_vec();
-    if t.kind == ResourceKind::RdsInstance {
+    if t.kind == kinds::RDS_INSTANCE {
         let arn = t.arn.clone().unwrap_or_else(|| t.id.clone());
         return Ok((Mutation::TagDb { arn: arn.clone(), tags }, Mutation::UntagDb { arn, keys }));
     }
@@ -220,20 +218,15 @@ async fn association(cloud: &Cloud, table: &str, subnet: &str) -> CloudResult<Op
 
 /// The call that removes `redrill:held`.
 async fn release(cloud: &Cloud, t: &Target) -> CloudResult<Mutation> {
-    let keys = vec![TAG_HELD.to_owned()];
-    let arn = t.arn.clone().unwrap_or_else(|| t.id.clone());
-    Ok(match t.kind {
-        ResourceKind::RdsInstance => Mutation::UntagDb { arn, keys },
-        ResourceKind::CloudfrontDistribution => Mutation::UntagDistribution { arn, keys },
-        ResourceKind::S3Bucket => {
-            // PutBucketTagging replaces the whole set: read it, take one tag out, write it back
-            let known = |now: &Tags| t.tags.keys().all(|key| now.contains_key(key));
-            let mut tags = agreed::agreed(SETTLE, known, || cloud.reads.s3.bucket_tags(&t.id)).await?;
-            tags.remove(TAG_HELD);
-            Mutation::TagBucket { bucket: t.id.clone(), tags }
-        }
-        ResourceKind::Ec2Instance | ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable => {
-            Mutation::DeleteTags { ids: vec![t.id.clone()], keys }
-        }
-    })
+    let unknown =
+        || CloudError::new("tag", ErrorKind::Other, format!("BUG: {} is no kind of resource", t.kind));
+    let kind = kinds::kind(t.kind).ok_or_else(unknown)?;
+    if let Some(untag) = kind.untag(t, vec![TAG_HELD.to_owned()]) {
+        return Ok(untag);
+    }
+    // they are written as a whole: read, one taken out, written back
+    let known = |now: &Tags| t.tags.keys().all(|key| now.contains_key(key));
+    let mut tags = agreed::agreed(SETTLE, known, || kind.tags(&cloud.reads, t)).await?;
+    tags.remove(TAG_HELD);
+    Ok(kind.tag(t, tags))
 }

@@ -19,6 +19,8 @@ pub use decide::{Birth, Births, Need, decide};
 use decide::{is_gone, is_replaced};
 pub use mend::{Ledger, Outcome, final_snapshot, mend};
 
+use crate::catalog::kind::CREATED;
+use crate::catalog::kinds;
 use crate::cloud::{CloudResult, ErrorKind, Filter, Reads, all_pages};
 use crate::drill::{Select, TargetSpec};
 use crate::inventory;
@@ -61,8 +63,7 @@ pub struct Found {
 pub async fn find(reads: &Reads, region: &str, global: bool) -> CloudResult<Found> {
     let mut targets: BTreeMap<(ResourceKind, String), Target> = BTreeMap::new();
     let mut found = Found::default();
-    let kinds: Vec<ResourceKind> =
-        ResourceKind::ALL.into_iter().filter(|k| global || !k.is_global()).collect();
+    let kinds: Vec<ResourceKind> = kinds::all().filter(|k| global || !kinds::is_global(*k)).collect();
     for kind in kinds.iter().copied() {
         for spec in wanted(kind) {
             // one look: what it leaves out is found by the next sweep, and `mend` looks again before it removes anything
@@ -93,14 +94,14 @@ async fn births(reads: &Reads, all: &[Target]) -> CloudResult<Births> {
     // by their tag rather than by their ids: one id that is gone by now would fail the whole call
     let with = |tag: &str| Filter { tags: vec![(tag.to_owned(), vec!["*".to_owned()])], ..Filter::default() };
     let wanted = |kind, id: &String| of(kind).any(|t| t.id == *id);
-    let mut births: Births = of(ResourceKind::RdsInstance)
+    let mut births: Births = of(kinds::RDS_INSTANCE)
         .map(|t| {
-            let at = t.attrs.get(inventory::CREATED).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+            let at = t.attrs.get(CREATED).and_then(|at| DateTime::parse_from_rfc3339(at).ok());
             ((t.kind, t.id.clone()), Birth { at: at.map(|at| at.to_utc()), ..Birth::default() })
         })
         .collect();
     for tag in [TAG_RUN, TAG_HELD] {
-        let of = || all.iter().filter(|t| t.kind == ResourceKind::Ec2Instance && t.tags.contains_key(tag));
+        let of = || all.iter().filter(|t| t.kind == kinds::EC2_INSTANCE && t.tags.contains_key(tag));
         if of().next().is_some() {
             let tagged = with(tag);
             let tagged = all_pages(|page| reads.ec2.instances(&tagged, page)).await?;
@@ -111,16 +112,16 @@ async fn births(reads: &Reads, all: &[Target]) -> CloudResult<Births> {
                     token: i.client_token,
                     ..Birth::default()
                 };
-                births.insert((ResourceKind::Ec2Instance, i.id), birth);
+                births.insert((kinds::EC2_INSTANCE, i.id), birth);
             }
         }
     }
-    if of(ResourceKind::VpcRouteTable).next().is_some() {
+    if of(kinds::VPC_ROUTE_TABLE).next().is_some() {
         let made = with(TAG_RUN);
         let all = all_pages(|page| reads.ec2.route_tables(&made, page)).await?;
-        for t in all.into_iter().filter(|t| wanted(ResourceKind::VpcRouteTable, &t.id)) {
+        for t in all.into_iter().filter(|t| wanted(kinds::VPC_ROUTE_TABLE, &t.id)) {
             let empty = t.routes.iter().all(|route| route.via == "local");
-            births.insert((ResourceKind::VpcRouteTable, t.id), Birth { empty, ..Birth::default() });
+            births.insert((kinds::VPC_ROUTE_TABLE, t.id), Birth { empty, ..Birth::default() });
         }
     }
     Ok(births)
@@ -134,23 +135,19 @@ fn wanted(kind: ResourceKind) -> Vec<TargetSpec> {
         let (tags, attrs) = (tag.into_iter().map(any).collect(), attr.into_iter().map(any).collect());
         TargetSpec { resource: kind, tags, attrs, select: Select::All, include_run_made: true }
     };
-    match kind {
-        // with its state: terminated ones, too
-        ResourceKind::Ec2Instance => vec![spec(None, Some("state"))],
-        ResourceKind::VpcSubnet | ResourceKind::VpcRouteTable | ResourceKind::RdsInstance => {
-            vec![spec(None, None)]
-        }
-        ResourceKind::S3Bucket | ResourceKind::CloudfrontDistribution => {
-            [TAG_RUN, TAG_HELD].into_iter().map(|tag| spec(Some(tag), None)).collect()
-        }
+    let Some(kind) = kinds::spec(kind) else { return Vec::new() };
+    if kind.takes_calls {
+        return [TAG_RUN, TAG_HELD].into_iter().map(|tag| spec(Some(tag), None)).collect();
     }
+    // with its state: those that have ended, too
+    vec![spec(None, kind.lingers.then_some(kind.state))]
 }
 
 /// What is gone is left behind only where nothing stands in for it; what somebody else marked as kept is not.
 fn leftover(t: &Target, all: &[Target], births: &Births) -> Option<Leftover> {
     let run = run_of(t)?;
     let held = t.tags.contains_key(TAG_HELD);
-    let makes = matches!(t.kind, ResourceKind::Ec2Instance | ResourceKind::RdsInstance);
+    let makes = kinds::spec(t.kind).is_some_and(|k| k.stands_in);
     let kept = t.tags.contains_key(TAG_KEPT) && !makes;
     if !held && (kept || is_gone(t)) || is_gone(t) && is_replaced(t, all) {
         return None;

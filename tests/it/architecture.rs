@@ -351,6 +351,29 @@ fn only_few_ask_the_network_and_the_environment() {
     none("variables outside of the edge", &outside(&all, edge, &variables));
 }
 
+/// A kind of resource is one file: only what acts on it names it, sweep, which tells by it what an
+/// action did, and what counts the instances in reach.
+#[test]
+fn kinds_are_known_by_their_own_files() {
+    let all = sources("src");
+    let home = |p: &str| {
+        let own = ["catalog/kinds/", "catalog/actions/", "sweep/", "inventory/reach.rs", "plan/again.rs"];
+        own.iter().any(|place| p.starts_with(place))
+    };
+    let names: Vec<String> =
+        redrill::catalog::kinds::all().map(|k| k.name().to_uppercase().replace(['.', '-'], "_")).collect();
+    let words: Vec<String> = names.iter().map(|name| format!("kinds::{name}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    none("kinds outside of their files", &outside(&all, home, &words));
+    none("a kind that none of its actions names", &unnamed(&all, &words));
+}
+
+/// Words that stand nowhere.
+fn unnamed(sources: &[Source], words: &[&str]) -> Vec<String> {
+    let stands = |word: &&&str| sources.iter().any(|s| s.text.contains(**word));
+    words.iter().filter(|w| !stands(w)).map(|w| (*w).to_owned()).collect()
+}
+
 #[test]
 fn what_decides_neither_waits_nor_touches_the_disk() {
     let all = sources("src");

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redrill::catalog::kinds;
 use redrill::cloud::faulty::{Fault, Faulty};
 use redrill::cloud::misread::{Misread, Reader};
 use redrill::cloud::{Cloud, CloudError, CloudResult, ErrorKind, Mutation, Reply};
 use redrill::journal::Event;
-use redrill::model::Stage;
 use redrill::model::target::{TAG_HELD, TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
-use redrill::model::{ResourceKind, RunId, StepId, Tags, Target, naming};
+use redrill::model::{ResourceKind, RunId, Stage, StepId, Tags, Target, naming};
 use redrill::sweep::{self, Birth, Births, Found, Ledger, Leftover, Need, Outcome};
 
 use crate::bench::Bench;
@@ -274,7 +274,7 @@ async fn a_replacement_beside_its_original_is_removed_but_not_once_that_is_gone(
         let sent = bench.sim.changes().len();
         let outcome = sweep::mend(&bench.sim.cloud(), &Notes::default(), &removal, false).await;
         assert_eq!((outcome, bench.sim.changes().len()), (Ok(Outcome::Changed), sent));
-        let now = of(&found(&bench).await.leftovers, ResourceKind::Ec2Instance);
+        let now = of(&found(&bench).await.leftovers, kinds::EC2_INSTANCE);
         assert!(now.contains(&Need::Keep { instead_of: Some(original) }), "{now:?}");
     }
 }
@@ -335,7 +335,7 @@ async fn a_database_that_is_removed_leaves_a_snapshot_unless_told_otherwise() {
     let _journal_is_lost = play.killed().await;
     let copy = async || {
         let shown = found(&bench).await.leftovers;
-        shown.into_iter().find(|l| l.target.kind == ResourceKind::RdsInstance && l.need == Need::Remove)
+        shown.into_iter().find(|l| l.target.kind == kinds::RDS_INSTANCE && l.need == Need::Remove)
     };
     // none can be taken of one that is still being made
     let early = copy().await.expect("shown");
@@ -439,7 +439,7 @@ async fn a_restored_database_is_kept_where_its_original_is_gone_or_its_drill_say
                 meddle(&bench, Mutation::DeleteDb { identifier: original.clone(), final_snapshot: None })
                     .await;
             }
-            let needs = of(&found(&bench).await.leftovers, ResourceKind::RdsInstance);
+            let needs = of(&found(&bench).await.leftovers, kinds::RDS_INSTANCE);
             let wanted = Need::Keep { instead_of: original_goes.then(|| original.clone()) };
             assert!(needs.contains(&wanted), "{seconds} s: {needs:?}");
             tokio::time::sleep(Duration::from_secs(7200)).await;
@@ -495,7 +495,7 @@ async fn a_subnet_that_a_recovery_moved_is_a_persons_who_is_told_where_it_stood(
         let _journal_is_lost = play.killed().await;
         let was = &bench.plan.targets["it"].drawn[0].attrs["route_table"];
         let left = swept(&bench).await;
-        let subnets = of(&left, ResourceKind::VpcSubnet);
+        let subnets = of(&left, kinds::VPC_SUBNET);
         assert!(!subnets.is_empty(), "{text}");
         for need in subnets {
             assert!(need.in_words().contains(&format!("it stood on {was} and is on rtb-")), "{need:?}");
@@ -520,10 +520,10 @@ fn what_the_tags_do_not_say_is_a_persons() {
     };
     let need = |all: &[Target]| sweep::decide(&all[0], all, &births(all));
     let person = |need: Need| matches!(need, Need::Person { .. });
-    let db = ResourceKind::RdsInstance;
+    let db = kinds::RDS_INSTANCE;
     // what it was made from is not known
     assert!(person(need(&[thing(db, "copy", &[(TAG_RUN, "r")])])));
-    assert!(person(need(&[thing(ResourceKind::Ec2Instance, "i-1", &[(TAG_RUN, "r")])])));
+    assert!(person(need(&[thing(kinds::EC2_INSTANCE, "i-1", &[(TAG_RUN, "r")])])));
     // renamed to its original's name, it is no original
     let run = "20260101T000000Z-a-bbbbbb";
     let name = naming::copy_identifier(&RunId::from_existing(run), &StepId::new("s"), "orders");
@@ -533,9 +533,9 @@ fn what_the_tags_do_not_say_is_a_persons() {
     assert_eq!(need(&[copy(&name), thing(db, "orders", &[])]), Need::Remove);
     assert!(person(need(&[copy("copy"), thing(db, "orders", &[])])), "a name that the run does not give");
     // of another kind
-    assert_eq!(need(&[copy("copy"), thing(ResourceKind::S3Bucket, "orders", &[])]), kept);
+    assert_eq!(need(&[copy("copy"), thing(kinds::S3_BUCKET, "orders", &[])]), kept);
     // held by another run than the one that made it: put back before it is removed
-    let mut both = thing(ResourceKind::Ec2Instance, "i-1", &[(TAG_RUN, "a")]);
+    let mut both = thing(kinds::EC2_INSTANCE, "i-1", &[(TAG_RUN, "a")]);
     both.tags.insert(TAG_HELD.to_owned(), format!("{run} undo: ec2.stop-instances was running"));
     both.attrs.insert("state".to_owned(), "stopped".to_owned());
     let stopped = Birth { stopped: sweep::began(run), ..Birth::default() };
@@ -546,15 +546,15 @@ fn what_the_tags_do_not_say_is_a_persons() {
     assert!(person(need(&[thing(db, "orders", &held)])));
     // the table is gone on which the subnet stood
     let held = [(TAG_HELD, "20260301T120000Z-r-aaaaaa undo: vpc.detach-route-table was rtb-1")];
-    let subnet = thing(ResourceKind::VpcSubnet, "subnet-1", &held);
+    let subnet = thing(kinds::VPC_SUBNET, "subnet-1", &held);
     assert!(person(need(std::slice::from_ref(&subnet))));
-    let table = thing(ResourceKind::VpcRouteTable, "rtb-1", &[]);
+    let table = thing(kinds::VPC_ROUTE_TABLE, "rtb-1", &[]);
     // nothing shows that a run took it off: whoever may tag could have a private subnet put on a public table
     assert!(person(need(&[subnet.clone(), table.clone()])));
     let mut on = subnet;
     on.attrs.insert("route_table".to_owned(), "rtb-2".to_owned());
     let called = |run, name| {
-        thing(ResourceKind::VpcRouteTable, "rtb-2", &[(TAG_RUN, run), (TAG_STEP, "cut"), ("Name", name)])
+        thing(kinds::VPC_ROUTE_TABLE, "rtb-2", &[(TAG_RUN, run), (TAG_STEP, "cut"), ("Name", name)])
     };
     let of = |run| called(run, "redrill cut empty");
     assert!(person(need(&[on.clone(), table.clone(), of("another")])));
@@ -636,7 +636,7 @@ async fn a_kind_that_may_not_be_listed_is_named_and_does_not_hide_the_others() {
     let _journal_is_lost = play.killed().await;
     bench.sim.fail_next("rds:DescribeDBInstances", "AccessDenied", 100);
     let seen = found(&bench).await;
-    assert_eq!(seen.denied, [(ResourceKind::RdsInstance, "rds:DescribeDBInstances".to_owned())]);
+    assert_eq!(seen.denied, [(kinds::RDS_INSTANCE, "rds:DescribeDBInstances".to_owned())]);
     assert!(seen.leftovers.iter().any(|l| matches!(l.need, Need::Reroute { .. })), "{:?}", seen.leftovers);
     // where nothing may be listed, that is an error, and not an empty account
     for kind in

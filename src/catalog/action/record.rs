@@ -7,6 +7,7 @@
 
 use serde_json::Value;
 
+use crate::catalog::{kind, kinds};
 use crate::cloud::{Named, What};
 use crate::model::{RunId, StepId, Target, naming};
 
@@ -54,8 +55,8 @@ impl Stray {
 impl Of<'_> {
     /// Whether all of these are known here; `beside` are the ids of the target's kind that the parameters name.
     pub(in crate::catalog) fn knows(&self, names: &[Named<'_>], beside: &[String]) -> Result<(), Stray> {
-        let around = self.target.map(What::around).unwrap_or_default();
-        let own = self.target.map(|t| What::of(t.kind));
+        let around = self.target.map(kind::around).unwrap_or_default();
+        let own = self.target.map(|t| kinds::what(t.kind));
         for (what, id) in names {
             let known = around.contains(&(*what, *id)) || beside.iter().any(|b| b == id);
             if known || (*what == What::RouteTable && own != Some(*what) && !self.refused_elsewhere) {

@@ -16,8 +16,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{CloudResult, ErrorKind, Invalidation, Mutation, Named, Outcome, What, pages_until};
-use crate::model::{Dur, ResourceKind, Target};
+use crate::model::{Dur, Target};
 
 /// `cloudfront.invalidate`.
 pub struct CloudfrontInvalidate;
@@ -55,7 +56,7 @@ const PATIENCE: Dur = Dur::mins(15);
 static SPEC: ActionSpec = ActionSpec {
     name: "cloudfront.invalidate",
     summary: "Invalidates cached files of a distribution, so that edges fetch them from the origin again.",
-    kind: Some(ResourceKind::CloudfrontDistribution),
+    kind: Some(kinds::CLOUDFRONT_DISTRIBUTION),
     stage: StageRule::Any,
     reversibility: Reversibility::Momentary,
     after: After::None,
@@ -337,7 +338,7 @@ mod tests {
 
     async fn storefront(t: &Trial) -> Target {
         let found = t.cloud.reads.cloudfront.distributions(None).await.unwrap();
-        target(ResourceKind::CloudfrontDistribution, &found.items[0].id)
+        target(kinds::CLOUDFRONT_DISTRIBUTION, &found.items[0].id)
     }
 
     #[tokio::test(start_paused = true)]

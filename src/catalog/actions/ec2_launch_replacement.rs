@@ -25,12 +25,13 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Permissions, Prepared,
     Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{
     BlockDevice, CloudResult, EffectCertainty, ErrorKind, Filter, Instance, LaunchSpec, Mutation, Named,
     Outcome, Settings, Volume, What, all_pages,
 };
 use crate::model::target::{self, TAG_REPLACES};
-use crate::model::{Dur, ResourceKind, Tags, Target, naming};
+use crate::model::{Dur, Tags, Target, naming};
 
 /// `ec2.launch-replacement`.
 pub struct LaunchReplacement;
@@ -86,7 +87,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "ec2.launch-replacement",
     summary: "Launches an instance like one that the drill terminated, and puts it in its place.",
-    kind: Some(ResourceKind::Ec2Instance),
+    kind: Some(kinds::EC2_INSTANCE),
     stage: StageRule::Recovery,
     reversibility: Reversibility::Additive,
     after: After::Keep,

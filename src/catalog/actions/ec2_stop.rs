@@ -19,11 +19,12 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, SentCall, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{
     Address, CloudResult, EffectCertainty, ErrorKind, Instance, InstanceAttribute, InstanceDetail, Mutation,
     Named, What,
 };
-use crate::model::{Dur, ResourceKind, Target};
+use crate::model::{Dur, Target};
 
 /// `ec2.stop-instances`.
 pub struct StopInstances;
@@ -62,7 +63,7 @@ const MOVING: Duration = Duration::from_secs(20 * 60);
 static SPEC: ActionSpec = ActionSpec {
     name: "ec2.stop-instances",
     summary: "Stops EC2 instances; undo starts those that ran.",
-    kind: Some(ResourceKind::Ec2Instance),
+    kind: Some(kinds::EC2_INSTANCE),
     stage: StageRule::Fault,
     reversibility: Reversibility::Reversible,
     after: After::None,

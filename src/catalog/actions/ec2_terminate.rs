@@ -17,10 +17,11 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Permissions, Prepared, Progress, ReadCx,
     Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{
     Address, BlockDevice, CloudResult, ErrorKind, Instance, InstanceAttribute, Mutation, Named, What,
 };
-use crate::model::{Dur, ResourceKind, Target};
+use crate::model::{Dur, Target};
 
 /// `ec2.terminate-instances`.
 pub struct TerminateInstances;
@@ -44,7 +45,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "ec2.terminate-instances",
     summary: "Terminates EC2 instances.",
-    kind: Some(ResourceKind::Ec2Instance),
+    kind: Some(kinds::EC2_INSTANCE),
     stage: StageRule::Fault,
     reversibility: Reversibility::Irreversible,
     after: After::None,

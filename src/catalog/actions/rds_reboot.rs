@@ -16,8 +16,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{CloudResult, DbInstance, EffectCertainty, Mutation, Named, What};
-use crate::model::{Dur, ResourceKind, Target};
+use crate::model::{Dur, Target};
 
 /// `rds.reboot`.
 pub struct RdsReboot;
@@ -47,7 +48,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "rds.reboot",
     summary: "Reboots a database, with a failover to the other zone if asked.",
-    kind: Some(ResourceKind::RdsInstance),
+    kind: Some(kinds::RDS_INSTANCE),
     stage: StageRule::Any,
     reversibility: Reversibility::Momentary,
     after: After::None,
@@ -271,7 +272,7 @@ mod tests {
     use crate::model::Clock as _;
 
     fn orders() -> Target {
-        target(ResourceKind::RdsInstance, "shop-orders")
+        target(kinds::RDS_INSTANCE, "shop-orders")
     }
 
     #[tokio::test(start_paused = true)]
@@ -346,7 +347,7 @@ mod tests {
     async fn what_cannot_be_rebooted_is_refused() {
         let t = Trial::new();
         let refusals = async |id: &str, with: Value| {
-            let target = target(ResourceKind::RdsInstance, id);
+            let target = target(kinds::RDS_INSTANCE, id);
             t.refusals(&RdsReboot, &target, &params(&RdsReboot, with)).await.join("; ")
         };
         assert_eq!(refusals("shop-orders", json!({ "failover": true })).await, "");
@@ -357,7 +358,7 @@ mod tests {
         t.sim.edit_db("batch-scratch", |db| db.engine = "mysql".to_owned());
         t.sim.edit_db("batch-scratch", |db| "stopped".clone_into(&mut db.status));
         assert!(refusals("batch-scratch", json!({})).await.contains("it is stopped"));
-        let scratch = target(ResourceKind::RdsInstance, "batch-scratch");
+        let scratch = target(kinds::RDS_INSTANCE, "batch-scratch");
         assert!(t.prepare(&RdsReboot, Some(&scratch), &Params::default()).await.is_err());
     }
 }

@@ -21,8 +21,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{BucketInfo, CloudResult, EffectCertainty, Named, ObjectRef, ObjectVersion, What};
-use crate::model::{Dur, ResourceKind, Target};
+use crate::model::{Dur, Target};
 
 /// `s3.delete-objects`.
 pub struct S3Delete;
@@ -67,7 +68,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "s3.delete-objects",
     summary: "Deletes objects of a versioned bucket, so that their versions stay and undo brings them back.",
-    kind: Some(ResourceKind::S3Bucket),
+    kind: Some(kinds::S3_BUCKET),
     stage: StageRule::Fault,
     reversibility: Reversibility::Reversible,
     after: After::None,

@@ -15,8 +15,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{CloudResult, EffectCertainty, Named, ObjectRef, What};
-use crate::model::{Dur, ResourceKind, Target};
+use crate::model::{Dur, Target};
 
 /// `s3.restore-objects`.
 pub struct S3Restore;
@@ -56,7 +57,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "s3.restore-objects",
     summary: "Brings deleted objects of a versioned bucket back, by removing the delete markers over them.",
-    kind: Some(ResourceKind::S3Bucket),
+    kind: Some(kinds::S3_BUCKET),
     stage: StageRule::Recovery,
     reversibility: Reversibility::Reversible,
     after: After::None,
@@ -275,7 +276,7 @@ mod tests {
     use crate::cloud::faulty::Fault;
 
     fn assets() -> Target {
-        target(ResourceKind::S3Bucket, BUCKET)
+        target(kinds::S3_BUCKET, BUCKET)
     }
 
     /// Captures, then lays markers over two objects as a fault would.

@@ -12,6 +12,7 @@ use crate::catalog::action::{
     ActionError, After, Applied, Calls, DynAction, Finding, Gate, Of, Prepared, Programs, Progress, ReadCx,
     SentCall, Severity, Stray, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::faulty::{Fault, Faulty};
 use crate::cloud::misread::{Misread, Reader};
 use crate::cloud::{
@@ -294,11 +295,11 @@ pub(super) fn target(kind: ResourceKind, id: &str) -> Target {
 }
 
 pub(super) fn instance(id: &str) -> Target {
-    target(ResourceKind::Ec2Instance, id)
+    target(kinds::EC2_INSTANCE, id)
 }
 
 pub(super) fn subnet(id: &str) -> Target {
-    target(ResourceKind::VpcSubnet, id)
+    target(kinds::VPC_SUBNET, id)
 }
 
 /// Of every action: the record is about its target, and nobody else's; and where it says whose it is, of its run.
@@ -311,7 +312,9 @@ pub(super) fn holds_of_its_target_alone(
 ) {
     // what these tests leave out of a target, a plan has read
     let mut target = target.clone();
-    for (what, id) in action.names(undo).into_iter().filter(|(what, _)| *what != What::of(target.kind)) {
+    for (what, id) in
+        action.names(undo).into_iter().filter(|(what, _)| *what != crate::catalog::kinds::what(target.kind))
+    {
         let attr = match what {
             What::Vpc => "vpc",
             What::Subnet => "subnet",

@@ -14,8 +14,9 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{CloudResult, EffectCertainty, Mutation, Named, RouteTable, What};
-use crate::model::{Dur, ResourceKind, Target, target};
+use crate::model::{Dur, Target, target};
 
 /// `vpc.attach-route-table`.
 pub struct AttachRouteTable;
@@ -56,7 +57,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "vpc.attach-route-table",
     summary: "Puts subnets back on their route table, or on another one.",
-    kind: Some(ResourceKind::VpcSubnet),
+    kind: Some(kinds::VPC_SUBNET),
     stage: StageRule::Recovery,
     reversibility: Reversibility::Reversible,
     after: After::None,

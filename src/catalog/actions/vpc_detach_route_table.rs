@@ -17,10 +17,11 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, Permissions, Prepared, Progress,
     ReadCx, Reversibility, Severity, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{
     CloudError, CloudResult, EffectCertainty, ErrorKind, Mutation, Named, Outcome, RouteTable, What,
 };
-use crate::model::{Dur, ResourceKind, Tags, Target, naming, target};
+use crate::model::{Dur, Tags, Target, naming, target};
 
 /// `vpc.detach-route-table`.
 pub struct DetachRouteTable;
@@ -66,7 +67,7 @@ pub struct Undo {
 static SPEC: ActionSpec = ActionSpec {
     name: "vpc.detach-route-table",
     summary: "Takes subnets off their route table: onto an empty one, or onto the VPC's main table.",
-    kind: Some(ResourceKind::VpcSubnet),
+    kind: Some(kinds::VPC_SUBNET),
     stage: StageRule::Fault,
     reversibility: Reversibility::Reversible,
     after: After::None,

@@ -1,12 +1,13 @@
 //! Each limit at its edge: what is just allowed, and what is one too many.
 
 use super::*;
+use crate::catalog::kinds;
 use crate::drill::KindLimits;
 use crate::inventory::{Inhabitants, Neighbour};
 use crate::model::Tags;
 use crate::model::reach::Passage;
 
-const EC2: ResourceKind = ResourceKind::Ec2Instance;
+const EC2: ResourceKind = kinds::EC2_INSTANCE;
 
 fn target(kind: ResourceKind, n: usize, tags: &[(&str, &str)]) -> Target {
     Target {
@@ -59,7 +60,7 @@ fn a_share_is_compared_without_rounding() {
 
 #[test]
 fn a_number_is_allowed_up_to_itself_for_all_and_for_each_kind() {
-    let both = planned(&[("web", EC2, 0, 2, 9), ("net", ResourceKind::VpcSubnet, 0, 1, 9)]);
+    let both = planned(&[("web", EC2, 0, 2, 9), ("net", kinds::VPC_SUBNET, 0, 1, 9)]);
     for (most, wanted) in [(2, &["limits.max_targets"][..]), (3, &[])] {
         let limits = Limits { max_targets: Some(most), ..Limits::default() };
         assert_eq!(told(&limits, &both), wanted, "{most}");
@@ -70,7 +71,7 @@ fn a_number_is_allowed_up_to_itself_for_all_and_for_each_kind() {
     };
     assert_eq!(told(&kinds(EC2, Some(1), None), &both), ["limits.kinds.ec2.instance.max_targets"]);
     assert_eq!(told(&kinds(EC2, Some(2), None), &both), [""; 0]);
-    assert_eq!(told(&kinds(ResourceKind::VpcSubnet, Some(1), None), &both), [""; 0]);
+    assert_eq!(told(&kinds(kinds::VPC_SUBNET, Some(1), None), &both), [""; 0]);
     assert_eq!(told(&kinds(EC2, None, Some(22)), &both), ["limits.kinds.ec2.instance.max_percent"]);
     assert_eq!(told(&kinds(EC2, None, Some(23)), &both), [""; 0]);
     assert_eq!(told(&Limits::default(), &both), [""; 0], "no limit, no refusal");

@@ -18,11 +18,12 @@ use whom::Whom;
 use super::{House, Plan, PlannedStep, build, roles};
 use crate::catalog::action::Reversibility;
 use crate::catalog::iam::{self, Level, Type};
+use crate::catalog::kind::Tagging;
+use crate::catalog::kinds;
 use crate::drill::{Drill, Known, TargetSpec};
-use crate::inventory;
 use crate::model::naming::final_snapshot;
 use crate::model::target::{TAG_HELD, TAG_KEPT, TAG_RUN, TAG_STEP};
-use crate::model::{ResourceKind, Stage, Target};
+use crate::model::{Stage, Target};
 
 /// What the policy is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ fn with_sweep(source: &Source<'_>, phase: Phase) -> Vec<Grant> {
 pub fn grants(source: &Source<'_>, phase: Phase) -> Vec<Grant> {
     let mut all = Grants { source, out: Vec::new() };
     for (name, spec) in &source.drill.targets {
-        for permission in inventory::permissions(spec.resource) {
+        for permission in kinds::spec(spec.resource).map_or(&[][..], |k| k.list) {
             all.anything("Look", permission);
         }
         if phase != Phase::Plan && source.steps.iter().any(|s| s.target.as_deref() == Some(name)) {
@@ -207,11 +208,11 @@ impl Grants<'_, '_> {
 
     /// What sets and removes `redrill:held` on the targets of a selector.
     fn hold(&mut self, selector: &str, spec: &TargetSpec) {
-        let kind = whom::kind_of(spec.resource);
-        let looked = inventory::permissions(spec.resource);
-        for permission in build::tagging_permissions(spec.resource).iter().filter(|p| !looked.contains(p)) {
+        let Some(of) = kinds::spec(spec.resource) else { return };
+        let kind = of.iam;
+        for permission in of.tag.iter().filter(|p| !of.list.contains(p)) {
             let (names, mut condition) = self.targets(selector, kind);
-            if spec.resource != ResourceKind::S3Bucket {
+            if of.tagging != Tagging::Whole {
                 only_keys(&mut condition, &[TAG_HELD]);
             }
             self.put("HoldTargets", permission, kind, &names, condition);
@@ -255,7 +256,7 @@ impl Grants<'_, '_> {
         let apply: &[&str] = if phase == Phase::Run || mends { p.apply } else { &[] };
         let prepare: &[&str] = if phase == Phase::Undo && !mends { &[] } else { p.prepare };
         let after: [&[&str]; 2] = if phase == Phase::Plan { [&[], &[]] } else { [p.poll, p.undo] };
-        let looked = action.spec().kind.map_or(&[][..], inventory::permissions);
+        let looked = action.spec().kind.and_then(kinds::spec).map_or(&[][..], |k| k.list);
         let phases = [
             (whom::When::Before, prepare),
             (whom::When::Apply, apply),

@@ -64,9 +64,8 @@ fn every_permission_that_anything_names_is_in_the_table() {
         all.extend([p.prepare, p.apply, p.poll, p.undo].into_iter().flatten());
     }
     all.extend(probes::PROBES.iter().flat_map(|p| p.spec().permissions));
-    for kind in ResourceKind::ALL {
-        all.extend(inventory::permissions(kind));
-        all.extend(build::tagging_permissions(kind));
+    for kind in kinds::KINDS.iter().map(|k| k.spec()) {
+        all.extend(kind.list.iter().chain(kind.tag));
     }
     let switch =
         KillSwitch { s3: Some("s3://b/k".to_owned()), ssm: Some("p".to_owned()), ..KillSwitch::default() };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::catalog::iam::Type;
+use crate::catalog::kinds;
 use crate::drill::TargetSpec;
 use crate::model::ResourceKind;
 use crate::model::pattern;
@@ -49,18 +50,6 @@ pub fn makes(action: &str, kind: Type) -> bool {
     }
 }
 
-/// The targets' kind as a type.
-pub fn kind_of(kind: ResourceKind) -> Type {
-    match kind {
-        ResourceKind::Ec2Instance => Type::Instance,
-        ResourceKind::VpcSubnet => Type::Subnet,
-        ResourceKind::VpcRouteTable => Type::RouteTable,
-        ResourceKind::RdsInstance => Type::Db,
-        ResourceKind::S3Bucket => Type::Bucket,
-        ResourceKind::CloudfrontDistribution => Type::Distribution,
-    }
-}
-
 /// The permissions that several types know, of which a step touches some.
 fn tags(permission: &str) -> bool {
     permission.ends_with("Tags")
@@ -70,7 +59,7 @@ fn tags(permission: &str) -> bool {
 
 /// On which of a type a permission of an action is needed; empty where on none.
 pub fn of(action: &str, takes: Option<ResourceKind>, permission: &str, kind: Type, when: When) -> Vec<Whom> {
-    let target = takes.map(kind_of);
+    let target = takes.and_then(kinds::iam);
     let is_target = target == Some(kind) || (kind == Type::Object && target == Some(Type::Bucket));
     let made = makes(action, kind);
     match (permission, kind) {
@@ -185,11 +174,8 @@ pub fn value(text: &str) -> String {
 
 /// The names of a selector's targets, where it says them.
 pub fn named(spec: &TargetSpec, kind: Type) -> Vec<String> {
-    let key = match spec.resource {
-        ResourceKind::RdsInstance if !spec.attrs.contains_key("id") => "identifier",
-        ResourceKind::S3Bucket if !spec.attrs.contains_key("id") => "name",
-        _ => "id",
-    };
+    let own = kinds::spec(spec.resource).map_or("id", |k| k.id);
+    let key = if spec.attrs.contains_key("id") { "id" } else { own };
     match spec.attrs.get(key) {
         Some(names) => names.values().iter().map(|n| within(kind, &pattern(n))).collect(),
         None => vec![any(kind)],

@@ -1,6 +1,7 @@
 //! What faults reach without naming it: counted, limited, and looked at again.
 
 use super::*;
+use crate::catalog::kinds;
 use crate::cloud::misread::{Misread, Reader};
 use crate::sim::InstanceSeed;
 
@@ -232,7 +233,7 @@ fn the_tag_that_forbids_is_named() {
     }))
     .unwrap();
     let tagged = |value: &str| Target {
-        kind: ResourceKind::Ec2Instance,
+        kind: kinds::EC2_INSTANCE,
         id: "i-1".to_owned(),
         arn: None,
         name: None,

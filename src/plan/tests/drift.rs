@@ -1,7 +1,8 @@
 //! Another resource under the same name is not the one that was planned for.
 
 use super::*;
-use crate::inventory::CREATED;
+use crate::catalog::kind::CREATED;
+use crate::catalog::kinds;
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_was_made_anew_is_refused() {
@@ -43,17 +44,17 @@ async fn what_undo_would_put_back_to_is_what_was_planned() {
         first.kind = kind;
         set(first, key, value);
     };
-    web(&mut plan, ResourceKind::VpcSubnet, "route_table", "rtb-1");
+    web(&mut plan, kinds::VPC_SUBNET, "route_table", "rtb-1");
     assert_eq!(told(&plan, |_| {}), [""; 0]);
     let moved = |to: &str| format!("it stands on {to} now, and stood on rtb-1 when it was planned");
     assert_eq!(told(&plan, |t| drop(t.attrs.insert("route_table".into(), "rtb-2".into()))), [moved("rtb-2")]);
     assert_eq!(told(&plan, |t| drop(t.attrs.remove("route_table"))), [moved("the VPC's main table")]);
 
-    web(&mut plan, ResourceKind::Ec2Instance, "state", "running");
+    web(&mut plan, kinds::EC2_INSTANCE, "state", "running");
     let stopped = "it is stopped now, and was running when it was planned";
     assert_eq!(told(&plan, |t| drop(t.attrs.insert("state".into(), "stopped".into()))), [stopped]);
     assert_eq!(told(&plan, |_| {}), [""; 0], "the table of an instance is nobody's");
-    web(&mut plan, ResourceKind::Ec2Instance, "state", "pending");
+    web(&mut plan, kinds::EC2_INSTANCE, "state", "pending");
     assert_eq!(
         told(&plan, |t| drop(t.attrs.insert("state".into(), "running".into()))),
         [""; 0],
@@ -71,11 +72,11 @@ async fn what_has_ended_and_what_no_longer_matches_is_named() {
         let found = crate::plan::drift::compare(plan, &now, &plan.account, plan.world, None);
         found.into_iter().map(|f| f.text).collect()
     };
-    use ResourceKind::{Ec2Instance, RdsInstance, VpcSubnet};
+    use kinds::{EC2_INSTANCE, RDS_INSTANCE, VPC_SUBNET};
     for (kind, key, state, text) in [
-        (Ec2Instance, "state", "terminated", "it is terminated"),
-        (Ec2Instance, "state", "shutting-down", "it is being terminated"),
-        (RdsInstance, "status", "deleting", "it is being deleted"),
+        (EC2_INSTANCE, "state", "terminated", "it is terminated"),
+        (EC2_INSTANCE, "state", "shutting-down", "it is being terminated"),
+        (RDS_INSTANCE, "status", "deleting", "it is being deleted"),
     ] {
         let first = &mut plan.targets.get_mut("web").unwrap().drawn[0];
         first.kind = kind;
@@ -90,7 +91,7 @@ async fn what_has_ended_and_what_no_longer_matches_is_named() {
             "{state}"
         );
     }
-    plan.targets.get_mut("web").unwrap().drawn[0].kind = VpcSubnet;
+    plan.targets.get_mut("web").unwrap().drawn[0].kind = VPC_SUBNET;
     let said = told(&plan, &|t| drop(t.attrs.insert("state".to_owned(), "terminated".to_owned())));
     assert!(!said.iter().any(|t| t == "it is terminated"), "a subnet has no such state: {said:?}");
 }
@@ -100,7 +101,7 @@ fn the_same_is_what_was_made_at_the_same_moment() {
     let made = |at: Option<&str>| {
         let attrs = at.map(|at| (CREATED.to_owned(), at.to_owned())).into_iter().collect();
         let id = "shop-orders".to_owned();
-        Target { kind: ResourceKind::RdsInstance, id, arn: None, name: None, tags: Tags::new(), attrs }
+        Target { kind: kinds::RDS_INSTANCE, id, arn: None, name: None, tags: Tags::new(), attrs }
     };
     let same = |was, is| crate::plan::is_the_same(&made(was), &made(is));
     assert!(same(Some("yesterday"), Some("yesterday")) && same(None, None));

@@ -14,12 +14,13 @@ use crate::catalog::action::{
     Action, ActionError, ActionSpec, After, Applied, Batch, Finding, Of, OutputSpec, Outputs, Permissions,
     Prepared, Progress, ReadCx, Reversibility, StageRule, Undone, WriteCx,
 };
+use crate::catalog::kinds;
 use crate::cloud::{
     CloudError, CloudResult, DbInstance, EffectCertainty, ErrorKind, Mutation, Named, Outcome, RestoreSpec,
     What, all_pages,
 };
 use crate::model::target::{TAG_KEPT, TAG_REPLACES, TAG_RUN, TAG_STEP};
-use crate::model::{Dur, ResourceKind, Tags, Target};
+use crate::model::{Dur, Tags, Target};
 
 use super::{look, whole};
 
@@ -41,7 +42,7 @@ pub struct RdsRestore;
 static SPEC: ActionSpec = ActionSpec {
     name: "rds.restore-to-point-in-time",
     summary: "Restores a database to a point in time, as a new database beside the source.",
-    kind: Some(ResourceKind::RdsInstance),
+    kind: Some(kinds::RDS_INSTANCE),
     stage: StageRule::Recovery,
     reversibility: Reversibility::Additive,
     after: After::Remove,

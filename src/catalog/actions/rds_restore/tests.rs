@@ -8,6 +8,7 @@ use super::params::{identifier, is_identifier};
 use super::*;
 use crate::catalog::Severity;
 use crate::catalog::actions::trial::{Trial, params, puts_everything_back, target};
+use crate::catalog::kinds;
 use crate::cloud::faulty::Fault;
 use crate::cloud::misread::{Misread, Reader};
 use crate::model::Clock as _;
@@ -16,7 +17,7 @@ use crate::model::target::TAG_REPLACES;
 mod removed;
 
 fn orders() -> Target {
-    target(ResourceKind::RdsInstance, "shop-orders")
+    target(kinds::RDS_INSTANCE, "shop-orders")
 }
 
 async fn restored(t: &Trial, with: Value) -> (Undo, Applied) {
@@ -488,9 +489,7 @@ async fn what_the_drill_keeps_says_so_from_the_start_and_what_it_stands_in_for()
 async fn what_cannot_be_restored_is_refused_beforehand() {
     let t = Trial::new();
     let inspect = async |id: &str, with: Value| {
-        t.refusals(&RdsRestore, &target(ResourceKind::RdsInstance, id), &params(&RdsRestore, with))
-            .await
-            .join("; ")
+        t.refusals(&RdsRestore, &target(kinds::RDS_INSTANCE, id), &params(&RdsRestore, with)).await.join("; ")
     };
     assert_eq!(inspect("shop-orders", json!({ "to": "-15m" })).await, "");
     assert!(

@@ -5,10 +5,11 @@ use serde_json::json;
 use super::*;
 use crate::catalog::actions::s3_restore::S3Restore;
 use crate::catalog::actions::trial::{BUCKET, SCRATCH_BUCKET, Trial, params, puts_everything_back, target};
+use crate::catalog::kinds;
 use crate::cloud::faulty::Fault;
 
 fn assets() -> Target {
-    target(ResourceKind::S3Bucket, BUCKET)
+    target(kinds::S3_BUCKET, BUCKET)
 }
 
 async fn deleted(t: &Trial, with: Value) -> Undo {
@@ -284,7 +285,7 @@ async fn what_could_not_be_undone_is_refused() {
     assert!(refusals(|_| {}, json!({ "prefix": "nothing/" })).await.contains("nothing to delete"));
     assert!(refusals(|_| {}, json!({ "keys": ["nobody"] })).await.contains("there is no object nobody"));
     let t = Trial::new();
-    let scratch = target(ResourceKind::S3Bucket, SCRATCH_BUCKET);
+    let scratch = target(kinds::S3_BUCKET, SCRATCH_BUCKET);
     let p = params(&S3Delete, all());
     assert!(t.refusals(&S3Delete, &scratch, &p).await.join("; ").contains("versioning is off"));
     assert!(t.prepare(&S3Delete, Some(&scratch), &p).await.is_err(), "prepare looks again");

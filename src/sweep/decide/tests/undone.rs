@@ -1,7 +1,7 @@
 //! What a run held, kind by kind, and what stands in for what: the need of each, and the nearest that has another.
 
 use super::*;
-use ResourceKind::{Ec2Instance, RdsInstance, S3Bucket, VpcRouteTable, VpcSubnet};
+use kinds::{EC2_INSTANCE, RDS_INSTANCE, S3_BUCKET, VPC_ROUTE_TABLE, VPC_SUBNET};
 
 fn thing(kind: ResourceKind, id: &str, tags: &[(&str, &str)], attrs: &[(&str, &str)]) -> Target {
     let map =
@@ -31,8 +31,8 @@ fn need_among(
 fn stopped(state: &str, hint: &str, started: Option<i64>, stopped: Option<i64>) -> Need {
     let at = |minutes: Option<i64>| minutes.map(|m| began() + TimeDelta::minutes(m));
     let birth = Birth { at: at(started), stopped: at(stopped), ..Birth::default() };
-    let births = [((Ec2Instance, "held".to_owned()), birth)].into();
-    need_among(Ec2Instance, &[("state", state)], hint, &[], &births)
+    let births = [((EC2_INSTANCE, "held".to_owned()), birth)].into();
+    need_among(EC2_INSTANCE, &[("state", state)], hint, &[], &births)
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn what_the_run_cannot_have_stopped_is_not_started() {
     let said = why(need(Some(1), Some(7)));
     assert!(said.starts_with("it was last started at 2026-03-01 12:01 UTC, after that run began"), "{said}");
     assert!(why(need(Some(-9_000), None)).starts_with("AWS does not say when it was stopped"));
-    let unknown = need_of(Ec2Instance, &[("state", "stopped")], ran, &[]);
+    let unknown = need_of(EC2_INSTANCE, &[("state", "stopped")], ran, &[]);
     assert!(why(unknown).starts_with("AWS does not say when it was stopped"));
     let tags = [(TAG_HELD, "x undo: ec2.stop-instances was running")];
-    let t = thing(Ec2Instance, "held", &tags, &[("state", "stopped")]);
+    let t = thing(EC2_INSTANCE, "held", &tags, &[("state", "stopped")]);
     let said = why(decide(&t, std::slice::from_ref(&t), &Births::new()));
     assert!(said.starts_with("its tag names no run"), "{said}");
 }
@@ -76,35 +76,35 @@ fn what_the_run_cannot_have_stopped_is_not_started() {
 #[test]
 fn what_passes_by_itself_is_released_and_what_is_not_known_is_a_persons() {
     for hint in ["", "undo: rds.reboot", "undo: cloudfront.invalidate", "undo: ec2.terminate-instances"] {
-        assert_eq!(need_of(RdsInstance, &[("status", "available")], hint, &[]), Need::Release, "{hint}");
+        assert_eq!(need_of(RDS_INSTANCE, &[("status", "available")], hint, &[]), Need::Release, "{hint}");
     }
-    let said = why(need_of(RdsInstance, &[("status", "available")], "undo: of-tomorrow", &[]));
+    let said = why(need_of(RDS_INSTANCE, &[("status", "available")], "undo: of-tomorrow", &[]));
     assert!(said.starts_with("this redrill does not know how to put it back"), "{said}");
     for gone in ["deleting", "delete-precheck"] {
-        assert!(why(need_of(RdsInstance, &[("status", gone)], "", &[])).starts_with("it is gone"), "{gone}");
+        assert!(why(need_of(RDS_INSTANCE, &[("status", gone)], "", &[])).starts_with("it is gone"), "{gone}");
     }
-    let said = why(need_of(S3Bucket, &[], "undo: s3.delete-objects", &[]));
+    let said = why(need_of(S3_BUCKET, &[], "undo: s3.delete-objects", &[]));
     assert!(said.starts_with("objects may be under delete markers"), "{said}");
     // whatever its attributes say, only instances and databases are listed when they are gone
     let attrs = [("state", "terminated"), ("status", "deleting")];
-    assert_eq!(need_of(S3Bucket, &attrs, "", &[]), Need::Release);
+    assert_eq!(need_of(S3_BUCKET, &attrs, "", &[]), Need::Release);
 }
 
 #[test]
 fn a_subnet_goes_back_onto_its_own_table() {
-    let own = thing(VpcRouteTable, "rtb-own", &[], &[]);
+    let own = thing(VPC_ROUTE_TABLE, "rtb-own", &[], &[]);
     let tags = [(TAG_RUN, RUN), (TAG_STEP, "cut"), ("Name", "redrill cut empty")];
-    let runs = thing(VpcRouteTable, "rtb-run", &tags, &[]);
+    let runs = thing(VPC_ROUTE_TABLE, "rtb-run", &tags, &[]);
     // empty like the run's, and with its tag, but by its name somebody's
     let theirs =
-        thing(VpcRouteTable, "rtb-theirs", &[(TAG_RUN, RUN), (TAG_STEP, "cut"), ("Name", "db")], &[]);
-    let another = thing(VpcRouteTable, "rtb-other", &[(TAG_RUN, "20260301T120000Z-shop-abcdeg")], &[]);
+        thing(VPC_ROUTE_TABLE, "rtb-theirs", &[(TAG_RUN, RUN), (TAG_STEP, "cut"), ("Name", "db")], &[]);
+    let another = thing(VPC_ROUTE_TABLE, "rtb-other", &[(TAG_RUN, "20260301T120000Z-shop-abcdeg")], &[]);
     // a thing of another kind with a table's id is no table
-    let odd = thing(S3Bucket, "rtb-lost", &[(TAG_RUN, RUN)], &[]);
+    let odd = thing(S3_BUCKET, "rtb-lost", &[(TAG_RUN, RUN)], &[]);
     let all = [own, runs, another, odd, theirs];
     let need = |on: Option<&str>, hint: &str| {
         let attrs: Vec<_> = on.map(|on| ("route_table", on)).into_iter().collect();
-        need_of(VpcSubnet, &attrs, hint, &all)
+        need_of(VPC_SUBNET, &attrs, hint, &all)
     };
     let detach = "undo: vpc.detach-route-table was rtb-own";
     let back = |to: Option<&str>| Need::Reroute { from: "rtb-run".to_owned(), to: to.map(str::to_owned) };
@@ -113,8 +113,8 @@ fn a_subnet_goes_back_onto_its_own_table() {
     assert!(why(need(None, detach)).starts_with("it stood on rtb-own and is on the main table"));
     assert_eq!(need(Some("rtb-own"), detach), Need::Release, "it is back");
     // tags alone make no table the run's: one with routes is somebody's, and one that nothing is known of may be
-    for births in [Births::new(), [((VpcRouteTable, "rtb-run".to_owned()), Birth::default())].into()] {
-        let need = need_among(VpcSubnet, &[("route_table", "rtb-run")], detach, &all, &births);
+    for births in [Births::new(), [((VPC_ROUTE_TABLE, "rtb-run".to_owned()), Birth::default())].into()] {
+        let need = need_among(VPC_SUBNET, &[("route_table", "rtb-run")], detach, &all, &births);
         assert!(why(need).starts_with("it stood on rtb-own and is on rtb-run: put it back unless somebody"));
     }
     assert_eq!(need(Some("rtb-run"), "undo: vpc.detach-route-table"), back(None));
@@ -144,7 +144,8 @@ fn a_subnet_goes_back_onto_its_own_table() {
 
 #[test]
 fn what_a_drill_keeps_is_kept_where_a_run_makes_such_things() {
-    for (kind, kept) in [(Ec2Instance, true), (RdsInstance, true), (VpcRouteTable, false), (S3Bucket, false)]
+    for (kind, kept) in
+        [(EC2_INSTANCE, true), (RDS_INSTANCE, true), (VPC_ROUTE_TABLE, false), (S3_BUCKET, false)]
     {
         let t = thing(kind, "x", &[(TAG_RUN, RUN), (TAG_KEPT, RUN)], &[]);
         let need = decide(&t, std::slice::from_ref(&t), &Births::new());
@@ -154,10 +155,10 @@ fn what_a_drill_keeps_is_kept_where_a_run_makes_such_things() {
             assert_eq!(why(need), "somebody else set the tag redrill:kept", "{kind:?}");
         }
     }
-    let t = thing(Ec2Instance, "x", &[(TAG_RUN, RUN)], &[]);
+    let t = thing(EC2_INSTANCE, "x", &[(TAG_RUN, RUN)], &[]);
     let said = why(decide(&t, std::slice::from_ref(&t), &Births::new()));
     assert!(said.starts_with("what it was made from is not known"), "{said}");
-    let t = thing(Ec2Instance, "x", &[(TAG_STEP, "replace")], &[]);
+    let t = thing(EC2_INSTANCE, "x", &[(TAG_STEP, "replace")], &[]);
     assert_eq!(
         decide(&t, std::slice::from_ref(&t), &Births::new()),
         Need::Release,
@@ -167,31 +168,31 @@ fn what_a_drill_keeps_is_kept_where_a_run_makes_such_things() {
 
 #[test]
 fn what_stands_in_for_something_that_is_gone_is_never_removed() {
-    let copy = made(Ec2Instance, "i-1");
+    let copy = made(EC2_INSTANCE, "i-1");
     let births = [((copy.kind, copy.id.clone()), Birth { token: token(), ..Birth::default() })].into();
     let need = |others: &[Target]| decide(&copy, &[std::slice::from_ref(&copy), others].concat(), &births);
-    let original = thing(Ec2Instance, "original", &[], &[("state", "running")]);
+    let original = thing(EC2_INSTANCE, "original", &[], &[("state", "running")]);
     let instead = Need::Keep { instead_of: Some("original".to_owned()) };
     assert_eq!(need(std::slice::from_ref(&original)), Need::Remove);
     assert_eq!(need(&[]), instead);
-    assert_eq!(need(&[Target { kind: RdsInstance, ..original.clone() }]), instead, "another kind");
+    assert_eq!(need(&[Target { kind: RDS_INSTANCE, ..original.clone() }]), instead, "another kind");
     assert_eq!(need(&[Target { id: "i-2".to_owned(), ..original.clone() }]), instead, "another one");
     assert_eq!(
-        need(&[thing(Ec2Instance, "original", &[], &[("state", "terminated")])]),
+        need(&[thing(EC2_INSTANCE, "original", &[], &[("state", "terminated")])]),
         instead,
         "it is gone"
     );
     // renamed to the original's name, it is not the original
-    let renamed = made(RdsInstance, "original");
+    let renamed = made(RDS_INSTANCE, "original");
     assert_eq!(decide(&renamed, std::slice::from_ref(&renamed), &Births::new()), instead);
 
-    let gone = thing(Ec2Instance, "original", &[], &[("state", "terminated")]);
+    let gone = thing(EC2_INSTANCE, "original", &[], &[("state", "terminated")]);
     assert!(is_replaced(&gone, &[gone.clone(), copy.clone()]));
     assert!(!is_replaced(&gone, std::slice::from_ref(&gone)));
     let mut other = copy.clone();
     other.tags.insert(TAG_REPLACES.to_owned(), "i-9".to_owned());
     assert!(!is_replaced(&gone, &[other]), "it replaces another one");
-    assert!(!is_replaced(&gone, &[Target { kind: RdsInstance, ..copy.clone() }]), "another kind");
+    assert!(!is_replaced(&gone, &[Target { kind: RDS_INSTANCE, ..copy.clone() }]), "another kind");
     let mut lost = copy;
     lost.attrs.insert("state".to_owned(), "terminated".to_owned());
     assert!(!is_replaced(&gone, &[lost]), "what is gone itself stands in for nothing");
