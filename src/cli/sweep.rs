@@ -30,8 +30,8 @@ use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 /// Looks in every given region, and with every given profile, for what carries `redrill:run` (a run made
 /// it) or `redrill:held` (a run changed it). What carries neither is never touched. What a drill keeps
 /// (`redrill:kept`) and what stands in for something that is gone (`redrill:replaces`) is never removed: it
-/// is marked as kept, as the end of the run would. What its run was ended with, as it is, stays so where that run's
-/// journal is on this machine; elsewhere, tag it `redrill:kept`. Tags alone remove nothing: what is removed was made while its
+/// is marked as kept, as the end of the run would. What somebody has accepted as it is (`rollback --accept`) stays so
+/// where that run's journal is on this machine; elsewhere, tag it `redrill:kept`. Tags alone remove nothing: what is removed was made while its
 /// run was there, and has the client token or the name that only that run gives. Each thing is asked about,
 /// unless `--run` and `--yes` are given. Runs that may still be under way are left alone. Where a
 /// run's journal is on this machine, `redrill rollback RUN` knows more and is the better way.
@@ -71,10 +71,14 @@ struct Place {
 pub fn run(global: &Global, args: &SweepArgs) -> Result<u8, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     runtime()?.block_on(async {
-        let (places, unreadable) = look(global, args, &clock).await?;
+        let (mut places, unreadable) = look(global, args, &clock).await?;
         let now = clock.now();
         let (_locks, busy) = at_work(&global.state, &places);
-        let here = Here { busy, left: left_in_place(&global.state, &places) };
+        let here = Here { busy, accepted: accepted(&global.state, &places) };
+        for l in places.iter_mut().flat_map(|p| &mut p.found).filter(|l| here.is_left_as_it_is(l)) {
+            // nobody wants it put back, and nobody wants it locked
+            l.need = Need::Release;
+        }
         let all: Vec<(&Place, &Leftover, Option<String>)> = places
             .iter()
             .flat_map(|p| p.found.iter().map(move |l| (p, l)))
@@ -250,44 +254,49 @@ fn at_work(state: &Path, places: &[Place]) -> (Vec<TargetLocks>, BTreeSet<String
 struct Here {
     /// Runs that somebody is at work on.
     busy: BTreeSet<String>,
-    /// What was left as it is on purpose, by run.
-    left: BTreeMap<String, BTreeSet<Cell>>,
+    /// What a person has accepted as it is, by run.
+    accepted: BTreeMap<String, BTreeSet<Cell>>,
 }
 
 impl Here {
-    /// Whether a step of its run was ended with this as it is: what the step changed, or what it made.
-    fn is_left(&self, l: &Leftover) -> bool {
+    fn accepts(&self, l: &Leftover, is_it: impl Fn(&Cell) -> bool) -> bool {
+        self.accepted.get(&l.run).is_some_and(|cells| cells.iter().any(is_it))
+    }
+
+    /// Whether a person has accepted how a step left this target.
+    fn is_left_as_it_is(&self, l: &Leftover) -> bool {
+        l.target.tags.contains_key(TAG_HELD) && self.accepts(l, |(_, on)| on.as_ref() == Some(&l.target.id))
+    }
+
+    /// Whether a person has accepted that this, which a step made, stays.
+    fn stays(&self, l: &Leftover) -> bool {
         let tag = |key: &str| l.target.tags.get(key);
         let (step, original) = (tag(TAG_STEP), tag(TAG_REPLACES));
-        let changed = |on: Option<&String>| on == Some(&l.target.id) && tag(TAG_HELD).is_some();
-        let made = |by: &StepId, on: Option<&String>| {
-            step.is_some_and(|step| step == by.as_str()) && original.is_none_or(|it| on == Some(it))
-        };
-        let is_it = |(step, on): &Cell| changed(on.as_ref()) || made(step, on.as_ref());
-        self.left.get(&l.run).is_some_and(|cells| cells.iter().any(is_it))
+        let its = |by: &StepId| step.is_some_and(|step| step == by.as_str());
+        self.accepts(l, |(by, on)| its(by) && original.is_none_or(|it| on.as_ref() == Some(it)))
     }
 }
 
-/// What runs whose journals are here have left as it is, on purpose: a person accepted it, or it is not the run's any more.
-fn left_in_place(state: &Path, places: &[Place]) -> BTreeMap<String, BTreeSet<Cell>> {
+/// What people have accepted as it is, of the runs whose journals are here.
+fn accepted(state: &Path, places: &[Place]) -> BTreeMap<String, BTreeSet<Cell>> {
     // by the list, never by the tag's text: it may be anything, also a path
     let here = runs::list(state).unwrap_or_default();
     let tagged: BTreeSet<&str> = places.iter().flat_map(|p| &p.found).map(|l| l.run.as_str()).collect();
-    let mut left = BTreeMap::new();
+    let mut accepted = BTreeMap::new();
     for entry in here.iter().filter(|r| tagged.contains(r.run.as_str())) {
         let lines =
             runs::find(state, entry.run.as_str()).ok().and_then(|dir| session::read_journal(&dir).ok());
         let mut cells = BTreeSet::new();
         for line in lines.unwrap_or_default() {
             match line.event {
-                Event::LeftInPlace { step, target, .. } => _ = cells.insert((step, target)),
+                Event::LeftInPlace { step, target, by: Some(_), .. } => _ = cells.insert((step, target)),
                 Event::UndoDone { step, target, .. } => _ = cells.remove(&(step, target)),
                 _ => {}
             }
         }
-        left.insert(entry.run.to_string(), cells);
+        accepted.insert(entry.run.to_string(), cells);
     }
-    left
+    accepted
 }
 
 /// Why a leftover is left alone, if it is.
@@ -309,8 +318,8 @@ fn spared(
     if here.busy.contains(&l.run) {
         return Some("its run is under way on this machine".to_owned());
     }
-    if here.is_left(l) {
-        return Some("its run was ended with it as it is, as its journal says".to_owned());
+    if here.stays(l) {
+        return Some("somebody has accepted that it stays, as the journal of its run says".to_owned());
     }
     if let Some(wanted) = &args.run {
         return (l.run != *wanted).then(|| "of another run".to_owned());

@@ -103,7 +103,7 @@ impl History {
     /// Whether its newest answers were healthy and speak for the time from `from` to `to`.
     pub(crate) fn vouches(&self, from: i64, to: i64) -> bool {
         let last = self.stretches.last().filter(|s| s.health == Health::Healthy);
-        last.is_some_and(|s| self.info.vouches(s.last_sent, s.end, from, to))
+        last.is_some_and(|s| self.info.vouches(s.last_sent, from, to))
     }
 
     /// The stretch that the newest answer at that moment belongs to.

@@ -82,7 +82,8 @@ pub fn judge_by(rules: Rules, state: &RunState, measured: &Measured) -> Judged {
     if let Some((cause, detail)) = &state.stop {
         match cause {
             StopCause::StopCondition | StopCause::Signal | StopCause::Rollback => {
-                let clean = lost.is_empty() && accepted.is_empty();
+                let is_stuck = rules == Rules::Own && !state.stuck.is_empty();
+                let clean = lost.is_empty() && accepted.is_empty() && !is_stuck;
                 let how = if clean { "stopped and rolled back" } else { "stopped" };
                 let word = if accepted.is_empty() { Verdict::Stopped } else { Verdict::Failed };
                 add(word, format!("{how}: {detail}"));

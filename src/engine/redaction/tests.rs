@@ -54,6 +54,28 @@ fn a_secret_is_known_however_it_is_written() {
 }
 
 #[test]
+fn a_dump_shows_no_secret_beside_its_digits() {
+    let secret = "Tr0ub4dor&3-Zx\"q/w+K";
+    let redaction =
+        Redaction::new(&[("token".to_owned(), secret.to_owned())].into(), &["token".to_owned()], &[]);
+    let xxd = "00000000: 5472 3075 6234 646f 7226 332d 5a78 2271  Tr0ub4dor&3-Zx\"q\n\
+               00000010: 2f77 2b4b 0a                             /w+K.\n";
+    let hexdump = "00000000  54 72 30 75 62 34 64 6f  72 26 33 2d 5a 78 22 71  |Tr0ub4dor&3-Zx\"q|\n\
+                   00000010  2f 77 2b 4b 0a                                    |/w+K.|\n00000015\n";
+    for dump in [xxd, hexdump] {
+        let mut told = format!("before\n{dump}after");
+        redaction.told(&mut told);
+        assert!(!told.contains("Tr0u") && !told.contains("w+K"), "{told}");
+        assert!(told.starts_with("before\n") && told.ends_with("after"), "{told}");
+    }
+    // what only looks like one is left alone
+    let mut told = "12345678: 9  nothing of it\n20260921 12:00  noon".to_owned();
+    let before = told.clone();
+    redaction.told(&mut told);
+    assert_eq!(told, before);
+}
+
+#[test]
 fn a_text_that_ends_within_a_secret_loses_the_rest() {
     assert_eq!(redacted("stdout: cAn?ry \"7/"), "stdout: [secret token, cut]");
     assert_eq!(redacted("stdout: cAn?r…"), "stdout: [secret token, cut]…");

@@ -67,6 +67,7 @@ pub(super) fn views(text: &str) -> Vec<View> {
     };
     let squeezed = seen.squeezed();
     aside.extend([Some(&seen), squeezed.as_ref()].into_iter().flatten().filter_map(View::joined));
+    aside.extend(seen.dumped());
     for base in [Some(seen), squeezed].into_iter().flatten() {
         let mut from = out.len();
         out.push(base);
@@ -107,6 +108,31 @@ enum Calm {
 pub(super) fn calm(text: &str) -> Vec<Vec<u8>> {
     let view = View::of(text);
     [Calm::Sequences, Calm::Characters].into_iter().filter_map(|how| Some(view.calm(how)?.bytes)).collect()
+}
+
+/// Where a line of a dump has the characters: behind an offset, the digits of up to 32 bytes and two blanks.
+fn shown_in_dump(line: &[u8]) -> Option<std::ops::Range<usize>> {
+    let offset = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let is_dump = (4..=16).contains(&offset) && matches!(line.get(offset), Some(b':' | b' '));
+    let digits = line.get(offset + 1..).filter(|_| is_dump)?;
+    let bytes = digits.iter().take_while(|b| b.is_ascii_hexdigit() || **b == b' ').count();
+    // the characters may themselves look like digits: they are behind the first two blanks after some
+    let first = digits.iter().position(|b| *b != b' ')?;
+    let gap = |at: usize| digits[at..].windows(2).position(|two| two == b"  ").map(|n| at + n);
+    let mut behind = gap(first)?;
+    // hexdump parts its digits in the middle, too
+    if let Some(second) = gap(behind + 2).filter(|second| *second < bytes && digits.contains(&b'|')) {
+        behind = second;
+    }
+    let blanks = digits[behind..].iter().take_while(|b| **b == b' ').count();
+    let mut shown = offset + 1 + behind + blanks..line.len();
+    if behind > bytes || shown.is_empty() {
+        return None;
+    }
+    if line[shown.start] == b'|' && line.ends_with(b"|") && shown.len() > 1 {
+        shown = shown.start + 1..shown.end - 1;
+    }
+    Some(shown)
 }
 
 impl View {
@@ -220,6 +246,22 @@ impl View {
         let mut out = out?;
         out.copy(self, copied, self.bytes.len());
         Some(out)
+    }
+
+    /// The characters that a dump shows beside their digits, line after line: `xxd`, `hexdump -C`.
+    fn dumped(&self) -> Option<Self> {
+        let mut out: Option<Self> = None;
+        let mut from = 0;
+        for line in self.bytes.split_inclusive(|b| *b == b'\n') {
+            let end = from + line.len() - usize::from(line.ends_with(b"\n"));
+            let of_line = &self.bytes[from..end];
+            if let Some(shown) = shown_in_dump(of_line) {
+                let out = out.get_or_insert_with(|| self.empty(self.squeezed));
+                out.copy(self, from + shown.start, from + shown.end);
+            }
+            from += line.len();
+        }
+        out
     }
 
     fn undone(&self, escape: Escape) -> Option<Self> {

@@ -480,3 +480,12 @@ async fn what_only_a_later_process_saw_healthy_again_is_no_pass() {
     state.stuck.push("down".to_owned());
     holds(&state, &measured(), Verdict::Stuck, &["down"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stuck_is_not_called_rolled_back() {
+    let mut state = stopped(ended(LOSS).await, StopCause::Signal, "ctrl-c");
+    state.stuck.push("the subnet is elsewhere".to_owned());
+    holds(&state, &measured(), Verdict::Stuck, &["the subnet is elsewhere", "stopped: ctrl-c"]);
+    let then = judge_by(Rules::V0_1_0, &state, &measured());
+    assert!(then.reasons.contains(&"stopped and rolled back: ctrl-c".to_owned()), "{:?}", then.reasons);
+}

@@ -168,7 +168,23 @@ async fn a_sweep_leaves_what_a_person_has_accepted_to_stay() {
     let swept = w.go(["sweep", "--run", &ended.run(), "--yes"]).await;
     assert!(swept.code == Some(0) && w.changes().await.is_empty(), "{swept}");
     assert!(
-        format!("{swept}").contains("its run was ended with it as it is, as its journal says"),
+        format!("{swept}").contains("somebody has accepted that it stays, as the journal of its run says"),
+        "{swept}"
+    );
+}
+
+#[tokio::test]
+async fn a_sweep_tells_what_a_stuck_run_still_owes() {
+    let Some(w) = World::with(&[("shutting-down", 1.0)]).await else { return };
+    w.faults(json!([{"action": "RunInstances", "fault": "deny", "times": null}])).await;
+    let ended = w.start_run(&server(&w).text()).end().await;
+    ended.expect(20, "stuck");
+    let here = w.go(["sweep", "--list", "--older-than", "0s"]).await;
+    assert!(format!("{here}").contains("its journal is here: redrill rollback "), "{here}");
+    let swept = w.go(["sweep", "--run", &ended.run(), "--yes"]).await;
+    assert_eq!(swept.code, Some(20), "{swept}");
+    assert!(
+        format!("{swept}").contains("it is gone, and nothing that a run made stands in for it"),
         "{swept}"
     );
 }
