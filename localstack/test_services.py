@@ -367,6 +367,16 @@ class Databases(Case):
                      VpcSecurityGroupIds=of_source)
         self.restore(DBSubnetGroupName="other", VpcSecurityGroupIds=[group])
 
+    def test_restore_takes_no_ceiling_below_ten_percent_and_no_authority_that_is_not_there(self):
+        stored = self.database("shop-orders")["AllocatedStorage"]
+        most = -(-stored * 11 // 10)
+        self.refused("InvalidParameterCombination", self.restore, MaxAllocatedStorage=most - 1)
+        self.refused("CertificateNotFound", self.restore, CACertificateIdentifier="rds-ca-2019")
+        known = {c["CertificateIdentifier"] for c in self.rds.describe_certificates()["Certificates"]}
+        self.assertNotIn("rds-ca-2019", known)
+        self.restore(MaxAllocatedStorage=most, CACertificateIdentifier="rds-ca-rsa2048-g1")
+        self.assertEqual(self.database("copy")["MaxAllocatedStorage"], most)
+
     def test_restore_needs_exactly_one_time(self):
         ask = {"SourceDBInstanceIdentifier": "shop-orders", "TargetDBInstanceIdentifier": "copy"}
         call = self.rds.restore_db_instance_to_point_in_time

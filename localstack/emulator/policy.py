@@ -144,7 +144,7 @@ class Policy:
             if re.search(r"Tag\.\d+\.Key$", key):
                 request[f"aws:RequestTag/{form[key]}"] = [form.get(key[:-3] + "Value", "")]
         context = {**base, **request}
-        if name == "rds:DescribeAccountAttributes":
+        if name in ("rds:DescribeAccountAttributes", "rds:DescribeCertificates"):
             yield name, "*", base
             return
         if name == "rds:RestoreDBInstanceToPointInTime":

@@ -1,7 +1,7 @@
 """RDS: lifecycle views, restore windows and defaults, and calls that AWS refuses in a given state."""
 
 import time
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
@@ -20,6 +20,8 @@ INHERITED = (
     "preferred_backup_window", "preferred_maintenance_window", "auto_minor_version_upgrade", "character_set_name",
     "master_username",
 )
+# what moto calls the default, and AWS's own
+CERTIFICATES = ("rds-ca-default", "rds-ca-ecc384-g1", "rds-ca-rsa2048-g1", "rds-ca-rsa4096-g1")
 REQUEST_ONLY = (
     "source_db_instance_identifier", "target_db_instance_identifier", "restore_time", "use_latest_restorable_time",
     "source_dbi_resource_id", "db_instance_identifier",
@@ -158,6 +160,15 @@ def restore(backend, source_id, target_id, asked, lag):
     props["db_instance_identifier"] = target_id
     if props["allocated_storage"] < source.allocated_storage:
         raise RDSClientError("InvalidParameterValue", "Allocated storage size can't be less than the source's.")
+    most = asked.get("max_allocated_storage")
+    if most is not None and int(most) * 10 < int(props["allocated_storage"]) * 11:
+        raise RDSClientError(
+            "InvalidParameterCombination", "Max storage size must be at least 10% more than the allocated storage."
+        )
+    if asked.get("ca_certificate_identifier") not in (None, *CERTIFICATES):
+        raise RDSClientError(
+            "CertificateNotFound", f"Certificate {asked['ca_certificate_identifier']} not found."
+        )
     if not props.get("db_subnet_group_name"):
         props["db_subnet_group_name"] = default_subnet_group(backend)
     if not props.get("vpc_security_group_ids"):
@@ -277,6 +288,14 @@ def patch_backend(pace):
         ]})
 
     RDSResponse.describe_account_attributes = describe_account_attributes
+
+    def describe_certificates(self):
+        until = datetime(2061, 5, 19, tzinfo=timezone.utc)
+        return ActionResult({"Certificates": [
+            {"CertificateIdentifier": name, "CertificateType": "CA", "ValidTill": until} for name in CERTIFICATES
+        ]})
+
+    RDSResponse.describe_certificates = describe_certificates
     for name, state, delay in (("stop_db_instance", "stopping", "db-stop"), ("start_db_instance", "starting", "db-start")):
         original = getattr(cls, name)
 

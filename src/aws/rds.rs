@@ -6,7 +6,9 @@ use aws_sdk_rds::types as sdk;
 
 use super::error::failed_read;
 use super::{non_empty, time};
-use crate::cloud::{CloudError, CloudResult, DbInstance, DbMore, DbSubnetGroup, ErrorKind, Page, Quota, Rds};
+use crate::cloud::{
+    Certificate, CloudError, CloudResult, DbInstance, DbMore, DbSubnetGroup, ErrorKind, Page, Quota, Rds,
+};
 use crate::model::Tags;
 
 /// The largest page that RDS gives.
@@ -55,6 +57,21 @@ impl Rds for RdsReads {
         Ok(DbSubnetGroup {
             vpc: group.vpc_id().unwrap_or_default().to_owned(),
             subnets: group.subnets().iter().filter_map(|s| non_empty(s.subnet_identifier())).collect(),
+        })
+    }
+
+    async fn certificates(&self, page: Option<String>) -> CloudResult<Page<Certificate>> {
+        let call = self.client.describe_certificates().max_records(PAGE).set_marker(page);
+        let out = call.send().await.map_err(failed_read("rds:DescribeCertificates"))?;
+        let certificate = |c: &sdk::Certificate| {
+            let id = non_empty(c.certificate_identifier())?;
+            // an account's own choice may be valid for longer than it usually is
+            let until = c.customer_override_valid_till().into_iter().chain(c.valid_till());
+            Some(Certificate { id, valid_until: until.filter_map(time).max() })
+        };
+        Ok(Page {
+            items: out.certificates().iter().filter_map(certificate).collect(),
+            next: non_empty(out.marker()),
         })
     }
 

@@ -233,6 +233,7 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
     ("rds:CreateDBSnapshot", On(&[Type::Db, Type::Snapshot])),
     ("rds:DeleteDBInstance", On(&[Type::Db])),
     ("rds:DescribeAccountAttributes", Region),
+    ("rds:DescribeCertificates", Region),
     ("rds:DescribeDBInstances", On(&[Type::Db])),
     ("rds:DescribeDBSubnetGroups", On(&[Type::SubnetGroup])),
     // the databases' alone, of the many types that it knows

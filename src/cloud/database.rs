@@ -1,5 +1,6 @@
 //! What is read of databases beside the settings that every restore carries over. Pure data.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::DbInstance;
@@ -81,6 +82,21 @@ impl DbInstance {
             "available" | "storage-optimization" | "storage-initialization" | "storage-config-upgrade"
         ) || status.starts_with("configuring-")
     }
+}
+
+/// A certificate authority that RDS knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// For example `rds-ca-rsa2048-g1`.
+    pub id: String,
+    /// Until when it is valid (UTC).
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+/// Whether AWS takes this ceiling of storage autoscaling for a database with this storage: it is to be at least 10%
+/// more (Amazon RDS User Guide, "Managing capacity automatically with Amazon RDS storage autoscaling").
+pub fn may_grow_to(max_gib: i32, storage_gib: i32) -> bool {
+    i64::from(max_gib) * 10 >= i64::from(storage_gib) * 11
 }
 
 /// A DB subnet group.

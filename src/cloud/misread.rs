@@ -267,6 +267,10 @@ impl Rds for Seen<dyn Rds> {
         let missing = gone(op, true, "DBSubnetGroupNotFoundFault");
         self.by.read(op, &[&name], self.inner.subnet_group(name), missing, |_| None).await
     }
+    async fn certificates(&self, page: Option<String>) -> CloudResult<Page<Certificate>> {
+        let ask = self.inner.certificates(page.clone());
+        self.by.read("rds:DescribeCertificates", &[&page], ask, None, no_items).await
+    }
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {
         self.by.read("rds:DescribeAccountAttributes", &[], self.inner.quotas(), None, none_of).await
     }

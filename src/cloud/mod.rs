@@ -33,7 +33,7 @@ pub mod whole;
 
 pub use address::{is_link_local, link_local};
 pub use asked::{CommandOutput, CommandRequest, HttpRequest, HttpResponse, SqlAnswer, SqlRequest};
-pub use database::{DbMore, DbSubnetGroup, database_serves};
+pub use database::{Certificate, DbMore, DbSubnetGroup, database_serves, may_grow_to};
 pub use error::{CLOCK_LIMIT_MS, CloudError, EffectCertainty, ErrorKind, clock_is_off};
 pub use held::Held;
 pub use host::{ENDPOINT_PREFIXES, is_aws, is_near};

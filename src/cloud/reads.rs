@@ -13,7 +13,7 @@ use super::launching::{Image, InstanceType, Offering, StatusChecks};
 use super::network::*;
 use super::types::*;
 use super::whole::{Fields, Part};
-use super::{CloudResult, DbSubnetGroup, Mutation, Reply};
+use super::{Certificate, CloudResult, DbSubnetGroup, Mutation, Reply};
 use crate::model::{ProgramEnd, ProgramId};
 
 /// STS.
@@ -113,6 +113,8 @@ pub trait Rds: Send + Sync {
     ) -> CloudResult<Page<DbInstance>>;
     /// DescribeDBSubnetGroups, of one name.
     async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup>;
+    /// DescribeCertificates.
+    async fn certificates(&self, page: Option<String>) -> CloudResult<Page<Certificate>>;
     /// DescribeAccountAttributes.
     async fn quotas(&self) -> CloudResult<Vec<Quota>>;
 }

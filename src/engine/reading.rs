@@ -219,6 +219,10 @@ impl Rds for Paced<dyn Rds> {
     async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
         self.lane.read("rds:DescribeDBSubnetGroups", || self.inner.subnet_group(name)).await
     }
+    async fn certificates(&self, page: Option<String>) -> CloudResult<Page<Certificate>> {
+        let ask = || self.inner.certificates(page.clone());
+        self.lane.read("rds:DescribeCertificates", ask).await
+    }
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {
         self.lane.read("rds:DescribeAccountAttributes", || self.inner.quotas()).await
     }

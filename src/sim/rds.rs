@@ -1,11 +1,18 @@
 //! Databases: restore, modify, reboot, delete, and the statuses in between. Synchronous.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::refusal::{Answer, refuse};
 use super::world::{Database, Due, World, check_tags};
-use crate::cloud::{DbInstance, DbMore, DbSubnetGroup, ModifyDb, Outcome, Page, Quota, RestoreSpec};
+use crate::cloud::{
+    Certificate, DbInstance, DbMore, DbSubnetGroup, ModifyDb, Outcome, Page, Quota, RestoreSpec, may_grow_to,
+};
 use crate::model::Tags;
+
+/// The CA of a database where nothing else is asked for.
+const DEFAULT_CA: &str = "rds-ca-rsa2048-g1";
 
 impl World {
     pub(super) fn list_dbs(&self, id: Option<&str>, page: Option<String>) -> Answer<Page<DbInstance>> {
@@ -42,6 +49,15 @@ impl World {
         let subnets = self.subnet_groups.get(name).ok_or_else(missing)?.clone();
         let vpc = subnets.first().and_then(|s| self.subnets.get(s)).map(|s| s.vpc.clone());
         Ok(DbSubnetGroup { vpc: vpc.unwrap_or_default(), subnets })
+    }
+
+    /// Those of today, and whatever a database has, unless a test withdraws it: `certificate NAME`.
+    pub(super) fn list_certificates(&self, page: Option<String>) -> Answer<Page<Certificate>> {
+        let of_dbs = self.dbs.values().filter_map(|d| d.inst.ca.clone());
+        let known: BTreeSet<String> = of_dbs.chain([DEFAULT_CA.to_owned()]).collect();
+        let known = known.into_iter().filter(|id| !self.withdrawn.contains(&format!("certificate {id}")));
+        let valid_until = Some(self.now + TimeDelta::days(10_000));
+        self.page(known.map(|id| Certificate { id, valid_until }).collect(), page)
     }
 
     pub(super) fn quotas(&self) -> Vec<Quota> {
@@ -119,6 +135,7 @@ impl World {
             throughput: like.throughput.or(source.inst.throughput),
             encrypted: source.inst.encrypted,
             kms_key: source.inst.kms_key.clone(),
+            ca: like.ca.clone().or_else(|| source.inst.ca.as_ref().map(|_| DEFAULT_CA.to_owned())),
             backup_retention: source.inst.backup_retention,
             more: defaults(&source.inst, &like.more),
             ..like.clone()
@@ -183,6 +200,17 @@ impl World {
         }
         if provisioned && spec.like.iops.is_none() {
             return Err(refuse("InvalidParameterCombination", "this storage type needs a value for Iops"));
+        }
+        let storage = spec.like.storage_gib.or(source.inst.storage_gib).unwrap_or_default();
+        if spec.like.max_storage_gib.is_some_and(|max| !may_grow_to(max, storage)) {
+            return Err(refuse(
+                "InvalidParameterCombination",
+                "Max storage size must be at least 10% more than the current allocated storage",
+            ));
+        }
+        let ca = spec.like.ca.as_ref();
+        if let Some(ca) = ca.filter(|ca| self.withdrawn.contains(&format!("certificate {ca}"))) {
+            return Err(refuse("CertificateNotFound", format!("the certificate {ca} does not exist")));
         }
         let features = &spec.like.processor_features;
         if !features.is_empty() && !spec.like.class.is_empty() && spec.like.class != source.inst.class {

@@ -8,12 +8,12 @@ use chrono::{DateTime, Utc};
 use super::Sim;
 use super::refusal::refuse;
 use crate::cloud::{
-    Address, Alarm, AutoScaling, Bucket, BucketInfo, ClassicLoadBalancer, CloudFront, CloudResult,
-    CloudWatch, DbInstance, DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter, GroupMember, Iam,
-    Identity, Image, Instance, InstanceAttribute, InstanceType, Interface, InterfacesOf, Invalidation,
-    NatGateway, ObjectMeta, ObjectVersion, Offering, Page, Question, Quota, Rds, Registration, RouteTable,
-    Ruling, S3, Secret, Secrets, Ssm, StatusChecks, StoredFile, Sts, Subnet, TargetGroup, Trail, TrailKey,
-    TrailObject, Volume,
+    Address, Alarm, AutoScaling, Bucket, BucketInfo, Certificate, ClassicLoadBalancer, CloudFront,
+    CloudResult, CloudWatch, DbInstance, DbSubnetGroup, Decision, Distribution, Ec2, Elb, Filter,
+    GroupMember, Iam, Identity, Image, Instance, InstanceAttribute, InstanceType, Interface, InterfacesOf,
+    Invalidation, NatGateway, ObjectMeta, ObjectVersion, Offering, Page, Question, Quota, Rds, Registration,
+    RouteTable, Ruling, S3, Secret, Secrets, Ssm, StatusChecks, StoredFile, Sts, Subnet, TargetGroup, Trail,
+    TrailKey, TrailObject, Volume,
 };
 use crate::model::Tags;
 
@@ -172,6 +172,10 @@ impl Rds for Sim {
 
     async fn subnet_group(&self, name: &str) -> CloudResult<DbSubnetGroup> {
         self.read("rds:DescribeDBSubnetGroups", |w| w.db_subnet_group(name)).await
+    }
+
+    async fn certificates(&self, page: Next) -> CloudResult<Page<Certificate>> {
+        self.read("rds:DescribeCertificates", |w| w.list_certificates(page)).await
     }
 
     async fn quotas(&self) -> CloudResult<Vec<Quota>> {

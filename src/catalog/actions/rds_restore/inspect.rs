@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::params::identifier;
-use super::{CopyTags, CopyWord, Params, RestorePoint, find, rfc3339, standing};
+use super::{CopyTags, CopyWord, Params, RestorePoint, authorities, find, rfc3339, settings, standing};
 use crate::catalog::action::{Finding, ReadCx, Severity};
 use crate::cloud::{CloudResult, DbInstance, DbSubnetGroup, Filter, all_pages};
 use crate::model::Target;
@@ -60,6 +60,7 @@ pub(super) async fn inspect(
             }
         }
     }
+    certificates(cx, &sources, &mut out).await;
     quotas(cx, &sources, &mut out).await;
     Ok(out)
 }
@@ -137,6 +138,7 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
             ),
         );
     }
+    restored_without(db, out);
     if db.encrypted {
         out.push(Finding::new(
             Severity::Info,
@@ -159,6 +161,55 @@ async fn one(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Fin
         ),
     ));
     Ok(())
+}
+
+/// Settings of the source that AWS would refuse, or does not let be said.
+fn restored_without(db: &DbInstance, out: &mut Vec<Finding>) {
+    let mut tell = |text: String, hint: &str| {
+        out.push(Finding::new(Severity::Warning, &db.identifier, text).hint(hint));
+    };
+    if let Some((max, storage)) = db.max_storage_gib.zip(db.storage_gib)
+        && !settings::has_room_to_grow(db)
+    {
+        tell(
+            format!(
+                "its storage may grow to {max} GiB, less than 10 % above the {storage} GiB that it has, which AWS refuses \
+                 of a new database: the copy is restored without a ceiling of its own"
+            ),
+            "raise the source's MaxAllocatedStorage, or give the copy one before it serves for long",
+        );
+    }
+    if let Some(kind) = db.storage_type.as_ref().filter(|kind| matches!(kind.as_str(), "io1" | "io2"))
+        && db.engine.contains("sqlserver")
+    {
+        tell(
+            format!(
+                "its storage is {kind}, which a restore of SQL Server cannot ask for: the copy may have other storage, \
+                 and be slower"
+            ),
+            "look at what is told of `storage_type` and `iops` after the restore",
+        );
+    }
+}
+
+/// Whether the copies can have the CAs of their sources.
+async fn certificates(cx: ReadCx<'_>, sources: &[DbInstance], out: &mut Vec<Finding>) {
+    let known = match authorities::known(cx, sources.iter()).await {
+        Ok(known) => known,
+        Err(e) => {
+            let text = format!("certificate authorities were not checked: {e}");
+            out.push(Finding::new(Severity::Info, cx.step.as_str(), text));
+            return;
+        }
+    };
+    let now = cx.clock.now();
+    out.extend(sources.iter().filter_map(|db| {
+        let why = known.lost(db, now)?;
+        Some(
+            Finding::new(Severity::Warning, &db.identifier, format!("{why}: the copy gets RDS's default CA"))
+                .hint("clients that trust the old CA alone will not trust the copy: give them RDS's bundle"),
+        )
+    }));
 }
 
 fn window(cx: ReadCx<'_>, db: &DbInstance, params: &Params, out: &mut Vec<Finding>) {

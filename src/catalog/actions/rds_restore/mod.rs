@@ -24,6 +24,7 @@ use crate::model::{Dur, Tags, Target};
 
 use super::{look, whole};
 
+mod authorities;
 mod inspect;
 mod later;
 mod params;
@@ -63,6 +64,7 @@ static SPEC: ActionSpec = ActionSpec {
         prepare: &[
             "rds:DescribeDBInstances",
             "rds:DescribeAccountAttributes",
+            "rds:DescribeCertificates",
             "rds:DescribeDBSubnetGroups",
             "ec2:DescribeSubnets",
         ],
@@ -102,6 +104,10 @@ minutes at most. The copy's managed password is another one than the source's, i
 secret that the output `secret` names. Whatever still differs from the source is told, setting by setting, \
 and for the rest field by field as AWS describes the two, also fields that this version does not know. \
 Deletion protection stays off on the copy.
+
+Two settings AWS may not take back, and then the copy does without: a ceiling of storage autoscaling that is less than \
+10 % above the storage, as where it has grown near to it, and a CA that RDS does not know any more or that has expired, \
+for which the copy gets RDS's default. The plan says so.
 
 `to: -15m` counts back from T0, not from the moment of the call. `to: latest` reads LatestRestorableTime when \
 the step begins and sends the second before it as RestoreTime, which must lie before it, because AWS's answer \
@@ -234,7 +240,10 @@ async fn prepare_one(
     let now = if latest || captured.is_null() { standing(cx, &target.id).await? } else { None };
     let original = match captured {
         Value::Null => match now.clone() {
-            Some(db) => Some(source(cx, db).await?),
+            Some(db) => {
+                let known = authorities::known(cx, std::iter::once(&db)).await.unwrap_or_default();
+                Some(source(cx, db, &known).await?)
+            }
             None => None,
         },
         captured => serde_json::from_value(captured.clone())
@@ -261,6 +270,9 @@ async fn prepare_one(
             })?,
     };
     let mut like = settings::to_ask_for(&original);
+    if original.ca_is_lost {
+        like.ca = None;
+    }
     let asked = params::overridden(&mut like, params);
     Ok(Undo {
         identifier: params::identifier(cx.run, cx.step, &target.id, params),
@@ -274,9 +286,9 @@ async fn prepare_one(
     })
 }
 
-async fn source(cx: ReadCx<'_>, db: DbInstance) -> Result<Source, ActionError> {
+async fn source(cx: ReadCx<'_>, db: DbInstance, known: &authorities::Known) -> Result<Source, ActionError> {
     let fields = whole::database(cx, &db).await?.unwrap_or_default();
-    Ok(Source { db, fields })
+    Ok(Source { ca_is_lost: known.lost(&db, cx.clock.now()).is_some(), db, fields })
 }
 
 /// The copy, if it exists and this step made it.
@@ -386,12 +398,31 @@ impl Action for RdsRestore {
         inspect::inspect(cx, targets, params).await
     }
 
-    async fn capture(&self, cx: ReadCx<'_>, target: &Target, _: &Params) -> Result<Value, ActionError> {
-        let db = standing(cx, &target.id)
-            .await?
-            .ok_or_else(|| ActionError::refused(format!("there is no database {}", target.id)))?;
-        serde_json::to_value(source(cx, db).await?)
-            .map_err(|e| ActionError::refused(format!("captured settings: {e}")))
+    async fn capture_all(
+        &self,
+        cx: ReadCx<'_>,
+        targets: &[Target],
+        _: &Params,
+    ) -> Vec<Result<Value, ActionError>> {
+        let mut found = Vec::with_capacity(targets.len());
+        for target in targets {
+            let gone = || ActionError::refused(format!("there is no database {}", target.id));
+            let db = standing(cx, &target.id).await.map_err(ActionError::from);
+            found.push(db.and_then(|db| db.ok_or_else(gone)));
+        }
+        let all = found.iter().filter_map(|db| db.as_ref().ok());
+        let known = authorities::known(cx, all).await.unwrap_or_default();
+        let mut out = Vec::with_capacity(found.len());
+        for db in found {
+            out.push(match db {
+                Ok(db) => source(cx, db, &known).await.and_then(|source| {
+                    serde_json::to_value(source)
+                        .map_err(|e| ActionError::refused(format!("captured settings: {e}")))
+                }),
+                Err(e) => Err(e),
+            });
+        }
+        out
     }
 
     async fn prepare(

@@ -74,6 +74,9 @@ pub struct Source {
     /// Its settings.
     #[serde(flatten)]
     pub db: DbInstance,
+    /// RDS gives no new database the CA that it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ca_is_lost: bool,
     /// Whatever else AWS tells of it; none in records of earlier versions.
     #[serde(default, skip_serializing_if = "Fields::is_empty")]
     pub fields: Fields,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cloud::{DbInstance, DbMore, ModifyDb};
+use crate::cloud::{DbInstance, DbMore, ModifyDb, may_grow_to};
 
 /// The settings to ask for: the source's, without what AWS would refuse to be told.
 ///
@@ -15,13 +15,14 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
     let mut like = source.clone();
     like.deletion_protection = false;
     like.zone = None;
+    like.max_storage_gib = source.max_storage_gib.filter(|_| has_room_to_grow(source));
     more_to_ask_for(source, &mut like);
     if !restore_manages_password(source) {
         (like.managed_secret, like.managed_secret_key) = (None, None);
     }
     match source.storage_type.as_deref() {
         // "This setting doesn't apply to SQL Server" (RestoreDBInstanceToPointInTime, Iops), and of these types a
-        // number has to be given: without either the copy has the source's
+        // number has to be given: so neither is said, which AWS does not document what it gives for
         kind if source.engine.contains("sqlserver") => {
             if matches!(kind, Some("io1" | "io2")) {
                 like.storage_type = None;
@@ -39,6 +40,12 @@ pub fn to_ask_for(source: &DbInstance) -> DbInstance {
         }
     }
     like
+}
+
+/// Whether a restore takes the source's ceiling of storage autoscaling, if it has any: one that has grown near to its
+/// ceiling has one that AWS would not take any more.
+pub fn has_room_to_grow(source: &DbInstance) -> bool {
+    source.max_storage_gib.zip(source.storage_gib).is_none_or(|(max, storage)| may_grow_to(max, storage))
 }
 
 /// Of the other settings, those that a restore takes and that are not what it gives by itself.
@@ -226,6 +233,21 @@ mod tests {
             let (engine, iops) = ("sqlserver-se".to_owned(), Some(12_000));
             let like = to_ask_for(&DbInstance { engine, storage_type, iops, ..source() });
             assert_eq!((like.storage_type.as_deref(), like.iops, like.throughput), (asked, None, None));
+        }
+    }
+
+    #[test]
+    fn a_ceiling_that_storage_has_grown_near_to_is_not_asked_for() {
+        for (storage, max, asked) in [
+            (100, Some(110), Some(110)),
+            (100, Some(109), None),
+            (100, Some(100), None),
+            (105, Some(115), None),
+            (105, Some(116), Some(116)),
+            (100, None, None),
+        ] {
+            let db = DbInstance { storage_gib: Some(storage), max_storage_gib: max, ..source() };
+            assert_eq!(to_ask_for(&db).max_storage_gib, asked, "{storage} {max:?}");
         }
     }
 

@@ -15,6 +15,7 @@ use crate::model::Clock as _;
 use crate::model::target::TAG_REPLACES;
 
 mod removed;
+mod without;
 
 fn orders() -> Target {
     target(kinds::RDS_INSTANCE, "shop-orders")
