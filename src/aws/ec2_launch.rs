@@ -55,6 +55,7 @@ pub(super) fn run_instances(client: &Client, spec: &LaunchSpec) -> RunInstancesF
         like.profile_arn.as_ref().map(|arn| sdk::IamInstanceProfileSpecification::builder().arn(arn).build());
     let interfaces = launch::interfaces(spec);
     let alone = interfaces.is_none();
+    let primary_six = like.settings.primary_six;
     client
         .run_instances()
         .min_count(1)
@@ -66,6 +67,8 @@ pub(super) fn run_instances(client: &Client, spec: &LaunchSpec) -> RunInstancesF
             Some(like.security_groups.clone()).filter(|groups| alone && !groups.is_empty()),
         )
         .set_private_ip_address(spec.private_ip.clone().filter(|_| alone))
+        .set_ipv6_address_count((alone && primary_six).then_some(1))
+        .set_enable_primary_ipv6((alone && primary_six).then_some(true))
         .set_network_interfaces(interfaces)
         .set_key_name(like.key_name.clone())
         .set_iam_instance_profile(profile)
@@ -84,6 +87,7 @@ pub(super) fn run_instances(client: &Client, spec: &LaunchSpec) -> RunInstancesF
         .set_enclave_options(launch::enclave(&like.settings))
         .set_hibernation_options(launch::hibernation(&like.settings))
         .set_maintenance_options(launch::maintenance(&like.settings))
+        .set_network_performance_options(launch::bandwidth(&like.settings))
         .set_license_specifications(launch::licenses(&like.settings))
         .set_instance_initiated_shutdown_behavior(spec.shutdown.as_deref().map(sdk::ShutdownBehavior::from))
 }
@@ -212,10 +216,12 @@ pub(super) fn settings(i: &sdk::Instance) -> Settings {
         cores: cpu.and_then(|c| c.core_count()),
         threads: cpu.and_then(|c| c.threads_per_core()),
         sev_snp: cpu.and_then(|c| c.amd_sev_snp()).map(ToString::to_string),
+        nested: cpu.and_then(|c| c.nested_virtualization()).map(ToString::to_string),
         hostname: dns.and_then(|d| d.hostname_type()).map(ToString::to_string),
         record_a: dns.and_then(|d| d.enable_resource_name_dns_a_record()),
         record_aaaa: dns.and_then(|d| d.enable_resource_name_dns_aaaa_record()),
         placement_group: place.and_then(|p| non_empty(p.group_name())),
+        placement_group_id: place.and_then(|p| non_empty(p.group_id())),
         partition: place.and_then(|p| p.partition_number()).filter(|n| *n > 0),
         host: always_on.and_then(|p| non_empty(p.host_id())),
         host_group: place.and_then(|p| non_empty(p.host_resource_group_arn())),
@@ -237,6 +243,9 @@ pub(super) fn settings(i: &sdk::Instance) -> Settings {
             .filter(|n| n.attachment().and_then(|a| a.delete_on_termination()) == Some(false))
             .filter_map(|n| non_empty(n.network_interface_id()))
             .collect(),
+        primary_six: nics
+            .first()
+            .is_some_and(|n| n.ipv6_addresses().iter().any(|a| a.is_primary_ipv6() == Some(true))),
         addresses: further.collect(),
         operator: i
             .operator()

@@ -62,13 +62,20 @@ pub(super) fn interfaces(spec: &LaunchSpec) -> Option<Vec<sdk::InstanceNetworkIn
         .delete_on_termination(true)
         .subnet_id(subnet)
         .set_groups(groups)
-        .set_private_ip_address(spec.private_ip.clone());
+        .set_private_ip_address(spec.private_ip.clone())
+        .set_ipv6_address_count(spec.like.settings.primary_six.then_some(1))
+        .set_primary_ipv6(spec.like.settings.primary_six.then_some(true));
     Some(vec![one.build()])
 }
 
-/// Options of the metadata service, where anything is known of the old ones.
+/// Options of the metadata service, where anything is known of the old ones. Where it is switched off, nothing else is
+/// said of it: EC2 takes no other option then.
 pub(super) fn metadata(spec: &LaunchSpec) -> Option<sdk::InstanceMetadataOptionsRequest> {
     let (like, settings) = (&spec.like, &spec.like.settings);
+    if like.metadata_endpoint.as_deref() == Some("disabled") {
+        let off = sdk::InstanceMetadataEndpointState::Disabled;
+        return Some(sdk::InstanceMetadataOptionsRequest::builder().http_endpoint(off).build());
+    }
     let texts =
         [&like.metadata_tokens, &like.metadata_endpoint, &settings.metadata_tags, &settings.metadata_ipv6];
     (texts.iter().any(|t| t.is_some()) || like.metadata_hop_limit.is_some()).then(|| {
@@ -93,12 +100,15 @@ pub(super) fn placement(spec: &LaunchSpec) -> Option<sdk::Placement> {
     let settings = &spec.like.settings;
     let tenancy = spec.like.tenancy.as_deref().filter(|tenancy| *tenancy != "default");
     let zone = non_empty(Some(&spec.like.zone)).filter(|_| spec.like.subnet.is_none());
-    let texts = [&zone, &settings.placement_group, &settings.host, &settings.host_group];
+    // one or the other; a group that another account shares is known by its id alone
+    let group = settings.placement_group.clone().filter(|_| settings.placement_group_id.is_none());
+    let texts = [&zone, &group, &settings.placement_group_id, &settings.host, &settings.host_group];
     (tenancy.is_some() || texts.iter().any(|t| t.is_some())).then(|| {
         sdk::Placement::builder()
             .set_tenancy(tenancy.map(sdk::Tenancy::from))
             .set_availability_zone(zone)
-            .set_group_name(settings.placement_group.clone())
+            .set_group_name(group)
+            .set_group_id(settings.placement_group_id.clone())
             .set_partition_number(settings.partition)
             .set_affinity(settings.host.as_ref().map(|_| "host".to_owned()))
             .set_host_id(settings.host.clone())
@@ -111,11 +121,14 @@ pub(super) fn placement(spec: &LaunchSpec) -> Option<sdk::Placement> {
 /// Cores and threads, where they are not those of the type.
 pub(super) fn cpu(settings: &Settings) -> Option<sdk::CpuOptionsRequest> {
     let snp = settings.sev_snp.as_deref().filter(|snp| *snp == "enabled");
-    (settings.cores.is_some() || settings.threads.is_some() || snp.is_some()).then(|| {
+    let nested = settings.nested.as_deref().filter(|nested| *nested == "enabled");
+    let known = settings.cores.is_some() || settings.threads.is_some();
+    (known || snp.is_some() || nested.is_some()).then(|| {
         sdk::CpuOptionsRequest::builder()
             .set_core_count(settings.cores)
             .set_threads_per_core(settings.threads)
             .set_amd_sev_snp(snp.map(sdk::AmdSevSnpSpecification::from))
+            .set_nested_virtualization(nested.map(sdk::NestedVirtualizationSpecification::from))
             .build()
     })
 }
@@ -154,6 +167,13 @@ pub(super) fn maintenance(settings: &Settings) -> Option<sdk::InstanceMaintenanc
     settings
         .recovery_off
         .then(|| sdk::InstanceMaintenanceOptionsRequest::builder().auto_recovery(off).build())
+}
+
+/// How bandwidth is shared out, where it is not as usual.
+pub(super) fn bandwidth(settings: &Settings) -> Option<sdk::InstanceNetworkPerformanceOptionsRequest> {
+    let weighting = sdk::InstanceBandwidthWeighting::from(settings.bandwidth.as_deref()?);
+    let options = sdk::InstanceNetworkPerformanceOptionsRequest::builder();
+    Some(options.bandwidth_weighting(weighting).build())
 }
 
 /// License configurations.
@@ -217,6 +237,65 @@ mod tests {
         assert_eq!((one.associate_public_ip_address(), one.device_index()), (Some(false), Some(0)));
         assert_eq!((one.subnet_id(), one.private_ip_address()), (Some("subnet-1"), Some("10.0.0.9")));
         assert_eq!((one.groups(), one.delete_on_termination()), (&["sg-1".to_owned()][..], Some(true)));
+    }
+
+    #[test]
+    fn a_primary_ipv6_address_is_asked_for_where_the_original_has_one() {
+        let config = aws_sdk_ec2::Config::builder().behavior_version_latest().build();
+        let client = aws_sdk_ec2::Client::from_conf(config);
+        for six in [false, true] {
+            let mut spec = LaunchSpec::default();
+            spec.like.settings.primary_six = six;
+            let asked = (six.then_some(1), six.then_some(true));
+            let call = super::super::ec2_launch::run_instances(&client, &spec);
+            let sent = call.as_input().clone().build().unwrap();
+            assert_eq!((sent.ipv6_address_count(), sent.enable_primary_ipv6()), asked);
+            (spec.like.subnet, spec.public_ip) = (Some("subnet-1".to_owned()), Some(false));
+            let call = super::super::ec2_launch::run_instances(&client, &spec);
+            let sent = call.as_input().clone().build().unwrap();
+            assert_eq!((sent.ipv6_address_count(), sent.enable_primary_ipv6()), (None, None));
+            let one = &sent.network_interfaces()[0];
+            assert_eq!((one.ipv6_address_count(), one.primary_ipv6()), asked);
+        }
+    }
+
+    #[test]
+    fn a_metadata_service_that_is_off_is_said_to_be_off_and_nothing_else() {
+        let mut spec = LaunchSpec::default();
+        (spec.like.metadata_tokens, spec.like.metadata_hop_limit) = (Some("required".to_owned()), Some(2));
+        spec.like.settings.metadata_tags = Some("disabled".to_owned());
+        spec.like.metadata_endpoint = Some("enabled".to_owned());
+        assert_eq!(metadata(&spec).unwrap().http_put_response_hop_limit(), Some(2));
+        spec.like.metadata_endpoint = Some("disabled".to_owned());
+        let off = sdk::InstanceMetadataOptionsRequest::builder()
+            .http_endpoint(sdk::InstanceMetadataEndpointState::Disabled)
+            .build();
+        assert_eq!(metadata(&spec), Some(off));
+    }
+
+    #[test]
+    fn a_placement_group_is_named_by_its_id_where_that_is_known() {
+        let mut spec = LaunchSpec::default();
+        spec.like.settings.placement_group = Some("together".to_owned());
+        let of = |spec: &LaunchSpec| {
+            let placed = placement(spec).unwrap();
+            (placed.group_name().map(str::to_owned), placed.group_id().map(str::to_owned))
+        };
+        assert_eq!(of(&spec), (Some("together".to_owned()), None));
+        spec.like.settings.placement_group_id = Some("pg-1".to_owned());
+        assert_eq!(of(&spec), (None, Some("pg-1".to_owned())));
+    }
+
+    #[test]
+    fn what_a_processor_and_a_network_are_set_to_is_asked_for() {
+        let mut settings = Settings { nested: Some("disabled".to_owned()), ..Settings::default() };
+        assert_eq!((cpu(&settings), bandwidth(&settings)), (None, None));
+        settings.nested = Some("enabled".to_owned());
+        settings.bandwidth = Some("vpc-1".to_owned());
+        let nested = cpu(&settings).unwrap();
+        assert_eq!(nested.nested_virtualization().map(|n| n.as_str()), Some("enabled"));
+        let weighting = bandwidth(&settings).unwrap();
+        assert_eq!(weighting.bandwidth_weighting().map(|w| w.as_str()), Some("vpc-1"));
     }
 
     #[test]

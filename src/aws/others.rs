@@ -138,6 +138,8 @@ impl Elb for ElbReads {
                     name: g.target_group_name().unwrap_or_default().to_owned(),
                     target_type: g.target_type().map(ToString::to_string).unwrap_or_default(),
                     vpc: non_empty(g.vpc_id()),
+                    protocol: g.protocol().map(ToString::to_string),
+                    ip_type: g.ip_address_type().map(ToString::to_string),
                 })
                 .collect(),
             next: non_empty(out.next_marker()),

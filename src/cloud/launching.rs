@@ -63,6 +63,9 @@ pub struct Settings {
     /// AMD SEV-SNP: `enabled` or `disabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sev_snp: Option<String>,
+    /// Nested virtualization: `enabled` or `disabled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nested: Option<String>,
     /// `ip-name` or `resource-name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
@@ -75,6 +78,9 @@ pub struct Settings {
     /// Name of the placement group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement_group: Option<String>,
+    /// Id of the placement group: another account's, which is shared, cannot be named otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement_group_id: Option<String>,
     /// Partition of the placement group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<i32>,
@@ -111,6 +117,9 @@ pub struct Settings {
     /// Those of them that outlive it, with their addresses: DeleteOnTermination is off.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub staying: Vec<String>,
+    /// Whether it has a primary IPv6 address, by which IPv6 target groups know their instances.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub primary_six: bool,
     /// Addresses beside the primary IPv4 address: secondary and IPv6 ones, and prefixes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,

@@ -261,6 +261,12 @@ pub struct TargetGroup {
     pub target_type: String,
     /// The VPC of its targets; an `ip` group may also have addresses of peered networks.
     pub vpc: Option<String>,
+    /// For example `HTTP` or `QUIC`; none where its targets are functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// `ipv4` or `ipv6`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_type: Option<String>,
 }
 
 /// A Classic Load Balancer.
@@ -286,6 +292,14 @@ pub struct Registration {
     /// Why it is not `healthy`, for example `Target.FailedHealthChecks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl TargetGroup {
+    /// Whether each of its targets has a QUIC server id of its own, without which it cannot be registered
+    /// (TargetDescription, QuicServerId).
+    pub fn is_quic(&self) -> bool {
+        self.protocol.as_deref().is_some_and(|protocol| protocol.ends_with("QUIC"))
+    }
 }
 
 impl Registration {

@@ -161,7 +161,9 @@ impl World {
         );
         let (name, target_type) = (name.to_owned(), "instance".to_owned());
         let vpc = self.vpcs.keys().next().cloned();
-        self.target_groups.insert(arn.clone(), TargetGroup { arn: arn.clone(), name, target_type, vpc });
+        let (protocol, ip_type) = (Some("HTTP".to_owned()), Some("ipv4".to_owned()));
+        let group = TargetGroup { arn: arn.clone(), name, target_type, vpc, protocol, ip_type };
+        self.target_groups.insert(arn.clone(), group);
         arn
     }
 
@@ -236,7 +238,14 @@ impl World {
         let (code, left) = self.failing.get_mut(operation)?;
         *left = left.checked_sub(1)?;
         // codes are static text elsewhere; the few that tests order are mapped here
-        let known = ["RequestLimitExceeded", "AccessDenied", "OperationAborted", "InternalError"];
+        let known = [
+            "RequestLimitExceeded",
+            "AccessDenied",
+            "OperationAborted",
+            "InternalError",
+            "VcpuLimitExceeded",
+            "VolumeLimitExceeded",
+        ];
         let code = known
             .into_iter()
             .chain(["VcpuLimitExceeded", "InstanceLimitExceeded"])

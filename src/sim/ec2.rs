@@ -14,13 +14,12 @@ use crate::model::Tags;
 const GONE: [&str; 2] = ["shutting-down", "terminated"];
 
 /// The settings of what is launched: what RunInstances does not take is as AWS sets it.
-fn launched(like: &Settings, interface: String) -> Settings {
+fn launched(like: &Settings, interface: String, six: Option<String>) -> Settings {
     Settings {
         interfaces: vec![interface],
-        addresses: Vec::new(),
+        addresses: Vec::from_iter(six),
         forwards: false,
         reservation: None,
-        bandwidth: None,
         operator: None,
         ..like.clone()
     }
@@ -212,7 +211,9 @@ impl World {
         }
         for id in ids {
             if self.instances[id].inst.state == "stopped" {
-                self.send_instance(id, "pending", self.pace.instance_start, "running");
+                let fails = self.withdrawn.contains(&format!("start in {}", self.instances[id].inst.zone));
+                let to = if fails { "stopped" } else { "running" };
+                self.send_instance(id, "pending", self.pace.instance_start, to);
                 if let Some(m) = self.instances.get_mut(id) {
                     (m.inst.launched_at, m.inst.stopped_at) = (Some(self.now), None);
                 }
@@ -279,6 +280,8 @@ impl World {
         };
         let is_public = spec.public_ip.unwrap_or_else(|| self.public_subnets.contains(&subnet));
         let public_ip = is_public.then(|| format!("203.0.113.{}", 100 + self.count("public address") % 100));
+        let primary_six = spec.like.settings.primary_six;
+        let six = primary_six.then(|| format!("2001:db8::{:x}", self.count("IPv6 address") + 1));
         let id = self.new_id("i");
         let mut block_devices = Vec::new();
         for (device, volume) in &spec.volumes {
@@ -292,14 +295,14 @@ impl World {
             zone: net.zone,
             vpc: Some(net.vpc),
             private_ip: Some(private_ip),
-            addresses: Vec::new(),
+            addresses: Vec::from_iter(six.clone()),
             public_ip,
             block_devices,
             launched_at: Some(self.now),
             stopped_at: None,
             client_token: None,
             tags: spec.tags.clone(),
-            settings: launched(&spec.like.settings, self.new_id("eni")),
+            settings: launched(&spec.like.settings, self.new_id("eni"), six),
             ..spec.like.clone()
         };
         let detail = InstanceDetail {
@@ -356,7 +359,7 @@ impl World {
         let Some(m) = self.instances.get_mut(id).filter(|m| m.generation == generation) else { return };
         let before = std::mem::replace(&mut m.inst.state, to.to_owned());
         m.inst.state_reason = match (before.as_str(), to) {
-            ("pending", "terminated") => Some("Server.InsufficientInstanceCapacity".to_owned()),
+            ("pending", "terminated" | "stopped") => Some("Server.InsufficientInstanceCapacity".to_owned()),
             (_, "terminated") => Some("Client.UserInitiatedShutdown".to_owned()),
             _ => None,
         };

@@ -116,8 +116,8 @@ impl World {
 
 impl Sim {
     /// Takes something away that launches use: `image ID` (deregistered), `use of ID` (the image is disabled),
-    /// `key NAME`, `TYPE ZONE`, `profile NAME`, `start in ZONE` (launches are accepted, and end before they run). Or it fails its health checks from now on: `health of ID`,
-    /// `health of everything new`. Or an ended instance keeps its Elastic IP: `release of ALLOCATION`. Or
+    /// `key NAME`, `TYPE ZONE`, `profile NAME`, `start in ZONE` (launches and starts are accepted, and end before they run). Or it fails its health checks from now on: `health of ID`,
+    /// `health of everything new`. Or RDS knows a CA no more: `certificate NAME`. Or an ended instance keeps its Elastic IP: `release of ALLOCATION`. Or
     /// a zone is disrupted, and instances are told by id only: `listing of all zones`.
     pub fn withdraw(&self, what: &str) {
         self.lock().withdrawn.insert(what.to_owned());
@@ -135,6 +135,13 @@ impl Sim {
             m.inst.block_devices.push(BlockDevice { device, volume, delete_on_termination });
         }
         volume
+    }
+
+    /// Changes a target group.
+    pub fn edit_target_group(&self, arn: &str, change: impl FnOnce(&mut crate::cloud::TargetGroup)) {
+        if let Some(group) = self.lock().target_groups.get_mut(arn) {
+            change(group);
+        }
     }
 
     /// Says that an instance was launched by an EC2 Fleet of this type: `maintain`, `request` or `instant`.

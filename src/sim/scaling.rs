@@ -129,9 +129,19 @@ impl World {
     }
 
     pub(super) fn register(&mut self, group: &str, id: &str, port: Option<i32>) -> Answer<Outcome> {
-        let kind = self.need_target_group(group)?.target_type.clone();
-        if kind == "instance" {
-            let state = self.instances.get(id).map(|m| m.inst.state.as_str());
+        let TargetGroup { target_type, ip_type, .. } = self.need_target_group(group)?.clone();
+        if self.need_target_group(group)?.is_quic() {
+            return Err(refuse("ValidationError", "QuicServerId is required for targets of this protocol"));
+        }
+        if target_type == "instance" {
+            let machine = self.instances.get(id).map(|m| &m.inst);
+            let state = machine.map(|i| i.state.as_str());
+            if ip_type.as_deref() == Some("ipv6") && machine.is_some_and(|i| !i.settings.primary_six) {
+                return Err(refuse(
+                    "InvalidTarget",
+                    format!("the following targets have no primary IPv6 address: '{id}'"),
+                ));
+            }
             if state != Some("running") {
                 return Err(refuse(
                     "InvalidTarget",

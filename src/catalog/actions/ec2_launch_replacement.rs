@@ -182,7 +182,8 @@ The launch has a ClientToken made from run, step and instance, so that repeating
 `redrill:run`, `redrill:step` and `redrill:replaces`, by which the instance is found again when an answer is lost. The \
 original's tags go on at launch, and on its volumes those of the original's volumes; tags in AWS's own namespace \
 (`aws:`) and redrill's cannot be copied. It has a public address where the running original has one, whatever its subnet \
-does by itself. Once the \
+does by itself, and where the original has a primary IPv6 address, by which IPv6 target groups know their instances, a \
+new one of its subnet. Once the \
 replacement runs, the Elastic IP is moved to it and it is registered with the target groups. While the original still \
 exists, its Elastic IP stays with it; what has ended and holds it still, loses it. When there is no capacity, the launch is repeated with growing waits, at \
 most until the step's timeout; so it is, with another token, where AWS accepts it and ends the instance before it runs, \
@@ -213,7 +214,9 @@ launching without it.
 
 Refused: members of an Auto Scaling group, of an EC2 Fleet of type `maintain`, of a Spot Fleet, and what Karpenter, EMR or another AWS service \
 manages (they replace it themselves); instances that forward traffic of others (no source and destination check, or a \
-route leads through them) and those with more than one network interface. `kms:*` is used for encrypted \
+route leads through them), those with more than one network interface, and those that a replacement could not be \
+registered like: in a target group of protocol QUIC or TCP_QUIC, whose targets have a server id each, or in one of type \
+`ip` by another address than their primary private one. `kms:*` is used for encrypted \
 volumes with a customer managed key, by EC2 only; the key's own policy must allow it too, and a key of another account \
 is not in the policy that `redrill iam` prints.
 
@@ -385,7 +388,11 @@ impl Action for LaunchReplacement {
 }
 
 fn recordable(captured: Result<Original, ActionError>) -> Result<Value, ActionError> {
-    serde_json::to_value(captured?).map_err(|e| ActionError::refused(format!("cannot be recorded: {e}")))
+    let original = captured?;
+    if let Some((text, hint)) = original.registrations.iter().find_map(original::Registered::unplaceable) {
+        return Err(ActionError::refused(text).hint(hint));
+    }
+    serde_json::to_value(original).map_err(|e| ActionError::refused(format!("cannot be recorded: {e}")))
 }
 
 async fn record(

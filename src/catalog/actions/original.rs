@@ -65,9 +65,35 @@ pub struct Registered {
     pub by_address: bool,
     /// Port.
     pub port: Option<i32>,
+    /// Which of its addresses is registered, where that is not its primary private IPv4 address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
+    /// Whether each target there has a QUIC server id of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quic: bool,
     /// It was unhealthy there: its replacement is not waited for until it is better.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ailing: bool,
+}
+
+impl Registered {
+    /// Why a replacement cannot be registered there as the original is, and what to do about it.
+    pub(super) fn unplaceable(&self) -> Option<(String, &'static str)> {
+        let name = &self.name;
+        if self.quic {
+            let text = format!(
+                "it is registered in {name}, whose protocol is QUIC: each target there has a server id of its own, which \
+                 redrill cannot choose for a replacement"
+            );
+            return Some((text, "pick other targets, or take it out of that group before the drill"));
+        }
+        let other = self.other.as_ref()?;
+        let text = format!(
+            "it is registered in {name} by {other}, which is not its primary private address: a replacement would not \
+             be registered there, and {other} would stay"
+        );
+        Some((text, "register its primary private address there, or pick other targets"))
+    }
 }
 
 /// Reads everything about the instance; see [`capture_all`].
@@ -193,10 +219,11 @@ pub(super) async fn described(
     Ok(instances.into_iter().map(of).collect())
 }
 
-/// Whether instances of this type earn CPU credits: T2, T3, T3a, T4g.
+/// Whether instances of this type earn CPU credits that can be chosen: T2, T3, T3a, T4g. The only type of T1, which AWS
+/// has no call for, does not.
 pub(super) fn has_credits(instance_type: &str) -> bool {
     let mut name = instance_type.chars();
-    name.next() == Some('t') && name.next().is_some_and(|c| c.is_ascii_digit())
+    name.next() == Some('t') && name.next().is_some_and(|c| c.is_ascii_digit() && c != '1')
 }
 
 async fn credits(
@@ -279,6 +306,11 @@ pub(super) async fn classic(cx: ReadCx<'_>) -> CloudResult<BTreeMap<String, Vec<
     Ok(found)
 }
 
+/// An IPv6 address can be written in more ways than one.
+fn canonical(address: &str) -> String {
+    address.parse::<std::net::IpAddr>().map_or_else(|_| address.to_owned(), |ip| ip.to_string())
+}
+
 /// Where they are registered, by their ids.
 pub(super) async fn registrations(
     cx: ReadCx<'_>,
@@ -288,8 +320,11 @@ pub(super) async fn registrations(
     for i in instances {
         by_id.insert(i.id.clone());
         // an address is one instance's in one VPC: networks overlap
-        if let (Some(vpc), Some(ip)) = (&i.vpc, &i.private_ip) {
-            by_ip.insert((vpc.clone(), ip.clone()), i.id.clone());
+        for ip in
+            i.vpc.iter().flat_map(|_| i.addresses.iter().chain(&i.settings.addresses).chain(&i.private_ip))
+        {
+            let primary = i.private_ip.as_ref() == Some(ip);
+            by_ip.insert((i.vpc.clone(), canonical(ip)), (i.id.clone(), primary));
         }
     }
     if by_id.is_empty() {
@@ -312,20 +347,48 @@ pub(super) async fn registrations(
     let mut answers = futures::stream::iter(reads).buffered(ABREAST);
     while let Some((group, by_address, answer)) = answers.next().await {
         for r in answer?.into_iter().filter(|r| r.state != "draining") {
-            let known = match (by_address, &group.vpc) {
-                (false, _) => by_id.get(&r.id),
-                (true, Some(vpc)) => by_ip.get(&(vpc.clone(), r.id.clone())),
-                (true, None) => None,
+            let (id, primary) = match by_address {
+                false if by_id.contains(&r.id) => (&r.id, true),
+                false => continue,
+                true => match by_ip.get(&(group.vpc.clone(), canonical(&r.id))) {
+                    Some((id, primary)) => (id, *primary),
+                    None => continue,
+                },
             };
-            let Some(id) = known else { continue };
             found.entry(id.clone()).or_default().push(Registered {
                 group: group.arn.clone(),
                 name: group.name.clone(),
                 by_address,
                 port: r.port,
+                other: (!primary).then(|| r.id.clone()),
+                quic: group.is_quic(),
                 ailing: r.is_unhealthy(),
             });
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credits_are_chosen_of_the_families_that_earn_them() {
+        for (kind, earns) in [
+            ("t2.nano", true),
+            ("t4g.small", true),
+            ("t1.micro", false),
+            ("trn1.2xlarge", false),
+            ("m7g.large", false),
+        ] {
+            assert_eq!(has_credits(kind), earns, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_the_same_however_it_is_written() {
+        assert_eq!(canonical("2001:0db8:0:0:0:0:0:001"), canonical("2001:db8::1"));
+        assert_eq!(canonical("10.0.0.4"), "10.0.0.4");
+    }
 }

@@ -59,7 +59,7 @@ pub(super) async fn inspect(
     out.extend(subnets(cx, &instances, params).await?);
     out.extend(profiles(cx, &instances).await?);
     out.extend(classic(cx, &instances).await?);
-    out.extend(ailing(cx, &instances).await?);
+    out.extend(registered(cx, &instances).await?);
     if out.iter().all(|f| f.severity != Severity::Refusal) {
         out.extend(tried(cx, &instances, params).await?);
     }
@@ -111,8 +111,11 @@ fn of_instance(cx: ReadCx<'_>, i: &Instance, params: &Params) -> Vec<Finding> {
     if i.lifecycle.as_deref() == Some("spot") {
         out.push(warning(id, "the original is a Spot instance, its replacement is On-Demand".to_owned()));
     }
+    let other_type = params.instance_type.as_ref().is_some_and(|kind| *kind != i.instance_type);
     out.extend(
-        lost(settings).into_iter().map(|what| warning(id, format!("the replacement will lack {what}"))),
+        lost(settings, other_type)
+            .into_iter()
+            .map(|what| warning(id, format!("the replacement will lack {what}"))),
     );
     for b in volumes::surviving(i) {
         let text = format!(
@@ -133,7 +136,7 @@ fn of_instance(cx: ReadCx<'_>, i: &Instance, params: &Params) -> Vec<Finding> {
 }
 
 /// What RunInstances cannot be asked for.
-fn lost(settings: &Settings) -> Vec<String> {
+fn lost(settings: &Settings, other_type: bool) -> Vec<String> {
     let mut out = Vec::new();
     if !settings.addresses.is_empty() {
         out.push(format!("its further addresses ({})", settings.addresses.join(", ")));
@@ -141,8 +144,12 @@ fn lost(settings: &Settings) -> Vec<String> {
     if let Some(reservation) = &settings.reservation {
         out.push(format!("its place in the Capacity Reservation {reservation}"));
     }
-    if let Some(bandwidth) = &settings.bandwidth {
+    // another type may not take these
+    if let Some(bandwidth) = settings.bandwidth.as_ref().filter(|_| other_type) {
         out.push(format!("its bandwidth weighting, {bandwidth}"));
+    }
+    if other_type && settings.nested.as_deref() == Some("enabled") {
+        out.push("its nested virtualization".to_owned());
     }
     out
 }
@@ -312,8 +319,9 @@ async fn profiles(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Find
     Ok(out)
 }
 
-/// Where the original is unhealthy already, so would its replacement be.
-async fn ailing(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Finding>> {
+/// Where a replacement cannot be registered, and where the original is unhealthy already: so would its replacement be.
+/// A run finds the first in what it captures.
+async fn registered(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Finding>> {
     if !cx.planning {
         return Ok(Vec::new());
     }
@@ -326,7 +334,13 @@ async fn ailing(cx: ReadCx<'_>, instances: &Instances) -> CloudResult<Vec<Findin
         );
         warning(id, text).hint("mend the target group first, or pick targets that are healthy")
     });
-    Ok(told.collect())
+    let told = told.collect::<Vec<_>>();
+    let unplaceable = all.iter().flat_map(|(id, own)| own.iter().map(move |r| (id, r)));
+    let unplaceable = unplaceable.filter_map(|(id, r)| {
+        let (text, hint) = r.unplaceable()?;
+        Some(refusal(id, text).hint(hint))
+    });
+    Ok(unplaceable.chain(told).collect())
 }
 
 /// Load balancers of a kind that the replacement is not registered with: told once, while there is time to say so in the
@@ -380,7 +394,7 @@ async fn tried(cx: ReadCx<'_>, instances: &Instances, params: &Params) -> CloudR
                 answer
             }
         };
-        out.extend(answer.map(|e| untaken(&id, &e)));
+        out.extend(answer.map(|e| untaken(&id, &e, cx.after)));
     }
     Ok(out)
 }
@@ -418,7 +432,7 @@ fn alike(spec: &LaunchSpec) -> LaunchSpec {
     spec
 }
 
-fn untaken(id: &str, e: &CloudError) -> Finding {
+fn untaken(id: &str, e: &CloudError, after: After) -> Finding {
     match e.kind {
         ErrorKind::Throttled
         | ErrorKind::Server
@@ -426,6 +440,11 @@ fn untaken(id: &str, e: &CloudError) -> Finding {
         | ErrorKind::Unreachable
         | ErrorKind::Capacity => {
             warning(id, format!("whether it could be replaced was asked, and not told: {e}"))
+        }
+        // nothing ends the original of a launch that is taken away again
+        _ if after != After::Remove && launching::is_until_it_ends(e) => {
+            let text = format!("while it is there, EC2 would not launch its replacement beside it: {e}");
+            warning(id, text).hint("if the quota leaves no room after its termination either, raise it")
         }
         _ => refusal(id, format!("EC2 would refuse to launch its replacement: {e}"))
             .hint("nothing was launched: it was asked with DryRun; what the run needs: redrill iam DRILL"),

@@ -1,6 +1,7 @@
 //! Launching, and putting what was launched in its place. Looks and changes; everything may be repeated.
 
 use super::*;
+use crate::cloud::CloudError;
 use crate::model::time::in_words;
 
 /// What RunInstances is asked for, to launch an instance like this one.
@@ -15,8 +16,9 @@ pub(super) fn spec(
     let old = &original.instance;
     let mut settings = old.settings.clone();
     if instance_type != old.instance_type {
-        // cores are those of a type
+        // these are of a type, and others may not take them
         (settings.cores, settings.threads) = (None, None);
+        (settings.nested, settings.bandwidth) = (None, None);
     }
     let goes = |b: &BlockDevice| b.delete_on_termination || after == After::Remove;
     let redrills = tags.iter().filter(|(key, _)| key.starts_with("redrill:"));
@@ -162,16 +164,7 @@ async fn launch(
         }
         let again = if e.kind == ErrorKind::Capacity {
             room.wait().await
-        } else if matches!(
-            e.code.as_deref(),
-            Some(
-                "InvalidIPAddress.InUse"
-                    | "InsufficientFreeAddressesInSubnet"
-                    | "VcpuLimitExceeded"
-                    | "InstanceLimitExceeded"
-            )
-        ) {
-            // the original gives its address back when its end is over, and counts against the quota until then
+        } else if is_until_it_ends(&e) {
             address.wait().await
         } else {
             false
@@ -180,6 +173,20 @@ async fn launch(
             return Err(e.into());
         }
     }
+}
+
+/// Whether a launch may be refused for no longer than the original takes to end: it gives its address back then, and
+/// counts against the quota until then.
+pub(super) fn is_until_it_ends(e: &CloudError) -> bool {
+    matches!(
+        e.code.as_deref(),
+        Some(
+            "InvalidIPAddress.InUse"
+                | "InsufficientFreeAddressesInSubnet"
+                | "VcpuLimitExceeded"
+                | "InstanceLimitExceeded"
+        )
+    )
 }
 
 fn unknown(e: ActionError) -> ActionError {

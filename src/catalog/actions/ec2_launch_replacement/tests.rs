@@ -12,6 +12,7 @@ use crate::sim::InstanceSeed;
 
 mod alike;
 mod foreseen;
+mod registered;
 mod removed;
 mod serving;
 

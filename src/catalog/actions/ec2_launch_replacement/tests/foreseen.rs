@@ -176,6 +176,7 @@ async fn what_the_replacement_will_lack_is_told() {
         i.settings.addresses = vec!["10.0.1.77".to_owned()];
         i.settings.reservation = Some("cr-1".to_owned());
         i.settings.bandwidth = Some("vpc-1".to_owned());
+        i.settings.nested = Some("enabled".to_owned());
         i.block_devices.push(BlockDevice {
             device: "/dev/sdf".to_owned(),
             volume: "vol-data".to_owned(),
@@ -183,9 +184,13 @@ async fn what_the_replacement_will_lack_is_told() {
         });
     });
     let told = warnings(&s, &json!({"private_ip": "keep"})).await;
-    for said in ["10.0.1.77", "Capacity Reservation cr-1", "vpc-1", "vol-data at /dev/sdf", "takes it first"]
-    {
+    for said in ["10.0.1.77", "Capacity Reservation cr-1", "vol-data at /dev/sdf", "takes it first"] {
         assert!(told.contains(said), "{said}: {told}");
+    }
+    for (kind, told) in [("m7g.large", false), ("m7g.xlarge", true)] {
+        let found = warnings(&s, &json!({"instance_type": kind})).await;
+        assert_eq!(found.contains("bandwidth weighting, vpc-1"), told, "{kind}: {found}");
+        assert_eq!(found.contains("nested virtualization"), told, "{kind}: {found}");
     }
 }
 
@@ -227,6 +232,15 @@ async fn on_aws_itself_the_very_launches_are_tried_with_dry_run() {
     let found = texts(&s.bench.inspect(&ACTION, &fleet[..1], &Value::Null).await);
     assert!(found.contains("Warning") && found.contains("not told") && !found.contains("Refusal"), "{found}");
     assert_eq!(s.bench.sent(RUN), 0);
+    // what the original makes room for when it has ended, and what it does not
+    for (code, is_refused) in [("VcpuLimitExceeded", false), ("VolumeLimitExceeded", true)] {
+        let mut s = furnished("dry-run-limit");
+        s.bench.dry_run = Some(s.bench.sim.clone());
+        s.bench.sim.fail_next(ASKED, code, 1);
+        let found = texts(&s.bench.inspect(&ACTION, &[instance(&s.old)], &Value::Null).await);
+        assert!(found.contains(code), "{found}");
+        assert_eq!(found.contains("Refusal"), is_refused, "{found}");
+    }
 
     let mut s = furnished("dry-run-allowed");
     s.bench.dry_run = Some(s.bench.sim.clone());

@@ -186,6 +186,7 @@ async fn settings_go_on_with_the_launch_and_credits_and_cores_where_the_type_has
         i.settings.placement_group = Some("together".to_owned());
         i.settings.hostname = Some("resource-name".to_owned());
         (i.settings.cores, i.settings.threads) = (Some(1), Some(1));
+        (i.settings.nested, i.settings.bandwidth) = (Some("enabled".to_owned()), Some("vpc-1".to_owned()));
     });
     let original = original::capture(s.bench.read(), &s.old).await.expect("captures");
     let spec = |kind: &str| launching::spec(&original, kind, Tags::new(), None, None, After::Keep);
@@ -194,8 +195,10 @@ async fn settings_go_on_with_the_launch_and_credits_and_cores_where_the_type_has
     assert_eq!((same.credits.as_deref(), same.shutdown.as_deref()), (Some("standard"), Some("terminate")));
     assert_eq!((settings.cores, settings.placement_group.as_deref()), (Some(1), Some("together")));
     assert_eq!(settings.metadata_tags.as_deref(), Some("enabled"));
+    assert_eq!((settings.nested.as_deref(), settings.bandwidth.as_deref()), (Some("enabled"), Some("vpc-1")));
     let other = spec("m7g.large");
     assert_eq!((other.credits, other.like.settings.cores), (None, None));
+    assert_eq!((other.like.settings.nested, other.like.settings.bandwidth), (None, None));
     // those of the type need not be said, and cannot be of every type
     s.bench.sim.edit_instance(&s.old, |i, _| (i.settings.cores, i.settings.threads) = (Some(2), Some(1)));
     let usual = original::capture(s.bench.read(), &s.old).await.expect("captures");
