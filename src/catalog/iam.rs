@@ -17,11 +17,14 @@ pub enum Type {
     InstanceProfile,
     KeyPair,
     KmsKey,
+    LicenseConfiguration,
     NetworkInterface,
     Object,
     OptionGroup,
     Parameter,
     ParameterGroup,
+    PlacementGroup,
+    ResourceGroup,
     Role,
     RouteTable,
     Secret,
@@ -39,6 +42,8 @@ pub enum Type {
 enum Named {
     /// Region and account.
     Both,
+    /// The region, and an account that may be another one: what is shared keeps its owner's.
+    Shared,
     /// The region only.
     Region,
     /// The account only.
@@ -59,10 +64,13 @@ impl Type {
             Self::InstanceProfile => ("iam", Named::Account, "instance-profile/"),
             Self::KeyPair => ("ec2", Named::Both, "key-pair/"),
             Self::KmsKey => ("kms", Named::Both, "key/"),
+            Self::LicenseConfiguration => ("license-manager", Named::Shared, "license-configuration:"),
             Self::NetworkInterface => ("ec2", Named::Both, "network-interface/"),
             Self::OptionGroup => ("rds", Named::Both, "og:"),
             Self::Parameter => ("ssm", Named::Both, "parameter/"),
             Self::ParameterGroup => ("rds", Named::Both, "pg:"),
+            Self::PlacementGroup => ("ec2", Named::Shared, "placement-group/"),
+            Self::ResourceGroup => ("resource-groups", Named::Shared, "group/"),
             Self::Role => ("iam", Named::Account, "role/"),
             Self::RouteTable => ("ec2", Named::Both, "route-table/"),
             Self::Secret => ("secretsmanager", Named::Both, "secret:"),
@@ -81,8 +89,12 @@ impl Type {
     pub fn arn(self, region: &str, account: &str, name: &str) -> String {
         let (service, named, prefix) = self.shape();
         let partition = partition(region);
-        let region = if matches!(named, Named::Both | Named::Region) { region } else { "" };
-        let account = if matches!(named, Named::Both | Named::Account) { account } else { "" };
+        let region = if matches!(named, Named::Both | Named::Shared | Named::Region) { region } else { "" };
+        let account = match named {
+            Named::Both | Named::Account => account,
+            Named::Shared => "*",
+            Named::Region | Named::None => "",
+        };
         format!("arn:{partition}:{service}:{region}:{account}:{prefix}{name}")
     }
 
@@ -202,13 +214,17 @@ pub const PERMISSIONS: &[(&str, Level)] = &[
             Type::Image,
             Type::Instance,
             Type::KeyPair,
+            Type::LicenseConfiguration,
             Type::NetworkInterface,
+            Type::PlacementGroup,
+            Type::ResourceGroup,
             Type::SecurityGroup,
             Type::Subnet,
             Type::Volume,
         ]),
     ),
-    ("ec2:StartInstances", On(&[Type::Instance])),
+    // of one that runs under a licence, on that, too
+    ("ec2:StartInstances", On(&[Type::Instance, Type::LicenseConfiguration])),
     ("ec2:StopInstances", On(&[Type::Instance])),
     ("ec2:TerminateInstances", On(&[Type::Instance])),
     ("elasticloadbalancing:DeregisterTargets", On(&[Type::TargetGroup])),
@@ -280,11 +296,12 @@ pub fn level(permission: &str) -> Option<Level> {
 /// it does not, allowing it on them allows nothing.
 pub fn decided_on(permission: &str, kind: Type) -> bool {
     let Some((service, call)) = permission.split_once(':') else { return true };
+    let known = matches!(level(permission), Some(On(types)) if types.contains(&kind));
     if service != kind.shape().0 {
-        return false;
+        return known;
     }
     // tags can be set on more types than stand in the table
-    call.contains("Tag") || !matches!(level(permission), Some(On(types)) if !types.contains(&kind))
+    call.contains("Tag") || known || !matches!(level(permission), Some(On(_)))
 }
 
 #[cfg(test)]
@@ -303,6 +320,8 @@ mod tests {
         for (permission, kind, expected) in [
             ("ec2:RunInstances", Type::Subnet, true),
             ("ec2:RunInstances", Type::ElasticIp, false),
+            ("ec2:RunInstances", Type::LicenseConfiguration, true),
+            ("ec2:StopInstances", Type::LicenseConfiguration, false),
             ("ec2:RunInstances", Type::Db, false),
             ("ec2:CreateTags", Type::Vpc, true),
             ("rds:AddTagsToResource", Type::OptionGroup, true),
@@ -323,6 +342,9 @@ mod tests {
             (Type::Db, "orders", "arn:aws:rds:eu-west-1:123456789012:db:orders"),
             (Type::Object, "b/k/*", "arn:aws:s3:::b/k/*"),
             (Type::Role, "*", "arn:aws:iam::123456789012:role/*"),
+            (Type::PlacementGroup, "*", "arn:aws:ec2:eu-west-1:*:placement-group/*"),
+            (Type::ResourceGroup, "*", "arn:aws:resource-groups:eu-west-1:*:group/*"),
+            (Type::LicenseConfiguration, "*", "arn:aws:license-manager:eu-west-1:*:license-configuration:*"),
         ] {
             assert_eq!(kind.arn("eu-west-1", "123456789012", name), arn);
         }
