@@ -46,12 +46,13 @@ const CONNECT: &str = "aws:connect";
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// The services that redrill calls, as the SDK spells them when it looks for an endpoint.
-const SERVICES: [&str; 13] = [
+const SERVICES: [&str; 14] = [
     "Auto Scaling",
     "CloudFront",
     "CloudTrail",
     "CloudWatch",
     "EC2",
+    "Elastic Load Balancing",
     "Elastic Load Balancing v2",
     "IAM",
     "KMS",

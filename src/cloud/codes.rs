@@ -153,7 +153,7 @@ fn kind_of_code(code: &str) -> Option<ErrorKind> {
         | "MaxSpotInstanceCountExceeded"
         | "PrivateIpAddressLimitExceeded"
         | "MaxIOPSLimitExceeded" => ErrorKind::Limit,
-        "ProvisionedIopsNotAvailableInAZ" => ErrorKind::Capacity,
+        "ProvisionedIopsNotAvailableInAZ" | "ReservationCapacityExceeded" => ErrorKind::Capacity,
         "InternalError"
         | "InternalFailure"
         | "ServiceUnavailable"
@@ -334,6 +334,7 @@ mod tests {
             ("DBSubnetGroupDoesNotCoverEnoughAZs", 400, K::Invalid, Nothing),
             ("ProvisionedIopsNotAvailableInAZFault", 400, K::Capacity, Nothing),
             ("InsufficientHostCapacity", 500, K::Capacity, Nothing),
+            ("ReservationCapacityExceeded", 400, K::Capacity, Nothing),
             ("InsufficientCapacityOnHost", 400, K::Capacity, Nothing),
             ("ConcurrentTagAccess", 400, K::Throttled, Nothing),
             ("SnapshotQuotaExceeded", 400, K::Limit, Nothing),

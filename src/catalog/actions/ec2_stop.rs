@@ -378,6 +378,7 @@ async fn start(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
     let mut moving = Patience::of(MOVING, second, 5 * second);
     let mut capacity = Patience::of(cx.read.give_up.0, 5 * second, 60 * second);
     let (mut accepted, mut moved) = (false, false);
+    let mut why: Option<String> = None;
     loop {
         let state = match look::present(cx.read, || look::instance(cx.read, id)).await? {
             None if look::is_long_ago(cx.read) => return ended(cx.read, id).map(Undone::Nothing),
@@ -385,6 +386,8 @@ async fn start(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
             Some(i) if look::is_ending(&i.state) => return ended(cx.read, id).map(Undone::Nothing),
             Some(i) if i.state == "stopped" => {
                 is_our_stop(cx.read, undo, &i)?;
+                // else it is the reason of the stop
+                why = i.state_reason.filter(|why| accepted && why != "Client.UserInitiatedShutdown");
                 i.state
             }
             Some(i) => i.state,
@@ -415,8 +418,11 @@ async fn start(cx: WriteCx<'_>, undo: &Undo) -> Result<Undone, ActionError> {
         }
         settle = look::settle(cx.read);
         if !moving.wait().await {
+            let told = why.map_or_else(String::new, |why| {
+                format!(": AWS accepted its start, and did not go through with it ({why})")
+            });
             return Err(ActionError::refused(format!(
-                "{id} is still {state} after {} minutes",
+                "{id} is still {state} after {} minutes{told}",
                 MOVING.as_secs() / 60
             ))
             .effect(EffectCertainty::Unknown)

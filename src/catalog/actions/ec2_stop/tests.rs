@@ -431,3 +431,14 @@ async fn what_the_run_itself_terminated_is_no_somebody_elses() {
     assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::Nothing(_))));
     assert_eq!(bench.sent("ec2:StartInstances"), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn why_aws_did_not_go_through_with_a_start_is_told() {
+    let bench = Bench::new();
+    let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+    bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+    bench.ready(&ACTION, &batch[0], &Value::Null).await;
+    bench.sim.withdraw(&format!("start in {ZONE}"));
+    let error = bench.undo(&ACTION, &batch[0]).await.expect_err("it does not start");
+    assert!(error.message.contains("(Server.InsufficientInstanceCapacity)"), "{error}");
+}
