@@ -69,7 +69,9 @@ fn the_policies_of_the_shipped_drills() {
         let any_role = policy.stdout.contains("iam:PassRole");
         assert_eq!(policy.stderr.contains("name the roles"), any_role, "{name}: {}", policy.stderr);
         assert!(too_long || any_role || policy.stderr.is_empty(), "{name}: {}", policy.stderr);
-        assert_eq!(too_long, name == "critical-service-loss", "{name}: {}", policy.stderr);
+        // in both accounts, which nobody has: for one alone each is shorter
+        let long = matches!(name.as_str(), "critical-service-loss" | "ec2-instance-loss");
+        assert_eq!(too_long, long, "{name}: {}", policy.stderr);
         same(&format!("drills/iam/{name}.json"), &policy.stdout);
     }
     for file in std::fs::read_dir(drills.join("iam")).expect("policies") {
