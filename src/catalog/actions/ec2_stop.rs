@@ -354,6 +354,14 @@ fn is_our_stop(cx: ReadCx<'_>, undo: &Undo, instance: &Instance) -> Result<(), A
         let another = undo.launched.is_some_and(|before| launch > before) && since && !ours;
         another || stopped.max(started).is_some_and(|ours| launch > ours)
     };
+    // of a shutdown from within AWS gives no time, only that it was one; the run stops by a call
+    let within = instance.state_reason.as_deref() == Some("Client.InstanceInitiatedShutdown");
+    if within && started.is_some() && instance.stopped_at.is_none() {
+        return Err(ActionError::hopeless(format!(
+            "{id} was shut down from within after this run had started it again"
+        ))
+        .hint(format!("if it should run: `aws ec2 start-instances --instance-ids {id}`")));
+    }
     let why = match (again, instance.launched_at.filter(|launch| is_theirs(*launch))) {
         (Some(stop), _) => {
             format!("{id} was stopped at {} by somebody else, after this run had started it again", at(stop))

@@ -442,3 +442,26 @@ async fn why_aws_did_not_go_through_with_a_start_is_told() {
     let error = bench.undo(&ACTION, &batch[0]).await.expect_err("it does not start");
     assert!(error.message.contains("(Server.InsufficientInstanceCapacity)"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_shut_down_from_within_after_its_start_stays_so() {
+    for (reason, is_theirs) in
+        [("Client.InstanceInitiatedShutdown", true), ("Client.UserInitiatedShutdown", false)]
+    {
+        let bench = Bench::new();
+        let batch = bench.prepare(&ACTION, &several(&bench, 1), &Value::Null).await;
+        bench.apply(&ACTION, &batch, &Value::Null).await.remove(0).expect("accepted");
+        let id = batch[0].target.as_ref().expect("one").id.clone();
+        assert!(matches!(bench.undo(&ACTION, &batch[0]).await, Ok(Undone::PutBack(_))));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        bench.somebody(Mutation::StopInstances { ids: vec![id.clone()] }).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        // AWS gives no time where a shutdown came from within, and need not give one for any
+        bench.sim.edit_instance(&id, |i, _| (i.stopped_at, i.state_reason) = (None, Some(reason.to_owned())));
+        let done = bench.undo(&ACTION, &batch[0]).await;
+        match is_theirs {
+            true => assert!(done.expect_err("theirs").message.contains("shut down from within")),
+            false => assert!(matches!(done, Ok(Undone::PutBack(_))), "{done:?}"),
+        }
+    }
+}
