@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::look;
 use super::rds_restore::over;
 use super::s3_objects::{
-    Recorded, State, UpTo, Which, current, delete, keys, live, stacks, states, too_many,
+    Recorded, State, UpTo, Which, current, delete, keys, live, seen, stacks, states, too_many,
 };
 use super::s3_own::Own;
 use crate::catalog::action::{
@@ -276,7 +276,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
                     recorded.key
                 )));
             }
-            State::Unclear(why) => return Err(ActionError::refused(why)),
+            State::Between(_, why) | State::Unclear(why) => return Err(ActionError::refused(why)),
         }
     }
     match delete(cx, &undo.bucket, objects).await.error() {
@@ -328,6 +328,16 @@ async fn mend(
                          cannot be told",
                         split.unclear.join(" or ")
                     ));
+                }
+            }
+            // one's own marker hides nothing that its removal could: what then shows is for the next look
+            State::Between(all, why) => {
+                let own = all.into_iter().filter(|marker| own.has_answered(&marker.version));
+                let before = markers.len();
+                markers
+                    .extend(own.map(|m| ObjectRef { key: recorded.key.clone(), version: Some(m.version) }));
+                if markers.len() == before {
+                    out.unclear.push(why);
                 }
             }
             State::Unclear(why) => out.unclear.push(why),
@@ -439,7 +449,7 @@ impl Action for S3Delete {
             let marked = all.iter().filter(|(_, s)| s.was_deleted()).count();
             marked == all.len() || all.iter().all(|(_, s)| *s == State::AsBefore)
         };
-        let see = || states(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects);
+        let see = || seen(cx, &undo.bucket, undo.prefix.as_deref(), &undo.objects);
         let states = look::agreed(cx, alike, see).await?;
         let marked = states.iter().filter(|(_, s)| s.was_deleted()).count();
         if marked == states.len() {

@@ -157,6 +157,8 @@ pub(super) enum State {
     Marked(Vec<ObjectVersion>),
     /// Somebody has written since, and that is current; these delete markers lie below it and do no harm.
     Overwritten(Vec<ObjectVersion>),
+    /// Somebody has written since, and a delete marker is current; with these markers, and what is to be told of it.
+    Between(Vec<ObjectVersion>, String),
     /// Anything else: nobody can tell what is right.
     Unclear(String),
 }
@@ -166,7 +168,7 @@ impl State {
     pub(super) fn was_deleted(&self) -> bool {
         match self {
             Self::Marked(_) => true,
-            Self::Overwritten(markers) => !markers.is_empty(),
+            Self::Overwritten(markers) | Self::Between(markers, _) => !markers.is_empty(),
             Self::AsBefore | Self::Unclear(_) => false,
         }
     }
@@ -187,9 +189,12 @@ pub(super) fn state(recorded: &Recorded, stack: &[ObjectVersion]) -> State {
             State::Overwritten(markers)
         }
         (n, m) if n == m && latest.is_some_and(|v| markers.contains(v)) => State::Marked(markers),
-        (n, m) => State::Unclear(format!(
-            "{key}: {n} new versions since the step began, {m} of them delete markers; it is left as it is"
-        )),
+        (n, m) => {
+            let why = format!(
+                "{key}: {n} new versions since the step began, {m} of them delete markers; it is left as it is"
+            );
+            if m > 0 { State::Between(markers, why) } else { State::Unclear(why) }
+        }
     }
 }
 
@@ -264,11 +269,13 @@ pub(super) async fn states<'r>(
     prefix: Option<&str>,
     recorded: &'r [Recorded],
 ) -> CloudResult<Vec<(&'r Recorded, State)>> {
-    let clear = |all: &Vec<(&Recorded, State)>| all.iter().all(|(_, s)| !matches!(s, State::Unclear(_)));
+    let unclear = |s: &State| matches!(s, State::Unclear(_) | State::Between(..));
+    let clear = |all: &Vec<(&Recorded, State)>| !all.iter().any(|(_, s)| unclear(s));
     look::agreed(cx, clear, || seen(cx, bucket, prefix, recorded)).await
 }
 
-async fn seen<'r>(
+/// The same of one look.
+pub(super) async fn seen<'r>(
     cx: ReadCx<'_>,
     bucket: &str,
     prefix: Option<&str>,
@@ -317,7 +324,9 @@ mod tests {
         assert_eq!(check(&[&v3, &m2, &under]), State::Overwritten(vec![m2.clone()]));
         // and deleted again: what is right nobody can tell
         let v3 = version("v3", false, false);
-        assert!(matches!(check(&[&m1, &v3, &under]), State::Unclear(_)));
+        assert!(
+            matches!(check(&[&m1, &v3, &under]), State::Between(markers, _) if markers == vec![m1.clone()])
+        );
         assert!(matches!(check(&[&m1, &v1]), State::Unclear(_)), "the version itself is gone");
         assert!(matches!(check(&[]), State::Unclear(_)));
         // an older marker became current again: somebody removed the version above it

@@ -120,7 +120,7 @@ async fn apply_one(cx: WriteCx<'_>, undo: &Undo) -> Result<Applied, ActionError>
                 markers.extend(ids.into_iter().map(named));
             }
             State::Overwritten(_) => wrong.push(format!("{} was written anew", recorded.key)),
-            State::Unclear(why) => wrong.push(why),
+            State::Between(_, why) | State::Unclear(why) => wrong.push(why),
         }
     }
     let sent = delete(cx, &undo.bucket, markers).await;
@@ -249,7 +249,9 @@ impl Action for S3Restore {
                 State::Overwritten(_) => {
                     return Err(ActionError::hopeless(format!("{} was written anew", recorded.key)));
                 }
-                State::Unclear(why) => return Err(ActionError::hopeless(why)),
+                State::Between(_, why) | State::Unclear(why) => {
+                    return Err(ActionError::hopeless(why));
+                }
             }
         }
         Ok(if absent {

@@ -153,6 +153,37 @@ async fn what_somebody_else_did_is_never_guessed_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_somebody_wrote_right_before_the_deletion_comes_out_from_under_its_marker() {
+    let t = Trial::new();
+    let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
+    let key = "catalogue/items.json";
+    let undo = t.prepare(&S3Delete, Some(&assets()), &p).await.unwrap();
+    t.sim.put_object(BUCKET, key, "new");
+    let object = |key: &str| ObjectRef { key: key.to_owned(), version: None };
+    let objects = vec![object(key), object("catalogue/prices.json")];
+    t.write()
+        .gate
+        .send(crate::cloud::Mutation::DeleteObjects { bucket: BUCKET.to_owned(), objects })
+        .await
+        .unwrap();
+    assert!(matches!(S3Delete.poll(t.read(), None, &undo, &p).await.unwrap(), Progress::Ready(_)));
+    let done = S3Delete.undo(t.write(), None, &undo).await.unwrap();
+    assert!(matches!(&done, Undone::PutBack(told) if told.ends_with(key)), "{done:?}");
+    let size = t.cloud.reads.s3.head(BUCKET, key).await.unwrap().map(|m| m.size);
+    assert_eq!(size, Some(3), "the new content");
+    // one that they deleted after that stays deleted, and is theirs to look at
+    let t = Trial::new();
+    let undo = deleted(&t, json!({ "prefix": "catalogue/" })).await;
+    let own = markers(&t, BUCKET, key).await;
+    t.sim.put_object(BUCKET, key, "new");
+    t.sim.put_marker(BUCKET, key);
+    let e = S3Delete.undo(t.write(), None, &undo).await.unwrap_err();
+    assert!(e.hopeless && e.message.contains("it is left as it is"), "{e}");
+    assert!(!markers(&t, BUCKET, key).await.contains(&own[0]), "its own marker is gone");
+    assert!(t.cloud.reads.s3.head(BUCKET, key).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_somebody_wrote_anew_is_current_and_needs_nothing() {
     let t = Trial::new();
     let p = params(&S3Delete, json!({ "prefix": "catalogue/" }));
