@@ -62,11 +62,22 @@ fn a_dump_shows_no_secret_beside_its_digits() {
                00000010: 2f77 2b4b 0a                             /w+K.\n";
     let hexdump = "00000000  54 72 30 75 62 34 64 6f  72 26 33 2d 5a 78 22 71  |Tr0ub4dor&3-Zx\"q|\n\
                    00000010  2f 77 2b 4b 0a                                    |/w+K.|\n00000015\n";
-    for dump in [xxd, hexdump] {
-        let mut told = format!("before\n{dump}after");
-        redaction.told(&mut told);
-        assert!(!told.contains("Tr0u") && !told.contains("w+K"), "{told}");
-        assert!(told.starts_with("before\n") && told.ends_with("after"), "{told}");
+    let bytes = "00000000: 54 72 30 75 62 34 64 6F 72 26 33 2D 5A 78 22 71  Tr0ub4dor&3-Zx\"q\n\
+                 00000010: 2F 77 2B 4B                                      /w+K\n";
+    let od = "000000 54 72 30 75 62 34 64 6f 72 26 33 2d 5a 78 22 71\n000010 2f 77 2b 4b\n000014\n";
+    let short = "00000000: 5472 3075 6234 646f  Tr0ub4do\n00000008: 7226 332d 5a78 2271  r&3-Zx\"q\n\
+                 00000010: 2f77 2b4b            /w+K\n";
+    for dump in [xxd, hexdump, bytes, od, short] {
+        for (before, each) in [("before\n", ""), ("stdout: ", ""), ("", "2026-12-01T05:00:00 tcpdump:\t0x")] {
+            let dump: String = dump.lines().map(|line| format!("{each}{line}\n")).collect();
+            let mut told = format!("{before}{dump}after");
+            redaction.told(&mut told);
+            let left = told.to_lowercase();
+            for part in ["Tr0u", "w+K", "5472", "54 72", "26 33", "2271", "2b 4b", "2b4b"] {
+                assert!(!left.contains(&part.to_lowercase()), "{part}\n{told}");
+            }
+            assert!(told.starts_with(before) && told.ends_with("after"), "{told}");
+        }
     }
     // what only looks like one is left alone
     let mut told = "12345678: 9  nothing of it\n20260921 12:00  noon".to_owned();

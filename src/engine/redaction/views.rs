@@ -67,7 +67,7 @@ pub(super) fn views(text: &str) -> Vec<View> {
     };
     let squeezed = seen.squeezed();
     aside.extend([Some(&seen), squeezed.as_ref()].into_iter().flatten().filter_map(View::joined));
-    aside.extend(seen.dumped());
+    aside.extend(seen.of_dumps());
     for base in [Some(seen), squeezed].into_iter().flatten() {
         let mut from = out.len();
         out.push(base);
@@ -110,29 +110,56 @@ pub(super) fn calm(text: &str) -> Vec<Vec<u8>> {
     [Calm::Sequences, Calm::Characters].into_iter().filter_map(|how| Some(view.calm(how)?.bytes)).collect()
 }
 
-/// Where a line of a dump has the characters: behind an offset, the digits of up to 32 bytes and two blanks.
-fn shown_in_dump(line: &[u8]) -> Option<std::ops::Range<usize>> {
-    let offset = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
-    let is_dump = (4..=16).contains(&offset) && matches!(line.get(offset), Some(b':' | b' '));
-    let digits = line.get(offset + 1..).filter(|_| is_dump)?;
-    let bytes = digits.iter().take_while(|b| b.is_ascii_hexdigit() || **b == b' ').count();
-    // the characters may themselves look like digits: they are behind the first two blanks after some
-    let first = digits.iter().position(|b| *b != b' ')?;
-    let gap = |at: usize| digits[at..].windows(2).position(|two| two == b"  ").map(|n| at + n);
-    let mut behind = gap(first)?;
-    // hexdump parts its digits in the middle, too
-    if let Some(second) = gap(behind + 2).filter(|second| *second < bytes && digits.contains(&b'|')) {
-        behind = second;
-    }
-    let blanks = digits[behind..].iter().take_while(|b| **b == b' ').count();
-    let mut shown = offset + 1 + behind + blanks..line.len();
-    if behind > bytes || shown.is_empty() {
+/// A line of a dump: where it has the digits, and where the characters beside them.
+struct Dumped {
+    digits: std::ops::Range<usize>,
+    shown: std::ops::Range<usize>,
+}
+
+/// Reads a line of `xxd`, `hexdump -C`, `od -A x -t x1`: an offset, whatever stands before it, digits, and behind two blanks
+/// the characters, if they are shown.
+fn dumped(line: &[u8]) -> Option<Dumped> {
+    let begins = |n: &usize| *n == 0 || matches!(line[n - 1], b' ' | b'\t' | b'"' | b'\'' | b'=');
+    (0..line.len()).filter(begins).find_map(|n| dumped_from(line, n))
+}
+
+fn dumped_from(line: &[u8], begin: usize) -> Option<Dumped> {
+    let begin = begin + if line[begin..].starts_with(b"0x") { 2 } else { 0 };
+    let offset = line[begin..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let end = begin + offset;
+    if !(4..=16).contains(&offset) || !matches!(line.get(end), Some(b':' | b' ' | b'\t')) {
         return None;
     }
-    if line[shown.start] == b'|' && line.ends_with(b"|") && shown.len() > 1 {
+    let blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let first = end + 1 + line[end + 1..].iter().take_while(|b| blank(b)).count();
+    // groups of whole bytes; two blanks part them from the characters, and once in the middle
+    let (mut at, mut last, mut bytes, mut gaps) = (first, first, 0, Vec::new());
+    loop {
+        let group = line[at..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let blanks = line[at + group..].iter().take_while(|b| blank(b)).count();
+        let is_end = at + group == line.len();
+        if group < 2 || group % 2 != 0 || (blanks == 0 && !is_end) {
+            break;
+        }
+        (bytes, last) = (bytes + group / 2, at + group);
+        at = last + blanks;
+        if is_end || blanks > 1 {
+            gaps.push((last, at));
+        }
+        if is_end {
+            break;
+        }
+    }
+    let (digits, shown) = match gaps.last() {
+        // what looks like digits behind the gap may be characters: where there are bars, they tell
+        Some((_, behind)) if line[*behind..].first() == Some(&b'|') => (last, *behind),
+        _ => *gaps.first()?,
+    };
+    let mut shown = shown..line.len();
+    if line[shown.start..].first() == Some(&b'|') && line.ends_with(b"|") && shown.len() > 1 {
         shown = shown.start + 1..shown.end - 1;
     }
-    Some(shown)
+    (bytes > 0).then_some(Dumped { digits: first..digits, shown })
 }
 
 impl View {
@@ -248,20 +275,20 @@ impl View {
         Some(out)
     }
 
-    /// The characters that a dump shows beside their digits, line after line: `xxd`, `hexdump -C`.
-    fn dumped(&self) -> Option<Self> {
-        let mut out: Option<Self> = None;
+    /// What a dump says: its digits, and the characters beside them, line after line.
+    fn of_dumps(&self) -> Vec<Self> {
+        let (mut digits, mut shown) = (self.empty(true), self.empty(self.squeezed));
         let mut from = 0;
         for line in self.bytes.split_inclusive(|b| *b == b'\n') {
-            let end = from + line.len() - usize::from(line.ends_with(b"\n"));
-            let of_line = &self.bytes[from..end];
-            if let Some(shown) = shown_in_dump(of_line) {
-                let out = out.get_or_insert_with(|| self.empty(self.squeezed));
-                out.copy(self, from + shown.start, from + shown.end);
+            if let Some(d) = dumped(line.strip_suffix(b"\n").unwrap_or(line)) {
+                for n in d.digits.filter(|n| line[*n].is_ascii_hexdigit()) {
+                    digits.copy(self, from + n, from + n + 1);
+                }
+                shown.copy(self, from + d.shown.start, from + d.shown.end);
             }
             from += line.len();
         }
-        out
+        [digits, shown].into_iter().filter(|view| !view.bytes.is_empty()).collect()
     }
 
     fn undone(&self, escape: Escape) -> Option<Self> {
