@@ -81,7 +81,9 @@ pub fn read(text: &str) -> Result<Plan, FileError> {
     let file: PlanFile = serde_path_to_error::deserialize(&whole).map_err(|e| unknown(e.to_string()))?;
     let planned = file.plan.targets.values().map(|t| t.resource);
     let drawn = file.plan.targets.values().flat_map(|t| &t.drawn).map(|t| t.kind);
-    let mut named = planned.chain(drawn).chain(file.plan.drill.targets.values().map(|t| t.resource));
+    let limited = file.plan.rules().map(|r| r.limits().kinds.keys().copied().collect::<Vec<_>>());
+    let selected = file.plan.drill.targets.values().map(|t| t.resource);
+    let mut named = planned.chain(drawn).chain(selected).chain(limited.into_iter().flatten());
     if let Some(kind) = named.find(|k| kinds::spec(*k).is_none()) {
         return Err(unknown(format!("`{kind}` is no kind of resource")));
     }

@@ -8,10 +8,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::kinds;
 use crate::drill::freeze::Freeze;
 use crate::drill::limits::{is_account, is_region};
 use crate::drill::window::Window;
-use crate::drill::{Known, Limits};
+use crate::drill::{Known, Limits, nearest};
+use crate::model::ResourceKind;
 
 /// The rules.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -136,6 +138,12 @@ impl House {
             if !(1..=100).contains(percent) {
                 out.push(format!("limits: max_percent must be from 1 to 100, not {percent}"));
             }
+        }
+        for kind in l.kinds.keys().filter(|k| kinds::spec(**k).is_none()) {
+            let all: Vec<ResourceKind> = kinds::all().collect();
+            let names: Vec<&str> = all.iter().map(ResourceKind::name).collect();
+            let near = nearest(kind.name(), &names).map(|n| format!("; did you mean `{n}`?"));
+            out.push(format!("limits.kinds: no kind of resource `{kind}`{}", near.unwrap_or_default()));
         }
         let windows = l.windows.iter().filter_map(|w| w.parse::<Window>().err());
         out.extend(windows.map(|e| format!("limits.windows: {e}")));

@@ -156,6 +156,10 @@ fn a_rule_that_says_nothing_is_reported() {
         ("[environments]\nx = [\"12\"]", "environments.x: `12` is no account: twelve digits, in quotes"),
         ("[limits]\nregions = [\"here\"]", "limits.regions: `here` is no region, for example us-east-1"),
         ("[limits]\nmax_percent = 0", "limits: max_percent must be from 1 to 100, not 0"),
+        (
+            "[limits]\nkinds = { \"s3.buckets\" = { max_targets = 0 } }",
+            "limits.kinds: no kind of resource `s3.buckets`; did you mean `s3.bucket`?",
+        ),
         ("[limits]\nwindows = [\"never\"]", "limits.windows: `never` is not a window"),
         ("[limits]\nfreeze = [\"never\"]", "limits.freeze: `never` is no freeze"),
         ("[environments]\nx = []", "environments.x: it has no account; list its accounts, or leave it out"),
