@@ -17,6 +17,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub async fn watch(shared: Arc<Shared>) {
     loop {
         shared.recorder.until(|s| s.timeline.is_unsettled()).await;
+        if shared.recorder.is_broken() {
+            return;
+        }
         let before = shared.clock.now();
         match shared.cloud.reads.sts.identity().await {
             Ok(identity) => {
