@@ -137,7 +137,7 @@ pub enum Impact {
     /// A client probe must see the fault.
     #[default]
     Expected,
-    /// The service should survive the fault.
+    /// The service should survive the fault: an outage that clients see is an objective missed, however short.
     NoneExpected,
 }
 

@@ -281,6 +281,12 @@ fn own_rules(state: &RunState, measured: &Measured, add: &mut impl FnMut(Verdict
                 .to_owned(),
         );
     }
+    if measured.outage && state.plan.drill.impact == Impact::NoneExpected {
+        add(
+            Verdict::ObjectiveMissed,
+            "clients saw an outage, and the drill expects none (`impact: none-expected`)".to_owned(),
+        );
+    }
     let detected = measured.marks.get("t1").zip(measured.marks.get("t0"));
     let took = detected.map(|(t1, t0)| t1.signed_duration_since(*t0).num_milliseconds());
     if let (Some(took), Some(detect)) = (took, objectives.detect)

@@ -3,7 +3,7 @@
 //! What was not measured is "not tested", never a pass.
 
 use super::record::{Check, Measures, ObjectiveResult, Safety, Status};
-use crate::drill::Drill;
+use crate::drill::{Drill, Impact};
 use crate::journal::{Measured, Verdict};
 use crate::model::Dur;
 use crate::model::time::in_words;
@@ -37,6 +37,23 @@ pub(super) fn objectives(
             expected: format!("within {}", in_words(detect)),
             actual: measures.detect_ms.map_or_else(|| "not measured".to_owned(), in_words),
             status: held(measures.detect_ms.map(|ms| ms <= detect)),
+        });
+    }
+    if drill.is_some_and(|d| d.impact == Impact::NoneExpected) {
+        let seen = run.measured.as_ref().filter(|m| m.marks.contains_key("t0")).map(|m| m.outage);
+        // what nobody saw was not there only where the run came to its end
+        let known = seen.filter(|seen| *seen || run.verdict == Some(Verdict::Passed));
+        out.push(ObjectiveResult {
+            key: "no-outage".to_owned(),
+            name: "No client outage".to_owned(),
+            expected: "none".to_owned(),
+            actual: match known {
+                Some(true) => "clients saw an outage",
+                Some(false) => "none was seen",
+                None => "not measured",
+            }
+            .to_owned(),
+            status: held(known.map(|seen| !seen)),
         });
     }
     if !checks.is_empty() {

@@ -302,6 +302,8 @@ impl RunView {
             Event::Steady { since } => self.steady_since = Some(*since),
             Event::SteadyAfter { healthy } => self.steady_after = Some(*healthy),
             Event::StopRequested { cause, detail, .. } => {
+                // nobody is asked for anything any more
+                self.steps.iter_mut().for_each(|s| s.waiting = None);
                 if self.stop.is_none() {
                     self.stop = Some(StopView { at, cause: *cause, detail: detail.clone() });
                 }

@@ -280,11 +280,15 @@ pub(super) fn differences(undo: &Undo, new: &Instance, alive: bool) -> Vec<Strin
     }
     for (device, _) in &old.volumes {
         let root = old.instance.root_device.as_deref() == Some(device.device.as_str());
-        let (fate, fresh) = match (device.delete_on_termination, root) {
-            (true, true) => ("went with the original", "from the image"),
-            (true, false) => ("went with the original", "new, from the image or empty"),
-            (false, true) => ("is left unattached", "from the image"),
-            (false, false) => ("is left unattached", "nothing, unless the image has something there"),
+        let fate = match device.delete_on_termination {
+            _ if alive => "stays with the original",
+            true => "went with the original",
+            false => "is left unattached",
+        };
+        let fresh = match (root, device.delete_on_termination) {
+            (true, _) => "from the image",
+            (false, true) => "new, from the image or empty",
+            (false, false) => "nothing, unless the image has something there",
         };
         notes.push(format!("{}: {fresh}; {} {fate}", device.device, device.volume));
     }

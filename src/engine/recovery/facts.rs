@@ -36,6 +36,8 @@ pub(super) struct Facts {
     /// Marks of people: which, when as they say, and when the journal took it.
     pub(super) said: Vec<(&'static str, i64, i64)>,
     pub(super) requested: Option<i64>,
+    /// Calls of recovery steps.
+    pub(super) asked: BTreeSet<u64>,
     pub(super) wanted: BTreeMap<StepId, BTreeSet<Option<String>>>,
     pub(super) ready: BTreeMap<(StepId, Option<String>), i64>,
     pub(super) confirmed: BTreeMap<StepId, i64>,
@@ -174,6 +176,15 @@ impl Facts {
             Event::Stage { stage: Stage::Recovery } => first(&mut self.recovery_stage, at),
             Event::CallSent { call, step: Some(step), phase: Phase::Apply, .. } if fault(step) => {
                 self.calls.push(Call { number: *call, sent: at, answered: None, refused: false });
+            }
+            Event::CallSent { call, step: Some(step), phase: Phase::Apply, .. } if recovery(step) => {
+                self.asked.insert(*call);
+            }
+            Event::CallAnswered { call, error, .. } if self.asked.contains(call) => {
+                // version 0.1.0 took the moment at which all calls of the step had been accepted
+                if error.is_none() && self.format != 1 {
+                    first(&mut self.requested, at);
+                }
             }
             Event::CallAnswered { call, error, .. } => {
                 let open = self.calls.iter_mut().find(|c| c.number == *call && c.answered.is_none());

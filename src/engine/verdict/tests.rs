@@ -362,9 +362,11 @@ async fn where_no_outage_is_expected_capacity_and_readable_clients_decide() {
     holds(&state, &lost, Verdict::NotRecovered, &["capacity was not back at the end of the recovery"]);
     let unseen = "no probe saw the fault: capacity did not drop either";
     holds(&state, &base, Verdict::NoImpact, &[unseen]);
-    // an outage all the same is measured like any other
+    // an outage all the same is measured like any other, and is what the drill said there would not be
     let outage = Measured { outage: true, ..back(1) };
-    holds(&state, &outage, Verdict::Inconclusive, &["the recovery time could not be measured"]);
+    let said = "clients saw an outage, and the drill expects none (`impact: none-expected`)";
+    let reasons = [said, "the recovery time could not be measured"];
+    holds(&state, &outage, Verdict::ObjectiveMissed, &reasons);
     let mut blind = ended(&survives).await;
     blind.blind = true;
     let why = "a probe that decides could not be read after the fault, so nobody knows what clients felt";
@@ -488,4 +490,21 @@ async fn what_is_stuck_is_not_called_rolled_back() {
     holds(&state, &measured(), Verdict::Stuck, &["the subnet is elsewhere", "stopped: ctrl-c"]);
     let then = judge_by(Rules::V0_1_0, &state, &measured());
     assert!(then.reasons.contains(&"stopped and rolled back: ctrl-c".to_owned()), "{:?}", then.reasons);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_should_survive_and_did_not_has_missed_that() {
+    let none = LOSS.replace("allow_irreversible: true", "allow_irreversible: true\nimpact: none-expected");
+    let state = ended(&none).await;
+    let said = "clients saw an outage, and the drill expects none (`impact: none-expected`)";
+    holds(&state, &measured(), Verdict::ObjectiveMissed, &[said]);
+    let then = judge_by(Rules::V0_1_0, &state, &measured());
+    assert_eq!(then.verdict, Verdict::Passed);
+    // where one is expected, it is what the drill is for
+    holds(
+        &ended(LOSS).await,
+        &measured(),
+        Verdict::Passed,
+        &["recovered in 1 min, within the RTO of 15 min; everything is clean"],
+    );
 }

@@ -348,12 +348,12 @@ fn said(run: &Run, p: &ClockParams, start: &str) -> Vec<String> {
 
 #[test]
 fn a_mark_outside_of_the_recovery_cuts_no_phase_and_that_is_told() {
-    // T0 10.5 s, the restore requested 15.75 s, recovered 30.1 s
+    // T0 10.5 s, the restore requested 15.7 s, recovered 30.1 s
     for (ms, told) in [
         (10_499, Some("T2 (acknowledged): a mark from before T0 is not counted")),
         (10_500, None),
-        (15_750, None),
-        (15_751, Some("T2 (acknowledged): only after the restore was requested")),
+        (15_700, None),
+        (15_701, Some("T2 (acknowledged): only after the restore was requested")),
         (30_100, Some("T2 (acknowledged): only after the restore was requested")),
         (30_101, Some("T2 (acknowledged): only after the recovery, so it cuts no phase")),
     ] {
