@@ -19,8 +19,8 @@ use super::undone::{ALREADY, NOTHING, PUT_BACK};
 use crate::catalog::{actions::ACTIONS, kinds, probes::PROBES};
 use crate::cloud::ErrorKind;
 use crate::journal::Line;
-use crate::model::target;
-use crate::plan::Plan;
+use crate::model::{RunId, Target, naming, target};
+use crate::plan::{Plan, PlannedStep};
 
 /// The fewest characters of a secret parameter: a shorter one is part of other words.
 pub const SHORTEST: usize = 6;
@@ -68,6 +68,7 @@ pub fn check(plan: &Plan, also: &[&str], secrets: &BTreeMap<String, String>) -> 
     let mut named = BTreeSet::new();
     gather(&serde_json::to_value(plan).unwrap_or_default(), &mut named);
     named.extend(also.iter().map(|name| name.to_lowercase()));
+    named.extend(also.iter().flat_map(|run| made(plan, run)));
     let words = words();
     for (name, secret) in secrets {
         if secret.chars().count() < SHORTEST {
@@ -82,6 +83,20 @@ pub fn check(plan: &Plan, also: &[&str], secrets: &BTreeMap<String, String>) -> 
         }
     }
     Ok(())
+}
+
+/// The names that a run of this id gives to what it makes.
+fn made(plan: &Plan, run: &str) -> Vec<String> {
+    let run = RunId::from_existing(run);
+    let of_step = |step: &PlannedStep| {
+        let copy = |t: &Target| {
+            let copy = naming::copy_identifier(&run, &step.id, &t.id);
+            [naming::final_snapshot(&copy), naming::launch_token(&run, &step.id, &t.id)]
+        };
+        let copies = plan.targets_of(step).iter().flat_map(copy);
+        copies.chain([naming::empty_table(&step.id)]).map(|name| name.to_lowercase()).collect::<Vec<_>>()
+    };
+    plan.steps.iter().flat_map(of_step).collect()
 }
 
 /// Whether a line stands in a word of the plan, or in one that every journal is written with: where it is one of a secret
@@ -177,6 +192,15 @@ fn of_schema(schema: &Value, into: &mut BTreeSet<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_secret_is_no_part_of_a_name_that_the_run_will_give() {
+        let plan = crate::engine::testing::plan_of(crate::engine::testing::LOSS).await;
+        let secrets = [("pw".to_owned(), "orders-redrill".to_owned())].into();
+        let named = Err(Unfit::Named("pw".to_owned()));
+        assert_eq!(check(&plan, &["20260921T141322Z-loss-aaaaaa"], &secrets), named);
+        assert_eq!(check(&plan, &[], &secrets), Ok(()), "as far as the plan says");
+    }
 
     #[test]
     fn the_words_are_those_that_a_journal_is_written_in() {
