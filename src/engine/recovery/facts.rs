@@ -180,11 +180,11 @@ impl Facts {
             Event::CallSent { call, step: Some(step), phase: Phase::Apply, .. } if recovery(step) => {
                 self.asked.insert(*call);
             }
-            Event::CallAnswered { call, error, .. } if self.asked.contains(call) => {
-                // version 0.1.0 took the moment at which all calls of the step had been accepted
-                if error.is_none() && self.format != 1 {
-                    first(&mut self.requested, at);
-                }
+            // version 0.1.0 took the moment at which all calls of the step had been accepted
+            Event::CallAnswered { call, error: None, .. }
+                if self.asked.contains(call) && self.format != 1 =>
+            {
+                first(&mut self.requested, at);
             }
             Event::CallAnswered { call, error, .. } => {
                 let open = self.calls.iter_mut().find(|c| c.number == *call && c.answered.is_none());
