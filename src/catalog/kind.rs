@@ -94,11 +94,16 @@ pub trait Kind: Sync {
     /// The first error of any page: a partial listing is never returned.
     async fn list(&self, reads: &Reads, region: &str, wanted: &Wanted<'_>) -> CloudResult<Listing>;
 
-    /// The call that sets these tags; where they are taken as a whole, all that it shall have.
-    fn tag(&self, target: &Target, tags: Tags) -> Mutation;
+    /// The call that sets these tags; where they are taken as a whole, all that it shall have. EC2's, unless its service
+    /// has another.
+    fn tag(&self, target: &Target, tags: Tags) -> Mutation {
+        Mutation::CreateTags { ids: vec![target.id.clone()], tags }
+    }
 
-    /// The call that removes tags; `None` where they are taken as a whole.
-    fn untag(&self, target: &Target, keys: Vec<String>) -> Option<Mutation>;
+    /// The call that removes tags; `None` where they are taken as a whole. EC2's, unless its service has another.
+    fn untag(&self, target: &Target, keys: Vec<String>) -> Option<Mutation> {
+        Some(Mutation::DeleteTags { ids: vec![target.id.clone()], keys })
+    }
 
     /// Its tags as they are now; asked only where they are taken as a whole.
     ///
@@ -173,6 +178,33 @@ pub struct Unreadable {
 }
 
 impl KindSpec {
+    /// What most kinds are like, and EC2's above all: a kind states only what it is otherwise.
+    pub const fn new(kind: ResourceKind, summary: &'static str, what: What, iam: Type) -> Self {
+        Self {
+            kind,
+            summary,
+            what,
+            iam,
+            attributes: &[],
+            id: "id",
+            state: "state",
+            ends: &[],
+            lingers: false,
+            is_renamed: false,
+            stands_in: false,
+            holds_others: false,
+            is_stood_on: false,
+            before: &[],
+            profile: None,
+            roles: &[],
+            is_global: false,
+            takes_calls: false,
+            list: &[],
+            tagging: Tagging::Together,
+            tag: &["ec2:CreateTags", "ec2:DeleteTags"],
+        }
+    }
+
     /// Its state, as its service calls it.
     pub fn state_of<'t>(&self, target: &'t Target) -> &'t str {
         target.attrs.get(self.state).map_or("", String::as_str)

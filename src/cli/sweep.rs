@@ -31,8 +31,8 @@ use crate::sweep::{self, Ledger, Leftover, Need, Outcome};
 /// it) or `redrill:held` (a run changed it). What carries neither is never touched. What a drill keeps
 /// (`redrill:kept`) and what stands in for something that is gone (`redrill:replaces`) is never removed: it
 /// is marked as kept, as the end of the run would. What somebody has accepted as it is (`rollback --accept`) stays so
-/// where that run's journal is on this machine; elsewhere, tag it `redrill:kept`. Tags alone remove nothing: what is removed was made while its
-/// run was there, and has the client token or the name that only that run gives. Each thing is asked about,
+/// where that run's journal is on this machine; elsewhere, tag it `redrill:kept`. Tags alone remove nothing: what is
+/// removed was made while its run was there, and has the client token or the name that only that run gives. Each thing is asked about,
 /// unless `--run` and `--yes` are given. Runs that may still be under way are left alone. Where a
 /// run's journal is on this machine, `redrill rollback RUN` knows more and is the better way.
 #[derive(Debug, Args)]

@@ -190,6 +190,10 @@ impl Facts {
         self.deciding().next().is_some()
     }
 
+    fn longest_hold(&self) -> i64 {
+        self.deciding().map(|h| h.info.hold_ms).max().unwrap_or(0)
+    }
+
     fn first_unhealthy(&self, from: i64) -> Option<i64> {
         self.deciding().filter_map(|h| h.first_unhealthy(from)).min()
     }
@@ -311,7 +315,7 @@ impl Facts {
             .chain([from])
             .collect();
         moments.sort_unstable();
-        let hold = self.deciding().map(|h| h.info.hold_ms).max().unwrap_or(0);
+        let hold = self.longest_hold();
         // version 0.1.0 took a check that had passed once for one that holds
         let checked = |at: i64| {
             let mut checks = self.histories.iter().filter(|h| h.info.stage_of_use == ProbeUsage::Verify);
@@ -344,7 +348,7 @@ impl Facts {
     /// How often the service got healthy after the outage began and did not stay so for the hold.
     fn flaps(&self, t0: i64, until: i64) -> u32 {
         let Some(began) = self.first_unhealthy(t0) else { return 0 };
-        let hold = self.deciding().map(|h| h.info.hold_ms).max().unwrap_or(0);
+        let hold = self.longest_hold();
         let starts: BTreeSet<i64> = self
             .deciding()
             .flat_map(|h| h.of(Health::Healthy).map(|s| s.start))

@@ -40,21 +40,7 @@ pub(super) fn objectives(
         });
     }
     if drill.is_some_and(|d| d.impact == Impact::NoneExpected) {
-        let seen = run.measured.as_ref().filter(|m| m.marks.contains_key("t0")).map(|m| m.outage);
-        // what nobody saw was not there only where the run came to its end
-        let known = seen.filter(|seen| *seen || run.verdict == Some(Verdict::Passed));
-        out.push(ObjectiveResult {
-            key: "no-outage".to_owned(),
-            name: "No client outage".to_owned(),
-            expected: "none".to_owned(),
-            actual: match known {
-                Some(true) => "clients saw an outage",
-                Some(false) => "none was seen",
-                None => "not measured",
-            }
-            .to_owned(),
-            status: held(known.map(|seen| !seen)),
-        });
+        out.push(no_outage(run));
     }
     if !checks.is_empty() {
         let good = checks.iter().filter(|c| c.status == Status::Satisfied).count();
@@ -84,6 +70,24 @@ pub(super) fn objectives(
         status: held(safety.steady_after),
     });
     out
+}
+
+/// Of a drill that says that there will be none. That none was seen counts only where the run came to its end.
+fn no_outage(run: &RunView) -> ObjectiveResult {
+    let seen = run.measured.as_ref().filter(|m| m.marks.contains_key("t0")).map(|m| m.outage);
+    let known = seen.filter(|seen| *seen || run.verdict == Some(Verdict::Passed));
+    let actual = match known {
+        Some(true) => "clients saw an outage",
+        Some(false) => "none was seen",
+        None => "not measured",
+    };
+    ObjectiveResult {
+        key: "no-outage".to_owned(),
+        name: "No client outage".to_owned(),
+        expected: "none".to_owned(),
+        actual: actual.to_owned(),
+        status: held(known.map(|seen| !seen)),
+    }
 }
 
 fn held(held: Option<bool>) -> Status {
@@ -151,5 +155,26 @@ fn clean(run: &RunView, safety: &Safety) -> ObjectiveResult {
             (true, false, false) => Status::NotTested,
             (true, false, true) => Status::NotSatisfied,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn that_no_outage_was_seen_counts_of_a_run_that_came_to_its_end() {
+        let row = |began: bool, outage: bool, verdict: Verdict| {
+            let marks = began.then(|| ("t0".to_owned(), DateTime::default())).into_iter().collect();
+            let measured = Some(Measured { marks, outage, ..Measured::default() });
+            no_outage(&RunView { measured, verdict: Some(verdict), ..RunView::default() }).status
+        };
+        assert_eq!(row(true, false, Verdict::Passed), Status::Satisfied);
+        assert_eq!(row(true, true, Verdict::ObjectiveMissed), Status::NotSatisfied);
+        assert_eq!(row(true, true, Verdict::Stopped), Status::NotSatisfied, "it was seen all the same");
+        assert_eq!(row(true, false, Verdict::Stopped), Status::NotTested);
+        assert_eq!(row(false, false, Verdict::Refused), Status::NotTested);
     }
 }

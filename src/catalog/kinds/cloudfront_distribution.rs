@@ -18,27 +18,13 @@ pub const KIND: ResourceKind = ResourceKind::new("cloudfront.distribution");
 pub struct CloudfrontDistribution;
 
 static SPEC: KindSpec = KindSpec {
-    kind: KIND,
-    summary: "A CloudFront distribution.",
     attributes: &["id", "domain", "status", "enabled", "comment", "alias"],
-    id: "id",
-    state: "state",
-    ends: &[],
-    lingers: false,
-    is_renamed: false,
-    stands_in: false,
-    holds_others: false,
-    is_stood_on: false,
-    before: &[],
-    profile: None,
-    roles: &[],
     is_global: true,
     takes_calls: true,
     list: &["cloudfront:ListDistributions", "cloudfront:ListTagsForResource"],
     tagging: Tagging::Each,
     tag: &["cloudfront:TagResource", "cloudfront:UntagResource"],
-    what: What::Distribution,
-    iam: Type::Distribution,
+    ..KindSpec::new(KIND, "A CloudFront distribution.", What::Distribution, Type::Distribution)
 };
 
 #[async_trait]

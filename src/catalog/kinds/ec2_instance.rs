@@ -4,9 +4,9 @@
 use async_trait::async_trait;
 
 use crate::catalog::iam::Type;
-use crate::catalog::kind::{End, Kind, KindSpec, Listing, Tagging, Wanted, attrs, name, text};
+use crate::catalog::kind::{End, Kind, KindSpec, Listing, Wanted, attrs, name, text};
 use crate::cloud::{CloudResult, Filter, Instance, Mutation, Reads, What, all_pages};
-use crate::model::{ResourceKind, Tags, Target};
+use crate::model::{ResourceKind, Target};
 
 /// Its name.
 pub const KIND: ResourceKind = ResourceKind::new("ec2.instance");
@@ -19,30 +19,17 @@ const PROFILE: &str = "instance_profile";
 pub struct Ec2Instance;
 
 static SPEC: KindSpec = KindSpec {
-    kind: KIND,
-    summary: "An EC2 instance.",
     attributes: &["id", "name", "state", "zone", "vpc", "subnet", "type", "image", "private_ip", "group"],
-    id: "id",
-    state: "state",
     ends: &[
         End { state: "terminated", says: "it is terminated" },
         End { state: "shutting-down", says: "it is being terminated" },
     ],
     lingers: true,
-    is_renamed: false,
     stands_in: true,
-    holds_others: false,
-    is_stood_on: false,
     before: &["state"],
     profile: Some(PROFILE),
-    roles: &[],
-    is_global: false,
-    takes_calls: false,
     list: &["ec2:DescribeInstances"],
-    tagging: Tagging::Together,
-    tag: &["ec2:CreateTags", "ec2:DeleteTags"],
-    what: What::Instance,
-    iam: Type::Instance,
+    ..KindSpec::new(KIND, "An EC2 instance.", What::Instance, Type::Instance)
 };
 
 #[async_trait]
@@ -57,14 +44,6 @@ impl Kind for Ec2Instance {
         let targets: Vec<Target> = found.into_iter().map(target).collect();
         let exist = targets.iter().filter(|t| SPEC.end_of(t).is_none()).count();
         Ok(Listing { population: exist, targets, unreadable: Vec::new() })
-    }
-
-    fn tag(&self, target: &Target, tags: Tags) -> Mutation {
-        Mutation::CreateTags { ids: vec![target.id.clone()], tags }
-    }
-
-    fn untag(&self, target: &Target, keys: Vec<String>) -> Option<Mutation> {
-        Some(Mutation::DeleteTags { ids: vec![target.id.clone()], keys })
     }
 
     fn removal(&self, target: &Target, _final_snapshot: Option<String>) -> Option<Mutation> {

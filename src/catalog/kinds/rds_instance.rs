@@ -19,8 +19,6 @@ const DOMAIN_ROLE: &str = "domain_role";
 pub struct RdsInstance;
 
 static SPEC: KindSpec = KindSpec {
-    kind: KIND,
-    summary: "An RDS database instance.",
     attributes: &[
         "id",
         "identifier",
@@ -39,21 +37,13 @@ static SPEC: KindSpec = KindSpec {
         End { state: "deleting", says: "it is being deleted" },
         End { state: "delete-precheck", says: "it is being deleted" },
     ],
-    lingers: false,
     is_renamed: true,
     stands_in: true,
-    holds_others: false,
-    is_stood_on: false,
-    before: &[],
-    profile: None,
     roles: &[MONITORING_ROLE, DOMAIN_ROLE],
-    is_global: false,
-    takes_calls: false,
     list: &["rds:DescribeDBInstances", "rds:ListTagsForResource"],
     tagging: Tagging::Each,
     tag: &["rds:AddTagsToResource", "rds:RemoveTagsFromResource"],
-    what: What::Database,
-    iam: Type::Db,
+    ..KindSpec::new(KIND, "An RDS database instance.", What::Database, Type::Db)
 };
 
 #[async_trait]

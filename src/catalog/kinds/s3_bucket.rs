@@ -19,27 +19,13 @@ pub const KIND: ResourceKind = ResourceKind::new("s3.bucket");
 pub struct S3Bucket;
 
 static SPEC: KindSpec = KindSpec {
-    kind: KIND,
-    summary: "An S3 bucket.",
     attributes: &["id", "name", "region", "versioning"],
     id: "name",
-    state: "state",
-    ends: &[],
-    lingers: false,
-    is_renamed: false,
-    stands_in: false,
-    holds_others: false,
-    is_stood_on: false,
-    before: &[],
-    profile: None,
-    roles: &[],
-    is_global: false,
     takes_calls: true,
     list: &["s3:GetBucketLocation", "s3:GetBucketTagging", "s3:GetBucketVersioning", "s3:ListAllMyBuckets"],
     tagging: Tagging::Whole,
     tag: &["s3:GetBucketTagging", "s3:PutBucketTagging"],
-    what: What::Bucket,
-    iam: Type::Bucket,
+    ..KindSpec::new(KIND, "An S3 bucket.", What::Bucket, Type::Bucket)
 };
 
 #[async_trait]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use crate::catalog::iam::Type;
-use crate::catalog::kind::{Kind, KindSpec, Listing, Tagging, Wanted, attrs, name, text};
-use crate::cloud::{CloudResult, Filter, Mutation, Reads, RouteTable, Subnet, What, all_pages};
-use crate::model::{ResourceKind, Tags, Target};
+use crate::catalog::kind::{Kind, KindSpec, Listing, Wanted, attrs, name, text};
+use crate::cloud::{CloudResult, Filter, Reads, RouteTable, Subnet, What, all_pages};
+use crate::model::{ResourceKind, Target};
 
 /// Its name.
 pub const KIND: ResourceKind = ResourceKind::new("vpc.subnet");
@@ -16,27 +16,11 @@ pub const KIND: ResourceKind = ResourceKind::new("vpc.subnet");
 pub struct VpcSubnet;
 
 static SPEC: KindSpec = KindSpec {
-    kind: KIND,
-    summary: "A VPC subnet.",
     attributes: &["id", "name", "state", "zone", "vpc", "cidr", "route_table"],
-    id: "id",
-    state: "state",
-    ends: &[],
-    lingers: false,
-    is_renamed: false,
-    stands_in: false,
     holds_others: true,
-    is_stood_on: false,
     before: &["route_table"],
-    profile: None,
-    roles: &[],
-    is_global: false,
-    takes_calls: false,
     list: &["ec2:DescribeRouteTables", "ec2:DescribeSubnets"],
-    tagging: Tagging::Together,
-    tag: &["ec2:CreateTags", "ec2:DeleteTags"],
-    what: What::Subnet,
-    iam: Type::Subnet,
+    ..KindSpec::new(KIND, "A VPC subnet.", What::Subnet, Type::Subnet)
 };
 
 #[async_trait]
@@ -51,14 +35,6 @@ impl Kind for VpcSubnet {
         let explicit = explicit(&tables);
         let found = all_pages(|page| reads.ec2.subnets(&all, page)).await?;
         Ok(Listing::of(found.into_iter().map(|s| target(s, &explicit)).collect()))
-    }
-
-    fn tag(&self, target: &Target, tags: Tags) -> Mutation {
-        Mutation::CreateTags { ids: vec![target.id.clone()], tags }
-    }
-
-    fn untag(&self, target: &Target, keys: Vec<String>) -> Option<Mutation> {
-        Some(Mutation::DeleteTags { ids: vec![target.id.clone()], keys })
     }
 
     fn moved(&self, before: &Target, now: &Target) -> Option<String> {

@@ -123,6 +123,9 @@ fn dumped(line: &[u8]) -> Option<Dumped> {
     (0..line.len()).filter(begins).find_map(|n| dumped_from(line, n))
 }
 
+/// The most bytes that a dump shows in a line: `xxd -c`.
+const MOST_DUMPED: usize = 256;
+
 fn dumped_from(line: &[u8], begin: usize) -> Option<Dumped> {
     let begin = begin + if line[begin..].starts_with(b"0x") { 2 } else { 0 };
     let offset = line[begin..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
@@ -138,7 +141,8 @@ fn dumped_from(line: &[u8], begin: usize) -> Option<Dumped> {
         let group = line[at..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
         let blanks = line[at + group..].iter().take_while(|b| blank(b)).count();
         let is_end = at + group == line.len();
-        if group < 2 || group % 2 != 0 || (blanks == 0 && !is_end) {
+        // no dump has so many in a line: a text of numbers is not read again from each of them
+        if group < 2 || group % 2 != 0 || (blanks == 0 && !is_end) || bytes > MOST_DUMPED {
             break;
         }
         (bytes, last) = (bytes + group / 2, at + group);
